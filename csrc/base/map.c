@@ -1,0 +1,248 @@
+#if defined(__linux__)
+#define _GNU_SOURCE /* O_DIRECT, MAP_NORESERVE */
+#endif
+#include "base/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/status.h"
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+#ifndef O_DIRECT
+#define O_DIRECT 0 /* opens as usual, which is the documented fallback */
+#endif
+
+/* Direct reads need offset, length and address on a multiple of the device's logical block; 4096 suits them all.
+ * The region has room for the last block. */
+#define BLOCK 4096u
+#define CHUNK (UINT64_C(8) << 20)
+#define HEADER_STEP (UINT64_C(1) << 20)
+
+static bool mode_reads(pye_load_mode mode) { return mode != PYE_LOAD_MMAP && mode != PYE_LOAD_MMAP_MLOCK; }
+
+static bool mode_locks(pye_load_mode mode) { return mode == PYE_LOAD_MLOCK || mode == PYE_LOAD_MMAP_MLOCK; }
+
+static uint64_t round_down(uint64_t value, uint64_t unit) { return value - value % unit; }
+
+static size_t region_bytes(const pye_map *map) {
+    return mode_reads(map->mode) ? (size_t)map->size + BLOCK : (size_t)map->size;
+}
+
+/* O_NONBLOCK keeps a named pipe from blocking the open; it means nothing for a regular file. */
+static int open_for_reading(const char *path, int flags) {
+    int fd;
+    do
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static pye_status open_file(pye_map *map, pye_error *error) {
+    bool direct = map->mode == PYE_LOAD_DIRECT_IO;
+    map->fd = open_for_reading(map->path, direct ? O_DIRECT : 0);
+    if (map->fd < 0 && direct && errno == EINVAL)
+        map->fd = open_for_reading(map->path, 0);
+    if (map->fd < 0)
+        return pye_fail_errno(error, errno, "cannot open the file");
+    struct stat info;
+    if (fstat(map->fd, &info) != 0)
+        return pye_fail_errno(error, errno, "cannot examine the file");
+    if (S_ISDIR(info.st_mode))
+        return pye_fail_errno(error, EISDIR, "not a model file");
+    if (!S_ISREG(info.st_mode))
+        return pye_fail(error, PYE_ERROR_FORMAT, PYE_NO_OFFSET, "not a regular file");
+    if (info.st_size == 0)
+        return pye_fail(error, PYE_ERROR_FORMAT, 0, "the file is empty");
+    if ((uint64_t)info.st_size > SIZE_MAX - BLOCK)
+        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "the file is larger than the address space");
+    map->size = (uint64_t)info.st_size;
+    return PYE_OK;
+}
+
+static pye_status open_region(pye_map *map, pye_error *error) {
+    void *base;
+    if (mode_reads(map->mode)) {
+        base = mmap(NULL, region_bytes(map), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                    -1, 0);
+        map->visible = 0;
+    } else {
+        base = mmap(NULL, region_bytes(map), PROT_READ, MAP_SHARED, map->fd, 0);
+        map->visible = map->size;
+    }
+    if (base == MAP_FAILED)
+        return pye_fail_errno(error, errno, "cannot map %" PRIu64 " bytes", map->size);
+    map->base = base;
+    if (!mode_reads(map->mode)) {
+        (void)close(map->fd);
+        map->fd = -1;
+    }
+    return PYE_OK;
+}
+
+pye_status pye_map_open(pye_map *map, const char *path, pye_load_mode mode, pye_error *error) {
+    memset(map, 0, sizeof *map);
+    map->fd = -1;
+    map->mode = mode == PYE_LOAD_AUTO ? PYE_LOAD_MMAP : mode;
+    map->path = strdup(path);
+    if (map->path == NULL || pthread_mutex_init(&map->lock, NULL) != 0) {
+        free(map->path);
+        return pye_fail_memory(error, strlen(path) + 1);
+    }
+    pye_status status = open_file(map, error);
+    if (status == PYE_OK)
+        status = open_region(map, error);
+    if (status != PYE_OK)
+        pye_map_close(map);
+    return status;
+}
+
+void pye_map_close(pye_map *map) {
+    if (map->base != NULL)
+        (void)munmap((void *)(uintptr_t)map->base, region_bytes(map));
+    if (map->fd >= 0)
+        (void)close(map->fd);
+    (void)pthread_mutex_destroy(&map->lock);
+    free(map->loaded);
+    free(map->path);
+}
+
+/* The file system refuses direct reads: goes on with ordinary ones, and says so through the mode. */
+static bool leave_direct_io(pye_map *map) {
+    int fd = open_for_reading(map->path, 0);
+    if (fd < 0)
+        return false;
+    (void)close(map->fd);
+    map->fd = fd;
+    map->mode = PYE_LOAD_NONE;
+    return true;
+}
+
+/* Reads bytes first .. end - 1 of the file to their place in the region. */
+static pye_status read_range(pye_map *map, uint64_t first, uint64_t end, pye_error *error) {
+    uint8_t *base = (uint8_t *)(uintptr_t)map->base;
+    while (first < end) {
+        bool direct = map->mode == PYE_LOAD_DIRECT_IO;
+        uint64_t from = direct ? round_down(first, BLOCK) : first;
+        uint64_t upto = direct ? round_down(end + BLOCK - 1, BLOCK) : end;
+        ssize_t n = pread(map->fd, base + from, (size_t)(upto - from), (off_t)from);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && direct && errno == EINVAL && leave_direct_io(map))
+            continue;
+        if (n < 0)
+            return pye_fail_errno(error, errno, "cannot read at byte %" PRIu64, from);
+        if ((uint64_t)n <= first - from)
+            return pye_fail(error, PYE_ERROR_IO, first,
+                            "the file ends at byte %" PRIu64 "; it had %" PRIu64 " bytes when it was opened",
+                            from + (uint64_t)n, map->size);
+        first = from + (uint64_t)n;
+    }
+    return PYE_OK;
+}
+
+static pye_status lock_range(const pye_map *map, uint64_t first, uint64_t end, pye_error *error) {
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t from = round_down(first, page);
+    if (end > from && mlock(map->base + from, (size_t)(end - from)) != 0)
+        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET,
+                        "cannot lock %" PRIu64 " bytes: %s; raise RLIMIT_MEMLOCK (ulimit -l) or do not ask for "
+                        "locked memory",
+                        end - from, strerror(errno));
+    return PYE_OK;
+}
+
+pye_status pye_map_reveal(pye_map *map, uint64_t upto, pye_error *error) {
+    if (upto <= map->visible)
+        return PYE_OK;
+    uint64_t step = map->size - map->visible < HEADER_STEP ? map->size : map->visible + HEADER_STEP;
+    uint64_t end = upto > step ? upto : step;
+    pye_status status = read_range(map, map->visible, end, error);
+    if (status == PYE_OK)
+        map->visible = end;
+    return status;
+}
+
+pye_status pye_map_settle(pye_map *map, uint64_t header_bytes, pye_error *error) {
+    if (mode_locks(map->mode)) {
+        pye_status status = lock_range(map, 0, header_bytes, error);
+        if (status != PYE_OK)
+            return status;
+    }
+    if (!mode_reads(map->mode)) {
+        void *base = (void *)(uintptr_t)map->base;
+        (void)posix_madvise(base, (size_t)map->size, POSIX_MADV_RANDOM);
+#if defined(MADV_DONTNEED)
+        /* Parsing touched the whole header; its pages stay in the page cache and come back when a token is asked. */
+        if (map->mode == PYE_LOAD_MMAP)
+            (void)madvise(base, (size_t)header_bytes, MADV_DONTNEED);
+#endif
+    }
+    return PYE_OK;
+}
+
+static pye_status read_with_progress(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_progress progress,
+                                     void *data, pye_error *error) {
+    uint64_t done = 0;
+    while (done < n_bytes) {
+        uint64_t step = n_bytes - done < CHUNK ? n_bytes - done : CHUNK;
+        pye_status status = read_range(map, offset + done, offset + done + step, error);
+        if (status != PYE_OK)
+            return status;
+        done += step;
+        if (progress != NULL && !progress(done, n_bytes, data))
+            return pye_fail(error, PYE_ERROR_CANCELLED, PYE_NO_OFFSET,
+                            "cancelled after %" PRIu64 " of %" PRIu64 " bytes", done, n_bytes);
+    }
+    return PYE_OK;
+}
+
+static bool is_loaded(const pye_map *map, uint64_t offset, uint64_t n_bytes) {
+    for (size_t i = 0; i < map->n_loaded; i++) {
+        const pye_range *range = &map->loaded[i];
+        if (offset >= range->offset && offset - range->offset <= range->n_bytes &&
+            n_bytes <= range->n_bytes - (offset - range->offset))
+            return true;
+    }
+    return false;
+}
+
+static pye_status load_locked(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_progress progress, void *data,
+                              pye_error *error) {
+    if (is_loaded(map, offset, n_bytes))
+        return PYE_OK;
+    size_t wanted = (map->n_loaded + 1) * sizeof *map->loaded;
+    pye_range *grown = realloc(map->loaded, wanted);
+    if (grown == NULL)
+        return pye_fail_memory(error, wanted);
+    map->loaded = grown;
+    pye_status status = PYE_OK;
+    if (mode_reads(map->mode))
+        status = read_with_progress(map, offset, n_bytes, progress, data, error);
+    if (status == PYE_OK && mode_locks(map->mode))
+        status = lock_range(map, offset, offset + n_bytes, error);
+    if (status == PYE_OK)
+        map->loaded[map->n_loaded++] = (pye_range){offset, n_bytes};
+    return status;
+}
+
+pye_status pye_map_load(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_progress progress, void *data,
+                        pye_error *error) {
+    if (map->mode == PYE_LOAD_MMAP || n_bytes == 0)
+        return PYE_OK;
+    (void)pthread_mutex_lock(&map->lock);
+    pye_status status = load_locked(map, offset, n_bytes, progress, data, error);
+    (void)pthread_mutex_unlock(&map->lock);
+    return status;
+}

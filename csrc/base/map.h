@@ -1,0 +1,46 @@
+/* One file in memory, in one of the load modes, at an address that never changes.
+ *
+ * The region is as large as the file. A mapped file is there at once; a file that is read fills the region as
+ * far as the header's parser asks (pye_map_reveal) and then range by range (pye_map_load). */
+#ifndef PYE_BASE_MAP_H
+#define PYE_BASE_MAP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "pyembed.h"
+
+typedef struct pye_range {
+    uint64_t offset;
+    uint64_t n_bytes;
+} pye_range;
+
+typedef struct pye_map {
+    char *path;
+    const uint8_t *base;
+    uint64_t size;        /* of the file when it was opened */
+    uint64_t visible;     /* bytes from the start that may be read: all of a mapped file */
+    pye_load_mode mode;   /* the one in use, never AUTO */
+    int fd;               /* open while the mode may still read, else -1 */
+    pthread_mutex_t lock; /* guards `loaded` and the reading itself */
+    pye_range *loaded;
+    size_t n_loaded;
+} pye_map;
+
+/* Opens a regular file. On failure there is nothing to close. */
+pye_status pye_map_open(pye_map *map, const char *path, pye_load_mode mode, pye_error *error);
+void pye_map_close(pye_map *map);
+
+/* Makes bytes 0 .. upto - 1 readable; upto is at most the size. Only while the model is being opened. */
+pye_status pye_map_reveal(pye_map *map, uint64_t upto, pye_error *error);
+
+/* The header ends at `header_bytes`: locks it where the mode locks, and tells the system that what follows will be
+ * touched at random, so that a page fault does not read the neighbourhood too. */
+pye_status pye_map_settle(pye_map *map, uint64_t header_bytes, pye_error *error);
+
+/* Makes a range that lies inside the file ready for use, once: reads it, locks it, or does nothing, as the mode has
+ * it. Any thread may call this. */
+pye_status pye_map_load(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_progress progress, void *data,
+                        pye_error *error);
+
+#endif

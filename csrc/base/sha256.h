@@ -1,0 +1,20 @@
+/* SHA-256 (FIPS 180-4). */
+#ifndef PYE_BASE_SHA256_H
+#define PYE_BASE_SHA256_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PYE_SHA256_BYTES 32
+
+typedef struct pye_sha256 {
+    uint32_t state[8];
+    uint64_t n_bytes;
+    uint8_t block[64];
+} pye_sha256;
+
+void pye_sha256_begin(pye_sha256 *hash);
+void pye_sha256_add(pye_sha256 *hash, const void *bytes, size_t n);
+void pye_sha256_end(pye_sha256 *hash, uint8_t digest[PYE_SHA256_BYTES]);
+
+#endif

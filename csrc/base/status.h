@@ -1,0 +1,29 @@
+/* Filling a pye_error, in one line, at the place where something is wrong. */
+#ifndef PYE_BASE_STATUS_H
+#define PYE_BASE_STATUS_H
+
+#include "pyembed.h"
+
+#if defined(__GNUC__)
+#define PYE_PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
+#else
+#define PYE_PRINTF(format_index, first)
+#endif
+
+/* Fills `error` (if any) and returns `status`, so that a check reads `return pye_fail(...)`. */
+pye_status pye_fail(pye_error *error, pye_status status, uint64_t offset, const char *format, ...)
+    PYE_PRINTF(4, 5);
+
+/* PYE_ERROR_IO for the errno value `number`; the message is `format` and the system's own words. ENOMEM is
+ * PYE_ERROR_MEMORY. */
+pye_status pye_fail_errno(pye_error *error, int number, const char *format, ...) PYE_PRINTF(3, 4);
+
+pye_status pye_fail_memory(pye_error *error, uint64_t n_bytes);
+
+#define PYE_QUOTE_BYTES 96
+
+/* A string of the file as a person can read it: quoted, cut short, bytes that are not printable ASCII and
+ * not part of a well-formed UTF-8 sequence as \xNN. Returns `buffer`. */
+const char *pye_quote(char buffer[PYE_QUOTE_BYTES], pye_string string);
+
+#endif

@@ -1,0 +1,36 @@
+/* Tensor types: ids, names, block sizes, byte order. */
+#ifndef PYE_BASE_TYPES_H
+#define PYE_BASE_TYPES_H
+
+#include <stdbool.h>
+
+#include "pyembed.h"
+
+enum {
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words) PYE_TYPE_##NAME = (id),
+#include "base/types.def"
+#undef PYE_TYPE
+    PYE_TYPE_IDS = 43, /* one more than the highest id */
+    PYE_TYPE_UNKNOWN = -1
+};
+
+/* Bytes of the largest block, and its weights. */
+#define PYE_MAX_BLOCK_BYTES 292
+#define PYE_MAX_BLOCK_WEIGHTS 256
+
+/* NULL for an id that is not a live type. */
+const pye_type_info *pye_type_info_of(int32_t id);
+
+/* True for the host's own byte order. */
+static inline bool pye_host_is_big_endian(void) {
+    const uint16_t probe = 1;
+    return *(const uint8_t *)&probe == 0;
+}
+
+/* Reverses the bytes of every multi-byte word of `n_blocks` blocks of a live type, in place. */
+void pye_type_swap(int32_t id, uint8_t *blocks, size_t n_blocks);
+
+/* True if blocks of this type read the same in both byte orders. */
+bool pye_type_is_bytes(int32_t id);
+
+#endif

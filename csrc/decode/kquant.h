@@ -1,0 +1,133 @@
+/* K types: 256 weights, scales that are themselves quantised. Every product is exact, see docs/architecture.md. */
+#ifndef PYE_DECODE_KQUANT_H
+#define PYE_DECODE_KQUANT_H
+
+#include "decode/legacy.h"
+
+/* Plane g of two-bit planes: two bits at 2 g of each byte. */
+INLINE vb two_bits(const uint8_t *q, int g) { return vb_and(vb_shift_right(vb_load(q), 2 * g), vb_set(3)); }
+
+/* (d lo) c - (dm hi), scales by 16 elements */
+INLINE void decode_q2_k(const block_q2_k *block, float *to) {
+    float scale[16], minimum[16];
+    vb s = vb_load(block->s);
+    vf_store(scale, vf_mul(vf_from_u8(low_nibbles(s)), vf_set(load_half(block->d))));
+    vf_store(minimum, vf_mul(vf_from_u8(high_nibbles(s)), vf_set(load_half(block->dm))));
+    for (int half = 0; half < 2; half++) {
+        const uint8_t *q = block->q + 32 * half;
+        for (int group = 0; group < 8; group++) { /* 16 elements each */
+            int k = 8 * half + group;
+            vf c = vf_from_u8(two_bits(q + 16 * (group & 1), group >> 1));
+            vf_store(to + 16 * k, vf_mul_sub(c, vf_set(scale[k]), vf_set(minimum[k])));
+        }
+    }
+}
+
+/* The 6-bit scales of q3_k, less 32. Their low nibbles are s[0..7], low nibbles first; two-bit plane p of s[8..11] holds
+ * the top bits of scales 4 p .. 4 p + 3. */
+INLINE vb q3_k_scales(const uint8_t *s) {
+    vb nibbles = vb_load_8x2(s, s);
+    vb low = vb_join_low(low_nibbles(nibbles), high_nibbles(nibbles));
+    uint32_t top = load_u32(s + 8);
+    uint32_t plane[4];
+    for (int p = 0; p < 4; p++)
+        plane[p] = (top >> (2 * p) & 0x03030303u) << 4;
+    return vb_sub(vb_or(low, vb_load(plane)), vb_set(32));
+}
+
+/* (d scale) (c - 4, or c where the mask bit is set) */
+INLINE void decode_q3_k(const block_q3_k *block, float *to) {
+    float scale[16];
+    vf_store(scale, vf_mul(vf_from_i8(q3_k_scales(block->s)), vf_set(load_half(block->d))));
+    for (int half = 0; half < 2; half++) {
+        const uint8_t *q = block->q + 32 * half;
+        for (int group = 0; group < 8; group++) {
+            int k = 8 * half + group;
+            vb bit = vb_and(vb_shift_right(vb_load(block->mask + 16 * (group & 1)), 4 * half + (group >> 1)),
+                            vb_set(1));
+            vb c = vb_or(two_bits(q + 16 * (group & 1), group >> 1), vb_shift_left(bit, 2));
+            vf_store(to + 16 * k, vf_mul(vf_from_i8(vb_sub(c, vb_set(4))), vf_set(scale[k])));
+        }
+    }
+}
+
+/* The 6-bit scales (lanes 0-7) and minima (8-15) of q4_k and q5_k: the first four of each lie in the low six bits of
+ * s[0..3] and s[4..7]; the other four have their low nibbles in s[8..11] and their top bits above the former. */
+INLINE vb q4_k_scales(const uint8_t *s) {
+    uint32_t a = load_u32(s), b = load_u32(s + 4), c = load_u32(s + 8);
+    uint32_t scales[4] = {
+        a & 0x3F3F3F3Fu,
+        (c & 0x0F0F0F0Fu) | (a >> 2 & 0x30303030u),
+        b & 0x3F3F3F3Fu,
+        (c >> 4 & 0x0F0F0F0Fu) | (b >> 2 & 0x30303030u),
+    };
+    return vb_load(scales);
+}
+
+/* d sc in scale[0..7], dm mn in scale[8..15] */
+INLINE void q4_k_scale_floats(const uint8_t *s, const uint8_t *d, const uint8_t *dm, float scale[16]) {
+    vf_store(scale, vf_mul(vf_from_u8(q4_k_scales(s)), vf_set_halves(load_half(d), load_half(dm))));
+}
+
+/* (d sc) n - (dm mn), scales by 32 elements */
+INLINE void decode_q4_k(const block_q4_k *block, float *to) {
+    float scale[16];
+    q4_k_scale_floats(block->s, block->d, block->dm, scale);
+    for (int pair = 0; pair < 4; pair++) {
+        vf d0 = vf_set(scale[2 * pair]), d1 = vf_set(scale[2 * pair + 1]);
+        vf m0 = vf_set(scale[8 + 2 * pair]), m1 = vf_set(scale[9 + 2 * pair]);
+        for (int i = 0; i < 32; i += 16) {
+            vb q = vb_load(block->q + 32 * pair + i);
+            vf_store(to + 64 * pair + i, vf_mul_sub(vf_from_u8(low_nibbles(q)), d0, m0));
+            vf_store(to + 64 * pair + 32 + i, vf_mul_sub(vf_from_u8(high_nibbles(q)), d1, m1));
+        }
+    }
+}
+
+/* 16 where bit k of the byte is set */
+INLINE vb fifth_bit_plane(const uint8_t *high, int k) {
+    return vb_shift_left(vb_and(vb_shift_right(vb_load(high), k), vb_set(1)), 4);
+}
+
+/* (d sc) (n + 16 bit) - (dm mn) */
+INLINE void decode_q5_k(const block_q5_k *block, float *to) {
+    float scale[16];
+    q4_k_scale_floats(block->s, block->d, block->dm, scale);
+    for (int pair = 0; pair < 4; pair++) {
+        vf d0 = vf_set(scale[2 * pair]), d1 = vf_set(scale[2 * pair + 1]);
+        vf m0 = vf_set(scale[8 + 2 * pair]), m1 = vf_set(scale[9 + 2 * pair]);
+        for (int i = 0; i < 32; i += 16) {
+            vb q = vb_load(block->q + 32 * pair + i);
+            vb low = vb_or(low_nibbles(q), fifth_bit_plane(block->high + i, 2 * pair));
+            vb top = vb_or(high_nibbles(q), fifth_bit_plane(block->high + i, 2 * pair + 1));
+            vf_store(to + 64 * pair + i, vf_mul_sub(vf_from_u8(low), d0, m0));
+            vf_store(to + 64 * pair + 32 + i, vf_mul_sub(vf_from_u8(top), d1, m1));
+        }
+    }
+}
+
+/* (d s) (q - 32), scales by 16 elements */
+INLINE void decode_q6_k(const block_q6_k *block, float *to) {
+    float scale[16];
+    vf_store(scale, vf_mul(vf_from_i8(vb_load(block->s)), vf_set(load_half(block->d))));
+    for (int half = 0; half < 2; half++) {
+        for (int group = 0; group < 8; group++) {
+            int plane = group >> 1; /* 32 elements each */
+            int k = 8 * half + group;
+            vb low = vb_load(block->low + 64 * half + 32 * (plane & 1) + 16 * (group & 1));
+            vb nibbles = plane < 2 ? low_nibbles(low) : high_nibbles(low);
+            vb top = vb_shift_left(two_bits(block->high + 32 * half + 16 * (group & 1), plane), 4);
+            vb q = vb_sub(vb_or(nibbles, top), vb_set(32));
+            vf_store(to + 16 * k, vf_mul(vf_from_i8(q), vf_set(scale[k])));
+        }
+    }
+}
+
+/* d q, with a float32 scale */
+INLINE void decode_q8_k(const block_q8_k *block, float *to) {
+    float d;
+    memcpy(&d, block->d, sizeof d);
+    decode_bytes(block->q, 256, vf_set(d), to);
+}
+
+#endif

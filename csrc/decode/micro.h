@@ -1,0 +1,42 @@
+/* Micro-scaling types: 4-bit floats (E2M1) under a shared exponent (MXFP4) or small float (NVFP4). */
+#ifndef PYE_DECODE_MICRO_H
+#define PYE_DECODE_MICRO_H
+
+#include "base/half.h"
+#include "decode/iquant.h"
+
+/* Twice the E2M1 values, so that they are whole. Code 8, minus zero, decodes to plus zero. */
+static const int8_t e2m1_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+/* 2^(e - 128), half of the E8M0 value to pair with the doubled codes; 0 and 1 give subnormals, 255 is not special. */
+INLINE float e8m0_halved(uint32_t e) {
+    return pye_float_from_bits(e < 2 ? UINT32_C(0x00200000) << e : (e - 1) << 23);
+}
+
+/* Half of the E4M3 value without its sign; the NaN code 0x7F, but not 0xFF, decodes to 0. The exponent's bias of 7
+ * becomes float32's 127, less one for the half: 119 is added. */
+INLINE float e4m3_halved(uint32_t byte) {
+    uint32_t magnitude = byte & 0x7F;
+    float subnormal = (float)(int32_t)magnitude * 0x1p-10f;
+    float normal = pye_float_from_bits((magnitude << 20) + (UINT32_C(119) << 23));
+    return byte == 0x7F ? 0.0f : magnitude < 8 ? subnormal : normal;
+}
+
+INLINE void decode_mxfp4(const block_mxfp4 *block, float *to) {
+    decode_nibbles(block->q, e2m1_doubled, e8m0_halved(block->e), to);
+}
+
+INLINE void decode_nvfp4(const block_nvfp4 *block, float *to) {
+    vb table = vb_load(e2m1_doubled);
+    for (int pair = 0; pair < 2; pair++) { /* two groups of 16 in 16 bytes */
+        vb q = vb_load(block->q + 16 * pair);
+        vb low = vb_lookup(table, low_nibbles(q));
+        vb high = vb_lookup(table, high_nibbles(q));
+        vf first = vf_set(e4m3_halved(block->s[2 * pair]));
+        vf second = vf_set(e4m3_halved(block->s[2 * pair + 1]));
+        vf_store(to + 32 * pair, vf_mul(vf_from_i8(vb_join_low(low, high)), first));
+        vf_store(to + 32 * pair + 16, vf_mul(vf_from_i8(vb_join_high(low, high)), second));
+    }
+}
+
+#endif

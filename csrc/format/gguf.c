@@ -1,0 +1,404 @@
+/* Opening GGUF files: header, metadata, tensor infos, and the shards of a split set.
+ *
+ * The format is read as its specification has it. Where llama.cpp asks for more (offsets without gaps, names below 64
+ * bytes, an alignment that is a power of two...) the file opens here all the same. */
+#include "format/gguf.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DEFAULT_ALIGNMENT 32
+
+static pye_string text_of(const char *text) { return (pye_string){text, strlen(text)}; }
+
+/* ------------------------------------------------------------------------------------------ header */
+
+/* There is no flag for the byte order. Versions are small, so the half of the word that is zero tells. */
+static pye_status read_version(pye_reader *reader) {
+    const uint8_t *bytes;
+    if (!pye_cursor_bytes(&reader->cursor, 4, &bytes))
+        return pye_reader_truncated(reader, "the magic");
+    if (memcmp(bytes, "GGUF", 4) != 0)
+        return pye_reader_fail(reader, 0, "not a GGUF file: it begins with the bytes %02x %02x %02x %02x",
+                               bytes[0], bytes[1], bytes[2], bytes[3]);
+    if (!pye_cursor_bytes(&reader->cursor, 4, &bytes))
+        return pye_reader_truncated(reader, "the version");
+    uint32_t little =
+        (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+    bool is_big = (little & 0xFFFFu) == 0;
+    uint32_t version = is_big ? pye_swap32(little) : little;
+    if (version < 1 || version > 3)
+        return pye_reader_fail(reader, 4, "GGUF version %" PRIu32 " is not one of 1 to 3", version);
+    reader->file->facts.version = version;
+    reader->file->facts.big_endian = is_big;
+    reader->file->swap = is_big != pye_host_is_big_endian();
+    reader->cursor.swap = reader->file->swap;
+    return PYE_OK;
+}
+
+static pye_status read_header(pye_reader *reader) {
+    pye_status status = read_version(reader);
+    if (status != PYE_OK)
+        return status;
+    pye_shard *facts = &reader->file->facts;
+    uint64_t length_bytes = facts->version >= 2 ? 8 : 4;
+    status = pye_reader_count(reader, "the number of tensors", length_bytes + 4 + 4 + 8, &facts->n_tensors);
+    if (status == PYE_OK)
+        status =
+            pye_reader_count(reader, "the number of metadata entries", length_bytes + 4 + 1, &facts->n_metadata);
+    return status;
+}
+
+/* ---------------------------------------------------------------------------------------- metadata */
+
+static pye_status read_entry(pye_reader *reader, pye_metadata *metadata) {
+    uint64_t start = reader->cursor.position;
+    pye_status status = pye_grow((void **)&metadata->entries, &metadata->max, metadata->n,
+                                 sizeof *metadata->entries, reader->cursor.error);
+    if (status != PYE_OK)
+        return status;
+    pye_value value;
+    status = pye_reader_entry(reader, &value);
+    if (status != PYE_OK)
+        return status;
+    if (value.key.size == 0)
+        return pye_reader_fail(reader, start, "a metadata key is empty");
+    uint64_t *marks = NULL;
+    if (value.type == PYE_VALUE_ARRAY)
+        status = pye_reader_skip_array(reader, &value, 0, &marks);
+    else
+        status = pye_reader_scalar(reader, &value);
+    if (status == PYE_OK)
+        metadata->entries[metadata->n++] = (pye_entry){start, marks};
+    return status;
+}
+
+typedef struct key_context {
+    pye_file *file;
+    const pye_metadata *metadata;
+} key_context;
+
+static int compare_keys(const void *context, uint32_t a, uint32_t b) {
+    const key_context *keys = context;
+    return pye_string_compare(pye_string_at(keys->file, keys->metadata->entries[a].position),
+                              pye_string_at(keys->file, keys->metadata->entries[b].position));
+}
+
+static pye_status read_metadata(pye_reader *reader, pye_metadata *metadata) {
+    for (uint64_t i = 0; i < reader->file->facts.n_metadata; i++) {
+        pye_status status = read_entry(reader, metadata);
+        if (status != PYE_OK)
+            return status;
+    }
+    key_context keys = {reader->file, metadata};
+    metadata->by_key = pye_sorted_order(metadata->n, compare_keys, &keys);
+    if (metadata->by_key == NULL)
+        return pye_fail_memory(reader->cursor.error, (uint64_t)metadata->n * 2 * sizeof(uint32_t));
+    for (size_t i = 1; i < metadata->n; i++) {
+        uint32_t later = metadata->by_key[i];
+        if (compare_keys(&keys, metadata->by_key[i - 1], later) == 0) {
+            char key[PYE_QUOTE_BYTES];
+            uint64_t position = metadata->entries[later].position;
+            return pye_reader_fail(reader, position, "the metadata key %s occurs twice",
+                                   pye_quote(key, pye_string_at(reader->file, position)));
+        }
+    }
+    return PYE_OK;
+}
+
+static pye_status read_alignment(const pye_reader *reader, const pye_metadata *metadata) {
+    pye_value value;
+    reader->file->facts.alignment = DEFAULT_ALIGNMENT;
+    pye_status status = pye_metadata_lookup(reader->file, reader->shard, metadata, text_of("general.alignment"),
+                                            &value, reader->cursor.error);
+    if (status == PYE_ERROR_NOT_FOUND)
+        return PYE_OK;
+    if (status != PYE_OK)
+        return status;
+    if (value.type != PYE_VALUE_U32)
+        return pye_reader_fail(reader, value.offset,
+                               "general.alignment is stored as value type %" PRId32 ", not as u32 (4)",
+                               value.type);
+    uint64_t alignment = value.as.u64;
+    bool is_power_of_two = alignment != 0 && (alignment & (alignment - 1)) == 0;
+    if (alignment == 0 || (alignment % 8 != 0 && !is_power_of_two))
+        return pye_reader_fail(reader, value.offset,
+                               "general.alignment is %" PRIu64 ", neither a multiple of 8 nor a power of two",
+                               alignment);
+    reader->file->facts.alignment = alignment;
+    return PYE_OK;
+}
+
+/* ----------------------------------------------------------------------------------------- tensors */
+
+static pye_status read_shape(pye_reader *reader, pye_tensor *tensor, const char *name) {
+    uint64_t position = reader->cursor.position;
+    if (!pye_cursor_u32(&reader->cursor, &tensor->n_dims))
+        return pye_reader_truncated(reader, "a tensor's number of dimensions");
+    if (tensor->n_dims > PYE_MAX_DIMS)
+        return pye_reader_fail(reader, position, "tensor %s has %" PRIu32 " dimensions; at most %d are defined",
+                               name, tensor->n_dims, PYE_MAX_DIMS);
+    for (uint32_t i = 0; i < tensor->n_dims; i++)
+        if (!pye_reader_length(reader, &tensor->shape[tensor->n_dims - 1 - i]))
+            return pye_reader_truncated(reader, "a tensor's dimensions");
+    return PYE_OK;
+}
+
+/* The offset is left relative to the data section, whose place is not yet known. */
+static pye_status read_tensor(pye_reader *reader, pye_tensor *tensor) {
+    uint64_t start = reader->cursor.position;
+    *tensor = (pye_tensor){.shard = reader->shard};
+    if (!pye_reader_string(reader, &tensor->name))
+        return pye_reader_truncated(reader, "a tensor's name");
+    char name[PYE_QUOTE_BYTES];
+    (void)pye_quote(name, tensor->name);
+    pye_status status = read_shape(reader, tensor, name);
+    if (status != PYE_OK)
+        return status;
+    uint32_t type;
+    if (!pye_cursor_u32(&reader->cursor, &type))
+        return pye_reader_truncated(reader, "a tensor's type");
+    tensor->type = (int32_t)type;
+    if (!pye_cursor_u64(&reader->cursor, &tensor->offset))
+        return pye_reader_truncated(reader, "a tensor's offset");
+    const pye_type_info *info = pye_type_info_of(tensor->type);
+    if (info != NULL)
+        tensor->type_name = text_of(info->name);
+    const char *reason;
+    if (!pye_tensor_measure(tensor, &reason))
+        return pye_reader_fail(reader, start, "tensor %s of type %s: %s", name, info->name, reason);
+    return PYE_OK;
+}
+
+/* Places a tensor whose offset is relative to the data section, which begins at or before the end of the file. */
+static pye_status place_tensor(const pye_reader *reader, pye_tensor *tensor) {
+    uint64_t data_offset = reader->file->facts.data_offset;
+    uint64_t room = reader->file->facts.file_bytes - data_offset;
+    uint64_t n_bytes = tensor->n_bytes == PYE_UNKNOWN_BYTES ? 0 : tensor->n_bytes;
+    if (tensor->offset > room || n_bytes > room - tensor->offset) {
+        char name[PYE_QUOTE_BYTES];
+        return pye_reader_fail(reader, data_offset,
+                               "tensor %s does not lie inside the file: %" PRIu64 " bytes at offset %" PRIu64
+                               " of a data section of %" PRIu64 " bytes",
+                               pye_quote(name, tensor->name), n_bytes, tensor->offset, room);
+    }
+    tensor->offset += data_offset;
+    return PYE_OK;
+}
+
+static pye_status read_tensors(pye_reader *reader, pye_model *model) {
+    pye_shard *facts = &reader->file->facts;
+    size_t first = model->n_tensors;
+    for (uint64_t i = 0; i < facts->n_tensors; i++) {
+        pye_tensor tensor;
+        pye_status status = read_tensor(reader, &tensor);
+        if (status == PYE_OK)
+            status = pye_model_add_tensor(model, &tensor, reader->cursor.error);
+        if (status != PYE_OK)
+            return status;
+    }
+    uint64_t end = reader->cursor.position;
+    uint64_t padding = facts->n_tensors == 0 ? 0 : (facts->alignment - end % facts->alignment) % facts->alignment;
+    if (padding > pye_cursor_left(&reader->cursor))
+        return pye_reader_fail(reader, end, "the file ends before its tensor data: they begin at byte %" PRIu64,
+                               end + padding);
+    facts->data_offset = end + padding;
+    for (size_t i = first; i < model->n_tensors; i++) {
+        pye_status status = place_tensor(reader, &model->tensors[i]);
+        if (status != PYE_OK)
+            return status;
+    }
+    return PYE_OK;
+}
+
+/* ------------------------------------------------------------------------------------------ a file */
+
+static pye_status parse_file(pye_reader *reader, pye_model *model, pye_metadata *metadata) {
+    pye_status status = read_header(reader);
+    if (status == PYE_OK)
+        status = read_metadata(reader, metadata);
+    if (status == PYE_OK)
+        status = read_alignment(reader, metadata);
+    if (status == PYE_OK)
+        status = read_tensors(reader, model);
+    return status == PYE_OK
+               ? pye_map_settle(&reader->file->map, reader->file->facts.data_offset, reader->cursor.error)
+               : status;
+}
+
+static pye_status open_file(pye_model *model, const char *path, pye_load_mode mode, pye_metadata *metadata,
+                            pye_reader *reader, pye_error *error) {
+    pye_file *file;
+    uint32_t shard = (uint32_t)model->n_files;
+    pye_status status = pye_model_add_file(model, path, mode, &file, error);
+    if (status != PYE_OK)
+        return status;
+    *reader = pye_reader_at(file, shard, 0, error);
+    return parse_file(reader, model, metadata);
+}
+
+/* ------------------------------------------------------------------------------------------ shards */
+
+typedef struct split_facts {
+    int64_t number; /* -1 where absent */
+    int64_t count;
+    int64_t n_tensors;
+} split_facts;
+
+/* A whole number of any integer type; -1 where the key is absent. */
+static pye_status read_whole(const pye_reader *reader, const pye_metadata *metadata, const char *key,
+                             int64_t *number) {
+    pye_value value;
+    *number = -1;
+    pye_status status =
+        pye_metadata_lookup(reader->file, reader->shard, metadata, text_of(key), &value, reader->cursor.error);
+    if (status == PYE_ERROR_NOT_FOUND)
+        return PYE_OK;
+    if (status != PYE_OK)
+        return status;
+    bool is_signed = value.type == PYE_VALUE_I8 || value.type == PYE_VALUE_I16 || value.type == PYE_VALUE_I32 ||
+                     value.type == PYE_VALUE_I64;
+    bool is_whole = is_signed || value.type == PYE_VALUE_U8 || value.type == PYE_VALUE_U16 ||
+                    value.type == PYE_VALUE_U32 || value.type == PYE_VALUE_U64;
+    if (!is_whole || (is_signed ? value.as.i64 < 0 : value.as.u64 > INT64_MAX))
+        return pye_reader_fail(reader, value.offset, "%s is not a whole number", key);
+    *number = is_signed ? value.as.i64 : (int64_t)value.as.u64;
+    return PYE_OK;
+}
+
+static pye_status read_split(const pye_reader *reader, const pye_metadata *metadata, split_facts *split) {
+    pye_status status = read_whole(reader, metadata, "split.no", &split->number);
+    if (status == PYE_OK)
+        status = read_whole(reader, metadata, "split.count", &split->count);
+    if (status == PYE_OK)
+        status = read_whole(reader, metadata, "split.tensors.count", &split->n_tensors);
+    return status;
+}
+
+/* Keys that a shard may repeat and that must then agree with the first. */
+static const char *const shared_keys[] = {"general.architecture", "general.name", "general.uuid"};
+
+static pye_status check_same_model(pye_model *model, const pye_reader *reader, const pye_metadata *metadata) {
+    for (size_t i = 0; i < sizeof shared_keys / sizeof shared_keys[0]; i++) {
+        pye_value first;
+        pye_value later;
+        pye_string key = text_of(shared_keys[i]);
+        if (pye_metadata_lookup(model->files[0], 0, &model->metadata, key, &first, NULL) != PYE_OK ||
+            pye_metadata_lookup(reader->file, reader->shard, metadata, key, &later, NULL) != PYE_OK)
+            continue;
+        if (first.type != later.type || first.type != PYE_VALUE_STRING ||
+            pye_string_compare(first.as.string, later.as.string) != 0)
+            return pye_reader_fail(reader, later.offset,
+                                   "the shard is of another model: its %s differs from the first's",
+                                   shared_keys[i]);
+    }
+    return PYE_OK;
+}
+
+static pye_status check_shard(pye_model *model, const pye_reader *reader, const pye_metadata *metadata,
+                              const split_facts *set) {
+    split_facts split;
+    pye_status status = read_split(reader, metadata, &split);
+    if (status != PYE_OK)
+        return status;
+    if (split.number != (int64_t)reader->shard)
+        return pye_reader_fail(reader, 0,
+                               "split.no is %" PRId64 " in the shard that should be number %" PRIu32 " (from 0)",
+                               split.number, reader->shard);
+    if (split.count != set->count)
+        return pye_reader_fail(
+            reader, 0, "the shard is of another set: split.count is %" PRId64 ", in the first shard %" PRId64,
+            split.count, set->count);
+    if (split.n_tensors != set->n_tensors)
+        return pye_reader_fail(reader, 0,
+                               "the shard is of another set: split.tensors.count is %" PRId64
+                               ", in the first shard %" PRId64,
+                               split.n_tensors, set->n_tensors);
+    return check_same_model(model, reader, metadata);
+}
+
+#define SUFFIX_BYTES 64
+
+static void shard_suffix(char suffix[SUFFIX_BYTES], int64_t number, int64_t count) {
+    (void)snprintf(suffix, SUFFIX_BYTES, "-%05" PRId64 "-of-%05" PRId64 ".gguf", number + 1, count);
+}
+
+static pye_status open_shard(pye_model *model, const char *path, pye_load_mode mode, const split_facts *set,
+                             pye_error *error) {
+    pye_metadata metadata = {0};
+    pye_reader reader;
+    pye_status status = open_file(model, path, mode, &metadata, &reader, error);
+    if (status == PYE_OK)
+        status = check_shard(model, &reader, &metadata, set);
+    pye_metadata_free(&metadata);
+    return status;
+}
+
+/* The caller knows the first file's path only. */
+static void name_shard(pye_error *error, const char *path, int64_t number, int64_t count) {
+    char quoted[PYE_QUOTE_BYTES];
+    char cause[PYE_ERROR_MESSAGE_BYTES];
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(cause, sizeof cause, "%s", error->message);
+    (void)snprintf(error->message, sizeof error->message, "shard %" PRId64 " of %" PRId64 ", %s: %.340s",
+                   number + 1, count, pye_quote(quoted, text_of(slash != NULL ? slash + 1 : path)), cause);
+}
+
+static pye_status open_other_shards(pye_model *model, const char *path, pye_load_mode mode, const split_facts *set,
+                                    pye_error *error) {
+    char suffix[SUFFIX_BYTES];
+    shard_suffix(suffix, 0, set->count);
+    size_t prefix = strlen(path) - strlen(suffix);
+    char *name = malloc(strlen(path) + SUFFIX_BYTES);
+    if (name == NULL)
+        return pye_fail_memory(error, strlen(path) + SUFFIX_BYTES);
+    memcpy(name, path, prefix);
+    pye_status status = PYE_OK;
+    for (int64_t i = 1; i < set->count && status == PYE_OK; i++) {
+        shard_suffix(suffix, i, set->count);
+        memcpy(name + prefix, suffix, strlen(suffix) + 1);
+        status = open_shard(model, name, mode, set, error);
+        if (status != PYE_OK && error != NULL && error->shard == (uint32_t)i)
+            name_shard(error, name, i, set->count);
+    }
+    free(name);
+    return status;
+}
+
+static pye_status open_set(pye_model *model, const char *path, pye_load_mode mode, const pye_reader *first,
+                           pye_error *error) {
+    split_facts set;
+    pye_status status = read_split(first, &model->metadata, &set);
+    if (status != PYE_OK || set.count <= 1)
+        return status;
+    if (set.number < 0)
+        return pye_reader_fail(first, 0, "split.count is %" PRId64 " and split.no is missing", set.count);
+    if (set.number != 0)
+        return pye_reader_fail(first, 0,
+                               "this is shard %" PRId64 " of %" PRId64
+                               ": open the first one, *-00001-of-%05" PRId64 ".gguf",
+                               set.number + 1, set.count, set.count);
+    char suffix[SUFFIX_BYTES];
+    shard_suffix(suffix, 0, set.count);
+    size_t n = strlen(path);
+    if (n < strlen(suffix) || strcmp(path + n - strlen(suffix), suffix) != 0)
+        return pye_reader_fail(
+            first, 0, "a set of %" PRId64 " files whose first name does not end in %s: the others cannot be found",
+            set.count, suffix);
+    status = open_other_shards(model, path, mode, &set, error);
+    if (status != PYE_OK)
+        return status;
+    if (set.n_tensors < 0 || (uint64_t)set.n_tensors != model->n_tensors)
+        return pye_reader_fail(first, 0, "the set has %zu tensors, and split.tensors.count says %" PRId64,
+                               model->n_tensors, set.n_tensors);
+    return PYE_OK;
+}
+
+pye_status pye_gguf_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error) {
+    pye_reader first;
+    pye_status status = open_file(model, path, options->load_mode, &model->metadata, &first, error);
+    if (status == PYE_OK)
+        status = open_set(model, path, options->load_mode, &first, error);
+    return status == PYE_OK ? pye_model_sort_tensors(model, PYE_ERROR_GGUF, error) : status;
+}

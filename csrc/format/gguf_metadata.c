@@ -1,0 +1,135 @@
+/* Metadata of an open GGUF file, taken from where it lies each time it is asked for.
+ *
+ * Everything was checked when the file was opened. It is checked again here, because a mapped file may have been
+ * overwritten since: the answer is then an error or other bytes of the same file, never a read outside it. */
+#include <inttypes.h>
+
+#include "format/gguf.h"
+
+static pye_status value_at(pye_file *file, uint32_t shard, const pye_entry *entry, pye_value *value,
+                           pye_error *error) {
+    pye_reader reader = pye_reader_at(file, shard, entry->position, error);
+    pye_value found;
+    pye_status status = pye_reader_entry(&reader, &found);
+    if (status == PYE_OK && found.type != PYE_VALUE_ARRAY)
+        status = pye_reader_scalar(&reader, &found);
+    found.marks = entry->marks;
+    if (status == PYE_OK)
+        *value = found;
+    return status;
+}
+
+pye_status pye_metadata_lookup(pye_file *file, uint32_t shard, const pye_metadata *metadata, pye_string key,
+                               pye_value *value, pye_error *error) {
+    size_t first = 0;
+    size_t end = metadata->n;
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        const pye_entry *entry = &metadata->entries[metadata->by_key[middle]];
+        int order = pye_string_compare(pye_string_at(file, entry->position), key);
+        if (order == 0)
+            return value_at(file, shard, entry, value, error);
+        if (order < 0)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return PYE_ERROR_NOT_FOUND;
+}
+
+size_t pye_model_n_metadata(const pye_model *model) { return model->metadata.n; }
+
+pye_status pye_metadata_at(const pye_model *model, size_t index, pye_value *value, pye_error *error) {
+    if (index >= model->metadata.n)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "metadata entry %zu is not below %zu", index,
+                        model->metadata.n);
+    return value_at(model->files[0], 0, &model->metadata.entries[index], value, error);
+}
+
+pye_status pye_metadata_find(const pye_model *model, const char *key, size_t key_size, pye_value *value,
+                             pye_error *error) {
+    pye_string wanted = {key, key_size};
+    pye_status status = pye_metadata_lookup(model->files[0], 0, &model->metadata, wanted, value, error);
+    char quoted[PYE_QUOTE_BYTES];
+    if (status == PYE_ERROR_NOT_FOUND)
+        return pye_fail(error, status, PYE_NO_OFFSET, "no metadata key is named %s", pye_quote(quoted, wanted));
+    return status;
+}
+
+/* True for an array of elements of the wanted kind that has elements first .. first + n - 1. */
+static pye_status check_range(const pye_value *array, bool fits, const char *kind, uint64_t first, uint64_t n,
+                              pye_error *error) {
+    if (array->type != PYE_VALUE_ARRAY || !fits)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, array->offset, "the value is not an array of %s", kind);
+    if (first > array->n_elements || n > array->n_elements - first)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, array->offset,
+                        "elements %" PRIu64 " to %" PRIu64 " are not inside an array of %" PRIu64, first,
+                        first + n - 1, array->n_elements);
+    return PYE_OK;
+}
+
+static void copy_numbers(void *out, const uint8_t *bytes, uint64_t n, uint64_t size, bool swap) {
+    if (!swap || size == 1) {
+        memcpy(out, bytes, (size_t)(n * size));
+        return;
+    }
+    uint8_t *to = out;
+    for (uint64_t i = 0; i < n; i++)
+        for (uint64_t byte = 0; byte < size; byte++)
+            to[i * size + byte] = bytes[i * size + size - 1 - byte];
+}
+
+pye_status pye_array_read(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n, void *out,
+                          pye_error *error) {
+    uint64_t size = pye_value_bytes(array->element_type);
+    pye_status status = check_range(array, size > 0, "numbers or bools", first, n, error);
+    if (status != PYE_OK || n == 0)
+        return status;
+    pye_file *file = model->files[0];
+    pye_reader reader = pye_reader_at(file, 0, array->offset + first * size, error);
+    const uint8_t *bytes;
+    if (!pye_cursor_bytes(&reader.cursor, n * size, &bytes))
+        return pye_reader_truncated(&reader, "an array");
+    copy_numbers(out, bytes, n, size, file->swap);
+    if (array->element_type == PYE_VALUE_BOOL)
+        for (uint64_t i = 0; i < n; i++)
+            ((uint8_t *)out)[i] = bytes[i] != 0;
+    return PYE_OK;
+}
+
+pye_status pye_array_strings(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
+                             pye_string *out, pye_error *error) {
+    pye_status status = check_range(array, array->element_type == PYE_VALUE_STRING, "strings", first, n, error);
+    if (status != PYE_OK || n == 0)
+        return status;
+    uint64_t near = array->marks != NULL ? first - first % PYE_MARK_STRIDE : 0;
+    uint64_t position = array->marks != NULL ? array->marks[first / PYE_MARK_STRIDE] : array->offset;
+    pye_reader reader = pye_reader_at(model->files[0], 0, position, error);
+    for (uint64_t i = near; i < first + n; i++) {
+        pye_string string;
+        if (!pye_reader_string(&reader, &string))
+            return pye_reader_truncated(&reader, "an array of strings");
+        if (i >= first)
+            out[i - first] = string;
+    }
+    return PYE_OK;
+}
+
+pye_status pye_array_arrays(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
+                            pye_value *out, pye_error *error) {
+    pye_status status = check_range(array, array->element_type == PYE_VALUE_ARRAY, "arrays", first, n, error);
+    if (status != PYE_OK)
+        return status;
+    pye_reader reader = pye_reader_at(model->files[0], 0, array->offset, error);
+    for (uint64_t i = 0; i < first + n; i++) {
+        pye_value child = {.element_type = -1};
+        status = pye_reader_array_header(&reader, &child);
+        if (status == PYE_OK)
+            status = pye_reader_skip_array(&reader, &child, 1, NULL);
+        if (status != PYE_OK)
+            return status;
+        if (i >= first)
+            out[i - first] = child;
+    }
+    return PYE_OK;
+}

@@ -1,0 +1,96 @@
+/* The immutable index that every format is parsed into. */
+#ifndef PYE_FORMAT_MODEL_H
+#define PYE_FORMAT_MODEL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/map.h"
+#include "base/types.h"
+
+/* One file: the bytes, and the facts about it that pyembed.h hands out. */
+typedef struct pye_file {
+    pye_map map;
+    pye_shard facts;
+    bool swap; /* big-endian file on a little-endian machine, or the reverse */
+} pye_file;
+
+/* A metadata entry: where its key begins, and for an array of strings the position of every
+ * PYE_MARK_STRIDE-th one. Keys and values are taken from the file again when they are asked for. */
+typedef struct pye_entry {
+    uint64_t position;
+    uint64_t *marks;
+} pye_entry;
+
+#define PYE_MARK_STRIDE 16
+
+/* The metadata of one GGUF file. */
+typedef struct pye_metadata {
+    pye_entry *entries; /* in the file's order */
+    size_t n;
+    size_t max;
+    uint32_t *by_key; /* sorted */
+} pye_metadata;
+
+struct pye_model {
+    atomic_size_t n_references; /* the model handle itself and every table and vocabulary of it */
+    pye_format format;
+    pye_progress progress;
+    void *progress_data;
+
+    pye_file **files;
+    size_t n_files;
+    size_t max_files;
+
+    pye_metadata metadata; /* of the first file; GGUF only */
+
+    pye_tensor *tensors; /* in the files' order */
+    size_t n_tensors;
+    size_t max_tensors;
+    uint32_t *tensors_by_name;
+
+    char **texts; /* strings that do not lie in a file: unescaped names, shard paths */
+    size_t n_texts;
+    size_t max_texts;
+};
+
+void pye_model_retain(pye_model *model);
+void pye_model_release(pye_model *model);
+
+/* Opens `path` as the model's next file, which stays where it is until the model is freed. */
+pye_status pye_model_add_file(pye_model *model, const char *path, pye_load_mode mode, pye_file **file,
+                              pye_error *error);
+
+/* Appends a copy of `tensor`. Its extent must have been checked by then. */
+pye_status pye_model_add_tensor(pye_model *model, const pye_tensor *tensor, pye_error *error);
+
+/* Takes `text`, from malloc, and frees it with the model (at once if this fails). */
+pye_status pye_model_keep_text(pye_model *model, char *text, pye_error *error);
+
+/* Sorts tensors by name. `bad` is the format's status for a name that occurs twice. */
+pye_status pye_model_sort_tensors(pye_model *model, pye_status bad, pye_error *error);
+
+/* Grows an array by doubling so that it holds one more than `n` items. */
+pye_status pye_grow(void **items, size_t *max, size_t n, size_t item_bytes, pye_error *error);
+
+/* Sorts 0 .. n - 1 by `compare`, in n log n steps whatever the input. NULL if memory is short. */
+typedef int (*pye_compare)(const void *context, uint32_t a, uint32_t b);
+uint32_t *pye_sorted_order(size_t n, pye_compare compare, const void *context);
+
+int pye_string_compare(pye_string a, pye_string b);
+
+/* Fills n_bytes of a tensor from its type and shape and checks that this does not overflow. PYE_UNKNOWN_BYTES for
+ * a type that is not live. False where the row does not divide into blocks, or the size does not fit 64 bits:
+ * `reason` then says which. */
+bool pye_tensor_measure(pye_tensor *tensor, const char **reason);
+
+void pye_metadata_free(pye_metadata *metadata);
+
+/* The parsers: each fills a fresh model from `path`. */
+pye_status pye_gguf_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error);
+pye_status pye_safetensors_open(pye_model *model, const char *path, const pye_open_options *options,
+                                pye_error *error);
+pye_status pye_npy_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error);
+pye_status pye_raw_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error);
+
+#endif

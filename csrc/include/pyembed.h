@@ -1,0 +1,346 @@
+/* pyembed: embedding tables of model files, from bytes on disk to rows of floats.
+ *
+ * A model is opened once and is immutable from then on; a table is a view of one of its tensors whose
+ * rows can be gathered by id. Rows come out exactly as the file stores them, dequantised: no
+ * architecture's scale, norm or position is applied.
+ *
+ * OWNERSHIP. Every `open` has a `close`. Tables and vocabularies keep their model alive, so handles may be
+ * closed in any order. A pye_string points into the model's memory: it is not NUL-terminated and lives
+ * until the last handle of that model is closed. Output memory always belongs to the caller.
+ *
+ * THREADS. Open handles are immutable: any number of threads may use one at the same time. A `close` waits
+ * for nobody: no other thread may be using that same handle then, or afterwards. Nothing is kept in
+ * globals or in thread-local state, and nothing runs when the library is loaded.
+ *
+ * ERRORS. A fallible function returns a pye_status, 0 for success, and fills the pye_error it is given;
+ * that pointer, always the last argument, may be NULL. A failing function writes nothing to its other
+ * out-parameters. Files are not trusted: whatever bytes they hold, the answer is a status, not a crash.
+ * What is not promised: a mapped file that another process truncates while it is in use raises SIGBUS, as
+ * any mapping does; open it with PYE_LOAD_NONE where that can happen.
+ *
+ * SIZES. `n_` counts elements, `_bytes` counts bytes. Shapes are rows first, the reverse of the order in
+ * which GGUF stores dimensions.
+ */
+#ifndef PYEMBED_H
+#define PYEMBED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef PYE_API
+#if defined(__GNUC__) && !defined(_WIN32)
+#define PYE_API __attribute__((visibility("default")))
+#else
+#define PYE_API
+#endif
+#endif
+
+#define PYE_VERSION_MAJOR 0
+#define PYE_VERSION_MINOR 1
+#define PYE_VERSION_PATCH 0
+
+/* "major.minor.patch" of the library that is linked, which may be newer than this header. Static memory. */
+PYE_API const char *pye_version(void);
+
+/* The back end that decodes blocks on this machine, such as "portable". Static memory. */
+PYE_API const char *pye_isa(void);
+
+/* ------------------------------------------------------------------------------------------- errors */
+
+typedef enum pye_status {
+    PYE_OK = 0,
+    PYE_ERROR_IO = 1,          /* a system call failed; pye_error.system_errno says how */
+    PYE_ERROR_MEMORY = 2,      /* an allocation failed */
+    PYE_ERROR_ARGUMENT = 3,    /* the caller passed something that makes no sense */
+    PYE_ERROR_ID = 4,          /* an id is not a row; pye_error.offset is its position among the ids */
+    PYE_ERROR_FORMAT = 5,      /* not a file of any kind that can be read here */
+    PYE_ERROR_GGUF = 6,        /* a damaged or inconsistent GGUF file */
+    PYE_ERROR_SAFETENSORS = 7, /* a damaged or inconsistent safetensors file or index */
+    PYE_ERROR_NPY = 8,         /* a damaged .npy file, or one that holds no table */
+    PYE_ERROR_TYPE = 9,        /* a tensor type or value type that cannot be decoded here */
+    PYE_ERROR_NOT_FOUND = 10,  /* no tensor, metadata key or token of that name */
+    PYE_ERROR_VOCABULARY = 11, /* no vocabulary, or one whose parts contradict each other */
+    PYE_ERROR_CANCELLED = 12   /* the progress callback asked to stop */
+} pye_status;
+
+#define PYE_ERROR_MESSAGE_BYTES 512
+#define PYE_NO_OFFSET UINT64_MAX
+
+/* What went wrong. `offset` is the byte offset in the file where that applies (PYE_ERROR_ID: the position
+ * of the first bad id), else PYE_NO_OFFSET. `shard` is the index of the file at fault, 0 for a single
+ * file. `message` is one line of UTF-8, NUL-terminated, without the path. */
+typedef struct pye_error {
+    pye_status status;
+    int32_t system_errno;
+    uint64_t offset;
+    uint32_t shard;
+    char message[PYE_ERROR_MESSAGE_BYTES];
+} pye_error;
+
+/* Short name of a status, such as "bad GGUF file"; "unknown status" for a number that is none. */
+PYE_API const char *pye_status_name(pye_status status);
+
+/* ------------------------------------------------------------------------------------- tensor types */
+
+/* `data` is not NUL-terminated; the bytes are as in the file, which may not be valid UTF-8. */
+typedef struct pye_string {
+    const char *data;
+    size_t size;
+} pye_string;
+
+typedef struct pye_type_info {
+    int32_t id;           /* the number GGUF files use */
+    const char *name;     /* such as "Q4_K"; static memory */
+    uint32_t n_weights;   /* weights in a block */
+    uint32_t block_bytes; /* bytes of a block */
+} pye_type_info;
+
+/* The live tensor types, in ascending order of id: index 0 .. pye_n_types() - 1. */
+PYE_API size_t pye_n_types(void);
+PYE_API pye_status pye_type_at(size_t index, pye_type_info *info, pye_error *error);
+
+/* ------------------------------------------------------------------------------------------- models */
+
+typedef struct pye_model pye_model;
+
+typedef enum pye_format {
+    PYE_FORMAT_AUTO = 0,        /* by content: GGUF, .npy, safetensors (a file, an index or a directory) */
+    PYE_FORMAT_GGUF = 1,        /* versions 1 to 3, either byte order, split sets through their first shard */
+    PYE_FORMAT_SAFETENSORS = 2, /* a file, a *.index.json, or the directory that holds one of them */
+    PYE_FORMAT_NPY = 3,         /* one array of NumPy's format 1.0 to 3.0, C order */
+    PYE_FORMAT_RAW = 4          /* rows without a header; see pye_open_options */
+} pye_format;
+
+/* How bytes get from the file to memory. AUTO is MMAP. The modes that read copy the header when the model
+ * is opened and a tensor when a table of it is first opened; the locking modes lock what they hold. */
+typedef enum pye_load_mode {
+    PYE_LOAD_AUTO = 0,
+    PYE_LOAD_NONE = 1,       /* read into private memory */
+    PYE_LOAD_MMAP = 2,       /* map the file read-only; pages come in when touched */
+    PYE_LOAD_MLOCK = 3,      /* read into private memory and lock it */
+    PYE_LOAD_MMAP_MLOCK = 4, /* map, and lock the header and the tensors of open tables */
+    PYE_LOAD_DIRECT_IO = 5   /* read past the page cache; NONE where the file system cannot */
+} pye_load_mode;
+
+/* Told after every few MiB that a tensor is read into memory, and once at its end. Non-zero goes on, 0 cancels. */
+typedef int (*pye_progress)(uint64_t n_bytes_done, uint64_t n_bytes_total, void *data);
+
+/* Set `struct_bytes` to sizeof(pye_open_options) and the rest to zero, then what is wanted. The `raw_`
+ * fields describe a PYE_FORMAT_RAW file: rows of `raw_columns` weights of type `raw_type` (a GGUF type id
+ * whose blocks hold one weight, such as 1 for F16) in the file's `raw_big_endian` byte order, from byte
+ * `raw_offset` on. */
+typedef struct pye_open_options {
+    size_t struct_bytes;
+    pye_format format;
+    pye_load_mode load_mode;
+    int32_t raw_type;
+    int32_t raw_big_endian;
+    uint64_t raw_rows;
+    uint64_t raw_columns;
+    uint64_t raw_offset;
+    pye_progress progress; /* may be NULL */
+    void *progress_data;
+} pye_open_options;
+
+/* Opens `path` and checks all of it but the tensors' bytes: counts, lengths, names, and that every tensor
+ * of a known type lies inside its file. `options` may be NULL: format by content, mapped. */
+PYE_API pye_status pye_model_open(const char *path, const pye_open_options *options, pye_model **model,
+                                  pye_error *error);
+PYE_API void pye_model_close(pye_model *model); /* NULL is allowed */
+
+PYE_API pye_format pye_model_format(const pye_model *model);
+PYE_API pye_load_mode pye_model_load_mode(const pye_model *model); /* the mode really in use, never AUTO */
+PYE_API size_t pye_model_n_shards(const pye_model *model);
+
+/* Facts about one file of a model; those that a format has no notion of are 0. */
+typedef struct pye_shard {
+    const char *path; /* NUL-terminated, lives as long as the model */
+    uint64_t file_bytes;
+    uint64_t data_offset; /* where the tensors' bytes begin */
+    uint64_t alignment;   /* GGUF: general.alignment, or its default of 32 */
+    uint64_t n_metadata;
+    uint64_t n_tensors;
+    uint32_t version;   /* GGUF or .npy major version */
+    int32_t big_endian; /* the file's byte order */
+} pye_shard;
+
+PYE_API pye_status pye_model_shard(const pye_model *model, size_t index, pye_shard *shard, pye_error *error);
+
+/* ----------------------------------------------------------------------------------------- metadata */
+
+typedef enum pye_value_type {
+    PYE_VALUE_U8 = 0,
+    PYE_VALUE_I8 = 1,
+    PYE_VALUE_U16 = 2,
+    PYE_VALUE_I16 = 3,
+    PYE_VALUE_U32 = 4,
+    PYE_VALUE_I32 = 5,
+    PYE_VALUE_F32 = 6,
+    PYE_VALUE_BOOL = 7,
+    PYE_VALUE_STRING = 8,
+    PYE_VALUE_ARRAY = 9,
+    PYE_VALUE_U64 = 10,
+    PYE_VALUE_I64 = 11,
+    PYE_VALUE_F64 = 12
+} pye_value_type;
+
+/* One metadata value, found where it lies. Of `as`, the member that fits `type` is set: unsigned integers
+ * and bools `u64`, signed ones `i64`, floats `f64`, strings `string`; an array sets none and is read with
+ * the pye_array_ functions below, which take the value as it was handed out. */
+typedef struct pye_value {
+    pye_string key;       /* empty for an element of an array */
+    int32_t type;         /* a pye_value_type */
+    int32_t element_type; /* of an array; -1 otherwise */
+    uint64_t n_elements;  /* of an array; 1 otherwise */
+    uint64_t offset;      /* byte offset in the file of the value, or of an array's first element */
+    union {
+        uint64_t u64;
+        int64_t i64;
+        double f64;
+        pye_string string;
+    } as;
+    const uint64_t *marks; /* private to the library */
+} pye_value;
+
+/* Metadata in the file's order; of a split set, the first shard's. Only GGUF has any. */
+PYE_API size_t pye_model_n_metadata(const pye_model *model);
+PYE_API pye_status pye_metadata_at(const pye_model *model, size_t index, pye_value *value, pye_error *error);
+PYE_API pye_status pye_metadata_find(const pye_model *model, const char *key, size_t key_size, pye_value *value,
+                                     pye_error *error);
+
+/* Elements first .. first + n - 1 of an array. `read` is for numbers and bools (a byte each, 0 or 1), in
+ * this machine's byte order, `n` elements of the element type's size; `strings` for strings; `arrays` for
+ * arrays, whose elements are themselves arrays. Cost: proportional to n, for arrays to first + n. */
+PYE_API pye_status pye_array_read(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
+                                  void *out, pye_error *error);
+PYE_API pye_status pye_array_strings(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
+                                     pye_string *out, pye_error *error);
+PYE_API pye_status pye_array_arrays(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
+                                    pye_value *out, pye_error *error);
+
+/* ------------------------------------------------------------------------------------------ tensors */
+
+#define PYE_MAX_DIMS 4
+#define PYE_UNKNOWN_BYTES UINT64_MAX
+
+typedef struct pye_tensor {
+    pye_string name;
+    pye_string type_name; /* "Q4_K"; for a type unknown here the file's own spelling, or empty */
+    int32_t type;         /* GGUF type id; -1 for a type that has none */
+    uint32_t n_dims;
+    uint64_t shape[PYE_MAX_DIMS]; /* rows first; shape[n_dims - 1] is the row's width */
+    uint64_t n_bytes;             /* PYE_UNKNOWN_BYTES for a type unknown here */
+    uint64_t offset;              /* byte offset in its file */
+    uint32_t shard;               /* index of its file */
+} pye_tensor;
+
+/* Tensors in the files' order, shard after shard. A .npy or raw file has one, named "data". */
+PYE_API size_t pye_model_n_tensors(const pye_model *model);
+PYE_API pye_status pye_tensor_at(const pye_model *model, size_t index, pye_tensor *tensor, pye_error *error);
+PYE_API pye_status pye_tensor_find(const pye_model *model, const char *name, size_t name_size, pye_tensor *tensor,
+                                   pye_error *error);
+
+/* ------------------------------------------------------------------------------------------- tables */
+
+typedef struct pye_table pye_table;
+
+typedef struct pye_table_info {
+    int32_t type;
+    uint32_t shard;
+    uint64_t n_rows;    /* product of all dimensions but the last */
+    uint64_t n_columns; /* the last dimension: weights in a row */
+    uint64_t row_bytes;
+    uint64_t n_bytes;
+} pye_table_info;
+
+/* The rows of the tensor `name`, of one dimension or more: every index but the last, taken together,
+ * counts rows. PYE_ERROR_NOT_FOUND, PYE_ERROR_TYPE for a type that cannot be decoded, and the errors of
+ * reading it where the load mode reads. */
+PYE_API pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, pye_table **table,
+                                  pye_error *error);
+PYE_API void pye_table_close(pye_table *table); /* NULL is allowed */
+PYE_API void pye_table_get_info(const pye_table *table, pye_table_info *info);
+
+typedef enum pye_id_type {
+    PYE_ID_I32 = 0,
+    PYE_ID_I64 = 1,
+    PYE_ID_U32 = 2,
+    PYE_ID_U64 = 3,
+    PYE_ID_I16 = 4,
+    PYE_ID_U16 = 5,
+    PYE_ID_I8 = 6,
+    PYE_ID_U8 = 7
+} pye_id_type;
+
+typedef enum pye_dtype {
+    PYE_DTYPE_F32 = 0,
+    PYE_DTYPE_F16 = 1, /* the float32 value rounded to nearest even */
+    PYE_DTYPE_BF16 = 2 /* likewise */
+} pye_dtype;
+
+/* Set `struct_bytes` to sizeof(pye_gather_options) and the rest to zero, then what is wanted. */
+typedef struct pye_gather_options {
+    size_t struct_bytes;
+    pye_id_type id_type;
+    pye_dtype dtype;
+    uint64_t out_row_bytes; /* bytes from one output row to the next; 0: rows follow each other */
+} pye_gather_options;
+
+/* Writes row ids[i] of the table to row i of `out`, for i < n_ids. `out` holds n_ids rows of n_columns
+ * values and must not overlap `ids`. `options` may be NULL: int32 ids, float32 rows that follow each other.
+ * float32 rows equal ggml's own dequantisation bit for bit (NaN as NaN). Neither array needs alignment.
+ * All ids are checked before the first write: PYE_ERROR_ID names the first that is not a row. */
+PYE_API pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
+                                    const pye_gather_options *options, pye_error *error);
+
+/* --------------------------------------------------------------------------------------- vocabulary */
+
+typedef struct pye_vocabulary pye_vocabulary;
+
+typedef enum pye_token_type {
+    PYE_TOKEN_UNDEFINED = 0,
+    PYE_TOKEN_NORMAL = 1,
+    PYE_TOKEN_UNKNOWN = 2,
+    PYE_TOKEN_CONTROL = 3,
+    PYE_TOKEN_USER_DEFINED = 4,
+    PYE_TOKEN_UNUSED = 5,
+    PYE_TOKEN_BYTE = 6
+} pye_token_type;
+
+typedef struct pye_token {
+    pye_string text; /* as the file stores it */
+    float score;     /* 0 where the file has no scores */
+    int32_t type;    /* as the file has it, normally a pye_token_type; NORMAL where the file has no types */
+} pye_token;
+
+/* "sha256:", 64 hexadecimal digits and a NUL. */
+#define PYE_DIGEST_BYTES 72
+
+/* The token list of a GGUF file: tokenizer.ggml.tokens, with .scores and .token_type where present. */
+PYE_API pye_status pye_vocabulary_open(pye_model *model, pye_vocabulary **vocabulary, pye_error *error);
+PYE_API void pye_vocabulary_close(pye_vocabulary *vocabulary); /* NULL is allowed */
+PYE_API uint64_t pye_vocabulary_n_tokens(const pye_vocabulary *vocabulary);
+
+/* Tokens first .. first + n - 1. PYE_ERROR_ID where that range is not inside the vocabulary. */
+PYE_API pye_status pye_vocabulary_tokens(const pye_vocabulary *vocabulary, uint64_t first, uint64_t n,
+                                         pye_token *out, pye_error *error);
+
+/* The lowest id whose stored text is exactly these bytes; PYE_ERROR_NOT_FOUND if there is none. The first
+ * call of a vocabulary builds its index, 4 to 12 bytes a token; PYE_ERROR_MEMORY if that fails. */
+PYE_API pye_status pye_vocabulary_find(const pye_vocabulary *vocabulary, const char *text, size_t text_size,
+                                       uint64_t *id, pye_error *error);
+
+/* SHA-256 over the tokens in order of id, each as its length in bytes (8 bytes, little-endian) followed by
+ * its stored bytes: equal exactly when the ordered token lists are equal. */
+PYE_API pye_status pye_vocabulary_digest(const pye_vocabulary *vocabulary, char digest[PYE_DIGEST_BYTES],
+                                         pye_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

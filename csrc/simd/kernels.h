@@ -1,0 +1,29 @@
+/* What a back end offers: rows to float32 for every type, and float32 to the 16-bit output types. */
+#ifndef PYE_SIMD_KERNELS_H
+#define PYE_SIMD_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/types.h"
+
+/* n weights, a multiple of the type's block. Nothing is checked and nothing outside the row is touched. Neither pointer
+ * needs alignment. */
+typedef void (*pye_decode_row)(const uint8_t *from, float *to, size_t n);
+
+/* n floats to n 16-bit numbers, rounded to nearest even. */
+typedef void (*pye_narrow_row)(const float *from, void *to, size_t n);
+
+typedef struct pye_kernels {
+    const char *isa;
+    pye_decode_row decode[PYE_TYPE_IDS]; /* NULL for ids that are no live type */
+    pye_narrow_row to_half;
+    pye_narrow_row to_bfloat;
+} pye_kernels;
+
+extern const pye_kernels pye_kernels_portable;
+
+/* The best back end that this machine can run. */
+const pye_kernels *pye_kernels_best(void);
+
+#endif

@@ -1,0 +1,97 @@
+/* Instantiates every decoder for one instruction set. No include guard: a back end's .c file sets
+ *
+ *     ISA      the suffix of its names, such as avx2
+ *     its simd/<isa>.h, the 16-lane vocabulary, included before this
+ *
+ * and gets `pye_kernels_<isa>`. A type of types.def without a decoder does not compile. */
+#include <stddef.h>
+
+#include "decode/float.h"
+#include "decode/iquant.h"
+#include "decode/kquant.h"
+#include "decode/legacy.h"
+#include "decode/micro.h"
+#include "decode/ternary.h"
+#include "simd/kernels.h"
+
+#define JOIN_(a, b, c) a##b##c
+#define JOIN(a, b, c) JOIN_(a, b, c)
+
+/* Types of several weights a block are rows of blocks; the others decode a row at a time. */
+#define DECODE_BLOCKS(name, n_weights)                                                                            \
+    INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n) {                                     \
+        for (size_t i = 0; i < n; i += (n_weights), from += sizeof(block_##name))                                 \
+            decode_##name((const block_##name *)(const void *)from, to + i);                                      \
+    }
+DECODE_BLOCKS(q4_0, 32)
+DECODE_BLOCKS(q4_1, 32)
+DECODE_BLOCKS(q5_0, 32)
+DECODE_BLOCKS(q5_1, 32)
+DECODE_BLOCKS(q8_0, 32)
+DECODE_BLOCKS(q8_1, 32)
+DECODE_BLOCKS(q2_k, 256)
+DECODE_BLOCKS(q3_k, 256)
+DECODE_BLOCKS(q4_k, 256)
+DECODE_BLOCKS(q5_k, 256)
+DECODE_BLOCKS(q6_k, 256)
+DECODE_BLOCKS(q8_k, 256)
+DECODE_BLOCKS(iq2_xxs, 256)
+DECODE_BLOCKS(iq2_xs, 256)
+DECODE_BLOCKS(iq3_xxs, 256)
+DECODE_BLOCKS(iq1_s, 256)
+DECODE_BLOCKS(iq4_nl, 32)
+DECODE_BLOCKS(iq3_s, 256)
+DECODE_BLOCKS(iq2_s, 256)
+DECODE_BLOCKS(iq4_xs, 256)
+DECODE_BLOCKS(iq1_m, 256)
+DECODE_BLOCKS(tq1_0, 256)
+DECODE_BLOCKS(tq2_0, 256)
+DECODE_BLOCKS(mxfp4, 32)
+DECODE_BLOCKS(nvfp4, 64)
+DECODE_BLOCKS(q1_0, 128)
+DECODE_BLOCKS(q2_0, 64)
+#undef DECODE_BLOCKS
+
+/* decode_<type>_<isa>, so that a line of a profile explains itself. */
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words)                                                   \
+    static void JOIN(decode_##name, _, ISA)(const uint8_t *from, float *to, size_t n) {                           \
+        decode_row_##name(from, to, n);                                                                           \
+    }
+#include "base/types.def"
+#undef PYE_TYPE
+
+INLINE void narrow_lanes(const float *from, uint8_t *to, size_t n, void (*store)(void *, vf)) {
+    size_t whole = n - n % 16;
+    for (size_t i = 0; i < whole; i += 16)
+        store(to + 2 * i, vf_load(from + i));
+    if (whole < n) {
+        float padded[16] = {0};
+        uint8_t values[2 * 16];
+        memcpy(padded, from + whole, (n - whole) * sizeof *from);
+        store(values, vf_load(padded));
+        memcpy(to + 2 * whole, values, (n - whole) * 2);
+    }
+}
+
+static void JOIN(to_half, _, ISA)(const float *from, void *to, size_t n) {
+    narrow_lanes(from, to, n, vf_store_half);
+}
+
+static void JOIN(to_bfloat, _, ISA)(const float *from, void *to, size_t n) {
+    narrow_lanes(from, to, n, vf_store_bfloat);
+}
+
+#define TEXT_(text) #text
+#define TEXT(text) TEXT_(text)
+
+const pye_kernels JOIN(pye_kernels, _, ISA) = {
+    .isa = TEXT(ISA),
+    .decode =
+        {
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words) [id] = JOIN(decode_##name, _, ISA),
+#include "base/types.def"
+#undef PYE_TYPE
+        },
+    .to_half = JOIN(to_half, _, ISA),
+    .to_bfloat = JOIN(to_bfloat, _, ISA),
+};

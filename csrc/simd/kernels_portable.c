@@ -1,0 +1,5 @@
+/* The portable back end: any C11 compiler, any machine. */
+#include "simd/portable.h"
+
+#define ISA portable
+#include "simd/kernels.inc.h"

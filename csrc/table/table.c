@@ -1,0 +1,73 @@
+#include "table/table.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+
+static pye_status check_tensor(const pye_tensor *tensor, pye_error *error) {
+    char name[PYE_QUOTE_BYTES];
+    (void)pye_quote(name, tensor->name);
+    if (pye_type_info_of(tensor->type) == NULL) {
+        char type[PYE_QUOTE_BYTES];
+        if (tensor->type_name.size > 0)
+            return pye_fail(error, PYE_ERROR_TYPE, PYE_NO_OFFSET,
+                            "tensor %s is of type %s, which cannot be decoded", name,
+                            pye_quote(type, tensor->type_name));
+        return pye_fail(error, PYE_ERROR_TYPE, PYE_NO_OFFSET,
+                        "tensor %s is of type %" PRId32 ", which is unknown to this version or was withdrawn",
+                        name, tensor->type);
+    }
+    if (tensor->n_dims == 0)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "tensor %s is a single number: it has no rows",
+                        name);
+    return PYE_OK;
+}
+
+pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, pye_table **table,
+                          pye_error *error) {
+    pye_tensor tensor;
+    pye_status status = pye_tensor_find(model, name, name_size, &tensor, error);
+    if (status == PYE_OK)
+        status = check_tensor(&tensor, error);
+    if (status != PYE_OK)
+        return status;
+    pye_file *file = model->files[tensor.shard];
+    status = pye_map_load(&file->map, tensor.offset, tensor.n_bytes, model->progress, model->progress_data, error);
+    if (status != PYE_OK) {
+        if (error != NULL)
+            error->shard = tensor.shard;
+        return status;
+    }
+    pye_table *opened = calloc(1, sizeof *opened);
+    if (opened == NULL)
+        return pye_fail_memory(error, sizeof *opened);
+    opened->type = pye_type_info_of(tensor.type);
+    opened->rows = file->map.base + tensor.offset;
+    opened->kernels = pye_kernels_best();
+    opened->decode = opened->kernels->decode[tensor.type];
+    opened->swap = file->swap && !pye_type_is_bytes(tensor.type);
+    pye_table_info *info = &opened->info;
+    info->type = tensor.type;
+    info->shard = tensor.shard;
+    info->n_columns = tensor.shape[tensor.n_dims - 1];
+    info->n_rows = 1;
+    /* No overflow: the size in bytes was found to fit when the file was opened. */
+    for (uint32_t i = 0; i + 1 < tensor.n_dims; i++)
+        info->n_rows *= tensor.shape[i];
+    info->row_bytes = info->n_columns / opened->type->n_weights * opened->type->block_bytes;
+    info->n_bytes = tensor.n_bytes;
+    opened->model = model;
+    pye_model_retain(model);
+    *table = opened;
+    return PYE_OK;
+}
+
+void pye_table_close(pye_table *table) {
+    if (table == NULL)
+        return;
+    pye_model_release(table->model);
+    free(table);
+}
+
+void pye_table_get_info(const pye_table *table, pye_table_info *info) { *info = table->info; }

@@ -1,0 +1,133 @@
+/* Text to id: an open-addressing table of (hash, id), built in one pass over the tokens.
+ *
+ * The texts come from an untrusted file, so the hash is keyed (SipHash-1-3, Aumasson and Bernstein 2012) with bytes
+ * that the file's author cannot know: nobody can make all tokens collide. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vocabulary/vocabulary.h"
+
+#define BATCH 256
+
+struct pye_token_index {
+    uint64_t key[2];
+    uint64_t mask;   /* number of slots less one; a power of two less one */
+    uint64_t *slots; /* high half: of the hash; low half: id + 1, or 0 for a free slot */
+};
+
+static uint64_t rotate(uint64_t x, int n) { return x << n | x >> (64 - n); }
+
+static void sip_round(uint64_t v[4]) {
+    v[0] += v[1];
+    v[1] = rotate(v[1], 13) ^ v[0];
+    v[0] = rotate(v[0], 32);
+    v[2] += v[3];
+    v[3] = rotate(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = rotate(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = rotate(v[1], 17) ^ v[2];
+    v[2] = rotate(v[2], 32);
+}
+
+static uint64_t hash_text(const uint64_t key[2], pye_string text) {
+    /* The four constants are the ASCII text "somepseudorandomlygeneratedbytes". */
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du, key[0] ^ 0x6c7967656e657261u,
+                     key[1] ^ 0x7465646279746573u};
+    for (size_t i = 0; i <= text.size; i += 8) {
+        size_t n = text.size - i < 8 ? text.size - i : 8;
+        uint64_t word = 0;
+        if (n > 0)
+            memcpy(&word, text.data + i, n);
+        if (n < 8)
+            word |= (uint64_t)text.size << 56;
+        v[3] ^= word;
+        sip_round(v);
+        v[0] ^= word;
+    }
+    v[2] ^= 0xFF;
+    for (int i = 0; i < 3; i++)
+        sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static void choose_key(uint64_t key[2], const void *address) {
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, key, 2 * sizeof *key);
+    if (fd >= 0)
+        (void)close(fd);
+    if (n == (ssize_t)(2 * sizeof *key))
+        return;
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    key[0] = (uint64_t)(uintptr_t)address;
+    key[1] = (uint64_t)now.tv_nsec;
+}
+
+static pye_string text_at(const pye_vocabulary *vocabulary, uint64_t id) {
+    pye_string text = {"", 0};
+    (void)pye_array_strings(vocabulary->model, &vocabulary->tokens, id, 1, &text, NULL);
+    return text;
+}
+
+/* The slot that holds `text`, or the free one where it belongs. */
+static uint64_t find_slot(const pye_token_index *index, const pye_vocabulary *vocabulary, pye_string text,
+                          uint64_t hash) {
+    uint64_t slot = hash & index->mask;
+    while (index->slots[slot] != 0) {
+        uint64_t id = (index->slots[slot] & UINT32_MAX) - 1;
+        if (index->slots[slot] >> 32 == hash >> 32 && pye_string_compare(text_at(vocabulary, id), text) == 0)
+            break;
+        slot = (slot + 1) & index->mask;
+    }
+    return slot;
+}
+
+static void insert_all(pye_token_index *index, const pye_vocabulary *vocabulary) {
+    pye_string texts[BATCH];
+    uint64_t n_tokens = vocabulary->tokens.n_elements;
+    for (uint64_t first = 0; first < n_tokens; first += BATCH) {
+        uint64_t n = n_tokens - first < BATCH ? n_tokens - first : BATCH;
+        if (pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, NULL) != PYE_OK)
+            return; /* only if the file was overwritten since it was opened: those tokens cannot be found */
+        for (uint64_t i = 0; i < n; i++) {
+            uint64_t hash = hash_text(index->key, texts[i]);
+            uint64_t slot = find_slot(index, vocabulary, texts[i], hash);
+            if (index->slots[slot] == 0)
+                index->slots[slot] = hash >> 32 << 32 | (first + i + 1);
+        }
+    }
+}
+
+pye_token_index *pye_token_index_build(const pye_vocabulary *vocabulary) {
+    uint64_t n_slots = 8;
+    while (n_slots / 4 * 3 < vocabulary->tokens.n_elements)
+        n_slots *= 2;
+    pye_token_index *index = malloc(sizeof *index);
+    uint64_t *slots = calloc((size_t)n_slots, sizeof *slots);
+    if (index == NULL || slots == NULL) {
+        free(index);
+        free(slots);
+        return NULL;
+    }
+    choose_key(index->key, index);
+    index->mask = n_slots - 1;
+    index->slots = slots;
+    insert_all(index, vocabulary);
+    return index;
+}
+
+void pye_token_index_free(pye_token_index *index) {
+    if (index == NULL)
+        return;
+    free(index->slots);
+    free(index);
+}
+
+uint64_t pye_token_index_find(const pye_token_index *index, const pye_vocabulary *vocabulary, pye_string text) {
+    uint64_t slot = find_slot(index, vocabulary, text, hash_text(index->key, text));
+    return index->slots[slot] == 0 ? UINT64_MAX : (index->slots[slot] & UINT32_MAX) - 1;
+}

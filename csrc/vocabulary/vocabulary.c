@@ -1,0 +1,188 @@
+#include "vocabulary/vocabulary.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sha256.h"
+#include "base/status.h"
+
+#define BATCH 256
+
+static pye_status find_tokens(const pye_model *model, pye_value *tokens, pye_error *error) {
+    static const char key[] = "tokenizer.ggml.tokens";
+    if (model->format != PYE_FORMAT_GGUF || pye_metadata_find(model, key, strlen(key), tokens, NULL) != PYE_OK)
+        return pye_fail(error, PYE_ERROR_VOCABULARY, PYE_NO_OFFSET, "the file carries no vocabulary (no %s)", key);
+    if (tokens->type != PYE_VALUE_ARRAY || (tokens->element_type != PYE_VALUE_STRING && tokens->n_elements > 0))
+        return pye_fail(error, PYE_ERROR_VOCABULARY, tokens->offset, "%s is not an array of strings", key);
+    if (tokens->n_elements >= UINT32_MAX)
+        return pye_fail(error, PYE_ERROR_VOCABULARY, tokens->offset,
+                        "%" PRIu64 " tokens are more than can be numbered", tokens->n_elements);
+    return PYE_OK;
+}
+
+/* An optional array of 32-bit numbers of two kinds, at least as long as the token list. */
+static pye_status find_numbers(const pye_model *model, const char *key, int32_t kind, int32_t other_kind,
+                               uint64_t n_tokens, pye_value *numbers, pye_error *error) {
+    if (pye_metadata_find(model, key, strlen(key), numbers, NULL) != PYE_OK) {
+        *numbers = (pye_value){.element_type = -1};
+        return PYE_OK;
+    }
+    if (numbers->type != PYE_VALUE_ARRAY || (numbers->element_type != kind && numbers->element_type != other_kind))
+        return pye_fail(error, PYE_ERROR_VOCABULARY, numbers->offset,
+                        "%s is stored as value type %" PRId32 " of %" PRId32 ", not as an array of 32-bit numbers",
+                        key, numbers->type, numbers->element_type);
+    if (numbers->n_elements < n_tokens)
+        return pye_fail(error, PYE_ERROR_VOCABULARY, numbers->offset,
+                        "%s has %" PRIu64 " elements for %" PRIu64 " tokens", key, numbers->n_elements, n_tokens);
+    return PYE_OK;
+}
+
+pye_status pye_vocabulary_open(pye_model *model, pye_vocabulary **vocabulary, pye_error *error) {
+    pye_value tokens, scores, types;
+    pye_status status = find_tokens(model, &tokens, error);
+    if (status == PYE_OK)
+        status = find_numbers(model, "tokenizer.ggml.scores", PYE_VALUE_F32, PYE_VALUE_I32, tokens.n_elements,
+                              &scores, error);
+    if (status == PYE_OK)
+        status = find_numbers(model, "tokenizer.ggml.token_type", PYE_VALUE_I32, PYE_VALUE_U32, tokens.n_elements,
+                              &types, error);
+    if (status != PYE_OK)
+        return status;
+    pye_vocabulary *opened = malloc(sizeof *opened);
+    if (opened == NULL)
+        return pye_fail_memory(error, sizeof *opened);
+    opened->model = model;
+    opened->tokens = tokens;
+    opened->scores = scores;
+    opened->types = types;
+    atomic_init(&opened->index, NULL);
+    pye_model_retain(model);
+    *vocabulary = opened;
+    return PYE_OK;
+}
+
+void pye_vocabulary_close(pye_vocabulary *vocabulary) {
+    if (vocabulary == NULL)
+        return;
+    pye_token_index_free(atomic_load(&vocabulary->index));
+    pye_model_release(vocabulary->model);
+    free(vocabulary);
+}
+
+uint64_t pye_vocabulary_n_tokens(const pye_vocabulary *vocabulary) { return vocabulary->tokens.n_elements; }
+
+static pye_status read_scores(const pye_vocabulary *vocabulary, uint64_t first, uint64_t n, float *scores,
+                              pye_error *error) {
+    const pye_value *array = &vocabulary->scores;
+    memset(scores, 0, (size_t)n * sizeof *scores);
+    if (array->n_elements == 0)
+        return PYE_OK;
+    if (array->element_type == PYE_VALUE_F32)
+        return pye_array_read(vocabulary->model, array, first, n, scores, error);
+    int32_t whole[BATCH];
+    pye_status status = pye_array_read(vocabulary->model, array, first, n, whole, error);
+    for (uint64_t i = 0; status == PYE_OK && i < n; i++)
+        scores[i] = (float)whole[i];
+    return status;
+}
+
+static pye_status read_types(const pye_vocabulary *vocabulary, uint64_t first, uint64_t n, int32_t *types,
+                             pye_error *error) {
+    for (uint64_t i = 0; i < n; i++)
+        types[i] = PYE_TOKEN_NORMAL;
+    if (vocabulary->types.n_elements == 0)
+        return PYE_OK;
+    return pye_array_read(vocabulary->model, &vocabulary->types, first, n, types, error);
+}
+
+static pye_status read_batch(const pye_vocabulary *vocabulary, uint64_t first, uint64_t n, pye_token *out,
+                             pye_error *error) {
+    pye_string texts[BATCH];
+    float scores[BATCH];
+    int32_t types[BATCH];
+    pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);
+    if (status == PYE_OK)
+        status = read_scores(vocabulary, first, n, scores, error);
+    if (status == PYE_OK)
+        status = read_types(vocabulary, first, n, types, error);
+    for (uint64_t i = 0; status == PYE_OK && i < n; i++)
+        out[i] = (pye_token){texts[i], scores[i], types[i]};
+    return status;
+}
+
+pye_status pye_vocabulary_tokens(const pye_vocabulary *vocabulary, uint64_t first, uint64_t n, pye_token *out,
+                                 pye_error *error) {
+    uint64_t n_tokens = vocabulary->tokens.n_elements;
+    if (first > n_tokens || n > n_tokens - first)
+        return pye_fail(error, PYE_ERROR_ID, 0,
+                        "%" PRIu64 " tokens from id %" PRIu64 " on are not inside a vocabulary of %" PRIu64, n,
+                        first, n_tokens);
+    pye_status status = PYE_OK;
+    for (uint64_t i = 0; i < n && status == PYE_OK; i += BATCH)
+        status = read_batch(vocabulary, first + i, n - i < BATCH ? n - i : BATCH, out + i, error);
+    return status;
+}
+
+/* Built by whoever comes first; where two threads do at once, one of the two equal indexes is dropped. */
+static pye_token_index *index_of(const pye_vocabulary *vocabulary) {
+    _Atomic(pye_token_index *) *place = (_Atomic(pye_token_index *) *)(uintptr_t)&vocabulary->index;
+    pye_token_index *index = atomic_load(place);
+    if (index != NULL)
+        return index;
+    pye_token_index *built = pye_token_index_build(vocabulary);
+    if (built == NULL || atomic_compare_exchange_strong(place, &index, built))
+        return built;
+    pye_token_index_free(built);
+    return index;
+}
+
+pye_status pye_vocabulary_find(const pye_vocabulary *vocabulary, const char *text, size_t text_size, uint64_t *id,
+                               pye_error *error) {
+    pye_string wanted = {text, text_size};
+    const pye_token_index *index = index_of(vocabulary);
+    if (index == NULL)
+        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot allocate the index of %" PRIu64 " tokens",
+                        vocabulary->tokens.n_elements);
+    uint64_t found = pye_token_index_find(index, vocabulary, wanted);
+    char quoted[PYE_QUOTE_BYTES];
+    if (found == UINT64_MAX)
+        return pye_fail(error, PYE_ERROR_NOT_FOUND, PYE_NO_OFFSET, "no token is stored as %s",
+                        pye_quote(quoted, wanted));
+    *id = found;
+    return PYE_OK;
+}
+
+static void hash_token(pye_sha256 *hash, pye_string text) {
+    uint8_t length[8];
+    for (int i = 0; i < 8; i++)
+        length[i] = (uint8_t)((uint64_t)text.size >> (8 * i));
+    pye_sha256_add(hash, length, sizeof length);
+    pye_sha256_add(hash, text.data, text.size);
+}
+
+pye_status pye_vocabulary_digest(const pye_vocabulary *vocabulary, char digest[PYE_DIGEST_BYTES],
+                                 pye_error *error) {
+    static const char digits[] = "0123456789abcdef";
+    pye_sha256 hash;
+    pye_sha256_begin(&hash);
+    pye_string texts[BATCH];
+    uint64_t n_tokens = vocabulary->tokens.n_elements;
+    for (uint64_t first = 0; first < n_tokens; first += BATCH) {
+        uint64_t n = n_tokens - first < BATCH ? n_tokens - first : BATCH;
+        pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);
+        if (status != PYE_OK)
+            return status;
+        for (uint64_t i = 0; i < n; i++)
+            hash_token(&hash, texts[i]);
+    }
+    uint8_t bytes[PYE_SHA256_BYTES];
+    pye_sha256_end(&hash, bytes);
+    memcpy(digest, "sha256:", 7);
+    for (int i = 0; i < PYE_SHA256_BYTES; i++) {
+        digest[7 + 2 * i] = digits[bytes[i] >> 4];
+        digest[8 + 2 * i] = digits[bytes[i] & 15];
+    }
+    digest[PYE_DIGEST_BYTES - 1] = '\0';
+    return PYE_OK;
+}

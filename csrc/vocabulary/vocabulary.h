@@ -1,0 +1,26 @@
+/* A token list and its index by text. */
+#ifndef PYE_VOCABULARY_VOCABULARY_H
+#define PYE_VOCABULARY_VOCABULARY_H
+
+#include <stdatomic.h>
+
+#include "format/model.h"
+
+typedef struct pye_token_index pye_token_index;
+
+struct pye_vocabulary {
+    pye_model *model;
+    pye_value tokens;
+    pye_value scores;                 /* an array of at least as many f32 or i32; n_elements 0 where absent */
+    pye_value types;                  /* likewise of i32 or u32 */
+    _Atomic(pye_token_index *) index; /* NULL until it is first needed */
+};
+
+/* Builds the index: text to lowest id. NULL if memory is short. */
+pye_token_index *pye_token_index_build(const pye_vocabulary *vocabulary);
+void pye_token_index_free(pye_token_index *index);
+
+/* UINT64_MAX where no token has that text. */
+uint64_t pye_token_index_find(const pye_token_index *index, const pye_vocabulary *vocabulary, pye_string text);
+
+#endif
