@@ -46,7 +46,9 @@ extern "C" {
 /* "major.minor.patch" of the library that is linked, which may be newer than this header. Static memory. */
 PYE_API const char *pye_version(void);
 
-/* The back end that decodes blocks on this machine, such as "portable". Static memory. */
+/* The back end that decodes blocks: the best of "avx512", "avx2", "neon" and "portable" that runs on this machine, or the
+ * one that the environment variable PYEMBED_ISA names; "" where that one cannot run, and then opening a table fails.
+ * Static memory. */
 PYE_API const char *pye_isa(void);
 
 /* ------------------------------------------------------------------------------------------- errors */

@@ -22,8 +22,15 @@ typedef struct pye_kernels {
 } pye_kernels;
 
 extern const pye_kernels pye_kernels_portable;
+#if defined(__x86_64__)
+extern const pye_kernels pye_kernels_avx2;
+extern const pye_kernels pye_kernels_avx512;
+#elif defined(__aarch64__)
+extern const pye_kernels pye_kernels_neon;
+#endif
 
-/* The best back end that this machine can run. */
-const pye_kernels *pye_kernels_best(void);
+/* The best back end that this machine can run, or the one that the environment's PYEMBED_ISA names; PYE_ERROR_ARGUMENT
+ * where that one cannot run. */
+pye_status pye_kernels_choose(const pye_kernels **kernels, pye_error *error);
 
 #endif

@@ -32,6 +32,10 @@ pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, 
         status = check_tensor(&tensor, error);
     if (status != PYE_OK)
         return status;
+    const pye_kernels *kernels;
+    status = pye_kernels_choose(&kernels, error);
+    if (status != PYE_OK)
+        return status;
     pye_file *file = model->files[tensor.shard];
     status = pye_map_load(&file->map, tensor.offset, tensor.n_bytes, model->progress, model->progress_data, error);
     if (status != PYE_OK) {
@@ -44,8 +48,8 @@ pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, 
         return pye_fail_memory(error, sizeof *opened);
     opened->type = pye_type_info_of(tensor.type);
     opened->rows = file->map.base + tensor.offset;
-    opened->kernels = pye_kernels_best();
-    opened->decode = opened->kernels->decode[tensor.type];
+    opened->kernels = kernels;
+    opened->decode = kernels->decode[tensor.type];
     opened->swap = file->swap && !pye_type_is_bytes(tensor.type);
     pye_table_info *info = &opened->info;
     info->type = tensor.type;

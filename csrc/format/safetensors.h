@@ -1,0 +1,21 @@
+/* What the reader of one safetensors file and the reader of a set of them share. */
+#ifndef PYE_FORMAT_SAFETENSORS_H
+#define PYE_FORMAT_SAFETENSORS_H
+
+#include "format/json.h"
+#include "format/model.h"
+
+/* Of a header or an index: the format's own bound, which keeps a crafted file from being read for ever. */
+#define PYE_SAFETENSORS_MAX_JSON UINT64_C(100000000)
+
+/* Opens `path` as the model's next file and appends its tensors, unsorted. */
+pye_status pye_safetensors_add_file(pye_model *model, const char *path, pye_load_mode mode, pye_error *error);
+
+/* What the string stands for, as memory of the model: where it lies in the file, or a copy if it has escapes. */
+pye_status pye_safetensors_text(pye_model *model, const pye_json_string *string, pye_string *text,
+                                pye_error *error);
+
+/* Puts `kind` and the quoted name of what is at fault before the message; returns `status`. */
+pye_status pye_safetensors_blame(pye_error *error, pye_status status, const char *kind, pye_string name);
+
+#endif

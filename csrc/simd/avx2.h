@@ -1,0 +1,142 @@
+/* The 16-lane vocabulary for x86-64 with AVX2, FMA and F16C. See portable.h for what each operation means. */
+#ifndef PYE_SIMD_AVX2_H
+#define PYE_SIMD_AVX2_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#include "decode/inline.h"
+
+typedef __m128i vb;
+
+typedef struct vf {
+    __m256 low, high;
+} vf;
+
+/* ------------------------------------------------------------------------------------------- bytes */
+
+INLINE vb vb_load(const void *from) { return _mm_loadu_si128((const __m128i *)from); }
+
+INLINE vb vb_load_8x2(const void *a, const void *b) {
+    return _mm_castpd_si128(
+        _mm_loadh_pd(_mm_castsi128_pd(_mm_loadl_epi64((const __m128i *)a)), (const double *)b));
+}
+
+INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) {
+    __m128i ab = _mm_unpacklo_epi32(_mm_loadu_si32(a), _mm_loadu_si32(b));
+    __m128i cd = _mm_unpacklo_epi32(_mm_loadu_si32(c), _mm_loadu_si32(d));
+    return _mm_unpacklo_epi64(ab, cd);
+}
+
+INLINE vb vb_set(uint8_t value) { return _mm_set1_epi8((char)value); }
+INLINE vb vb_and(vb a, vb b) { return _mm_and_si128(a, b); }
+INLINE vb vb_or(vb a, vb b) { return _mm_or_si128(a, b); }
+INLINE vb vb_xor(vb a, vb b) { return _mm_xor_si128(a, b); }
+INLINE vb vb_add(vb a, vb b) { return _mm_add_epi8(a, b); }
+INLINE vb vb_sub(vb a, vb b) { return _mm_sub_epi8(a, b); }
+
+/* There are no byte shifts: 16-bit ones, less what crossed over from the neighbour. */
+INLINE vb vb_shift_right(vb a, int n) { return vb_and(_mm_srli_epi16(a, n), vb_set((uint8_t)(0xFF >> n))); }
+INLINE vb vb_shift_left(vb a, int n) { return vb_and(_mm_slli_epi16(a, n), vb_set((uint8_t)(0xFF << n))); }
+
+INLINE vb vb_lookup(vb table, vb index) { return _mm_shuffle_epi8(table, index); }
+
+INLINE vb vb_from_bits(uint32_t bits) {
+    __m128i spread = _mm_set_epi64x(0x0101010101010101, 0);
+    __m128i each = _mm_set1_epi64x((int64_t)0x8040201008040201);
+    __m128i bytes = _mm_shuffle_epi8(_mm_cvtsi32_si128((int)bits), spread);
+    return _mm_cmpeq_epi8(_mm_and_si128(bytes, each), each);
+}
+
+INLINE vb vb_at_least(vb a, vb b) { return _mm_cmpeq_epi8(_mm_max_epu8(a, b), a); }
+INLINE vb vb_join_low(vb a, vb b) { return _mm_unpacklo_epi64(a, b); }
+INLINE vb vb_join_high(vb a, vb b) { return _mm_unpackhi_epi64(a, b); }
+
+/* ------------------------------------------------------------------------------------------ floats */
+
+INLINE vf vf_from_u8(vb a) {
+    return (vf){_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a)),
+                _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(a, a)))};
+}
+
+INLINE vf vf_from_i8(vb a) {
+    return (vf){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(a)),
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(a, a)))};
+}
+
+INLINE vf vf_set(float value) { return (vf){_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
+INLINE vf vf_set_halves(float low, float high) { return (vf){_mm256_set1_ps(low), _mm256_set1_ps(high)}; }
+
+INLINE vf vf_add(vf a, vf b) { return (vf){_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
+INLINE vf vf_mul(vf a, vf b) { return (vf){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+
+INLINE vf vf_mul_add(vf a, vf b, vf c) {
+    return (vf){_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+}
+
+INLINE vf vf_mul_sub(vf a, vf b, vf c) {
+    return (vf){_mm256_fmsub_ps(a.low, b.low, c.low), _mm256_fmsub_ps(a.high, b.high, c.high)};
+}
+
+INLINE __m256 select_eight(__m256i bits, __m256i each, __m256 set, __m256 clear) {
+    __m256i mask = _mm256_cmpeq_epi32(_mm256_and_si256(bits, each), each);
+    return _mm256_blendv_ps(clear, set, _mm256_castsi256_ps(mask));
+}
+
+INLINE vf vf_select(uint32_t bits, vf set, vf clear) {
+    __m256i all = _mm256_set1_epi32((int)bits);
+    __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    return (vf){select_eight(all, each, set.low, clear.low),
+                select_eight(all, _mm256_slli_epi32(each, 8), set.high, clear.high)};
+}
+
+INLINE vf vf_load(const void *from) {
+    const float *p = (const float *)from;
+    return (vf){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+
+INLINE vf vf_load_half(const void *from) {
+    const __m128i *p = (const __m128i *)from;
+    return (vf){_mm256_cvtph_ps(_mm_loadu_si128(p)), _mm256_cvtph_ps(_mm_loadu_si128(p + 1))};
+}
+
+INLINE __m256 widen_bfloat(__m128i bits) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+INLINE vf vf_load_bfloat(const void *from) {
+    const __m128i *p = (const __m128i *)from;
+    return (vf){widen_bfloat(_mm_loadu_si128(p)), widen_bfloat(_mm_loadu_si128(p + 1))};
+}
+
+INLINE void vf_store(void *to, vf v) {
+    float *p = (float *)to;
+    _mm256_storeu_ps(p, v.low);
+    _mm256_storeu_ps(p + 8, v.high);
+}
+
+INLINE void vf_store_half(void *to, vf v) {
+    __m128i *p = (__m128i *)to;
+    _mm_storeu_si128(p, _mm256_cvtps_ph(v.low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128(p + 1, _mm256_cvtps_ph(v.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+/* Eight bfloats in the low halves of 32-bit lanes. */
+INLINE __m256i narrow_bfloat(__m256 v) {
+    __m256i bits = _mm256_castps_si256(v);
+    __m256i top = _mm256_srli_epi32(bits, 16);
+    __m256i odd = _mm256_and_si256(top, _mm256_set1_epi32(1));
+    __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), odd);
+    __m256i nan = _mm256_or_si256(top, _mm256_set1_epi32(0x40));
+    __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(_mm256_srli_epi32(rounded, 16), nan, is_nan);
+}
+
+INLINE void vf_store_bfloat(void *to, vf v) {
+    __m256i packed = _mm256_packus_epi32(narrow_bfloat(v.low), narrow_bfloat(v.high));
+    _mm256_storeu_si256((__m256i *)to, _mm256_permute4x64_epi64(packed, 0xD8));
+}
+
+INLINE float half_to_float(uint16_t half) { return _cvtsh_ss(half); }
+
+#endif

@@ -1,0 +1,82 @@
+/* The 16-lane vocabulary for x86-64 with AVX-512 F, BW, DQ and VL. See portable.h for what each operation means. */
+#ifndef PYE_SIMD_AVX512_H
+#define PYE_SIMD_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#include "decode/inline.h"
+
+typedef __m128i vb;
+typedef __m512 vf;
+
+/* ------------------------------------------------------------------------------------------- bytes */
+
+INLINE vb vb_load(const void *from) { return _mm_loadu_si128((const __m128i *)from); }
+
+INLINE vb vb_load_8x2(const void *a, const void *b) {
+    return _mm_castpd_si128(
+        _mm_loadh_pd(_mm_castsi128_pd(_mm_loadl_epi64((const __m128i *)a)), (const double *)b));
+}
+
+INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) {
+    __m128i ab = _mm_unpacklo_epi32(_mm_loadu_si32(a), _mm_loadu_si32(b));
+    __m128i cd = _mm_unpacklo_epi32(_mm_loadu_si32(c), _mm_loadu_si32(d));
+    return _mm_unpacklo_epi64(ab, cd);
+}
+
+INLINE vb vb_set(uint8_t value) { return _mm_set1_epi8((char)value); }
+INLINE vb vb_and(vb a, vb b) { return _mm_and_si128(a, b); }
+INLINE vb vb_or(vb a, vb b) { return _mm_or_si128(a, b); }
+INLINE vb vb_xor(vb a, vb b) { return _mm_xor_si128(a, b); }
+INLINE vb vb_add(vb a, vb b) { return _mm_add_epi8(a, b); }
+INLINE vb vb_sub(vb a, vb b) { return _mm_sub_epi8(a, b); }
+INLINE vb vb_shift_right(vb a, int n) { return vb_and(_mm_srli_epi16(a, n), vb_set((uint8_t)(0xFF >> n))); }
+INLINE vb vb_shift_left(vb a, int n) { return vb_and(_mm_slli_epi16(a, n), vb_set((uint8_t)(0xFF << n))); }
+INLINE vb vb_lookup(vb table, vb index) { return _mm_shuffle_epi8(table, index); }
+INLINE vb vb_from_bits(uint32_t bits) { return _mm_movm_epi8((__mmask16)bits); }
+INLINE vb vb_at_least(vb a, vb b) { return _mm_movm_epi8(_mm_cmpge_epu8_mask(a, b)); }
+INLINE vb vb_join_low(vb a, vb b) { return _mm_unpacklo_epi64(a, b); }
+INLINE vb vb_join_high(vb a, vb b) { return _mm_unpackhi_epi64(a, b); }
+
+/* ------------------------------------------------------------------------------------------ floats */
+
+INLINE vf vf_from_u8(vb a) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a)); }
+INLINE vf vf_from_i8(vb a) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(a)); }
+INLINE vf vf_set(float value) { return _mm512_set1_ps(value); }
+INLINE vf vf_set_halves(float low, float high) {
+    return _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(low), _mm512_set1_ps(high));
+}
+INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+INLINE vf vf_mul_add(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE vf vf_mul_sub(vf a, vf b, vf c) { return _mm512_fmsub_ps(a, b, c); }
+INLINE vf vf_select(uint32_t bits, vf set, vf clear) { return _mm512_mask_blend_ps((__mmask16)bits, clear, set); }
+INLINE vf vf_load(const void *from) { return _mm512_loadu_ps(from); }
+INLINE vf vf_load_half(const void *from) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from)); }
+
+INLINE vf vf_load_bfloat(const void *from) {
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+INLINE void vf_store(void *to, vf v) { _mm512_storeu_ps(to, v); }
+
+INLINE void vf_store_half(void *to, vf v) {
+    __m256i half = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    _mm256_storeu_si256((__m256i *)to, half);
+}
+
+INLINE void vf_store_bfloat(void *to, vf v) {
+    __m512i bits = _mm512_castps_si512(v);
+    __m512i top = _mm512_srli_epi32(bits, 16);
+    __m512i odd = _mm512_and_si512(top, _mm512_set1_epi32(1));
+    __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
+    __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    __m512i narrow = _mm512_mask_or_epi32(_mm512_srli_epi32(rounded, 16), is_nan, top, _mm512_set1_epi32(0x40));
+    _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16(narrow));
+}
+
+INLINE float half_to_float(uint16_t half) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half))); }
+
+#endif

@@ -1,0 +1,165 @@
+/* The 16-lane vocabulary for 64-bit Arm, where NEON is always there. See portable.h for what each operation means. */
+#ifndef PYE_SIMD_NEON_H
+#define PYE_SIMD_NEON_H
+
+#include <arm_neon.h>
+
+#include "decode/inline.h"
+
+typedef uint8x16_t vb;
+typedef float32x4x4_t vf;
+
+#define EACH_QUARTER(v, expression)                                                                               \
+    for (int i = 0; i < 4; i++)                                                                                   \
+    (v).val[i] = (expression)
+
+/* ------------------------------------------------------------------------------------------- bytes */
+
+INLINE vb vb_load(const void *from) { return vld1q_u8((const uint8_t *)from); }
+
+INLINE vb vb_load_8x2(const void *a, const void *b) {
+    return vcombine_u8(vld1_u8((const uint8_t *)a), vld1_u8((const uint8_t *)b));
+}
+
+INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) {
+    uint32_t lanes[4];
+    __builtin_memcpy(&lanes[0], a, 4);
+    __builtin_memcpy(&lanes[1], b, 4);
+    __builtin_memcpy(&lanes[2], c, 4);
+    __builtin_memcpy(&lanes[3], d, 4);
+    return vreinterpretq_u8_u32(vld1q_u32(lanes));
+}
+
+INLINE vb vb_set(uint8_t value) { return vdupq_n_u8(value); }
+INLINE vb vb_and(vb a, vb b) { return vandq_u8(a, b); }
+INLINE vb vb_or(vb a, vb b) { return vorrq_u8(a, b); }
+INLINE vb vb_xor(vb a, vb b) { return veorq_u8(a, b); }
+INLINE vb vb_add(vb a, vb b) { return vaddq_u8(a, b); }
+INLINE vb vb_sub(vb a, vb b) { return vsubq_u8(a, b); }
+/* A shift to the right is one to the left by a negative count. */
+INLINE vb vb_shift_right(vb a, int n) { return vshlq_u8(a, vdupq_n_s8((int8_t)-n)); }
+INLINE vb vb_shift_left(vb a, int n) { return vshlq_u8(a, vdupq_n_s8((int8_t)n)); }
+INLINE vb vb_lookup(vb table, vb index) { return vqtbl1q_u8(table, index); }
+
+INLINE vb vb_from_bits(uint32_t bits) {
+    uint8x8_t each = vcreate_u8(UINT64_C(0x8040201008040201));
+    uint8x16_t bytes = vcombine_u8(vdup_n_u8((uint8_t)bits), vdup_n_u8((uint8_t)(bits >> 8)));
+    return vtstq_u8(bytes, vcombine_u8(each, each));
+}
+
+INLINE vb vb_at_least(vb a, vb b) { return vcgeq_u8(a, b); }
+
+INLINE vb vb_join_low(vb a, vb b) { return vcombine_u8(vget_low_u8(a), vget_low_u8(b)); }
+INLINE vb vb_join_high(vb a, vb b) { return vcombine_u8(vget_high_u8(a), vget_high_u8(b)); }
+
+/* ------------------------------------------------------------------------------------------ floats */
+
+INLINE vf vf_from_u8(vb a) {
+    uint16x8_t low = vmovl_u8(vget_low_u8(a)), high = vmovl_u8(vget_high_u8(a));
+    return (vf){{vcvtq_f32_u32(vmovl_u16(vget_low_u16(low))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(low))),
+                 vcvtq_f32_u32(vmovl_u16(vget_low_u16(high))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(high)))}};
+}
+
+INLINE vf vf_from_i8(vb a) {
+    int8x16_t bytes = vreinterpretq_s8_u8(a);
+    int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));
+    return (vf){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+                 vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
+}
+
+INLINE vf vf_set(float value) {
+    float32x4_t v = vdupq_n_f32(value);
+    return (vf){{v, v, v, v}};
+}
+
+INLINE vf vf_set_halves(float low, float high) {
+    float32x4_t a = vdupq_n_f32(low), b = vdupq_n_f32(high);
+    return (vf){{a, a, b, b}};
+}
+
+INLINE vf vf_add(vf a, vf b) {
+    EACH_QUARTER(a, vaddq_f32(a.val[i], b.val[i]));
+    return a;
+}
+
+INLINE vf vf_mul(vf a, vf b) {
+    EACH_QUARTER(a, vmulq_f32(a.val[i], b.val[i]));
+    return a;
+}
+
+INLINE vf vf_mul_add(vf a, vf b, vf c) {
+    EACH_QUARTER(c, vfmaq_f32(c.val[i], a.val[i], b.val[i]));
+    return c;
+}
+
+/* The product is exact, so that adding -c rounds as subtracting c does; the sign of a zero result is that of a - c too. */
+INLINE vf vf_mul_sub(vf a, vf b, vf c) {
+    EACH_QUARTER(c, vfmaq_f32(vnegq_f32(c.val[i]), a.val[i], b.val[i]));
+    return c;
+}
+
+INLINE vf vf_select(uint32_t bits, vf set, vf clear) {
+    static const uint32_t each[4] = {1, 2, 4, 8};
+    EACH_QUARTER(set,
+                 vbslq_f32(vtstq_u32(vdupq_n_u32(bits >> (4 * i)), vld1q_u32(each)), set.val[i], clear.val[i]));
+    return set;
+}
+
+INLINE float32x4_t load_four(const uint8_t *from) { return vreinterpretq_f32_u8(vld1q_u8(from)); }
+
+INLINE vf vf_load(const void *from) {
+    vf v;
+    EACH_QUARTER(v, load_four((const uint8_t *)from + 16 * i));
+    return v;
+}
+
+INLINE uint16x4_t load_words(const void *from, int quarter) {
+    return vreinterpret_u16_u8(vld1_u8((const uint8_t *)from + 8 * quarter));
+}
+
+INLINE vf vf_load_half(const void *from) {
+    vf v;
+    EACH_QUARTER(v, vcvt_f32_f16(vreinterpret_f16_u16(load_words(from, i))));
+    return v;
+}
+
+INLINE vf vf_load_bfloat(const void *from) {
+    vf v;
+    EACH_QUARTER(v, vreinterpretq_f32_u32(vshll_n_u16(load_words(from, i), 16)));
+    return v;
+}
+
+INLINE void vf_store(void *to, vf v) {
+    for (int i = 0; i < 4; i++)
+        vst1q_u8((uint8_t *)to + 16 * i, vreinterpretq_u8_f32(v.val[i]));
+}
+
+INLINE void store_words(void *to, int quarter, uint16x4_t words) {
+    vst1_u8((uint8_t *)to + 8 * quarter, vreinterpret_u8_u16(words));
+}
+
+INLINE void vf_store_half(void *to, vf v) {
+    for (int i = 0; i < 4; i++)
+        store_words(to, i, vreinterpret_u16_f16(vcvt_f16_f32(v.val[i])));
+}
+
+INLINE uint16x4_t narrow_bfloat(float32x4_t v) {
+    uint32x4_t bits = vreinterpretq_u32_f32(v);
+    uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    uint32x4_t rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7FFF)), odd);
+    uint32x4_t nan = vorrq_u32(bits, vdupq_n_u32(0x00400000));
+    return vshrn_n_u32(vbslq_u32(vceqq_f32(v, v), rounded, nan), 16);
+}
+
+INLINE void vf_store_bfloat(void *to, vf v) {
+    for (int i = 0; i < 4; i++)
+        store_words(to, i, narrow_bfloat(v.val[i]));
+}
+
+INLINE float half_to_float(uint16_t half) {
+    return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half))), 0);
+}
+
+#undef EACH_QUARTER
+
+#endif

@@ -1,0 +1,123 @@
+/* Every back end that runs here against the portable one, bit for bit: all decoders on random blocks, with the row
+ * followed by a canary and at an odd address, and both narrowings on hard and random floats. A NaN must be met by a
+ * NaN, whatever its payload, since processors differ there; narrowed NaNs must agree in full.
+ *
+ *     differential [rounds]      prints one line per back end; exit status 1 on the first difference
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cpu.h"
+#include "base/half.h"
+#include "simd/kernels.h"
+
+enum { ROW_BLOCKS = 3, TAIL = 5, MAX_WEIGHTS = ROW_BLOCKS * PYE_MAX_BLOCK_WEIGHTS };
+
+#define CANARY 0x5A
+
+static uint64_t random_state = 0x9E3779B97F4A7C15u;
+
+/* xorshift64* (Vigna 2016) */
+static uint64_t random_u64(void) {
+    random_state ^= random_state >> 12;
+    random_state ^= random_state << 25;
+    random_state ^= random_state >> 27;
+    return random_state * 0x2545F4914F6CDD1Du;
+}
+
+static void random_bytes(uint8_t *to, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        to[i] = (uint8_t)(random_u64() >> 56);
+}
+
+static void fail(const char *isa, const char *what, size_t index, uint32_t expected, uint32_t got) {
+    printf("%s: %s: element %zu is %08" PRIx32 ", portable has %08" PRIx32 "\n", isa, what, index, got, expected);
+    exit(1);
+}
+
+static int is_nan(uint32_t bits) { return (bits & 0x7FFFFFFFu) > 0x7F800000u; }
+
+static void check_decoder(const pye_kernels *kernels, const pye_type_info *type) {
+    static uint8_t block_bytes[1 + (ROW_BLOCKS + TAIL) * PYE_MAX_BLOCK_BYTES];
+    static uint8_t expected_bytes[4 * MAX_WEIGHTS + 64], got_bytes[1 + 4 * MAX_WEIGHTS + 64];
+    /* Types of one weight a block get rows that end inside a vector. */
+    size_t n = type->n_weights == 1 ? 16 * ROW_BLOCKS + (size_t)(random_u64() % 16) : ROW_BLOCKS * type->n_weights;
+    uint8_t *blocks = block_bytes + 1;
+    uint8_t *got = got_bytes + 1;
+    random_bytes(blocks, n / type->n_weights * type->block_bytes);
+    memset(got, CANARY, 4 * n + 64);
+    pye_kernels_portable.decode[type->id](blocks, (float *)(void *)expected_bytes, n);
+    kernels->decode[type->id](blocks, (float *)(void *)got, n);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t a, b;
+        memcpy(&a, expected_bytes + 4 * i, 4);
+        memcpy(&b, got + 4 * i, 4);
+        if (a != b && !(is_nan(a) && is_nan(b)))
+            fail(kernels->isa, type->name, i, a, b);
+    }
+    for (size_t i = 4 * n; i < 4 * n + 64; i++)
+        if (got[i] != CANARY)
+            fail(kernels->isa, "write past the row", i, CANARY, got[i]);
+}
+
+/* Floats around everything that rounding can trip over. */
+static float hard_float(void) {
+    uint64_t r = random_u64();
+    switch (r % 4) {
+    case 0: /* any bits */
+        return pye_float_from_bits((uint32_t)(r >> 32));
+    case 1: /* next to a half */
+        return pye_float_from_bits(pye_float_bits(pye_half_to_float((uint16_t)(r >> 48))) +
+                                   (uint32_t)(r >> 40 & 7) - 3);
+    case 2: /* halfway between halves, and next to that */
+        return pye_float_from_bits(pye_float_bits(pye_half_to_float((uint16_t)(r >> 48))) + 0x1000u +
+                                   (uint32_t)(r >> 40 & 7) - 3);
+    default: /* halfway between bfloats, and next to that */
+        return pye_float_from_bits((uint32_t)(r >> 48) << 16 | (0x8000u + (uint32_t)(r >> 40 & 7) - 3));
+    }
+}
+
+static void check_narrowing(const pye_kernels *kernels, pye_narrow_row expected_row, pye_narrow_row row,
+                            const char *what) {
+    float values[77];
+    uint16_t expected[77], got[77 + 1];
+    size_t n = 1 + (size_t)(random_u64() % 77);
+    for (size_t i = 0; i < n; i++)
+        values[i] = hard_float();
+    got[n] = 0xCA;
+    expected_row(values, expected, n);
+    row(values, got, n);
+    for (size_t i = 0; i < n; i++)
+        if (expected[i] != got[i])
+            fail(kernels->isa, what, i, expected[i], got[i]);
+    if (got[n] != 0xCA)
+        fail(kernels->isa, "write past the narrowed row", n, 0xCA, got[n]);
+}
+
+static void check_back_end(const pye_kernels *kernels, long rounds) {
+    for (long round = 0; round < rounds; round++) {
+        for (size_t i = 0; i < pye_n_types(); i++) {
+            pye_type_info type;
+            (void)pye_type_at(i, &type, NULL);
+            check_decoder(kernels, &type);
+        }
+        check_narrowing(kernels, pye_kernels_portable.to_half, kernels->to_half, "float16");
+        check_narrowing(kernels, pye_kernels_portable.to_bfloat, kernels->to_bfloat, "bfloat16");
+    }
+    printf("%s: equal to portable in %ld rounds of %zu types\n", kernels->isa, rounds, pye_n_types());
+}
+
+int main(int argc, char **argv) {
+    long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : 2000;
+    check_back_end(&pye_kernels_portable, rounds);
+#if defined(__x86_64__)
+    if (pye_cpu_features() & PYE_CPU_AVX2)
+        check_back_end(&pye_kernels_avx2, rounds);
+    if (pye_cpu_features() & PYE_CPU_AVX512)
+        check_back_end(&pye_kernels_avx512, rounds);
+#elif defined(__aarch64__)
+    check_back_end(&pye_kernels_neon, rounds);
+#endif
+    return 0;
+}
