@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define PYE_STATUS(name, number, text) _Static_assert(name == (number), "status numbers are part of the ABI");
 #include "base/status.def"
 #undef PYE_STATUS
@@ -57,24 +59,6 @@ pye_status pye_fail_memory(pye_error *error, uint64_t n_bytes) {
     return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot allocate %" PRIu64 " bytes", n_bytes);
 }
 
-/* Length of the well-formed UTF-8 sequence that begins at `p`, 0 if there is none (RFC 3629, table 3-7 of
- * the Unicode standard: no overlong forms, no surrogates, nothing above U+10FFFF). */
-static size_t utf8_length(const uint8_t *p, size_t left) {
-    if (p[0] < 0x80)
-        return 1;
-    size_t n = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
-    if (p[0] < 0xC2 || p[0] > 0xF4 || n > left)
-        return 0;
-    uint8_t low = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
-    uint8_t high = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
-    if (p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < n; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    return n;
-}
-
 const char *pye_quote(char buffer[PYE_QUOTE_BYTES], pye_string string) {
     static const char hex[] = "0123456789abcdef";
     const uint8_t *bytes = (const uint8_t *)string.data;
@@ -84,7 +68,7 @@ const char *pye_quote(char buffer[PYE_QUOTE_BYTES], pye_string string) {
     size_t limit = PYE_QUOTE_BYTES - 4 - 3 - 2;
     size_t i = 0;
     while (i < string.size && used <= limit) {
-        size_t n = utf8_length(bytes + i, string.size - i);
+        size_t n = pye_utf8_length(bytes + i, string.size - i);
         if (n == 0 || bytes[i] < 0x20 || bytes[i] == 0x7F) {
             buffer[used++] = '\\';
             buffer[used++] = 'x';

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "base/utf8.h"
 
 void pye_json_open(pye_json *json, const pye_map *map, uint64_t first, uint64_t end, pye_status bad,
                    pye_error *error) {
@@ -42,22 +43,6 @@ typedef struct spelling {
     uint8_t bytes[4];
     const char *problem;
 } spelling;
-
-/* The well-formed sequences of the Unicode standard, table 3-7: no overlong form, no surrogate, nothing above
- * U+10FFFF. Returns the length, 0 for none. */
-static size_t sequence_length(const uint8_t *p, size_t left) {
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
-    if (n == 1)
-        return 1;
-    if (p[0] < 0xC2 || p[0] > 0xF4 || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    bool overlong = (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xF0 && p[1] < 0x90);
-    bool outside = (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF4 && p[1] > 0x8F);
-    return overlong || outside ? 0 : n;
-}
 
 static size_t encode(uint32_t point, uint8_t out[4]) {
     if (point < 0x80) {
@@ -114,7 +99,7 @@ static spelling spell(const uint8_t *p, size_t left) {
     if (p[0] < 0x20)
         return malformed("a control character in a string must be escaped");
     if (p[0] != '\\') {
-        spelling spelt = {.n_raw = sequence_length(p, left)};
+        spelling spelt = {.n_raw = pye_utf8_length(p, left)};
         if (spelt.n_raw == 0)
             return malformed("a string is not valid UTF-8");
         spelt.n_bytes = spelt.n_raw;

@@ -1,7 +1,10 @@
 /* One safetensors file: 8 bytes with the header's length, the header as JSON, the tensors' bytes.
  *
- * Stricter than the format's reference implementation in one point: a field of an entry that is not part of the format
- * is an error, because a reader that ignores it cannot know that it read the tensor rightly. */
+ * Stricter than the format's reference implementation in two points. A field of an entry that is not part of the format
+ * is an error, because a reader that ignores it cannot know that it read the tensor rightly. And the header must begin
+ * with '{', as the format's description has it, without white space in front. More lenient in one: a dtype of an unknown
+ * spelling is listed, so that the file's other tensors can be read.
+ */
 #include "format/safetensors.h"
 
 #include <inttypes.h>

@@ -235,7 +235,7 @@ typedef struct pye_tensor {
     int32_t type;         /* GGUF type id; -1 for a type that has none */
     uint32_t n_dims;
     uint64_t shape[PYE_MAX_DIMS]; /* rows first; shape[n_dims - 1] is the row's width */
-    uint64_t n_bytes;             /* PYE_UNKNOWN_BYTES for a type unknown here */
+    uint64_t n_bytes;             /* PYE_UNKNOWN_BYTES where neither the type nor the file tells */
     uint64_t offset;              /* byte offset in its file */
     uint32_t shard;               /* index of its file */
 } pye_tensor;

@@ -1,0 +1,143 @@
+"""The gather as a property: rows by id are the decoded table indexed by id, whatever the types and shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf_bytes import GGUFBytes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import oracles
+import pyembed
+
+TYPES = sorted(oracles.TYPES)
+N_ROWS = 37
+ID_DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory):
+    """Return one open table a type, and all of its rows as other implementations decode them."""
+    rng = np.random.default_rng(20)
+    result = {}
+    for name in TYPES:
+        type_id, weights, _ = oracles.TYPES[name]
+        n_columns = weights * 3 if weights > 1 else 77
+        blocks = oracles.random_blocks(name, N_ROWS * n_columns // weights, rng)
+        path = tmp_path_factory.mktemp("tables") / f"{name}.gguf"
+        path.write_bytes(bytes(GGUFBytes().tensor("t", (N_ROWS, n_columns), type_id, blocks.tobytes())))
+        rows = oracles.formula_dequantize(name, blocks).reshape(N_ROWS, n_columns)
+        result[name] = pyembed.open_table(path, tensor="t"), rows
+    return result
+
+
+def to_bfloat16(values: np.ndarray) -> np.ndarray:
+    """Round to nearest even by exact arithmetic on the bits; a NaN keeps its sign and leading payload, made quiet."""
+    bits = values.view(np.uint32).astype(np.uint64)
+    low, top = bits & 0xFFFF, bits >> 16
+    up = (low > 0x8000) | ((low == 0x8000) & (top & 1 == 1))
+    return np.where(np.isnan(values), top | 0x40, top + up).astype(np.uint16)
+
+
+def expected_as(rows: np.ndarray, dtype: str) -> np.ndarray:
+    if dtype == "float16":
+        with np.errstate(over="ignore", under="ignore"):
+            return rows.astype(np.float16)
+    return to_bfloat16(rows) if dtype == "bfloat16" else rows
+
+
+def assert_rows(got: np.ndarray, expected: np.ndarray, dtype: str) -> None:
+    assert got.shape == expected.shape
+    assert got.dtype == expected.dtype
+    width = np.uint32 if dtype == "float32" else np.uint16
+    is_nan = np.isnan(expected) if dtype != "bfloat16" else (expected & 0x7FFF) > 0x7F80
+    same = np.isnan(got) if dtype != "bfloat16" else (got & 0x7FFF) > 0x7F80
+    np.testing.assert_array_equal(is_nan, same)
+    np.testing.assert_array_equal(got.view(width)[~is_nan], expected.view(width)[~is_nan])
+
+
+shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
+
+
+@pytest.mark.parametrize("name", TYPES)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_gather_is_indexing(tables, name: str, data: st.DataObject) -> None:
+    table, rows = tables[name]
+    dtype = data.draw(st.sampled_from(["float32", "float16", "bfloat16"]))
+    id_dtype = data.draw(st.sampled_from(ID_DTYPES))
+    ids = data.draw(hnp.arrays(id_dtype, shapes, elements=st.integers(0, N_ROWS - 1)))
+    got = table.gather(ids, dtype=dtype)
+    assert_rows(got, expected_as(rows, dtype)[ids], dtype)
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_out_with_gaps_between_rows(tables, name: str, dtype: str) -> None:
+    table, rows = tables[name]
+    expected = expected_as(rows, dtype)
+    ids = np.array([[3, 0, 36], [3, 3, 17]])
+    wide = np.full((2, 3, rows.shape[1] + 5), 7, dtype=expected.dtype)
+    out = wide[:, :, 2:-3]
+    assert table.gather(ids, out=out, dtype=dtype) is out
+    assert_rows(out, expected[ids], dtype)
+    assert (wide[:, :, :2] == 7).all()
+    assert (wide[:, :, -3:] == 7).all()
+
+
+@pytest.mark.parametrize("id_dtype", ID_DTYPES)
+@pytest.mark.parametrize("bad", [N_ROWS, -1, 127, "min", "max"])
+def test_bad_id_writes_nothing(tables, id_dtype: str, bad: int | str) -> None:
+    table, rows = tables["Q4_0"]
+    info = np.iinfo(id_dtype)
+    value = int(getattr(info, bad)) if isinstance(bad, str) else bad
+    if not info.min <= value <= info.max or 0 <= value < N_ROWS:
+        pytest.skip(f"{value} is no bad id of {id_dtype}")
+    ids = np.array([0, 1, 2, value, value], dtype=id_dtype)
+    out = np.full((5, rows.shape[1]), 7.0, dtype=np.float32)
+    with pytest.raises(IndexError, match=rf"{value}\b.*position 3.*{N_ROWS} rows"):
+        table.gather(ids, out=out)
+    assert (out == 7.0).all()
+
+
+@pytest.mark.parametrize("name", ["Q6_K", "F16"])
+def test_rows_of_a_three_dimensional_tensor(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    type_id, weights, _ = oracles.TYPES[name]
+    n_columns = 256
+    blocks = oracles.finite_blocks(name, 4 * 5 * n_columns // weights, rng)
+    path = tmp_path / "t.gguf"
+    builder = GGUFBytes().tensor("per_layer_token_embd.weight", (4, 5, n_columns), type_id, blocks.tobytes())
+    path.write_bytes(bytes(builder))
+    with pyembed.load_model(path) as model:
+        assert model.tensors["per_layer_token_embd.weight"].shape == (4, 5, n_columns)
+        table = model.open_table("per_layer_token_embd.weight")
+        assert table.shape == (20, n_columns)
+        rows = oracles.formula_dequantize(name, blocks).reshape(20, n_columns)
+        oracles.assert_bit_equal(table.gather([19, 0, 7]), rows[[19, 0, 7]])
+
+
+@pytest.mark.parametrize("shape", [(0, 64), (5, 0), (0, 0), (64,)])
+def test_degenerate_tables(shape: tuple[int, ...], tmp_path: Path) -> None:
+    path = tmp_path / "t.gguf"
+    n = int(np.prod(shape))
+    path.write_bytes(bytes(GGUFBytes().tensor("t", shape, 1, bytes(2 * n))))
+    with pyembed.open_table(path, tensor="t") as table:
+        rows = shape[0] if len(shape) > 1 else 1
+        assert table.shape == (rows, shape[-1])
+        assert table.gather(np.arange(rows)).shape == (rows, shape[-1])
+        with pytest.raises(IndexError, match=f"{rows} rows"):
+            table.gather([rows])
+
+
+def test_rows_at_odd_addresses(tmp_path: Path, rng: np.random.Generator) -> None:
+    """MXFP4 rows are 17 bytes a block, and nothing guarantees that a tensor begins at a round offset."""
+    blocks = oracles.random_blocks("MXFP4", 9, rng)
+    path = tmp_path / "t.gguf"
+    path.write_bytes(bytes(GGUFBytes().tensor("t", (3, 96), 39, b"\0" * 3 + blocks.tobytes(), offset=3)))
+    with pyembed.open_table(path, tensor="t") as table:
+        expected = oracles.formula_dequantize("MXFP4", blocks).reshape(3, 96)
+        oracles.assert_bit_equal(table.gather([2, 1, 0]), expected[[2, 1, 0]])

@@ -1,0 +1,72 @@
+"""Includes and imports point strictly downwards."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+C_MAY_INCLUDE = {
+    "base": {"base"},
+    "format": {"base", "format"},
+    "decode": {"base", "decode"},
+    "simd": {"base", "decode", "simd"},
+    "vocabulary": {"base", "format", "vocabulary"},
+    "table": {"base", "format", "simd", "table"},
+}
+# Each module may import those before it, and none of its own line.
+PYTHON_LAYERS = [
+    ["_native"],
+    ["errors"],
+    ["dtypes", "source"],
+    ["arrays", "gguf", "spelling"],
+    ["table", "vocabulary"],
+    ["model"],
+    ["loader"],
+    ["__init__"],
+    ["cli.show", "cli.files"],
+    ["cli.embed", "cli.info", "cli.size"],
+    ["cli.__init__"],
+    ["__main__"],
+]
+LEVEL = {module: level for level, line in enumerate(PYTHON_LAYERS) for module in line}
+
+
+def test_c_includes_point_downwards() -> None:
+    wrong = []
+    for path in sorted((ROOT / "csrc").glob("*/*.[ch]")):
+        folder = path.parent.name
+        for included in re.findall(r'^\s*#\s*include\s+"(\w+)/', path.read_text("utf-8"), re.MULTILINE):
+            if included not in C_MAY_INCLUDE.get(folder, set()):
+                wrong.append(f"{folder}/{path.name} includes {included}/")
+    assert wrong == []
+
+
+def imported(path: Path, module: str) -> set[str]:
+    """Return the modules of the package that a file imports, by their names in `LEVEL`."""
+    package = module.split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+            prefix = [part for part in base if part]
+            for name in [alias.name for alias in node.names]:
+                candidates = [".".join(prefix), ".".join([*prefix, name]), ".".join([*prefix, "__init__"])]
+                found.update([candidate for candidate in reversed(candidates) if candidate in LEVEL][:1])
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            )
+            assert not any(name.split(".")[0] == "pyembed" for name in names), f"{path}: import it relatively"
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pyembed").rglob("*.py")), ids=lambda path: path.stem)
+def test_python_imports_point_downwards(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT / "pyembed").with_suffix("").parts)
+    assert module in LEVEL, f"say in PYTHON_LAYERS where {module} stands"
+    level = LEVEL[module]
+    assert {name for name in imported(path, module) if LEVEL[name] >= level} == set()
