@@ -1,0 +1,54 @@
+# A list of tasks. Each sets up what it needs in .venv; the build itself is csrc/CMakeLists.txt.
+PYTHON ?= python3
+PREFIX ?= /usr/local
+BIN := .venv/bin
+CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
+SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/*)
+C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h tests/c/*.c tests/c/*.h)
+
+.PHONY: demo test lint fmt golden install clean
+
+demo: .venv/.installed  ## look into the model that ships with the package
+	$(BIN)/pyembed info demo
+	$(BIN)/pyembed embed demo --tokens file string
+
+test: .venv/.installed  ## run the test suite
+	$(BIN)/pytest
+
+lint: .venv/.linters  ## check style, types and the compiler's warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	$(CMAKE) -S csrc -B build/dev -DPYEMBED_DEV=ON
+	$(CMAKE) --build build/dev
+
+fmt: .venv/.linters  ## format all sources
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(C_FILES)
+
+golden: .venv/.installed  ## write the golden files anew, from the reference decoders
+	$(BIN)/python tools/make_golden.py
+
+install: | $(CMAKE)  ## install the C library: make install PREFIX=/usr/local
+	$(CMAKE) -S csrc -B build/install -DCMAKE_INSTALL_PREFIX=$(abspath $(PREFIX))
+	$(CMAKE) --build build/install
+	$(CMAKE) --install build/install
+
+clean:  ## remove everything that was made here, .venv too
+	rm -rf build dist .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+$(BIN)/cmake: | $(BIN)/python
+	$(BIN)/pip install --quiet cmake
+
+.venv/.installed: $(SOURCES) | $(BIN)/python
+	$(BIN)/pip install --quiet -e '.[test]'
+	touch $@
+
+.venv/.linters: pyproject.toml | .venv/.installed $(CMAKE)
+	$(BIN)/pip install --quiet -e '.[dev,test,tools]'
+	touch $@
