@@ -1,7 +1,16 @@
+#if defined(__linux__)
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
 #include "base/cpu.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -38,3 +47,28 @@ unsigned pye_cpu_features(void) { return PYE_CPU_NEON; }
 unsigned pye_cpu_features(void) { return 0; }
 
 #endif
+
+size_t pye_cpu_cache_bytes(void) {
+    /* Kept, because the system library asks the processor anew each time, which is slow under a hypervisor. */
+    static _Atomic size_t known;
+    size_t n_bytes = atomic_load_explicit(&known, memory_order_relaxed);
+    if (n_bytes > 0)
+        return n_bytes;
+    long answer = -1;
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+    answer = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    n_bytes = answer > 0 ? (size_t)answer : (size_t)16 << 20;
+    atomic_store_explicit(&known, n_bytes, memory_order_relaxed);
+    return n_bytes;
+}
+
+size_t pye_cpu_count(void) {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return (size_t)CPU_COUNT(&set);
+#endif
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (size_t)online : 1;
+}

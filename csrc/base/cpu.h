@@ -2,6 +2,8 @@
 #ifndef PYE_BASE_CPU_H
 #define PYE_BASE_CPU_H
 
+#include <stddef.h>
+
 typedef enum pye_cpu_feature {
     PYE_CPU_AVX2 = 1,   /* with FMA and F16C */
     PYE_CPU_AVX512 = 2, /* F, BW, DQ and VL, and all of AVX2's */
@@ -10,5 +12,11 @@ typedef enum pye_cpu_feature {
 
 /* The features as a set of bits. */
 unsigned pye_cpu_features(void);
+
+/* Size of the last cache that a core reaches before memory; a common one where the system does not tell. */
+size_t pye_cpu_cache_bytes(void);
+
+/* Processors that this process may run on, at least 1. */
+size_t pye_cpu_count(void);
 
 #endif

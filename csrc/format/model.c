@@ -166,6 +166,7 @@ void pye_metadata_free(pye_metadata *metadata) {
 }
 
 static void free_model(pye_model *model) {
+    pye_pool_close(&model->pool);
     for (size_t i = 0; i < model->n_files; i++) {
         pye_map_close(&model->files[i]->map);
         free(model->files[i]);
@@ -259,6 +260,7 @@ pye_status pye_model_open(const char *path, const pye_open_options *options, pye
     if (opened == NULL)
         return pye_fail_memory(error, sizeof *opened);
     atomic_init(&opened->n_references, 1);
+    atomic_init(&opened->pool, NULL);
     opened->format = known.format;
     opened->progress = known.progress;
     opened->progress_data = known.progress_data;

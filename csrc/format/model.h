@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/map.h"
+#include "base/pool.h"
 #include "base/types.h"
 
 /* One file: the bytes, and the facts about it that pyembed.h hands out. */
@@ -37,6 +38,7 @@ struct pye_model {
     pye_format format;
     pye_progress progress;
     void *progress_data;
+    pye_pool_slot pool; /* for gathers of any table of the model */
 
     pye_file **files;
     size_t n_files;

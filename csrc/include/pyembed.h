@@ -9,8 +9,10 @@
  * until the last handle of that model is closed. Output memory always belongs to the caller.
  *
  * THREADS. Open handles are immutable: any number of threads may use one at the same time. A `close` waits
- * for nobody: no other thread may be using that same handle then, or afterwards. Nothing is kept in
- * globals or in thread-local state, and nothing runs when the library is loaded.
+ * for nobody: no other thread may be using that same handle then, or afterwards. No state is kept in
+ * globals or thread-locals, and nothing runs when the library is loaded. A model creates worker threads when
+ * a gather first wants some, with all signals blocked, and joins them when its last handle is closed; the
+ * child of a fork may go on using open handles and gets workers of its own.
  *
  * ERRORS. A fallible function returns a pye_status, 0 for success, and fills the pye_error it is given;
  * that pointer, always the last argument, may be NULL. A failing function writes nothing to its other
@@ -290,12 +292,14 @@ typedef struct pye_gather_options {
     pye_id_type id_type;
     pye_dtype dtype;
     uint64_t out_row_bytes; /* bytes from one output row to the next; 0: rows follow each other */
+    uint32_t n_threads;     /* 1: the calling thread alone; 0: as many as the amount of work is worth */
 } pye_gather_options;
 
 /* Writes row ids[i] of the table to row i of `out`, for i < n_ids. `out` holds n_ids rows of n_columns
- * values and must not overlap `ids`. `options` may be NULL: int32 ids, float32 rows that follow each other.
+ * values. `options` may be NULL: int32 ids, float32 rows that follow each other.
  * float32 rows equal ggml's own dequantisation bit for bit (NaN as NaN). Neither array needs alignment.
- * All ids are checked before the first write: PYE_ERROR_ID names the first that is not a row. */
+ * All ids are checked before the first write: PYE_ERROR_ID names the first that is not a row. PYE_ERROR_ARGUMENT where
+ * `out` and `ids` overlap. */
 PYE_API pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                                     const pye_gather_options *options, pye_error *error);
 

@@ -139,4 +139,15 @@ INLINE void vf_store_bfloat(void *to, vf v) {
 
 INLINE float half_to_float(uint16_t half) { return _cvtsh_ss(half); }
 
+/* ----------------------------------------------------------------------------- past the caches */
+
+INLINE void vf_stream(void *to, vf v) {
+    float *p = (float *)to;
+    _mm256_stream_ps(p, v.low);
+    _mm256_stream_ps(p + 8, v.high);
+}
+
+INLINE void vb_stream(void *to, vb v) { _mm_stream_si128((__m128i *)to, v); }
+INLINE void stream_fence(void) { _mm_sfence(); }
+
 #endif

@@ -79,4 +79,10 @@ INLINE void vf_store_bfloat(void *to, vf v) {
 
 INLINE float half_to_float(uint16_t half) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half))); }
 
+/* ----------------------------------------------------------------------------- past the caches */
+
+INLINE void vf_stream(void *to, vf v) { _mm512_stream_ps((float *)to, v); }
+INLINE void vb_stream(void *to, vb v) { _mm_stream_si128((__m128i *)to, v); }
+INLINE void stream_fence(void) { _mm_sfence(); }
+
 #endif

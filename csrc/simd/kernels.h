@@ -14,11 +14,17 @@ typedef void (*pye_decode_row)(const uint8_t *from, float *to, size_t n);
 /* n floats to n 16-bit numbers, rounded to nearest even. */
 typedef void (*pye_narrow_row)(const float *from, void *to, size_t n);
 
+/* Copies n_bytes past the caches where `to` is on a multiple of 16, and as usual elsewhere. The caller ends with
+ * `fence`. */
+typedef void (*pye_stream_bytes)(const void *from, void *to, size_t n_bytes);
+
 typedef struct pye_kernels {
     const char *isa;
     pye_decode_row decode[PYE_TYPE_IDS]; /* NULL for ids that are no live type */
     pye_narrow_row to_half;
     pye_narrow_row to_bfloat;
+    pye_stream_bytes stream;
+    void (*fence)(void);
 } pye_kernels;
 
 extern const pye_kernels pye_kernels_portable;

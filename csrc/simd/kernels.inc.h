@@ -81,6 +81,23 @@ static void JOIN(to_bfloat, _, ISA)(const float *from, void *to, size_t n) {
     narrow_lanes(from, to, n, vf_store_bfloat);
 }
 
+/* Whole vectors where the address allows them, a quarter of one at a time where it is only on 16. What is left over at
+ * the end is copied as usual. */
+static void JOIN(stream, _, ISA)(const void *from, void *to, size_t n_bytes) {
+    const uint8_t *source = (const uint8_t *)from;
+    uint8_t *target = (uint8_t *)to;
+    size_t done = 0;
+    if ((uintptr_t)to % 64 == 0)
+        for (; n_bytes - done >= 64; done += 64)
+            vf_stream(target + done, vf_load(source + done));
+    else if ((uintptr_t)to % 16 == 0)
+        for (; n_bytes - done >= 16; done += 16)
+            vb_stream(target + done, vb_load(source + done));
+    memcpy(target + done, source + done, n_bytes - done);
+}
+
+static void JOIN(fence, _, ISA)(void) { stream_fence(); }
+
 #define TEXT_(text) #text
 #define TEXT(text) TEXT_(text)
 
@@ -94,4 +111,6 @@ const pye_kernels JOIN(pye_kernels, _, ISA) = {
         },
     .to_half = JOIN(to_half, _, ISA),
     .to_bfloat = JOIN(to_bfloat, _, ISA),
+    .stream = JOIN(stream, _, ISA),
+    .fence = JOIN(fence, _, ISA),
 };

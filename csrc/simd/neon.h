@@ -160,6 +160,13 @@ INLINE float half_to_float(uint16_t half) {
     return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half))), 0);
 }
 
+/* ----------------------------------------------------------------------------- past the caches */
+
+/* Arm has a hint (STNP) that no intrinsic reaches, and cores that detect streams by themselves. */
+INLINE void vf_stream(void *to, vf v) { vf_store(to, v); }
+INLINE void vb_stream(void *to, vb v) { vst1q_u8((uint8_t *)to, v); }
+INLINE void stream_fence(void) {}
+
 #undef EACH_QUARTER
 
 #endif

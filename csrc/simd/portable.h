@@ -206,6 +206,15 @@ INLINE void vf_store_bfloat(void *to, vf v) {
 /* One half to float: a block's scale. */
 INLINE float half_to_float(uint16_t half) { return pye_half_to_float(half); }
 
+/* ----------------------------------------------------------------------------- past the caches */
+
+/* Aligned stores that need not stay in any cache: 64 bytes on a multiple of 64, 16 on a multiple of 16. */
+INLINE void vf_stream(void *to, vf v) { vf_store(to, v); }
+INLINE void vb_stream(void *to, vb v) { memcpy(to, v.lane, sizeof v.lane); }
+
+/* Makes them visible to other threads in the order of the program. */
+INLINE void stream_fence(void) {}
+
 #undef EACH_LANE
 
 #endif

@@ -1,39 +1,16 @@
-/* ids -> rows. All ids are checked first; after that nothing can fail. */
+/* ids -> rows: what is asked for is checked, then shared out among threads. After the checks nothing can fail. */
 #include <inttypes.h>
+#include <stdatomic.h>
 
+#include "base/cpu.h"
 #include "base/options.h"
-#include "table/table.h"
+#include "table/rows.h"
 
-/* Weights decoded at a time where they do not go straight to the output: a multiple of every block. */
-#define TILE_WEIGHTS 256
+/* Waking a thread costs as much as moving a few hundred KiB; one is worth it for several times that. */
+#define BYTES_A_THREAD (UINT64_C(4) << 20)
 
-#define ID_TYPES(X)                                                                                               \
-    X(PYE_ID_I32, int32_t)                                                                                        \
-    X(PYE_ID_I64, int64_t)                                                                                        \
-    X(PYE_ID_U32, uint32_t)                                                                                       \
-    X(PYE_ID_U64, uint64_t)                                                                                       \
-    X(PYE_ID_I16, int16_t)                                                                                        \
-    X(PYE_ID_U16, uint16_t)                                                                                       \
-    X(PYE_ID_I8, int8_t)                                                                                          \
-    X(PYE_ID_U8, uint8_t)
-
-/* An id widened to 64 bits. Negative ids become the largest numbers there are, so that one comparison rejects both
- * kinds of bad id: no table has 2^63 rows. */
-static inline uint64_t id_at(const void *ids, pye_id_type type, size_t i) {
-    switch (type) {
-#define ID_CASE(name, number)                                                                                     \
-    case name: {                                                                                                  \
-        number id;                                                                                                \
-        memcpy(&id, (const uint8_t *)ids + i * sizeof id, sizeof id);                                             \
-        return (uint64_t)id;                                                                                      \
-    }
-        ID_TYPES(ID_CASE)
-#undef ID_CASE
-    }
-    return UINT64_MAX;
-}
-
-static bool is_id_type(pye_id_type type) { return type >= PYE_ID_I32 && type <= PYE_ID_U8; }
+/* Rows are shared out in portions of about this many bytes, so that a thread that started late does less. */
+#define PORTION_BYTES (UINT64_C(256) << 10)
 
 static pye_status fail_id(uint64_t id, pye_id_type type, size_t position, uint64_t n_rows, pye_error *error) {
     if (type != PYE_ID_U64 && id > INT64_MAX)
@@ -46,66 +23,96 @@ static pye_status fail_id(uint64_t id, pye_id_type type, size_t position, uint64
                     id, n_rows);
 }
 
-static pye_status check_ids(const pye_table *table, const void *ids, pye_id_type type, size_t n,
-                            pye_error *error) {
-    for (size_t i = 0; i < n; i++) {
-        uint64_t id = id_at(ids, type, i);
-        if (id >= table->info.n_rows)
-            return fail_id(id, type, i, table->info.n_rows, error);
+static pye_status check_ids(const pye_row_job *job, size_t n_ids, pye_error *error) {
+    uint64_t n_rows = job->table->info.n_rows;
+    for (size_t i = 0; i < n_ids; i++) {
+        uint64_t id = pye_id_at(job->ids, job->id_type, i);
+        if (id >= n_rows)
+            return fail_id(id, job->id_type, i, n_rows, error);
     }
     return PYE_OK;
 }
 
-/* Weights first .. first + n - 1 of a row, where first and n divide into blocks. */
-static void decode_part(const pye_table *table, const uint8_t *row, size_t first, size_t n, float *to) {
-    const pye_type_info *type = table->type;
-    const uint8_t *from = row + first / type->n_weights * type->block_bytes;
-    if (!table->swap) {
-        table->decode(from, to, n);
+static size_t id_bytes(pye_id_type type) {
+    switch (type) {
+    case PYE_ID_I64:
+    case PYE_ID_U64:
+        return 8;
+    case PYE_ID_I16:
+    case PYE_ID_U16:
+        return 2;
+    case PYE_ID_I8:
+    case PYE_ID_U8:
+        return 1;
+    default:
+        return 4;
+    }
+}
+
+/* Writing a row must not change the ids that follow. */
+static bool overlaps_ids(const pye_row_job *job, size_t n_ids, uint64_t row_bytes) {
+    uintptr_t ids = (uintptr_t)job->ids, out = (uintptr_t)job->out;
+    return n_ids > 0 && row_bytes > 0 && ids < out + (n_ids - 1) * job->out_stride + row_bytes &&
+           out < ids + n_ids * id_bytes(job->id_type);
+}
+
+static pye_status check_job(const pye_row_job *job, const pye_gather_options *options, size_t n_ids,
+                            pye_error *error) {
+    if (options->id_type < PYE_ID_I32 || options->id_type > PYE_ID_U8)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an id type", (int)options->id_type);
+    if (options->dtype < PYE_DTYPE_F32 || options->dtype > PYE_DTYPE_BF16)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an output type", (int)options->dtype);
+    uint64_t row_bytes = job->table->info.n_columns * pye_dtype_bytes(job->dtype);
+    if (job->out_stride < row_bytes)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+                        "out_row_bytes is %" PRIu64 ": output rows are %" PRIu64 " bytes and must not overlap",
+                        job->out_stride, row_bytes);
+    if (overlaps_ids(job, n_ids, row_bytes))
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "the output and the ids overlap in memory");
+    return check_ids(job, n_ids, error);
+}
+
+/* ------------------------------------------------------------------------------------------ threads */
+
+typedef struct shared_job {
+    pye_row_job job;
+    size_t n_ids;
+    size_t portion;
+    atomic_size_t next;
+} shared_job;
+
+static void take_portions(void *context) {
+    shared_job *shared = context;
+    for (;;) {
+        size_t first = atomic_fetch_add_explicit(&shared->next, shared->portion, memory_order_relaxed);
+        if (first >= shared->n_ids)
+            return;
+        size_t left = shared->n_ids - first;
+        pye_rows_gather(&shared->job, first, left < shared->portion ? left : shared->portion);
+    }
+}
+
+static size_t choose_threads(uint32_t asked, uint64_t total_bytes) {
+    if (asked > 0)
+        return asked < PYE_POOL_MAX_THREADS ? asked : PYE_POOL_MAX_THREADS;
+    uint64_t worth = total_bytes / BYTES_A_THREAD;
+    if (worth < 2)
+        return 1;
+    size_t n_cpus = pye_cpu_count();
+    return worth < n_cpus ? (size_t)worth : n_cpus;
+}
+
+static void run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, uint32_t n_threads) {
+    size_t threads = choose_threads(n_threads, n_ids * bytes_an_id);
+    if (threads == 1 || n_ids == 1) {
+        pye_rows_gather(job, 0, n_ids);
         return;
     }
-    /* Blocks of the other byte order: a few at a time, through a copy in this machine's order. */
-    uint8_t blocks[PYE_MAX_BLOCK_BYTES * 8];
-    size_t n_blocks = n / type->n_weights;
-    size_t at_once = sizeof blocks / type->block_bytes;
-    while (n_blocks > 0) {
-        size_t count = n_blocks < at_once ? n_blocks : at_once;
-        memcpy(blocks, from, count * type->block_bytes);
-        pye_type_swap(type->id, blocks, count);
-        table->decode(blocks, to, count * type->n_weights);
-        from += count * type->block_bytes;
-        to += count * type->n_weights;
-        n_blocks -= count;
-    }
-}
-
-static void decode_narrow(const pye_table *table, const uint8_t *row, pye_narrow_row narrow, uint8_t *to) {
-    float tile[TILE_WEIGHTS];
-    size_t n_columns = (size_t)table->info.n_columns;
-    for (size_t i = 0; i < n_columns; i += TILE_WEIGHTS) {
-        size_t n = n_columns - i < TILE_WEIGHTS ? n_columns - i : TILE_WEIGHTS;
-        decode_part(table, row, i, n, tile);
-        narrow(tile, to + 2 * i, n);
-    }
-}
-
-static size_t dtype_bytes(pye_dtype dtype) { return dtype == PYE_DTYPE_F32 ? 4 : 2; }
-
-/* True if a row already is what is asked for. */
-static bool is_same_type(const pye_table *table, pye_dtype dtype) {
-    int32_t same[] = {
-        [PYE_DTYPE_F32] = PYE_TYPE_F32, [PYE_DTYPE_F16] = PYE_TYPE_F16, [PYE_DTYPE_BF16] = PYE_TYPE_BF16};
-    return !table->swap && table->info.type == same[dtype];
-}
-
-static void gather_row(const pye_table *table, const uint8_t *row, pye_dtype dtype, uint8_t *to) {
-    if (is_same_type(table, dtype))
-        memcpy(to, row, (size_t)table->info.row_bytes);
-    else if (dtype == PYE_DTYPE_F32)
-        decode_part(table, row, 0, (size_t)table->info.n_columns, (float *)(void *)to);
-    else
-        decode_narrow(table, row, dtype == PYE_DTYPE_F16 ? table->kernels->to_half : table->kernels->to_bfloat,
-                      to);
+    uint64_t portion = PORTION_BYTES / bytes_an_id + 1;
+    uint64_t even = (n_ids - 1) / threads + 1;
+    shared_job shared = {.job = *job, .n_ids = n_ids, .portion = (size_t)(portion < even ? portion : even)};
+    atomic_init(&shared.next, 0);
+    pye_pool_run(&job->table->model->pool, threads, take_portions, &shared);
 }
 
 pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
@@ -114,22 +121,20 @@ pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_id
     pye_status status = pye_copy_options(&known, sizeof known, options, "pye_gather_options", error);
     if (status != PYE_OK)
         return status;
-    if (!is_id_type(known.id_type))
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an id type", (int)known.id_type);
-    if (known.dtype < PYE_DTYPE_F32 || known.dtype > PYE_DTYPE_BF16)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an output type", (int)known.dtype);
-    uint64_t out_bytes = table->info.n_columns * dtype_bytes(known.dtype);
-    uint64_t stride = known.out_row_bytes == 0 ? out_bytes : known.out_row_bytes;
-    if (stride < out_bytes)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                        "out_row_bytes is %" PRIu64 ": output rows are %" PRIu64 " bytes and must not overlap",
-                        stride, out_bytes);
-    status = check_ids(table, ids, known.id_type, n_ids, error);
-    if (status != PYE_OK)
+    uint64_t out_bytes = table->info.n_columns * pye_dtype_bytes(known.dtype);
+    pye_row_job job = {
+        .table = table,
+        .ids = ids,
+        .id_type = known.id_type,
+        .dtype = known.dtype,
+        .out = out,
+        .out_stride = known.out_row_bytes == 0 ? out_bytes : known.out_row_bytes,
+    };
+    status = check_job(&job, &known, n_ids, error);
+    if (status != PYE_OK || out_bytes == 0)
         return status;
-    for (size_t i = 0; i < n_ids; i++) {
-        uint64_t id = id_at(ids, known.id_type, i);
-        gather_row(table, table->rows + id * table->info.row_bytes, known.dtype, (uint8_t *)out + i * stride);
-    }
+    /* An output that the caches cannot hold would only push out what they do hold. */
+    job.stream = n_ids > pye_cpu_cache_bytes() / 2 / out_bytes;
+    run(&job, n_ids, out_bytes + table->info.row_bytes, known.n_threads);
     return PYE_OK;
 }

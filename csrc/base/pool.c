@@ -1,0 +1,141 @@
+#include "base/pool.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define STACK_BYTES ((size_t)256 << 10)
+
+struct pye_pool {
+    pid_t owner; /* threads do not survive a fork: a pool is of use only in the process that made it */
+    pthread_mutex_t lock;
+    pthread_cond_t wake; /* there is a job, or the end */
+    pthread_cond_t idle; /* no worker is at a job */
+    pthread_t threads[PYE_POOL_MAX_THREADS];
+    size_t n_threads;
+    bool is_busy;
+    bool is_closing;
+    size_t n_wanted; /* workers that the job still takes */
+    size_t n_running;
+    void (*work)(void *context);
+    void *context;
+};
+
+static void *serve(void *argument) {
+    pye_pool *pool = argument;
+    (void)pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        while (pool->n_wanted == 0 && !pool->is_closing)
+            (void)pthread_cond_wait(&pool->wake, &pool->lock);
+        if (pool->is_closing)
+            break;
+        pool->n_wanted--;
+        pool->n_running++;
+        (void)pthread_mutex_unlock(&pool->lock);
+        pool->work(pool->context);
+        (void)pthread_mutex_lock(&pool->lock);
+        if (--pool->n_running == 0)
+            (void)pthread_cond_signal(&pool->idle);
+    }
+    (void)pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+static pye_pool *create(void) {
+    pye_pool *pool = calloc(1, sizeof *pool);
+    if (pool == NULL)
+        return NULL;
+    pool->owner = getpid();
+    if (pthread_mutex_init(&pool->lock, NULL) != 0 || pthread_cond_init(&pool->wake, NULL) != 0 ||
+        pthread_cond_init(&pool->idle, NULL) != 0) {
+        free(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+/* The pool of this process; NULL if memory is short. */
+static pye_pool *pool_of(pye_pool_slot *slot) {
+    pye_pool *pool = atomic_load(slot);
+    if (pool != NULL && pool->owner == getpid())
+        return pool;
+    pye_pool *made = create();
+    if (made == NULL)
+        return NULL;
+    /* What a parent process left behind cannot be destroyed, its locks may be held by threads that are not there. */
+    if (atomic_compare_exchange_strong(slot, &pool, made))
+        return made;
+    free(made);
+    return pool;
+}
+
+/* Workers leave all signals to the threads that the program knows about. */
+static void grow(pye_pool *pool, size_t n_workers) {
+    sigset_t all, previous;
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return;
+    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &previous);
+    while (pool->n_threads < n_workers && pool->n_threads < PYE_POOL_MAX_THREADS) {
+        if (pthread_create(&pool->threads[pool->n_threads], &attributes, serve, pool) != 0)
+            break;
+        pool->n_threads++;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &previous, NULL);
+    (void)pthread_attr_destroy(&attributes);
+}
+
+/* True if the job was handed to workers; false if the caller works alone. */
+static bool begin(pye_pool *pool, size_t n_workers, void (*work)(void *context), void *context) {
+    (void)pthread_mutex_lock(&pool->lock);
+    bool is_free = !pool->is_busy;
+    if (is_free) {
+        grow(pool, n_workers);
+        pool->is_busy = true;
+        pool->work = work;
+        pool->context = context;
+        pool->n_wanted = n_workers < pool->n_threads ? n_workers : pool->n_threads;
+        (void)pthread_cond_broadcast(&pool->wake);
+    }
+    (void)pthread_mutex_unlock(&pool->lock);
+    return is_free;
+}
+
+static void finish(pye_pool *pool) {
+    (void)pthread_mutex_lock(&pool->lock);
+    pool->n_wanted = 0; /* the work is done: who has not woken up yet need not */
+    while (pool->n_running > 0)
+        (void)pthread_cond_wait(&pool->idle, &pool->lock);
+    pool->is_busy = false;
+    (void)pthread_mutex_unlock(&pool->lock);
+}
+
+void pye_pool_run(pye_pool_slot *slot, size_t n_threads, void (*work)(void *context), void *context) {
+    pye_pool *pool = n_threads > 1 ? pool_of(slot) : NULL;
+    bool is_shared = pool != NULL && begin(pool, n_threads - 1, work, context);
+    work(context);
+    if (is_shared)
+        finish(pool);
+}
+
+void pye_pool_close(pye_pool_slot *slot) {
+    pye_pool *pool = atomic_exchange(slot, NULL);
+    if (pool == NULL)
+        return;
+    if (pool->owner == getpid()) {
+        (void)pthread_mutex_lock(&pool->lock);
+        pool->is_closing = true;
+        (void)pthread_cond_broadcast(&pool->wake);
+        (void)pthread_mutex_unlock(&pool->lock);
+        for (size_t i = 0; i < pool->n_threads; i++)
+            (void)pthread_join(pool->threads[i], NULL);
+        (void)pthread_cond_destroy(&pool->wake);
+        (void)pthread_cond_destroy(&pool->idle);
+        (void)pthread_mutex_destroy(&pool->lock);
+    }
+    free(pool);
+}

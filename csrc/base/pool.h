@@ -1,0 +1,24 @@
+/* Worker threads that belong to one owner, such as a model: created by the first job that wants them, joined when the
+ * owner goes, gone in the child of a fork, which then gets its own. */
+#ifndef PYE_BASE_POOL_H
+#define PYE_BASE_POOL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+typedef struct pye_pool pye_pool;
+
+/* Where an owner keeps its pool; NULL until it is needed. */
+typedef _Atomic(pye_pool *) pye_pool_slot;
+
+#define PYE_POOL_MAX_THREADS 256
+
+/* Runs work(context) on the calling thread and on up to n_threads - 1 workers at the same time, and returns when all of
+ * them are done. The work shares itself out, so that any number of threads, one included, completes it: where workers
+ * cannot be had, or serve another job, there are fewer. */
+void pye_pool_run(pye_pool_slot *slot, size_t n_threads, void (*work)(void *context), void *context);
+
+/* Joins the workers. Nobody may be in pye_pool_run with this slot. */
+void pye_pool_close(pye_pool_slot *slot);
+
+#endif

@@ -1,0 +1,129 @@
+/* Rows, one after the other and a tile at a time: while a tile is decoded, the same part of the next row is fetched. */
+#include "table/rows.h"
+
+#include <string.h>
+
+/* Weights in a tile: a multiple of every block, and small enough for two tiles to stay in the first cache. */
+#define TILE_WEIGHTS 1024
+#define LINE_BYTES 64
+
+uint64_t pye_id_at(const void *ids, pye_id_type type, size_t i) {
+    switch (type) {
+#define ID_CASE(name, number)                                                                                     \
+    case name: {                                                                                                  \
+        number id;                                                                                                \
+        memcpy(&id, (const uint8_t *)ids + i * sizeof id, sizeof id);                                             \
+        return (uint64_t)id;                                                                                      \
+    }
+        ID_CASE(PYE_ID_I32, int32_t)
+        ID_CASE(PYE_ID_I64, int64_t)
+        ID_CASE(PYE_ID_U32, uint32_t)
+        ID_CASE(PYE_ID_U64, uint64_t)
+        ID_CASE(PYE_ID_I16, int16_t)
+        ID_CASE(PYE_ID_U16, uint16_t)
+        ID_CASE(PYE_ID_I8, int8_t)
+        ID_CASE(PYE_ID_U8, uint8_t)
+#undef ID_CASE
+    }
+    return UINT64_MAX;
+}
+
+/* Blocks of the other byte order: a few at a time, through a copy in this machine's order. */
+static void decode_swapped(const pye_table *table, const uint8_t *from, float *to, size_t n_weights) {
+    uint8_t blocks[PYE_MAX_BLOCK_BYTES * 8];
+    const pye_type_info *type = table->type;
+    size_t n_blocks = n_weights / type->n_weights;
+    size_t at_once = sizeof blocks / type->block_bytes;
+    while (n_blocks > 0) {
+        size_t count = n_blocks < at_once ? n_blocks : at_once;
+        memcpy(blocks, from, count * type->block_bytes);
+        pye_type_swap(type->id, blocks, count);
+        table->decode(blocks, to, count * type->n_weights);
+        from += count * type->block_bytes;
+        to += count * type->n_weights;
+        n_blocks -= count;
+    }
+}
+
+static void decode(const pye_table *table, const uint8_t *from, float *to, size_t n_weights) {
+    if (table->swap)
+        decode_swapped(table, from, to, n_weights);
+    else
+        table->decode(from, to, n_weights);
+}
+
+/* True if a row already is what is asked for. */
+static bool is_copy(const pye_row_job *job) {
+    static const int32_t same[] = {
+        [PYE_DTYPE_F32] = PYE_TYPE_F32, [PYE_DTYPE_F16] = PYE_TYPE_F16, [PYE_DTYPE_BF16] = PYE_TYPE_BF16};
+    return !job->table->swap && job->table->info.type == same[job->dtype];
+}
+
+static void write_bytes(const pye_row_job *job, const void *from, uint8_t *to, size_t n_bytes) {
+    if (job->stream)
+        job->table->kernels->stream(from, to, n_bytes);
+    else
+        memcpy(to, from, n_bytes);
+}
+
+/* One tile: n weights at `from` to the output at `to`. */
+static void write_tile(const pye_row_job *job, const uint8_t *from, uint8_t *to, size_t n) {
+    const pye_kernels *kernels = job->table->kernels;
+    _Alignas(64) float tile[TILE_WEIGHTS];
+    _Alignas(64) uint16_t narrow[TILE_WEIGHTS];
+    size_t n_bytes = n * pye_dtype_bytes(job->dtype);
+    if (job->dtype == PYE_DTYPE_F32 && !job->stream) {
+        decode(job->table, from, (float *)(void *)to, n);
+        return;
+    }
+    decode(job->table, from, tile, n);
+    if (job->dtype == PYE_DTYPE_F32) {
+        write_bytes(job, tile, to, n_bytes);
+        return;
+    }
+    pye_narrow_row convert = job->dtype == PYE_DTYPE_F16 ? kernels->to_half : kernels->to_bfloat;
+    if (job->stream) {
+        convert(tile, narrow, n);
+        kernels->stream(narrow, to, n_bytes);
+    } else {
+        convert(tile, to, n);
+    }
+}
+
+static void prefetch(const uint8_t *from, size_t n_bytes) {
+#if defined(__GNUC__)
+    for (size_t i = 0; i < n_bytes; i += LINE_BYTES)
+        __builtin_prefetch(from + i, 0, 3);
+#else
+    (void)from, (void)n_bytes;
+#endif
+}
+
+static void gather_row(const pye_row_job *job, const uint8_t *row, const uint8_t *next, uint8_t *to) {
+    const pye_type_info *type = job->table->type;
+    size_t n_columns = (size_t)job->table->info.n_columns;
+    bool copy = is_copy(job);
+    for (size_t i = 0; i < n_columns; i += TILE_WEIGHTS) {
+        size_t n = n_columns - i < TILE_WEIGHTS ? n_columns - i : TILE_WEIGHTS;
+        size_t offset = i / type->n_weights * type->block_bytes;
+        size_t n_bytes = n / type->n_weights * type->block_bytes;
+        prefetch(next + offset, n_bytes);
+        if (copy)
+            write_bytes(job, row + offset, to, n_bytes);
+        else
+            write_tile(job, row + offset, to, n);
+        to += n * pye_dtype_bytes(job->dtype);
+    }
+}
+
+void pye_rows_gather(const pye_row_job *job, size_t first, size_t n) {
+    const pye_table *table = job->table;
+    size_t last = first + n - 1;
+    for (size_t i = first; i <= last && n > 0; i++) {
+        const uint8_t *row = table->rows + pye_id_at(job->ids, job->id_type, i) * table->info.row_bytes;
+        uint64_t next = pye_id_at(job->ids, job->id_type, i < last ? i + 1 : i);
+        gather_row(job, row, table->rows + next * table->info.row_bytes, job->out + i * job->out_stride);
+    }
+    if (job->stream)
+        table->kernels->fence();
+}
