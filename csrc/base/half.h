@@ -22,13 +22,14 @@ static inline float pye_float_from_bits(uint32_t bits) {
 /* Exact for every finite half. The branches are selections, so that a loop over this can be vectorised. */
 static inline float pye_half_to_float(uint16_t half) {
     uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    uint32_t magnitude = half & 0x7FFFu;
-    uint32_t normal = (magnitude << 13) + ((127u - 15u) << 23);
-    uint32_t special = (magnitude << 13) | 0x7F800000u | (magnitude > 0x7C00u ? 0x00400000u : 0u);
+    int32_t magnitude = half & 0x7FFF; /* signed, as more machines compare vectors of signed numbers */
+    int32_t normal = (magnitude << 13) + ((127 - 15) << 23);
+    int32_t special = (magnitude << 13) | 0x7F800000 | (magnitude > 0x7C00 ? 0x00400000 : 0);
     /* A subnormal half is its integer times 2^-24: both steps are exact. */
-    uint32_t subnormal = pye_float_bits((float)(int32_t)magnitude * 0x1p-24f);
-    uint32_t bits = magnitude < 0x0400u ? subnormal : magnitude >= 0x7C00u ? special : normal;
-    return pye_float_from_bits(sign | bits);
+    int32_t subnormal = (int32_t)pye_float_bits((float)magnitude * 0x1p-24f);
+    int32_t bits = magnitude < 0x0400 ? subnormal : normal;
+    bits = magnitude >= 0x7C00 ? special : bits;
+    return pye_float_from_bits(sign | (uint32_t)bits);
 }
 
 /* Round to nearest, ties to even. */

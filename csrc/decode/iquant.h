@@ -142,8 +142,8 @@ INLINE void decode_nibbles(const uint8_t *nibbles, const int8_t *values, float s
     vf d = vf_set(scale);
     vb table = vb_load(values);
     vb q = vb_load(nibbles);
-    vf_store(to, vf_mul(vf_from_i8(vb_lookup(table, low_nibbles(q))), d));
-    vf_store(to + 16, vf_mul(vf_from_i8(vb_lookup(table, high_nibbles(q))), d));
+    vf_store(to, vf_mul(vf_lookup(table, low_nibbles(q)), d));
+    vf_store(to + 16, vf_mul(vf_lookup(table, high_nibbles(q)), d));
 }
 
 INLINE void decode_iq4_nl(const block_iq4_nl *block, float *to) {

@@ -73,12 +73,10 @@ INLINE void decode_q1_0(const block_q1_0 *block, float *to) {
 
 /* d (c - 1): four lanes a byte, so a byte is repeated four times and each copy keeps other bits. */
 INLINE void decode_q2_0(const block_q2_0 *block, float *to) {
-    static const uint8_t repeat[16] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
     static const uint8_t keep[16] = {3, 12, 48, 192, 3, 12, 48, 192, 3, 12, 48, 192, 3, 12, 48, 192};
     vf d = vf_set(load_half(block->d));
     for (int i = 0; i < 4; i++) {
-        const uint8_t *four = block->q + 4 * i;
-        vb c = vb_and(vb_lookup(vb_load_4x4(four, four, four, four), vb_load(repeat)), vb_load(keep));
+        vb c = vb_and(vb_repeat_4(block->q + 4 * i), vb_load(keep));
         c = vb_or(vb_or(c, vb_shift_right(c, 2)), vb_or(vb_shift_right(c, 4), vb_shift_right(c, 6)));
         vf_store(to + 16 * i, vf_mul(vf_from_i8(vb_sub(vb_and(c, vb_set(3)), vb_set(1))), d));
     }

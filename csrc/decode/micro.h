@@ -30,12 +30,12 @@ INLINE void decode_nvfp4(const block_nvfp4 *block, float *to) {
     vb table = vb_load(e2m1_doubled);
     for (int pair = 0; pair < 2; pair++) { /* two groups of 16 in 16 bytes */
         vb q = vb_load(block->q + 16 * pair);
-        vb low = vb_lookup(table, low_nibbles(q));
-        vb high = vb_lookup(table, high_nibbles(q));
+        vb low = low_nibbles(q);
+        vb high = high_nibbles(q);
         vf first = vf_set(e4m3_halved(block->s[2 * pair]));
         vf second = vf_set(e4m3_halved(block->s[2 * pair + 1]));
-        vf_store(to + 32 * pair, vf_mul(vf_from_i8(vb_join_low(low, high)), first));
-        vf_store(to + 32 * pair + 16, vf_mul(vf_from_i8(vb_join_high(low, high)), second));
+        vf_store(to + 32 * pair, vf_mul(vf_lookup(table, vb_join_low(low, high)), first));
+        vf_store(to + 32 * pair + 16, vf_mul(vf_lookup(table, vb_join_high(low, high)), second));
     }
 }
 

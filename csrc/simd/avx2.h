@@ -39,7 +39,10 @@ INLINE vb vb_sub(vb a, vb b) { return _mm_sub_epi8(a, b); }
 INLINE vb vb_shift_right(vb a, int n) { return vb_and(_mm_srli_epi16(a, n), vb_set((uint8_t)(0xFF >> n))); }
 INLINE vb vb_shift_left(vb a, int n) { return vb_and(_mm_slli_epi16(a, n), vb_set((uint8_t)(0xFF << n))); }
 
-INLINE vb vb_lookup(vb table, vb index) { return _mm_shuffle_epi8(table, index); }
+INLINE vb vb_repeat_4(const uint8_t *from) {
+    const __m128i lanes = _mm_set_epi8(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+    return _mm_shuffle_epi8(_mm_loadu_si32(from), lanes);
+}
 
 INLINE vb vb_from_bits(uint32_t bits) {
     __m128i spread = _mm_set_epi64x(0x0101010101010101, 0);
@@ -64,6 +67,7 @@ INLINE vf vf_from_i8(vb a) {
                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(a, a)))};
 }
 
+INLINE vf vf_lookup(vb table, vb index) { return vf_from_i8(_mm_shuffle_epi8(table, index)); }
 INLINE vf vf_set(float value) { return (vf){_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
 INLINE vf vf_set_halves(float low, float high) { return (vf){_mm256_set1_ps(low), _mm256_set1_ps(high)}; }
 

@@ -33,7 +33,11 @@ INLINE vb vb_add(vb a, vb b) { return _mm_add_epi8(a, b); }
 INLINE vb vb_sub(vb a, vb b) { return _mm_sub_epi8(a, b); }
 INLINE vb vb_shift_right(vb a, int n) { return vb_and(_mm_srli_epi16(a, n), vb_set((uint8_t)(0xFF >> n))); }
 INLINE vb vb_shift_left(vb a, int n) { return vb_and(_mm_slli_epi16(a, n), vb_set((uint8_t)(0xFF << n))); }
-INLINE vb vb_lookup(vb table, vb index) { return _mm_shuffle_epi8(table, index); }
+INLINE vb vb_repeat_4(const uint8_t *from) {
+    const __m128i lanes = _mm_set_epi8(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+    return _mm_shuffle_epi8(_mm_loadu_si32(from), lanes);
+}
+
 INLINE vb vb_from_bits(uint32_t bits) { return _mm_movm_epi8((__mmask16)bits); }
 INLINE vb vb_at_least(vb a, vb b) { return _mm_movm_epi8(_mm_cmpge_epu8_mask(a, b)); }
 INLINE vb vb_join_low(vb a, vb b) { return _mm_unpacklo_epi64(a, b); }
@@ -43,6 +47,7 @@ INLINE vb vb_join_high(vb a, vb b) { return _mm_unpackhi_epi64(a, b); }
 
 INLINE vf vf_from_u8(vb a) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a)); }
 INLINE vf vf_from_i8(vb a) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(a)); }
+INLINE vf vf_lookup(vb table, vb index) { return vf_from_i8(_mm_shuffle_epi8(table, index)); }
 INLINE vf vf_set(float value) { return _mm512_set1_ps(value); }
 INLINE vf vf_set_halves(float low, float high) {
     return _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(low), _mm512_set1_ps(high));

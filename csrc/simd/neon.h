@@ -39,7 +39,14 @@ INLINE vb vb_sub(vb a, vb b) { return vsubq_u8(a, b); }
 /* A shift to the right is one to the left by a negative count. */
 INLINE vb vb_shift_right(vb a, int n) { return vshlq_u8(a, vdupq_n_s8((int8_t)-n)); }
 INLINE vb vb_shift_left(vb a, int n) { return vshlq_u8(a, vdupq_n_s8((int8_t)n)); }
-INLINE vb vb_lookup(vb table, vb index) { return vqtbl1q_u8(table, index); }
+
+INLINE vb vb_repeat_4(const uint8_t *from) {
+    uint32_t bytes;
+    __builtin_memcpy(&bytes, from, sizeof bytes);
+    uint8x8_t four = vreinterpret_u8_u32(vdup_n_u32(bytes));
+    uint8x8_t twice = vzip1_u8(four, four); /* 0 0 1 1 2 2 3 3 */
+    return vcombine_u8(vzip1_u8(twice, twice), vzip2_u8(twice, twice));
+}
 
 INLINE vb vb_from_bits(uint32_t bits) {
     uint8x8_t each = vcreate_u8(UINT64_C(0x8040201008040201));
@@ -66,6 +73,8 @@ INLINE vf vf_from_i8(vb a) {
     return (vf){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
                  vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
 }
+
+INLINE vf vf_lookup(vb table, vb index) { return vf_from_i8(vqtbl1q_u8(table, index)); }
 
 INLINE vf vf_set(float value) {
     float32x4_t v = vdupq_n_f32(value);

@@ -10,12 +10,14 @@
 #include "base/half.h"
 #include "decode/inline.h"
 
-typedef struct vb {
-    uint8_t lane[16];
-} vb;
+typedef uint8_t vb __attribute__((vector_size(16)));
+typedef int8_t vb_signed __attribute__((vector_size(16)));
+typedef uint16_t vb_words __attribute__((vector_size(16)));
+typedef float vf_quarter __attribute__((vector_size(16)));
+typedef int32_t vf_bits __attribute__((vector_size(16)));
 
 typedef struct vf {
-    float lane[16];
+    vf_quarter a, b, c, d;
 } vf;
 
 #define EACH_LANE for (int i = 0; i < 16; i++)
@@ -24,182 +26,192 @@ typedef struct vf {
 
 INLINE vb vb_load(const void *from) {
     vb v;
-    memcpy(v.lane, from, 16);
+    memcpy(&v, from, sizeof v);
     return v;
 }
 
 /* Lanes 0-7 and 8-15 from two places. */
 INLINE vb vb_load_8x2(const void *a, const void *b) {
-    vb v;
-    memcpy(v.lane, a, 8);
-    memcpy(v.lane + 8, b, 8);
-    return v;
+    uint64_t halves[2];
+    memcpy(&halves[0], a, 8);
+    memcpy(&halves[1], b, 8);
+    return vb_load(halves);
 }
 
 /* Lanes 0-3, 4-7, 8-11 and 12-15 from four places. */
 INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) {
-    vb v;
-    memcpy(v.lane, a, 4);
-    memcpy(v.lane + 4, b, 4);
-    memcpy(v.lane + 8, c, 4);
-    memcpy(v.lane + 12, d, 4);
-    return v;
+    uint32_t quarters[4];
+    memcpy(&quarters[0], a, 4);
+    memcpy(&quarters[1], b, 4);
+    memcpy(&quarters[2], c, 4);
+    memcpy(&quarters[3], d, 4);
+    return vb_load(quarters);
 }
 
-INLINE vb vb_set(uint8_t value) {
-    vb v;
-    EACH_LANE v.lane[i] = value;
-    return v;
-}
+INLINE vb vb_set(uint8_t value) { return (vb){0} + value; }
+INLINE vb vb_and(vb a, vb b) { return a & b; }
+INLINE vb vb_or(vb a, vb b) { return a | b; }
+INLINE vb vb_xor(vb a, vb b) { return a ^ b; }
+INLINE vb vb_add(vb a, vb b) { return a + b; }
+INLINE vb vb_sub(vb a, vb b) { return a - b; }
 
-INLINE vb vb_and(vb a, vb b) {
-    EACH_LANE a.lane[i] &= b.lane[i];
-    return a;
-}
+/* Many machines shift 16-bit lanes but no bytes: what crossed over from the neighbour is masked out. */
+INLINE vb vb_shift_right(vb a, int n) { return (vb)((vb_words)a >> (uint16_t)n) & vb_set((uint8_t)(0xFF >> n)); }
+INLINE vb vb_shift_left(vb a, int n) { return (vb)((vb_words)a << (uint16_t)n) & vb_set((uint8_t)(0xFF << n)); }
 
-INLINE vb vb_or(vb a, vb b) {
-    EACH_LANE a.lane[i] |= b.lane[i];
-    return a;
-}
-
-INLINE vb vb_xor(vb a, vb b) {
-    EACH_LANE a.lane[i] ^= b.lane[i];
-    return a;
-}
-
-INLINE vb vb_add(vb a, vb b) {
-    EACH_LANE a.lane[i] = (uint8_t)(a.lane[i] + b.lane[i]);
-    return a;
-}
-
-INLINE vb vb_sub(vb a, vb b) {
-    EACH_LANE a.lane[i] = (uint8_t)(a.lane[i] - b.lane[i]);
-    return a;
-}
-
-INLINE vb vb_shift_right(vb a, int n) {
-    EACH_LANE a.lane[i] = (uint8_t)(a.lane[i] >> n);
-    return a;
-}
-
-INLINE vb vb_shift_left(vb a, int n) {
-    EACH_LANE a.lane[i] = (uint8_t)(a.lane[i] << n);
-    return a;
-}
-
-/* table.lane[index.lane[i]]; every index is below 16. */
-INLINE vb vb_lookup(vb table, vb index) {
-    EACH_LANE index.lane[i] = table.lane[index.lane[i] & 15];
-    return index;
+/* Each of four bytes in four lanes: 0 0 0 0 1 1 1 1 2 2 2 2 3 3 3 3. */
+INLINE vb vb_repeat_4(const uint8_t *from) {
+    uint32_t quarters[4];
+    for (int i = 0; i < 4; i++)
+        quarters[i] = from[i] * UINT32_C(0x01010101);
+    return vb_load(quarters);
 }
 
 /* 255 in the lanes whose bit is set. */
 INLINE vb vb_from_bits(uint32_t bits) {
-    vb v;
-    EACH_LANE v.lane[i] = (uint8_t)(0u - ((bits >> i) & 1u));
-    return v;
+    static const uint8_t each[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    uint64_t halves[2] = {(bits & 255) * UINT64_C(0x0101010101010101),
+                          (bits >> 8 & 255) * UINT64_C(0x0101010101010101)};
+    vb bit = vb_load(each);
+    return (vb)((vb_load(halves) & bit) == bit);
 }
 
 /* 255 in the lanes where a >= b, unsigned. */
-INLINE vb vb_at_least(vb a, vb b) {
-    EACH_LANE a.lane[i] = (uint8_t)(a.lane[i] >= b.lane[i] ? 255 : 0);
-    return a;
-}
+INLINE vb vb_at_least(vb a, vb b) { return (vb)(a >= b); }
 
 /* Lanes 0-7 of a, then lanes 0-7 of b. */
-INLINE vb vb_join_low(vb a, vb b) { return vb_load_8x2(a.lane, b.lane); }
+INLINE vb vb_join_low(vb a, vb b) { return vb_load_8x2(&a, &b); }
 
 /* Lanes 8-15 of a, then lanes 8-15 of b. */
-INLINE vb vb_join_high(vb a, vb b) { return vb_load_8x2(a.lane + 8, b.lane + 8); }
+INLINE vb vb_join_high(vb a, vb b) { return vb_load_8x2((const uint8_t *)&a + 8, (const uint8_t *)&b + 8); }
 
 /* ------------------------------------------------------------------------------------------ floats */
 
-INLINE vf vf_from_u8(vb a) {
-    vf v;
-    EACH_LANE v.lane[i] = (float)a.lane[i];
+INLINE vf_quarter load_quarter(const uint8_t *from) {
+    vf_quarter v;
+    memcpy(&v, from, sizeof v);
     return v;
+}
+
+INLINE vf vf_load(const void *from) {
+    const uint8_t *p = (const uint8_t *)from;
+    return (vf){load_quarter(p), load_quarter(p + 16), load_quarter(p + 32), load_quarter(p + 48)};
+}
+
+/* A quarter at a time: of the whole struct compilers would keep a copy on the stack. */
+INLINE void vf_store(void *to, vf v) {
+    uint8_t *p = (uint8_t *)to;
+    memcpy(p, &v.a, sizeof v.a);
+    memcpy(p + 16, &v.b, sizeof v.b);
+    memcpy(p + 32, &v.c, sizeof v.c);
+    memcpy(p + 48, &v.d, sizeof v.d);
+}
+
+INLINE vf vf_from_u8(vb a) {
+    uint8_t bytes[16];
+    float values[16];
+    memcpy(bytes, &a, 16);
+    EACH_LANE values[i] = (float)bytes[i];
+    return vf_load(values);
 }
 
 INLINE vf vf_from_i8(vb a) {
-    vf v;
-    EACH_LANE v.lane[i] = (float)(int8_t)a.lane[i];
-    return v;
+    int8_t bytes[16];
+    float values[16];
+    memcpy(bytes, &a, 16);
+    EACH_LANE values[i] = (float)bytes[i];
+    return vf_load(values);
+}
+
+/* The signed byte table[index] of each lane, as a float; every index is below 16. */
+INLINE vf vf_lookup(vb table, vb index) {
+    float numbers[16], values[16];
+    uint8_t at[16];
+    vf_store(numbers, vf_from_i8(table));
+    memcpy(at, &index, 16);
+    EACH_LANE values[i] = numbers[at[i] & 15];
+    return vf_load(values);
 }
 
 INLINE vf vf_set(float value) {
-    vf v;
-    EACH_LANE v.lane[i] = value;
-    return v;
+    vf_quarter v = {value, value, value, value};
+    return (vf){v, v, v, v};
 }
 
 /* `low` in lanes 0-7, `high` in lanes 8-15. */
 INLINE vf vf_set_halves(float low, float high) {
-    vf v;
-    EACH_LANE v.lane[i] = i < 8 ? low : high;
-    return v;
+    vf_quarter a = {low, low, low, low}, b = {high, high, high, high};
+    return (vf){a, a, b, b};
 }
 
-INLINE vf vf_add(vf a, vf b) {
-    EACH_LANE a.lane[i] += b.lane[i];
-    return a;
+INLINE vf vf_add(vf x, vf y) { return (vf){x.a + y.a, x.b + y.b, x.c + y.c, x.d + y.d}; }
+INLINE vf vf_mul(vf x, vf y) { return (vf){x.a * y.a, x.b * y.b, x.c * y.c, x.d * y.d}; }
+
+/* x y + z */
+INLINE vf vf_mul_add(vf x, vf y, vf z) { return vf_add(vf_mul(x, y), z); }
+
+/* x y - z */
+INLINE vf vf_mul_sub(vf x, vf y, vf z) {
+    return (vf){x.a * y.a - z.a, x.b * y.b - z.b, x.c * y.c - z.c, x.d * y.d - z.d};
 }
 
-INLINE vf vf_mul(vf a, vf b) {
-    EACH_LANE a.lane[i] *= b.lane[i];
-    return a;
-}
-
-/* a b + c */
-INLINE vf vf_mul_add(vf a, vf b, vf c) {
-    EACH_LANE a.lane[i] = a.lane[i] * b.lane[i] + c.lane[i];
-    return a;
-}
-
-/* a b - c */
-INLINE vf vf_mul_sub(vf a, vf b, vf c) {
-    EACH_LANE a.lane[i] = a.lane[i] * b.lane[i] - c.lane[i];
-    return a;
+INLINE vf_quarter select_four(uint32_t bits, vf_quarter set, vf_quarter clear) {
+    vf_bits each = {1, 2, 4, 8};
+    vf_bits all = (vf_bits){0} + (int32_t)bits;
+    vf_bits mask = (all & each) == each;
+    return (vf_quarter)(((vf_bits)set & mask) | ((vf_bits)clear & ~mask));
 }
 
 /* Lane i from `set` where bit i is 1, else from `clear`. */
 INLINE vf vf_select(uint32_t bits, vf set, vf clear) {
-    EACH_LANE set.lane[i] = (bits >> i) & 1u ? set.lane[i] : clear.lane[i];
-    return set;
+    return (vf){select_four(bits, set.a, clear.a), select_four(bits >> 4, set.b, clear.b),
+                select_four(bits >> 8, set.c, clear.c), select_four(bits >> 12, set.d, clear.d)};
 }
 
-INLINE vf vf_load(const void *from) {
-    vf v;
-    memcpy(v.lane, from, sizeof v.lane);
-    return v;
+/* pye_half_to_float, four at a time: comparisons give masks here. */
+INLINE vf_quarter widen_halves(vf_bits half) {
+    vf_bits sign = (half & 0x8000) << 16, magnitude = half & 0x7FFF;
+    vf_bits normal = (magnitude << 13) + ((127 - 15) << 23);
+    vf_bits special = (magnitude << 13) | 0x7F800000 | ((magnitude > 0x7C00) & 0x00400000);
+    vf_quarter small = __builtin_convertvector(magnitude, vf_quarter);
+    vf_bits subnormal = (vf_bits)(small * 0x1p-24f);
+    vf_bits is_small = magnitude < 0x0400, is_special = magnitude >= 0x7C00;
+    vf_bits bits = (subnormal & is_small) | (special & is_special) | (normal & ~(is_small | is_special));
+    return (vf_quarter)(bits | sign);
 }
 
 INLINE vf vf_load_half(const void *from) {
-    uint16_t bits[16];
-    memcpy(bits, from, sizeof bits);
-    vf v;
-    EACH_LANE v.lane[i] = pye_half_to_float(bits[i]);
-    return v;
+    uint16_t halves[16];
+    int32_t wide[16];
+    vf_bits quarters[4];
+    memcpy(halves, from, sizeof halves);
+    EACH_LANE wide[i] = halves[i];
+    memcpy(quarters, wide, sizeof wide);
+    return (vf){widen_halves(quarters[0]), widen_halves(quarters[1]), widen_halves(quarters[2]),
+                widen_halves(quarters[3])};
 }
 
 INLINE vf vf_load_bfloat(const void *from) {
     uint16_t bits[16];
+    float values[16];
     memcpy(bits, from, sizeof bits);
-    vf v;
-    EACH_LANE v.lane[i] = pye_bfloat_to_float(bits[i]);
-    return v;
+    EACH_LANE values[i] = pye_bfloat_to_float(bits[i]);
+    return vf_load(values);
 }
 
-INLINE void vf_store(void *to, vf v) { memcpy(to, v.lane, sizeof v.lane); }
-
 INLINE void vf_store_half(void *to, vf v) {
+    float values[16];
     uint16_t bits[16];
-    EACH_LANE bits[i] = pye_half_from_float(v.lane[i]);
+    vf_store(values, v);
+    EACH_LANE bits[i] = pye_half_from_float(values[i]);
     memcpy(to, bits, sizeof bits);
 }
 
 INLINE void vf_store_bfloat(void *to, vf v) {
+    float values[16];
     uint16_t bits[16];
-    EACH_LANE bits[i] = pye_bfloat_from_float(v.lane[i]);
+    vf_store(values, v);
+    EACH_LANE bits[i] = pye_bfloat_from_float(values[i]);
     memcpy(to, bits, sizeof bits);
 }
 
@@ -210,7 +222,7 @@ INLINE float half_to_float(uint16_t half) { return pye_half_to_float(half); }
 
 /* Aligned stores that need not stay in any cache: 64 bytes on a multiple of 64, 16 on a multiple of 16. */
 INLINE void vf_stream(void *to, vf v) { vf_store(to, v); }
-INLINE void vb_stream(void *to, vb v) { memcpy(to, v.lane, sizeof v.lane); }
+INLINE void vb_stream(void *to, vb v) { memcpy(to, &v, sizeof v); }
 
 /* Makes them visible to other threads in the order of the program. */
 INLINE void stream_fence(void) {}
