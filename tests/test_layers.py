@@ -54,8 +54,8 @@ def imported(path: Path, module: str) -> set[str]:
             base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
             prefix = [part for part in base if part]
             for name in [alias.name for alias in node.names]:
-                candidates = [".".join(prefix), ".".join([*prefix, name]), ".".join([*prefix, "__init__"])]
-                found.update([candidate for candidate in reversed(candidates) if candidate in LEVEL][:1])
+                candidates = [[*prefix, name], prefix, [*prefix, "__init__"]]
+                found.update([known for known in map(".".join, candidates) if known in LEVEL][:1])
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names = (
                 [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gguf_bytes as gb
 import numpy as np
 import pytest
 
+import gguf_bytes as gb
 import pyembed
 
 SCALARS = {

@@ -1,0 +1,75 @@
+"""The command ``pyembed``: one module per command, each with `add_parser` and a function that runs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from .. import __version__
+from ..errors import PyembedError
+from . import embed, info, size
+from .show import escape
+
+_COMMANDS = (info, embed, size)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong call in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        _complain(f"{message} ({self.prog} --help shows how)")
+        sys.exit(2)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="pyembed",
+        description="Look into the embedding tables and vocabularies of model files.",
+        epilog="example: pyembed info demo",
+    )
+    parser.add_argument("--version", action="version", version=f"pyembed {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    That is 0 for success, 1 if what was checked is wrong, and 2 if the call is wrong or a file cannot be
+    read; then one line on stderr says why.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no U+2581
+    try:
+        arguments = _parser().parse_args(argv)
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 0
+    except BrokenPipeError:
+        # The reader has seen enough. What is left in the buffer goes nowhere, or Python complains at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        _complain(f"{where}{error.strerror or error}")
+        return 2
+    except MemoryError as error:
+        _complain(f"out of memory: {error}")
+        return 2
+    except (PyembedError, ValueError, IndexError) as error:
+        _complain(str(error))
+        return 2
+    return code
+
+
+def _complain(message: str) -> None:
+    print(f"pyembed: error: {escape(message)}", file=sys.stderr)

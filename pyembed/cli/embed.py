@@ -1,0 +1,121 @@
+"""``pyembed embed``: rows of a table, by id or by token, to look at or into a .npy file."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dtypes import OUTPUT_TYPES
+from .files import OpenFile, add_model, add_tensor
+from .show import print_facts, print_json, print_table
+
+_SHOWN_FIRST, _SHOWN_LAST = 4, 2  # fits 80 columns
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "embed",
+        help="print rows of a table, or write them to a .npy file",
+        description="Print rows of a table, rounded and abridged, or write them to a .npy file.",
+        epilog="example: pyembed embed demo --tokens file string --out rows.npy",
+    )
+    add_model(parser)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--ids", type=_ids, metavar="1,2,3", help="ids of rows")
+    which.add_argument("--tokens", nargs="+", metavar="TOKEN", help="tokens, as a person writes them")
+    add_tensor(parser)
+    parser.add_argument("--dtype", choices=list(OUTPUT_TYPES), default="float32", help="default: float32")
+    parser.add_argument(
+        "--out", metavar="FILE.npy", help="write the rows there; bfloat16 as the uint16 that hold its bits"
+    )
+    parser.add_argument("--json", action="store_true", help="print facts and unrounded rows as JSON")
+    parser.set_defaults(run=run)
+
+
+def _ids(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of ids such as 1,2,3") from None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    with OpenFile(arguments.model, arguments.tensor) as file:
+        ids = arguments.ids if arguments.tokens is None else file.token_ids(arguments.tokens)
+        rows = file.table.gather(ids, dtype=arguments.dtype)
+        facts: dict[str, object] = {
+            "path": file.table.path,
+            "tensor": file.table.name,
+            "type": file.table.type,
+            "shape": list(rows.shape),
+            "dtype": arguments.dtype,
+            "ids": ids,
+        }
+        texts = file.token_texts(ids)
+    if arguments.out is not None:
+        _write(arguments.out, rows)
+        facts["out"] = arguments.out
+    values = _as_float32(rows, arguments.dtype)
+    if arguments.json:
+        facts["tokens"] = texts
+        if arguments.out is None:
+            facts["rows"] = [[_json_number(value) for value in row] for row in values.tolist()]
+        print_json(facts)
+        return 0
+    written = "" if arguments.out is None else f", written to {arguments.out}"
+    print_facts([("rows", f"{rows.shape[0]} x {rows.shape[1]} {arguments.dtype}{written}")])
+    if arguments.out is None:
+        _print_rows(ids, texts, values)
+    return 0
+
+
+def _as_float32(rows: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
+    if dtype == "bfloat16":
+        return (rows.astype(np.uint32) << 16).view(np.float32)
+    return rows.astype(np.float32)
+
+
+def _json_number(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no NaN
+
+
+def _print_rows(ids: list[int], texts: list[str | None], values: npt.NDArray[np.float32]) -> None:
+    abridged = values.shape[1] > _SHOWN_FIRST + _SHOWN_LAST
+    lines = []
+    for row_id, text, row in zip(ids, texts, values, strict=True):
+        numbers = [f"{value:.4f}" for value in row] if not abridged else _abridged(row)
+        lines.append([str(row_id), "" if text is None else text, *numbers])
+    n_first = _SHOWN_FIRST if abridged else values.shape[1]
+    columns = [str(index) for index in range(n_first)]
+    if abridged:
+        columns += ["...", *(str(values.shape[1] - left) for left in range(_SHOWN_LAST, 0, -1))]
+    print_table(["id", "token", *columns], lines, left=2)
+
+
+def _abridged(row: npt.NDArray[np.float32]) -> list[str]:
+    first = [f"{value:.4f}" for value in row[:_SHOWN_FIRST]]
+    return [*first, "...", *(f"{value:.4f}" for value in row[-_SHOWN_LAST:])]
+
+
+def _write(path: str, rows: npt.NDArray[Any]) -> None:
+    """Write a .npy file: all of it or, whatever happens, nothing."""
+    if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which cannot be replaced
+        with open(path, "wb") as device:
+            np.save(device, rows)
+        return
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            np.save(file, rows)
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,71 @@
+"""What a command means by MODEL."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+
+from ..errors import VocabularyError
+from ..loader import demo_model, load_model, open_table
+from ..model import Model
+from ..source import Source
+from ..table import EmbeddingTable
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the argument MODEL."""
+    parser.add_argument("model", metavar="MODEL", help="a .gguf, .safetensors or .npy file, or: demo")
+
+
+def add_tensor(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--tensor``."""
+    parser.add_argument("--tensor", metavar="NAME", help="another tensor than the token embeddings")
+
+
+def model_path(model: str) -> str:
+    """Return the path that MODEL stands for."""
+    return demo_model() if model == "demo" else model
+
+
+def model_format(path: str) -> str:
+    """Return the format of a file, a key of `FORMATS`."""
+    source = Source(path)
+    source.close()
+    return source.format
+
+
+class OpenFile:
+    """A table of a file of any format, with its model where it is GGUF."""
+
+    def __init__(self, model: str, tensor: str | None) -> None:
+        path = model_path(model)
+        self.model: Model | None = None
+        self.table: EmbeddingTable
+        if model_format(path) == "gguf":
+            with ExitStack() as stack:
+                self.model = stack.enter_context(load_model(path))
+                self.table = self.model.table if tensor is None else self.model.open_table(tensor)
+                stack.pop_all()  # from here on `__exit__` closes the model
+        else:
+            self.table = open_table(path, tensor=tensor)
+
+    def token_ids(self, texts: list[str]) -> list[int]:
+        """Return the ids of tokens as a person writes them."""
+        if self.model is None:
+            raise VocabularyError(f"{self.table.path}: only GGUF files hold a vocabulary; use --ids")
+        vocabulary = self.model.vocabulary
+        return [vocabulary.find(text) for text in texts]
+
+    def token_texts(self, ids: list[int]) -> list[str | None]:
+        """Return the stored texts of ids; None where there is no such token."""
+        if self.model is None or "tokenizer.ggml.tokens" not in self.model.metadata:
+            return [None] * len(ids)
+        tokens = self.model.vocabulary.tokens
+        return [tokens[token_id] if token_id < len(tokens) else None for token_id in ids]
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(self, kind: object, exception: object, trace: object) -> None:
+        opened = self.table if self.model is None else self.model
+        opened.__exit__(kind, exception, trace)

@@ -1,0 +1,203 @@
+"""``pyembed info``: what a file holds."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from ..errors import VocabularyError
+from ..gguf import StringArray, Tensors
+from ..loader import load_model
+from ..model import OUTPUT_TABLE, Model
+from ..source import Source, TensorInfo
+from ..spelling import TokenType
+from ..vocabulary import Vocabulary
+from .files import add_model, model_path
+from .show import print_facts, print_json, print_table, size_text
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "info",
+        help="header, tensors, vocabulary and sizes of a file",
+        description="Show what a file holds: header, tensors, vocabulary, sizes, tied or not.",
+        epilog="example: pyembed info demo",
+    )
+    add_model(parser)
+    parser.add_argument("--tensors", action="store_true", help="list every tensor")
+    parser.add_argument("--json", action="store_true", help="print all facts as JSON, sizes in bytes")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    path = model_path(arguments.model)
+    with closing(Source(path)) as source:
+        facts = _file_facts(source)
+        tensors = list(Tensors(source).values())
+        is_gguf = source.format == "gguf"
+    facts["tensors"] = [_tensor_facts(tensor) for tensor in tensors]
+    if is_gguf:
+        with load_model(path, vocab_only=True) as model:
+            facts.update(_model_facts(model))
+    if arguments.json:
+        print_json(facts)
+        return 0
+    _print_file(facts, tensors)
+    if is_gguf:
+        _print_model(facts)
+    if arguments.tensors:
+        print()
+        _print_tensors(tensors)
+    return 0
+
+
+# ------------------------------------------------------------------------------------------- facts
+
+
+def _file_facts(source: Source) -> dict[str, Any]:
+    shards = source.shards()
+    return {
+        "path": source.path,
+        "format": source.format,
+        "version": shards[0].version,
+        "byte_order": "big" if shards[0].big_endian else "little",
+        "alignment": shards[0].alignment,
+        "load_mode": source.load_mode,
+        "n_bytes": sum(shard.n_bytes for shard in shards),
+        "files": [shard.path for shard in shards],
+    }
+
+
+def _tensor_facts(tensor: TensorInfo) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "type": tensor.type,
+        "n_bytes": tensor.n_bytes,
+        "offset": tensor.offset,
+        "path": tensor.path,
+    }
+
+
+def _model_facts(model: Model) -> dict[str, Any]:
+    try:
+        vocabulary: dict[str, Any] | None = _vocabulary_facts(model.vocabulary)
+    except VocabularyError as error:
+        vocabulary = {"error": str(error)} if "tokenizer.ggml.tokens" in model.metadata else None
+    try:
+        n_embd: int | None = model.n_embd
+    except KeyError:
+        n_embd = None
+    return {
+        "architecture": model.architecture,
+        "name": model.metadata.get("general.name"),
+        "n_embd": n_embd,
+        "tied": model.tied,
+        "vocabulary": vocabulary,
+        "metadata": {key: _json_value(value) for key, value in model.metadata.items()},
+    }
+
+
+def _vocabulary_facts(vocabulary: Vocabulary) -> dict[str, Any]:
+    numbers, counts = np.unique(vocabulary.types, return_counts=True)
+    names = {int(kind): kind.name for kind in TokenType}
+    return {
+        "model": vocabulary.model,
+        "pre": vocabulary.pre,
+        "n_tokens": len(vocabulary),
+        "types": {
+            names.get(number, str(number)): count
+            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
+        },
+        "special": dict(vocabulary.special),
+        "special_texts": {name: vocabulary[token_id].text for name, token_id in vocabulary.special.items()},
+        "digest": vocabulary.digest,
+    }
+
+
+def _json_value(value: object) -> object:
+    """Return a metadata value; arrays, which may be huge, as what they are and how many."""
+    if isinstance(value, np.ndarray):
+        return {"array": value.dtype.name, "n": len(value)}
+    if isinstance(value, StringArray):
+        return {"array": "string", "n": len(value)}
+    if isinstance(value, list):
+        return {"array": "array", "n": len(value)}
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
+
+
+# ------------------------------------------------------------------------------------------- print
+
+
+def _print_file(facts: dict[str, Any], tensors: list[TensorInfo]) -> None:
+    version = f" version {facts['version']}" if facts["version"] else ""
+    order = ", big-endian" if facts["byte_order"] == "big" else ""
+    n_files = len(facts["files"])
+    types = Counter(tensor.type for tensor in tensors)
+    weights = sum(tensor.n_bytes or 0 for tensor in tensors)
+    print_facts(
+        [
+            ("file", facts["path"] + (f" and {n_files - 1} more" if n_files > 1 else "")),
+            ("format", f"{facts['format']}{version}{order}"),
+            ("size", size_text(facts["n_bytes"])),
+            ("load mode", facts["load_mode"]),
+            ("tensors", f"{len(tensors)}, {size_text(weights)}" if tensors else "none"),
+            *([("types", ", ".join(f"{name} x {n}" for name, n in types.most_common()))] if types else []),
+        ]
+    )
+    tables = [tensor for tensor in tensors if len(tensor.shape) == 2]
+    if facts["format"] != "gguf" and tables:
+        print()
+        _print_tensors(tables[:20])
+
+
+def _print_model(facts: dict[str, Any]) -> None:
+    print()
+    by_name = {tensor["name"]: tensor for tensor in facts["tensors"]}
+    lines = [("architecture", str(facts["architecture"] or "not said"))]
+    if facts["name"] is not None:
+        lines.append(("name", str(facts["name"])))
+    for title, name in (("token table", "token_embd.weight"), ("output table", OUTPUT_TABLE)):
+        if name in by_name:
+            tensor = by_name[name]
+            shape = " x ".join(map(str, tensor["shape"]))
+            size = "unknown size" if tensor["n_bytes"] is None else size_text(tensor["n_bytes"])
+            lines.append((title, f"{shape} {tensor['type']}, {size}"))
+    lines.append(("tied", "yes" if facts["tied"] else "no"))
+    print_facts(lines)
+    vocabulary = facts["vocabulary"]
+    print()
+    if vocabulary is None or "error" in vocabulary:
+        print_facts([("vocabulary", "none" if vocabulary is None else vocabulary["error"])])
+        return
+    texts = vocabulary["special_texts"]
+    pre = f" / {vocabulary['pre']}" if vocabulary["pre"] else ""
+    print_facts(
+        [
+            ("vocabulary", f"{vocabulary['n_tokens']} tokens, {vocabulary['model']}{pre}"),
+            ("types", ", ".join(f"{name.lower()} x {n}" for name, n in vocabulary["types"].items())),
+            ("special", ", ".join(f"{name} {n} {texts[name]}" for name, n in vocabulary["special"].items())),
+            ("digest", vocabulary["digest"]),
+        ]
+    )
+
+
+def _print_tensors(tensors: list[TensorInfo]) -> None:
+    print_table(
+        ["tensor", "shape", "type", "size"],
+        [
+            [
+                tensor.name,
+                " x ".join(map(str, tensor.shape)),
+                tensor.type,
+                "-" if tensor.n_bytes is None else size_text(tensor.n_bytes),
+            ]
+            for tensor in tensors
+        ],
+    )

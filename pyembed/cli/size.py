@@ -1,0 +1,95 @@
+"""``pyembed size``: what a table of so many rows and columns takes in every type."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..dtypes import TENSOR_TYPES
+from ..gguf import Tensors
+from ..loader import token_table_name
+from ..source import Source, TensorInfo
+from .files import add_tensor, model_path
+from .show import print_facts, print_json, print_table, size_text
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "size",
+        help="bytes of a table in every type",
+        description="Show what a table takes in every type: one of V rows and D columns, or a model's.",
+        epilog="example: pyembed size 128256 4096",
+    )
+    parser.add_argument("what", nargs="+", metavar="MODEL | V D", help="a file, demo, or two numbers")
+    add_tensor(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, in bytes")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    rows, columns, stored = _shape(arguments.what, arguments.tensor)
+    types = []
+    for kind in TENSOR_TYPES.values():
+        types.append(
+            {
+                "type": kind.name,
+                "bits_per_weight": 8 * kind.block_bytes / kind.block_weights,
+                "row_bytes": kind.n_bytes(1, columns),
+                "n_bytes": kind.n_bytes(rows, columns),
+            }
+        )
+    if arguments.json:
+        print_json({"rows": rows, "columns": columns, "type": stored, "types": types})
+        return 0
+    stored_as = [] if stored is None else [("stored as", stored)]
+    print_facts([("rows", str(rows)), ("columns", str(columns)), *stored_as])
+    print()
+    print_table(
+        ["type", "bits a weight", "row", "table"],
+        [
+            [
+                str(kind["type"]),
+                f"{kind['bits_per_weight']:g}",
+                _size(kind["row_bytes"]),
+                _size(kind["n_bytes"]),
+            ]
+            for kind in types
+        ],
+    )
+    return 0
+
+
+def _size(n_bytes: object) -> str:
+    return size_text(n_bytes) if isinstance(n_bytes, int) else "-"
+
+
+def _shape(what: list[str], tensor: str | None) -> tuple[int, int, str | None]:
+    """Return rows, columns, and the type a file stores the table in."""
+    if len(what) == 2:
+        try:
+            rows, columns = map(int, what)
+        except ValueError:
+            raise ValueError(
+                f"{what[0]} x {what[1]} is no table: expected two numbers, or one MODEL"
+            ) from None
+        if rows < 0 or columns < 1:
+            raise ValueError(f"{rows} x {columns} is no table")
+        return rows, columns, None
+    if len(what) != 1:
+        raise ValueError(f"expected one MODEL or two numbers, got {len(what)} arguments")
+    source = Source(model_path(what[0]))
+    try:
+        name = token_table_name(source) if tensor is None else tensor
+        info = Tensors(source)[name]
+    finally:
+        source.close()
+    return *_rows_columns(info), info.type
+
+
+def _rows_columns(info: TensorInfo) -> tuple[int, int]:
+    rows = 1
+    for n in info.shape[:-1]:
+        rows *= n
+    return rows, info.shape[-1] if info.shape else 1

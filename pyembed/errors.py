@@ -1,0 +1,158 @@
+"""What can go wrong, and the one place where a status of the C library becomes an exception."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, TypeAlias
+
+from ._native import ffi, lib
+
+CData: TypeAlias = Any  # what cffi hands out: a pointer or a struct
+
+
+class PyembedError(Exception):
+    """Base of the exceptions that only this package raises."""
+
+
+class FormatError(PyembedError, ValueError):
+    """A file that is damaged, inconsistent, or of no kind that can be read here.
+
+    Attributes
+    ----------
+    path : str or None
+        The file at fault; of a split set, the shard.
+    offset : int or None
+        Byte offset in that file where the trouble was found.
+    """
+
+    def __init__(self, message: str, path: str | None = None, offset: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.offset = offset
+
+
+class GGUFError(FormatError):
+    """A damaged or inconsistent GGUF file."""
+
+
+class SafetensorsError(FormatError):
+    """A damaged or inconsistent safetensors file or index."""
+
+
+class NpyError(FormatError):
+    """A damaged ``.npy`` file, or one that holds no table."""
+
+
+class UnsupportedTypeError(FormatError):
+    """A tensor type or value type that cannot be decoded here."""
+
+
+class VocabularyError(FormatError):
+    """A model without a vocabulary, or with one whose parts contradict each other."""
+
+
+class LoadCancelledError(PyembedError):
+    """The progress callback asked to stop."""
+
+
+class NotFoundError(PyembedError, KeyError):
+    """No tensor, metadata key or token of that name.
+
+    ``str()`` is the message itself, not its ``repr`` as with a plain ``KeyError``. Names that are spelled
+    alike are looked for only when somebody reads the message, so that a ``try`` around a lookup stays cheap.
+    """
+
+    def __init__(self, message: str, near: Callable[[], Iterable[str]] | None = None) -> None:
+        super().__init__(message)
+        self._near = near
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        names = list(self._near()) if self._near is not None else []
+        return f"{message}; near it: {', '.join(map(repr, names))}" if names else message
+
+    def settle(self) -> None:
+        """Look for the names now: what they are looked for in is about to be closed."""
+        self.args, self._near = (str(self),), None
+
+    def __reduce__(self) -> tuple[type[NotFoundError], tuple[str]]:
+        return type(self), (str(self),)
+
+
+def nearest_names(wanted: str, names: Iterable[str], n: int = 3) -> list[str]:
+    """Return up to `n` of `names` that are spelled most like `wanted`, best first."""
+    by_folded: dict[str, str] = {}
+    for name in names:
+        by_folded.setdefault(name.casefold(), name)
+    matches = difflib.get_close_matches(wanted.casefold(), by_folded, n=n, cutoff=0.6)
+    return [by_folded[match] for match in matches]
+
+
+_FORMAT_ERRORS: dict[int, type[FormatError]] = {
+    lib.PYE_ERROR_FORMAT: FormatError,
+    lib.PYE_ERROR_GGUF: GGUFError,
+    lib.PYE_ERROR_SAFETENSORS: SafetensorsError,
+    lib.PYE_ERROR_NPY: NpyError,
+    lib.PYE_ERROR_TYPE: UnsupportedTypeError,
+    lib.PYE_ERROR_VOCABULARY: VocabularyError,
+}
+_OTHER_ERRORS: dict[int, type[Exception]] = {
+    lib.PYE_ERROR_MEMORY: MemoryError,
+    lib.PYE_ERROR_ID: IndexError,
+    lib.PYE_ERROR_ARGUMENT: ValueError,
+    lib.PYE_ERROR_NOT_FOUND: NotFoundError,
+    lib.PYE_ERROR_CANCELLED: LoadCancelledError,
+}
+
+_SHARD_NAME = re.compile(r"-00001-of-(\d{5})\.gguf$")
+
+
+def shard_path(path: str, shard: int) -> str:
+    """Return the name of file number `shard` (from 0) of the set that was opened as `path`."""
+    if shard == 0:
+        return path
+    name, n = _SHARD_NAME.subn(lambda match: f"-{shard + 1:05d}-of-{match[1]}.gguf", path)
+    return name if n else f"{path} (file {shard + 1} of the set)"
+
+
+def check(status: int, error: CData, path: str) -> None:
+    """Raise the exception that a ``pye_status`` stands for; return if it is ``PYE_OK``.
+
+    Parameters
+    ----------
+    status : int
+        What the C function returned.
+    error : cdata
+        The ``pye_error *`` that it was given.
+    path : str
+        The file that was being read, for the message.
+
+    Raises
+    ------
+    OSError
+        For I/O; the subclass follows from ``errno`` (``FileNotFoundError``, ``PermissionError``, ...).
+    MemoryError, IndexError, ValueError
+        For memory, an id that is no row, and arguments.
+    FormatError, NotFoundError, LoadCancelledError
+        For the rest; a file's faults come as the subclass of `FormatError` that names its format.
+    """
+    if status != lib.PYE_OK:
+        _raise(status, error, path)
+
+
+def _raise(status: int, error: CData, path: str) -> NoReturn:
+    message = ffi.string(error.message).decode("utf-8", "replace")
+    path = shard_path(path, error.shard)
+    if status == lib.PYE_ERROR_IO:
+        raise OSError(error.system_errno or errno.EIO, message, path)
+    if status in _FORMAT_ERRORS:
+        known = error.offset != lib.PYE_NO_OFFSET
+        where = f" (at byte {error.offset})" if known else ""
+        raise _FORMAT_ERRORS[status](f"{path}: {message}{where}", path, error.offset if known else None)
+    if status in _OTHER_ERRORS:
+        raise _OTHER_ERRORS[status](f"{path}: {message}")
+    name = ffi.string(lib.pye_status_name(status)).decode("ascii")
+    raise PyembedError(f"{path}: {message or name} (status {status})")

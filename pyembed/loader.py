@@ -1,0 +1,262 @@
+"""Opening models and tables, and finding the demo model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .dtypes import raw_type
+from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError
+from .gguf import Tensors
+from .model import OUTPUT_TABLE, TOKEN_TABLE, Model
+from .source import Path, RawLayout, Source
+from .table import EmbeddingTable
+
+# Token tables of the architectures that Hugging Face's transformers knows, with the prefixes they come with.
+_TOKEN_TABLE_NAMES = (
+    "model.embed_tokens.weight",
+    "embed_tokens.weight",
+    "language_model.model.embed_tokens.weight",
+    "model.language_model.embed_tokens.weight",
+    "model.tok_embeddings.weight",
+    "tok_embeddings.weight",
+    "model.decoder.embed_tokens.weight",
+    "transformer.wte.weight",
+    "wte.weight",
+    "transformer.word_embeddings.weight",
+    "word_embeddings.weight",
+    "transformer.embedding.word_embeddings.weight",
+    "gpt_neox.embed_in.weight",
+    "embeddings.word_embeddings.weight",
+    "bert.embeddings.word_embeddings.weight",
+    "roberta.embeddings.word_embeddings.weight",
+    "distilbert.embeddings.word_embeddings.weight",
+    "model.embeddings.tok_embeddings.weight",
+    "embeddings.tok_embeddings.weight",
+    "backbone.embeddings.weight",
+    "backbone.embedding.weight",
+    "rwkv.embeddings.weight",
+    "shared.weight",
+    "embeddings",
+    "embedding.weight",
+    TOKEN_TABLE,
+)
+
+
+def load_model(
+    path: Path,
+    *,
+    load_mode: str = "auto",
+    vocab_only: bool = False,
+    kv_overrides: Mapping[str, int | float | bool | str] | None = None,
+    progress_callback: Callable[[float], object] | None = None,
+) -> Model:
+    """Open a GGUF model, of one file or through the first of a split set.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    load_mode : {"auto", "none", "mmap", "mlock", "mmap+mlock", "dio"}, optional
+        ``"none"`` reads the tensors of tables into memory, ``"mmap"`` maps the file and lets rows come in
+        when touched, the ``mlock`` modes lock what they hold, ``"dio"`` reads past the page cache.
+        ``"auto"`` is ``"mmap"``. `Model.load_mode` tells what came of it.
+    vocab_only : bool, optional
+        Leave the token table alone until it is asked for. Only the modes that read or lock do otherwise: they
+        load it now.
+    kv_overrides : mapping of str to int, float, bool or str, optional
+        Values that replace scalars of the file's metadata, of the same type, or add new keys.
+    progress_callback : callable, optional
+        Called with the share of the token table that was read, between 0 and 1, and with 1.0 at the end of
+        every load. If it returns False, loading stops; what it raises is raised here.
+
+    Returns
+    -------
+    Model
+        Close it, or use it in a ``with`` block.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    GGUFError
+        If it is damaged, or no GGUF file; `open_table` reads other formats.
+    LoadCancelledError
+        If `progress_callback` returned False.
+    TypeError, ValueError
+        For a `kv_overrides` value that does not fit the file's, or an unknown `load_mode`.
+    """
+    told = _Fraction(progress_callback)
+    try:
+        source = Source(
+            path, format="gguf", load_mode=load_mode, progress=told.tell if told.callback else None
+        )
+    except FormatError as error:
+        if error.path is None or _begins_with_gguf(error.path):
+            raise
+        raise GGUFError(
+            f"{error.path}: not a GGUF file; pyembed.open_table reads safetensors, .npy and raw tables",
+            error.path,
+            0,
+        ) from None
+    try:
+        model = Model(source, kv_overrides)
+        if (
+            source.load_mode != "mmap"
+            and not vocab_only
+            and {TOKEN_TABLE, OUTPUT_TABLE} & model.tensors.keys()
+        ):
+            _ = model.table
+        if not told.finish():
+            raise LoadCancelledError(f"{source.path}: the progress callback asked to stop")
+    except BaseException:
+        source.close()
+        raise
+    source.end_progress()
+    return model
+
+
+class _Fraction:
+    """Turns bytes read into the fraction that a progress callback is told, and tells 1.0 once."""
+
+    def __init__(self, callback: Callable[[float], object] | None) -> None:
+        self.callback = callback
+        self._last = 0.0
+
+    def tell(self, done: int, total: int) -> object:
+        self._last = done / total if total else 1.0
+        return self.callback(self._last) if self.callback else None
+
+    def finish(self) -> bool:
+        """Tell 1.0 unless that was done, and return whether loading may go on."""
+        if self.callback is None or self._last == 1.0:
+            return True
+        answer = self.tell(1, 1)
+        return answer is None or bool(answer)
+
+
+def _begins_with_gguf(path: str) -> bool:
+    """Return whether an error about a file is about the GGUF in it; True where there is no telling."""
+    if not os.path.isfile(path):  # opening a pipe would wait for its other end
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return True
+
+
+def open_table(
+    path: Path,
+    *,
+    tensor: str | None = None,
+    shape: tuple[int, int] | None = None,
+    dtype: Any = None,
+    offset: int = 0,
+) -> EmbeddingTable:
+    """Open one table of a GGUF, safetensors or .npy file, or of a raw file of known shape.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; of safetensors also a ``*.index.json`` or the directory that holds a model.
+    tensor : str, optional
+        Which tensor. Without it: the token table of a GGUF file; in safetensors the only tensor of two
+        dimensions, or the one with a well-known name for a token table.
+    shape : (rows, columns), optional
+        Of a raw file. Rows of -1 stand for as many as follow `offset`.
+    dtype : {"float32", "float16", "bfloat16", ...} or NumPy dtype, optional
+        Of a raw file's weights: a float or signed integer type, of either byte order.
+    offset : int, optional
+        Byte at which a raw file's rows begin.
+
+    Returns
+    -------
+    EmbeddingTable
+        It holds its file open: close it, or use it in a ``with`` block.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    FormatError
+        If it is damaged, or of no kind that can be read here.
+    NotFoundError
+        (a KeyError) if there is no such tensor.
+    ValueError
+        If `tensor` is needed and not given, or the arguments make no sense together.
+    """
+    if shape is not None or dtype is not None or offset:
+        if shape is None or dtype is None:
+            raise ValueError("a raw file needs both shape and dtype; other files take neither, and no offset")
+        if tensor is not None:
+            raise ValueError(
+                "tensor names one of several tensors; a raw file, with shape and dtype, has no names"
+            )
+        return _open(Source(path, format="raw", raw=_raw_layout(path, shape, dtype, offset)), "data")
+    return _open(Source(path), tensor)
+
+
+def _open(source: Source, tensor: str | None) -> EmbeddingTable:
+    try:
+        return EmbeddingTable(source, tensor or token_table_name(source), owns_source=True)
+    except BaseException as error:
+        if isinstance(error, NotFoundError):
+            error.settle()
+        source.close()
+        raise
+
+
+def _raw_layout(path: Path, shape: tuple[int, int], dtype: Any, offset: int) -> RawLayout:
+    try:
+        rows, columns = (int(n) for n in shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"shape is {shape!r}; expected (rows, columns)") from None
+    weights, big_endian = raw_type(dtype)
+    if rows < -1 or columns < 1 or offset < 0:
+        raise ValueError(
+            f"shape {(rows, columns)} at byte {offset} makes no sense: rows may be -1 for all that follow, "
+            "columns are at least 1, the offset at least 0"
+        )
+    if rows == -1:
+        row_bytes = columns * weights.block_bytes
+        n_bytes = os.stat(path).st_size - offset
+        if n_bytes < 0 or n_bytes % row_bytes:
+            raise ValueError(
+                f"{os.fsdecode(path)}: {n_bytes} bytes follow byte {offset}, no whole number of rows "
+                f"of {row_bytes} bytes"
+            )
+        rows = n_bytes // row_bytes
+    if max(rows, columns, offset) >= 2**63:
+        raise ValueError(f"shape {(rows, columns)} at byte {offset} does not fit 63 bits")
+    return RawLayout(rows, columns, weights.id, big_endian, offset)
+
+
+def token_table_name(source: Source) -> str:
+    """Return the name of the tensor that holds an open file's token embeddings.
+
+    Raises
+    ------
+    ValueError
+        If there is no telling; the message lists the candidates.
+    """
+    if source.format == "gguf":
+        return TOKEN_TABLE
+    if source.format != "safetensors":
+        return "data"
+    tables = [info.name for info in Tensors(source).values() if len(info.shape) == 2]
+    if len(tables) == 1:
+        return tables[0]
+    known = [name for name in tables if name in _TOKEN_TABLE_NAMES]
+    if len(known) == 1:
+        return known[0]
+    candidates = known or tables
+    names = ", ".join(candidates[:20]) + (", ..." if len(candidates) > 20 else "")
+    why = f"its tensors of two dimensions are {names}" if candidates else "it has no tensor of two dimensions"
+    raise ValueError(f"{source.path}: which tensor is the token table? Say tensor=...; {why}")
+
+
+def demo_model() -> str:
+    """Return the path of the small model that ships inside the package, learned from real text."""
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "demo.gguf")
