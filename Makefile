@@ -6,7 +6,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h tests/c/*.c tests/c/*.h)
 
-.PHONY: demo test lint fmt golden install clean
+.PHONY: demo test lint fmt bench golden install clean
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -24,9 +24,12 @@ lint: .venv/.linters  ## check style, types and the compiler's warnings
 	$(CMAKE) --build build/dev
 
 fmt: .venv/.linters  ## format all sources
-	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
 	$(BIN)/clang-format -i $(C_FILES)
+
+bench: .venv/.installed  ## measure speed and memory: make bench ARGS="--quick"
+	$(BIN)/python -m tools.bench $(ARGS)
 
 golden: .venv/.installed  ## write the golden files anew, from the reference decoders
 	$(BIN)/python tools/make_golden.py

@@ -147,15 +147,17 @@ class Model:
         return self.table
 
     @overload
-    def embed(self, ids: Any, *, out: None = None, dtype: Any = "float32") -> npt.NDArray[Any]: ...
+    def embed(
+        self, ids: Any, *, out: None = None, dtype: Any = "float32", threads: int | None = None
+    ) -> npt.NDArray[Any]: ...
     @overload
-    def embed(self, ids: Any, *, out: Out, dtype: Any = "float32") -> Out: ...
-    def embed(self, ids: Any, *, out: Any = None, dtype: Any = "float32") -> Any:
+    def embed(self, ids: Any, *, out: Out, dtype: Any = "float32", threads: int | None = None) -> Out: ...
+    def embed(self, ids: Any, *, out: Any = None, dtype: Any = "float32", threads: int | None = None) -> Any:
         """Return the embeddings of some tokens: ``model.table.gather``, where the arguments are explained.
 
         Rows are raw: no scale that the architecture applies is in them.
         """
-        return self.table.gather(ids, out=out, dtype=dtype)
+        return self.table.gather(ids, out=out, dtype=dtype, threads=threads)
 
     # ----------------------------------------------------------------------------------- vocabulary
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from ._native import ffi, lib
 from .arrays import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride
-from .dtypes import OUTPUT_TYPES, TENSOR_TYPES, OutputType, output_type
+from .dtypes import TENSOR_TYPES, OutputType, output_type
 from .errors import CData, NotFoundError
 from .gguf import near_tensors
 from .source import Source
 
 Out = TypeVar("Out")
+
+# Looked up once: a gather of one row takes about as long as ten attribute look-ups.
+_NULL = ffi.NULL
+_from_buffer = ffi.from_buffer
+_gather = lib.pye_table_gather
+_ndarray = np.ndarray
+_MAX_THREADS = 256
+
+
+class _Call(NamedTuple):
+    """What a gather needs beside its arrays: the same for all calls with ids and rows of the same kinds."""
+
+    kind: OutputType
+    storage: np.dtype[Any]
+    options: CData
 
 
 class EmbeddingTable:
@@ -40,7 +55,7 @@ class EmbeddingTable:
         self._shape: tuple[int, int] = (info.n_rows, info.n_columns)
         self._type = TENSOR_TYPES[info.type].name
         self._n_bytes: int = info.n_bytes
-        self._options: dict[tuple[int, int, int], CData] = {}
+        self._calls: dict[tuple[np.dtype[Any], object, int | None], _Call] = {}
 
     @property
     def name(self) -> str:
@@ -71,10 +86,12 @@ class EmbeddingTable:
         return self._shape[0]
 
     @overload
-    def gather(self, ids: Any, *, out: None = None, dtype: Any = "float32") -> npt.NDArray[Any]: ...
+    def gather(
+        self, ids: Any, *, out: None = None, dtype: Any = "float32", threads: int | None = None
+    ) -> npt.NDArray[Any]: ...
     @overload
-    def gather(self, ids: Any, *, out: Out, dtype: Any = "float32") -> Out: ...
-    def gather(self, ids: Any, *, out: Any = None, dtype: Any = "float32") -> Any:
+    def gather(self, ids: Any, *, out: Out, dtype: Any = "float32", threads: int | None = None) -> Out: ...
+    def gather(self, ids: Any, *, out: Any = None, dtype: Any = "float32", threads: int | None = None) -> Any:
         """Return the rows of some ids.
 
         Parameters
@@ -89,6 +106,10 @@ class EmbeddingTable:
         dtype : {"float32", "float16", "bfloat16"}, optional
             float32 is bit-identical to ggml's own dequantisation, the others are that value rounded to
             nearest even. NumPy has no bfloat16: such rows come as the uint16 that hold their bits.
+        threads : int, optional
+            How many threads share the work, the calling one included; 1 is that one alone. Without it there
+            are as many as the amount of work is worth. Workers belong to the model: they are made when first
+            wanted, and end with it.
 
         Returns
         -------
@@ -102,62 +123,78 @@ class EmbeddingTable:
         TypeError
             If `ids` are not integers (booleans are none), or `out` is of another dtype.
         ValueError
-            If `out` has another shape, is read-only or has no contiguous rows; or if the table is closed.
+            If `out` has another shape, is read-only or has no contiguous rows; if `threads` is not 1 to 256;
+            or if the table is closed.
         """
-        table = self._handle()
-        if not (type(ids) is np.ndarray and ids.flags.c_contiguous and ids.dtype in ID_TYPES):
+        # The usual call, arrays of the right kind, takes few steps: each costs about what a short row does.
+        table = self._table
+        if table is None:
+            table = self._handle()
+        if type(ids) is not _ndarray or not ids.flags.c_contiguous:
             ids = as_ids(ids, self._shape[0])
-        kind = (OUTPUT_TYPES.get(dtype) if type(dtype) is str else None) or output_type(dtype)
+        try:
+            kind, storage, options = self._calls[ids.dtype, dtype, threads]
+        except (KeyError, TypeError):
+            ids = as_ids(ids, self._shape[0])
+            kind, storage, options = self._prepare(ids.dtype, dtype, threads)
         shape = (*ids.shape, self._shape[1])
         if out is None:
-            rows = np.empty(shape, kind.storage)
-            self._read(table, ids, rows, kind, 0)
-            return rows
-        if type(out) is np.ndarray and out.flags.carray and out.dtype == kind.storage and out.shape == shape:
+            rows = out = np.empty(shape, storage)
+        elif type(out) is _ndarray and out.dtype == storage and out.shape == shape and out.flags.carray:
             rows = out
-            stride: int | None = 0
         else:
-            rows = as_rows(out, shape, kind)
-            stride = row_stride(rows)
-        if stride is None or np.may_share_memory(rows, ids):
-            # In this order nothing is written to `out` before all ids were read from what may be its memory.
-            rows[...] = self.gather(ids, dtype=kind.name)
-        else:
-            self._read(table, ids, rows, kind, stride)
+            return self._gather_into(out, as_rows(out, shape, kind), ids, kind, options)
+        buffer = _from_buffer(rows)
+        if _gather(table, _from_buffer(ids), ids.size, buffer, options, _NULL):
+            self._explain(table, ids, rows, buffer, options)
         return out
+
+    def _prepare(self, ids: np.dtype[Any], dtype: object, threads: int | None, stride: int = 0) -> _Call:
+        """Return the call for ids and rows of these kinds; rows lie `stride` bytes apart, 0 for no gaps."""
+        kind = output_type(dtype)
+        options = ffi.new("pye_gather_options *")
+        options.struct_bytes = ffi.sizeof("pye_gather_options")
+        options.id_type, options.dtype, options.out_row_bytes = ID_TYPES[ids], kind.code, stride
+        options.n_threads = _thread_count(threads)
+        call = _Call(kind, kind.storage, options)
+        if type(dtype) is str and not stride:
+            self._calls[ids, dtype, threads] = call
+        return call
+
+    def _gather_into(
+        self, out: Any, rows: npt.NDArray[Any], ids: IntArray, kind: OutputType, options: CData
+    ) -> Any:
+        """Gather into the memory of `out`, of which `rows` is a view with gaps or of another class."""
+        stride = row_stride(rows)
+        if stride is None:
+            # Nothing is written to `out` before all rows have been gathered.
+            rows[...] = self.gather(ids, dtype=kind.name, threads=options.n_threads or None)
+            return out
+        options = self._prepare(ids.dtype, kind.name, options.n_threads or None, stride).options
+        buffer = ffi.cast("void *", rows.ctypes.data)
+        table = self._handle()
+        if _gather(table, _from_buffer(ids), ids.size, buffer, options, _NULL):
+            self._explain(table, ids, rows, buffer, options)
+        return out
+
+    def _explain(
+        self, table: CData, ids: IntArray, rows: npt.NDArray[Any], buffer: CData, options: CData
+    ) -> None:
+        """Gather again, to learn why it failed: cheaper than a ``pye_error`` for each call that succeeds."""
+        error = ffi.new("pye_error *")
+        status = _gather(table, _from_buffer(ids), ids.size, buffer, options, error)
+        if status == lib.PYE_ERROR_ID:
+            id_error(ids, error.offset, self._shape[0])
+        if status == lib.PYE_ERROR_ARGUMENT and np.may_share_memory(rows, ids):
+            copy = ids.copy()
+            status = _gather(table, _from_buffer(copy), copy.size, buffer, options, error)
+        self._source.check(status, error)
 
     def _handle(self) -> CData:
         table = self._table
         if table is None:
             raise ValueError(f"the table {self._name!r} of {self.path} is closed")
         return table
-
-    def _read(
-        self, table: CData, ids: IntArray, rows: npt.NDArray[Any], kind: OutputType, stride: int
-    ) -> None:
-        """Gather into `rows`, whose rows lie `stride` bytes apart, 0 for one after the other."""
-        options = self._gather_options(ID_TYPES[ids.dtype], kind.code, stride)
-        data = ffi.cast("void *", rows.ctypes.data) if stride else ffi.from_buffer(rows)
-        numbers, n = ffi.from_buffer(ids), ids.size
-        if lib.pye_table_gather(table, numbers, n, data, options, ffi.NULL) == lib.PYE_OK:
-            return
-        # Asking again for the reason is cheaper than a pye_error for every call that succeeds.
-        error = ffi.new("pye_error *")
-        status = lib.pye_table_gather(table, numbers, n, data, options, error)
-        if status == lib.PYE_ERROR_ID:
-            id_error(ids, error.offset, self._shape[0])
-        self._source.check(status, error)
-
-    def _gather_options(self, id_type: int, dtype: int, stride: int) -> CData:
-        key = (id_type, dtype, stride)
-        options = self._options.get(key)
-        if options is None:
-            options = ffi.new("pye_gather_options *")
-            options.struct_bytes = ffi.sizeof("pye_gather_options")
-            options.id_type, options.dtype, options.out_row_bytes = key
-            if stride == 0:
-                self._options[key] = options
-        return options
 
     def __getitem__(self, ids: Any) -> npt.NDArray[Any]:
         """Return ``gather(ids)``; a slice stands for the ids in it."""
@@ -189,3 +226,14 @@ class EmbeddingTable:
         state = ", closed" if self.closed else ""
         shape = f"{self._shape[0]} x {self._shape[1]}"
         return f"<EmbeddingTable {self._name!r} of {self.path}: {shape} {self._type}{state}>"
+
+
+def _thread_count(threads: object) -> int:
+    """Return `threads` as C takes it: 0 for as many as the work is worth."""
+    if threads is None:
+        return 0
+    if not isinstance(threads, int | np.integer):
+        raise TypeError(f"threads is a {type(threads).__name__}; expected an int or None")
+    if not 1 <= threads <= _MAX_THREADS:
+        raise ValueError(f"threads is {threads}; expected 1 to {_MAX_THREADS}, or None")
+    return int(threads)

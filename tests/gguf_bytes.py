@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
-NUMBER_CODES = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", U64: "Q", I64: "q", F64: "d"}
+NUMBER_CODES = {
+    U8: "B",
+    I8: "b",
+    U16: "H",
+    I16: "h",
+    U32: "I",
+    I32: "i",
+    F32: "f",
+    BOOL: "B",
+    U64: "Q",
+    I64: "q",
+    F64: "d",
+}
 
 
 @dataclass
@@ -67,13 +79,25 @@ class GGUFBytes:
         return self
 
     def tensor(
-        self, name: str | bytes, shape: Sequence[int], kind: int, data: bytes = b"", *, offset: int | None = None
+        self,
+        name: str | bytes,
+        shape: Sequence[int],
+        kind: int,
+        data: bytes = b"",
+        *,
+        offset: int | None = None,
     ) -> GGUFBytes:
         """Append a tensor of `shape`, rows first, and its bytes at the next aligned offset."""
         self.data += bytes(-len(self.data) % self.alignment)
         where = len(self.data) if offset is None else offset
         dims = b"".join(self.length(n) for n in reversed(shape))
-        info = self.string(name) + self.number("I", len(shape)) + dims + self.number("i", kind) + self.number("Q", where)
+        info = (
+            self.string(name)
+            + self.number("I", len(shape))
+            + dims
+            + self.number("i", kind)
+            + self.number("Q", where)
+        )
         self.infos.append(info)
         self.data += data
         return self
@@ -83,7 +107,9 @@ class GGUFBytes:
         n_tensors = len(self.infos) if self.n_tensors is None else self.n_tensors
         n_entries = len(self.entries) if self.n_entries is None else self.n_entries
         counts = self.length(n_tensors) + self.length(n_entries)
-        return b"GGUF" + self.number("I", self.version) + counts + b"".join(self.entries) + b"".join(self.infos)
+        return (
+            b"GGUF" + self.number("I", self.version) + counts + b"".join(self.entries) + b"".join(self.infos)
+        )
 
     def __bytes__(self) -> bytes:
         """Return the whole file."""

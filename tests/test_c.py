@@ -12,7 +12,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CSRC = ROOT / "csrc"
 SOURCES = sorted(CSRC.glob("*/*.c"))
-FLAGS = ["-std=c11", "-O2", "-ffp-contract=off", "-D_POSIX_C_SOURCE=200809L", f"-I{CSRC / 'include'}", f"-I{CSRC}"]
+FLAGS = [
+    "-std=c11",
+    "-O2",
+    "-ffp-contract=off",
+    "-D_POSIX_C_SOURCE=200809L",
+    f"-I{CSRC / 'include'}",
+    f"-I{CSRC}",
+]
 
 
 def compiler(*names: str) -> str:
@@ -29,17 +36,36 @@ def run(*command: object) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("names", "language", "standard"), [(("cc", "gcc"), "c", "c11"), (("c++", "g++"), "c++", "c++17")])
+@pytest.mark.parametrize(
+    ("names", "language", "standard"), [(("cc", "gcc"), "c", "c11"), (("c++", "g++"), "c++", "c++17")]
+)
 def test_header_stands_alone(names: tuple[str, ...], language: str, standard: str, tmp_path: Path) -> None:
     source = tmp_path / "header.txt"
     source.write_text("#include <pyembed.h>\n")
     warnings = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
-    run(compiler(*names), "-x", language, f"-std={standard}", *warnings, f"-I{CSRC / 'include'}", "-fsyntax-only", source)
+    run(
+        compiler(*names),
+        "-x",
+        language,
+        f"-std={standard}",
+        *warnings,
+        f"-I{CSRC / 'include'}",
+        "-fsyntax-only",
+        source,
+    )
 
 
 def test_back_ends_agree(tmp_path: Path) -> None:
     program = tmp_path / "differential"
-    run(compiler(os.environ.get("CC", "cc"), "gcc"), *FLAGS, ROOT / "tests/c/differential.c", *SOURCES, "-lpthread", "-o", program)
+    run(
+        compiler(os.environ.get("CC", "cc"), "gcc"),
+        *FLAGS,
+        ROOT / "tests/c/differential.c",
+        *SOURCES,
+        "-lpthread",
+        "-o",
+        program,
+    )
     assert "portable: equal" in run(program, 1000)
 
 

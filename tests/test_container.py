@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import pyembed
 from gguf_bytes import (
     ARRAY,
     BOOL,
@@ -26,8 +28,6 @@ from gguf_bytes import (
     Array,
     GGUFBytes,
 )
-
-import pyembed
 
 SCALARS: dict[int, list[Any]] = {
     U8: [0, 255],
@@ -87,7 +87,7 @@ def test_every_value_type(layout: dict[str, Any], load_mode: str, tmp_path: Path
 
 def test_number_arrays_keep_their_dtype(layout: dict[str, Any], tmp_path: Path) -> None:
     builder = GGUFBytes(**layout)
-    for kind, code in NUMBER_CODES.items():
+    for kind in NUMBER_CODES:
         builder.add(f"k{kind}", ARRAY, Array(kind, [1, 0, 1]))
     with pyembed.load_model(write(tmp_path / "m.gguf", builder)) as model:
         for kind, code in NUMBER_CODES.items():
@@ -97,7 +97,11 @@ def test_number_arrays_keep_their_dtype(layout: dict[str, Any], tmp_path: Path) 
 
 
 def test_arrays_of_arrays(layout: dict[str, Any], tmp_path: Path) -> None:
-    nested = [Array(I32, [1, 2, 3]), Array(STRING, ["a", "", "c"]), Array(ARRAY, [Array(BOOL, [1, 0]), Array(U8, [])])]
+    nested = [
+        Array(I32, [1, 2, 3]),
+        Array(STRING, ["a", "", "c"]),
+        Array(ARRAY, [Array(BOOL, [1, 0]), Array(U8, [])]),
+    ]
     builder = GGUFBytes(**layout).add("nested", ARRAY, Array(ARRAY, nested)).add("after", U32, 7)
     with pyembed.load_model(write(tmp_path / "m.gguf", builder)) as model:
         numbers, texts, deeper = model.metadata["nested"]
@@ -116,7 +120,9 @@ def test_a_bool_that_is_neither_0_nor_1_is_true(tmp_path: Path) -> None:
 
 
 def test_strings_that_are_not_utf8_survive(tmp_path: Path) -> None:
-    builder = GGUFBytes().add(b"k\xff", STRING, b"\xfe\x80a").add("list", ARRAY, Array(STRING, [b"\xff", b"ok"]))
+    builder = (
+        GGUFBytes().add(b"k\xff", STRING, b"\xfe\x80a").add("list", ARRAY, Array(STRING, [b"\xff", b"ok"]))
+    )
     with pyembed.load_model(write(tmp_path / "m.gguf", builder)) as model:
         key = b"k\xff".decode("utf-8", "surrogateescape")
         assert model.metadata[key].encode("utf-8", "surrogateescape") == b"\xfe\x80a"
@@ -134,12 +140,18 @@ def test_alignment(layout: dict[str, Any], alignment: int, tmp_path: Path) -> No
 
 def test_tensor_facts(layout: dict[str, Any], tmp_path: Path) -> None:
     builder = GGUFBytes(**layout)
-    builder.tensor("scalar", (), 0, b"\0" * 4).tensor("one", (5,), 30, b"\0" * 10).tensor("", (2, 3, 4, 256), 12, bytes(3456))
+    builder.tensor("scalar", (), 0, b"\0" * 4).tensor("one", (5,), 30, b"\0" * 10).tensor(
+        "", (2, 3, 4, 256), 12, bytes(3456)
+    )
     path = write(tmp_path / "m.gguf", builder)
     with pyembed.load_model(path) as model:
         assert list(model.tensors) == ["scalar", "one", ""]
         facts = {name: (info.shape, info.type, info.n_bytes) for name, info in model.tensors.items()}
-        assert facts == {"scalar": ((), "F32", 4), "one": ((5,), "BF16", 10), "": ((2, 3, 4, 256), "Q4_K", 3456)}
+        assert facts == {
+            "scalar": ((), "F32", 4),
+            "one": ((5,), "BF16", 10),
+            "": ((2, 3, 4, 256), "Q4_K", 3456),
+        }
         data = -(-len(builder.header()) // 32) * 32
         assert [info.offset for info in model.tensors.values()] == [data, data + 32, data + 64]
         assert {info.path for info in model.tensors.values()} == {str(path)}
@@ -198,7 +210,9 @@ def test_gguf_writer_agrees(tmp_path: Path) -> None:
         for key, field in reader.fields.items():
             if not key.startswith("GGUF."):
                 got = model.metadata[key]
-                assert (got if isinstance(got, str | bool | int | float) else list(got)) == field.contents(), key
+                assert (
+                    got if isinstance(got, str | bool | int | float) else list(got)
+                ) == field.contents(), key
         for tensor in reader.tensors:
             info = model.tensors[tensor.name]
             assert (info.shape, info.offset, info.n_bytes) == (
@@ -215,12 +229,16 @@ def test_gguf_writer_agrees(tmp_path: Path) -> None:
 
 def complete_file(**layout: Any) -> bytes:
     builder = GGUFBytes(**layout).add("general.architecture", STRING, "llama").add("n", U64, 1)
-    builder.add("tokens", ARRAY, Array(STRING, ["a", "bc"])).add("nested", ARRAY, Array(ARRAY, [Array(I32, [1])]))
+    builder.add("tokens", ARRAY, Array(STRING, ["a", "bc"])).add(
+        "nested", ARRAY, Array(ARRAY, [Array(I32, [1])])
+    )
     return bytes(builder.tensor("one", (2, 3), 1, bytes(12)).tensor("two", (1, 32), 2, bytes(18)))
 
 
 @pytest.mark.parametrize("load_mode", ["mmap", "none"])
-def test_every_prefix_is_an_error_with_an_offset(layout: dict[str, Any], load_mode: str, tmp_path: Path) -> None:
+def test_every_prefix_is_an_error_with_an_offset(
+    layout: dict[str, Any], load_mode: str, tmp_path: Path
+) -> None:
     whole = complete_file(**layout)
     path = tmp_path / "m.gguf"
     for n in range(1, len(whole)):
@@ -242,7 +260,9 @@ def entry(key: bytes, kind: int, value: bytes) -> bytes:
     return struct.pack("<Q", len(key)) + key + struct.pack("<i", kind) + value
 
 
-def info(dims: list[int], kind: int = 0, offset: int = 0, n_dims: int | None = None, name: bytes = b"t") -> bytes:
+def info(
+    dims: list[int], kind: int = 0, offset: int = 0, n_dims: int | None = None, name: bytes = b"t"
+) -> bytes:
     n = len(dims) if n_dims is None else n_dims
     return struct.pack("<Q", len(name)) + name + struct.pack(f"<I{len(dims)}QiQ", n, *dims, kind, offset)
 

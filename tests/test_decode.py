@@ -1,4 +1,4 @@
-"""Every tensor type, bit for bit, against golden files, against other implementations and against the formulas."""
+"""Every tensor type, bit for bit, against golden files, other implementations and the formulas."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf_bytes import GGUFBytes
 
 import oracles
 import pyembed
+from gguf_bytes import GGUFBytes
 
 GOLDEN = Path(__file__).parent / "golden"
 TYPES = sorted(oracles.TYPES)
 
 
-def gather_all(path: Path, name: str, blocks: np.ndarray, n_columns: int, *, big_endian: bool = False) -> np.ndarray:
+def gather_all(
+    path: Path, name: str, blocks: np.ndarray, n_columns: int, *, big_endian: bool = False
+) -> np.ndarray:
     """Write `blocks` as one table of rows of `n_columns`, and gather all of its rows."""
     type_id, weights, _ = oracles.TYPES[name]
     shape = (blocks.shape[0] * weights // n_columns, n_columns)
-    path.write_bytes(bytes(GGUFBytes(big_endian=big_endian).tensor("table", shape, type_id, blocks.tobytes())))
+    path.write_bytes(
+        bytes(GGUFBytes(big_endian=big_endian).tensor("table", shape, type_id, blocks.tobytes()))
+    )
     with pyembed.open_table(path, tensor="table") as table:
         assert table.shape == shape
         assert table.type == name
@@ -70,7 +74,9 @@ def test_ggml(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     expected = oracles.ggml_dequantize(name, all_blocks)
     if expected is None:
         pytest.skip(f"the installed ggml has no decoder of {name}")
-    oracles.assert_bit_equal(gather_all(tmp_path / "t.gguf", name, all_blocks, oracles.TYPES[name][1]), expected)
+    oracles.assert_bit_equal(
+        gather_all(tmp_path / "t.gguf", name, all_blocks, oracles.TYPES[name][1]), expected
+    )
 
 
 # Where the 16-, 32- and 64-bit words of each block lie: (offset, width, count), from the published layouts.
@@ -79,7 +85,8 @@ WORDS = {
     "I8": [], "I16": [(0, 2, 1)], "I32": [(0, 4, 1)], "I64": [(0, 8, 1)],
     "Q1_0": [(0, 2, 1)], "Q2_0": [(0, 2, 1)], "Q4_0": [(0, 2, 1)], "Q4_1": [(0, 2, 2)],
     "Q5_0": [(0, 2, 1), (2, 4, 1)], "Q5_1": [(0, 2, 2), (4, 4, 1)], "Q8_0": [(0, 2, 1)], "Q8_1": [(0, 2, 2)],
-    "Q2_K": [(80, 2, 2)], "Q3_K": [(108, 2, 1)], "Q4_K": [(0, 2, 2)], "Q5_K": [(0, 2, 2)], "Q6_K": [(208, 2, 1)],
+    "Q2_K": [(80, 2, 2)], "Q3_K": [(108, 2, 1)], "Q4_K": [(0, 2, 2)], "Q5_K": [(0, 2, 2)],
+    "Q6_K": [(208, 2, 1)],
     "Q8_K": [(0, 4, 1), (260, 2, 16)],
     "IQ2_XXS": [(0, 2, 1), (2, 4, 16)], "IQ2_XS": [(0, 2, 33)], "IQ2_S": [(0, 2, 1)],
     "IQ3_XXS": [(0, 2, 1), (66, 4, 8)], "IQ3_S": [(0, 2, 1)], "IQ1_S": [(0, 2, 1), (34, 2, 8)],

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf_bytes import GGUFBytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracles
 import pyembed
+from gguf_bytes import GGUFBytes
 
 TYPES = sorted(oracles.TYPES)
 N_ROWS = 37
@@ -36,7 +40,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory):
 
 
 def to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Round to nearest even by exact arithmetic on the bits; a NaN keeps its sign and leading payload, made quiet."""
+    """Round to nearest even by exact arithmetic on the bits; a NaN keeps sign and payload, made quiet."""
     bits = values.view(np.uint32).astype(np.uint64)
     low, top = bits & 0xFFFF, bits >> 16
     up = (low > 0x8000) | ((low == 0x8000) & (top & 1 == 1))
@@ -89,19 +93,86 @@ def test_out_with_gaps_between_rows(tables, name: str, dtype: str) -> None:
     assert (wide[:, :, -3:] == 7).all()
 
 
-@pytest.mark.parametrize("id_dtype", ID_DTYPES)
-@pytest.mark.parametrize("bad", [N_ROWS, -1, 127, "min", "max"])
-def test_bad_id_writes_nothing(tables, id_dtype: str, bad: int | str) -> None:
+def bad_ids() -> list[tuple[str, int]]:
+    cases = []
+    for id_dtype in ID_DTYPES:
+        info = np.iinfo(id_dtype)
+        for value in sorted({N_ROWS, -1, 127, int(info.min), int(info.max)}):
+            if info.min <= value <= info.max and not 0 <= value < N_ROWS:
+                cases.append((id_dtype, value))
+    return cases
+
+
+@pytest.mark.parametrize(("id_dtype", "value"), bad_ids())
+def test_bad_id_writes_nothing(tables, id_dtype: str, value: int) -> None:
     table, rows = tables["Q4_0"]
-    info = np.iinfo(id_dtype)
-    value = int(getattr(info, bad)) if isinstance(bad, str) else bad
-    if not info.min <= value <= info.max or 0 <= value < N_ROWS:
-        pytest.skip(f"{value} is no bad id of {id_dtype}")
     ids = np.array([0, 1, 2, value, value], dtype=id_dtype)
     out = np.full((5, rows.shape[1]), 7.0, dtype=np.float32)
     with pytest.raises(IndexError, match=rf"{value}\b.*position 3.*{N_ROWS} rows"):
         table.gather(ids, out=out)
     assert (out == 7.0).all()
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_large_gathers(tables, name: str, dtype: str, threads: int) -> None:
+    """Outputs larger than the caches are written past them, and shared out among threads."""
+    table, rows = tables[name]
+    n = (24 << 20) // (rows.shape[1] * 4) + 13
+    ids = np.random.default_rng(5).integers(0, N_ROWS, n)
+    expected = expected_as(rows, dtype)
+    for first in (0, 1):  # rows on a multiple of 16 bytes, and not
+        memory = np.zeros(n * rows.shape[1] + 1, expected.dtype)
+        out = memory[first : n * rows.shape[1] + first].reshape(n, -1)
+        table.gather(ids, out=out, dtype=dtype, threads=threads)
+        assert_rows(out[:200], expected[ids[:200]], dtype)
+        assert_rows(out[-200:], expected[ids[-200:]], dtype)
+        some = np.arange(0, n, 997)
+        assert_rows(out[some], expected[ids[some]], dtype)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 257, 1.5, "2"])
+def test_bad_thread_counts(tables, bad: object) -> None:
+    with pytest.raises((ValueError, TypeError), match="threads is"):
+        tables["F16"][0].gather([0], threads=bad)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_ids_that_change_meanwhile(tables, threads: int) -> None:
+    """Whatever another thread does to the ids, no row outside the table is read."""
+    table, _ = tables["F16"]
+    ids = np.zeros(20_000, np.int64)
+    done = threading.Event()
+
+    def change() -> None:
+        while not done.is_set():
+            ids[-1] = 2**40
+            ids[-1] = 0
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(300):
+            with contextlib.suppress(IndexError, ValueError):
+                table.gather(ids, threads=threads)
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_workers_after_fork(tables) -> None:
+    table, rows = tables["Q8_0"]
+    ids = np.arange(N_ROWS).repeat(50)
+    table.gather(ids, threads=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads is the point here
+        child = os.fork()
+    if child == 0:
+        same = (table.gather(ids, threads=2).view(np.uint32) == rows[ids].view(np.uint32)).mean() > 0.5
+        os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert table.gather(ids, threads=2).shape == rows[ids].shape
 
 
 @pytest.mark.parametrize("name", ["Q6_K", "F16"])

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from gguf_bytes import STRING, GGUFBytes
 
 MIB = 1 << 20

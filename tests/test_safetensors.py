@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import pyembed
 from table_files import (
     DATA_16,
     as_float32,
@@ -19,8 +21,6 @@ from table_files import (
     rows_of,
     write,
 )
-
-import pyembed
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
 F32_2X2 = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+import pyembed
 from table_files import (
     DATA_16,
     as_float32,
@@ -17,8 +19,6 @@ from table_files import (
     rows_of,
     write,
 )
-
-import pyembed
 
 
 def npy_bytes(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf_bytes import I32, STRING, U16, GGUFBytes
 
 import pyembed
+from gguf_bytes import I32, STRING, U16, GGUFBytes
 
 N_SHARDS = 3
 

@@ -299,7 +299,8 @@ typedef struct pye_gather_options {
  * values. `options` may be NULL: int32 ids, float32 rows that follow each other.
  * float32 rows equal ggml's own dequantisation bit for bit (NaN as NaN). Neither array needs alignment.
  * All ids are checked before the first write: PYE_ERROR_ID names the first that is not a row. PYE_ERROR_ARGUMENT where
- * `out` and `ids` overlap. */
+ * `out` and `ids` overlap, and, with some rows written, where another thread changed the ids meanwhile to what are no
+ * rows. */
 PYE_API pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                                     const pye_gather_options *options, pye_error *error);
 

@@ -1,4 +1,4 @@
-/* ids -> rows: what is asked for is checked, then shared out among threads. After the checks nothing can fail. */
+/* ids -> rows: what is asked for is checked, then shared out among threads. */
 #include <inttypes.h>
 #include <stdatomic.h>
 
@@ -79,6 +79,7 @@ typedef struct shared_job {
     size_t n_ids;
     size_t portion;
     atomic_size_t next;
+    atomic_bool failed;
 } shared_job;
 
 static void take_portions(void *context) {
@@ -88,7 +89,8 @@ static void take_portions(void *context) {
         if (first >= shared->n_ids)
             return;
         size_t left = shared->n_ids - first;
-        pye_rows_gather(&shared->job, first, left < shared->portion ? left : shared->portion);
+        if (!pye_rows_gather(&shared->job, first, left < shared->portion ? left : shared->portion))
+            atomic_store_explicit(&shared->failed, true, memory_order_relaxed);
     }
 }
 
@@ -102,17 +104,17 @@ static size_t choose_threads(uint32_t asked, uint64_t total_bytes) {
     return worth < n_cpus ? (size_t)worth : n_cpus;
 }
 
-static void run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, uint32_t n_threads) {
+static bool run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, uint32_t n_threads) {
     size_t threads = choose_threads(n_threads, n_ids * bytes_an_id);
-    if (threads == 1 || n_ids == 1) {
-        pye_rows_gather(job, 0, n_ids);
-        return;
-    }
+    if (threads == 1 || n_ids == 1)
+        return pye_rows_gather(job, 0, n_ids);
     uint64_t portion = PORTION_BYTES / bytes_an_id + 1;
     uint64_t even = (n_ids - 1) / threads + 1;
     shared_job shared = {.job = *job, .n_ids = n_ids, .portion = (size_t)(portion < even ? portion : even)};
     atomic_init(&shared.next, 0);
+    atomic_init(&shared.failed, false);
     pye_pool_run(&job->table->model->pool, threads, take_portions, &shared);
+    return !atomic_load_explicit(&shared.failed, memory_order_relaxed);
 }
 
 pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
@@ -131,10 +133,12 @@ pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_id
         .out_stride = known.out_row_bytes == 0 ? out_bytes : known.out_row_bytes,
     };
     status = check_job(&job, &known, n_ids, error);
-    if (status != PYE_OK || out_bytes == 0)
+    if (status != PYE_OK || n_ids == 0 || out_bytes == 0)
         return status;
     /* An output that the caches cannot hold would only push out what they do hold. */
     job.stream = n_ids > pye_cpu_cache_bytes() / 2 / out_bytes;
-    run(&job, n_ids, out_bytes + table->info.row_bytes, known.n_threads);
+    if (!run(&job, n_ids, out_bytes + table->info.row_bytes, known.n_threads))
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+                        "the ids were changed while they were being gathered");
     return PYE_OK;
 }

@@ -116,14 +116,20 @@ static void gather_row(const pye_row_job *job, const uint8_t *row, const uint8_t
     }
 }
 
-void pye_rows_gather(const pye_row_job *job, size_t first, size_t n) {
+bool pye_rows_gather(const pye_row_job *job, size_t first, size_t n) {
     const pye_table *table = job->table;
-    size_t last = first + n - 1;
-    for (size_t i = first; i <= last && n > 0; i++) {
-        const uint8_t *row = table->rows + pye_id_at(job->ids, job->id_type, i) * table->info.row_bytes;
-        uint64_t next = pye_id_at(job->ids, job->id_type, i < last ? i + 1 : i);
-        gather_row(job, row, table->rows + next * table->info.row_bytes, job->out + i * job->out_stride);
+    uint64_t n_rows = table->info.n_rows;
+    uint64_t id = pye_id_at(job->ids, job->id_type, first);
+    for (size_t i = first; i < first + n; i++) {
+        uint64_t next = i + 1 < first + n ? pye_id_at(job->ids, job->id_type, i + 1) : id;
+        /* Each id was checked before, but it lies in the caller's memory, where another thread may have changed it. */
+        if (id >= n_rows || next >= n_rows)
+            return false;
+        gather_row(job, table->rows + id * table->info.row_bytes, table->rows + next * table->info.row_bytes,
+                   job->out + i * job->out_stride);
+        id = next;
     }
     if (job->stream)
         table->kernels->fence();
+    return true;
 }

@@ -67,8 +67,7 @@ def ggml_library() -> tuple[ctypes.CDLL | None, str]:
             (
                 "ggml_quantize_chunk",
                 ctypes.c_size_t,
-                [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
-                + [ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p],
+                [ctypes.c_int, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3, ctypes.c_void_p],
             ),
         ):
             function = getattr(library, name)

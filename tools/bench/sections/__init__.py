@@ -1,0 +1,50 @@
+"""One module a question. Each measures with ``run`` and lays its figures out with ``tables``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..measure import Json
+from ..show import Table
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a section is to measure.
+
+    Attributes
+    ----------
+    quick : bool
+        Fewer rounds, fewer cases: everything in about a minute.
+    data : Path or None
+        The folder of real vocabularies.
+    """
+
+    quick: bool
+    data: Path | None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question: what measures, what lays the figures out, and whether it is asked of every back end."""
+
+    run: Callable[[Settings], Json]
+    tables: Callable[[Json], list[Table]]
+    every_isa: bool = False
+
+
+def all_sections() -> dict[str, Section]:
+    """Return the sections by name, in the order in which they run."""
+    from . import call, growth, half, hot, memory, opening, threads
+
+    return {
+        "open": Section(opening.run, opening.tables),
+        "hot": Section(hot.run, hot.tables, every_isa=True),
+        "memory": Section(memory.run, memory.tables),
+        "half": Section(half.run, half.tables),
+        "call": Section(call.run, call.tables),
+        "threads": Section(threads.run, threads.tables),
+        "growth": Section(growth.run, growth.tables),
+    }
