@@ -1,4 +1,4 @@
-/* INLINE: for everything a kernel is made of, so that it is compiled for the kernel's instruction set. */
+/* INLINE and UNROLL. INLINE: for everything a kernel is made of, so that it is compiled for the kernel's instruction set. */
 #ifndef PYE_DECODE_INLINE_H
 #define PYE_DECODE_INLINE_H
 
@@ -6,6 +6,15 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 #else
 #define INLINE static inline
+#endif
+
+/* Before a loop of few, known turns: repeats its body, so that every shift in it is by a constant. */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define UNROLL
 #endif
 
 #endif

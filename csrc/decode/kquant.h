@@ -15,6 +15,7 @@ INLINE void decode_q2_k(const block_q2_k *block, float *to) {
     vf_store(minimum, vf_mul(vf_from_u8(high_nibbles(s)), vf_set(load_half(block->dm))));
     for (int half = 0; half < 2; half++) {
         const uint8_t *q = block->q + 32 * half;
+        UNROLL
         for (int group = 0; group < 8; group++) { /* 16 elements each */
             int k = 8 * half + group;
             vf c = vf_from_u8(two_bits(q + 16 * (group & 1), group >> 1));
@@ -35,19 +36,21 @@ INLINE vb q3_k_scales(const uint8_t *s) {
     return vb_sub(vb_or(low, vb_load(plane)), vb_set(32));
 }
 
+/* 4 where bit k of the byte is set */
+INLINE vb third_bit_plane(vb mask, int k) {
+    return vb_and(k < 2 ? vb_shift_left(mask, 2 - k) : vb_shift_right(mask, k - 2), vb_set(4));
+}
+
 /* (d scale) (c - 4, or c where the mask bit is set) */
 INLINE void decode_q3_k(const block_q3_k *block, float *to) {
     float scale[16];
     vf_store(scale, vf_mul(vf_from_i8(q3_k_scales(block->s)), vf_set(load_half(block->d))));
-    for (int half = 0; half < 2; half++) {
-        const uint8_t *q = block->q + 32 * half;
-        for (int group = 0; group < 8; group++) {
-            int k = 8 * half + group;
-            vb bit = vb_and(vb_shift_right(vb_load(block->mask + 16 * (group & 1)), 4 * half + (group >> 1)),
-                            vb_set(1));
-            vb c = vb_or(two_bits(q + 16 * (group & 1), group >> 1), vb_shift_left(bit, 2));
-            vf_store(to + 16 * k, vf_mul(vf_from_i8(vb_sub(c, vb_set(4))), vf_set(scale[k])));
-        }
+    UNROLL
+    for (int k = 0; k < 16; k++) { /* 16 elements each: plane `plane` of bytes `part` of half `half` */
+        int half = k >> 3, plane = k >> 1 & 3, part = 16 * (k & 1);
+        vb c = two_bits(block->q + 32 * half + part, plane);
+        vb q = vb_or(c, third_bit_plane(vb_load(block->mask + part), 4 * half + plane));
+        vf_store(to + 16 * k, vf_mul(vf_from_i8(vb_sub(q, vb_set(4))), vf_set(scale[k])));
     }
 }
 
@@ -73,6 +76,7 @@ INLINE void q4_k_scale_floats(const uint8_t *s, const uint8_t *d, const uint8_t 
 INLINE void decode_q4_k(const block_q4_k *block, float *to) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
+    UNROLL
     for (int pair = 0; pair < 4; pair++) {
         vf d0 = vf_set(scale[2 * pair]), d1 = vf_set(scale[2 * pair + 1]);
         vf m0 = vf_set(scale[8 + 2 * pair]), m1 = vf_set(scale[9 + 2 * pair]);
@@ -85,25 +89,32 @@ INLINE void decode_q4_k(const block_q4_k *block, float *to) {
 }
 
 /* 16 where bit k of the byte is set */
-INLINE vb fifth_bit_plane(const uint8_t *high, int k) {
-    return vb_shift_left(vb_and(vb_shift_right(vb_load(high), k), vb_set(1)), 4);
+INLINE vb fifth_bit_plane(vb high, int k) {
+    return vb_and(k < 4 ? vb_shift_left(high, 4 - k) : vb_shift_right(high, k - 4), vb_set(16));
 }
 
 /* (d sc) (n + 16 bit) - (dm mn) */
 INLINE void decode_q5_k(const block_q5_k *block, float *to) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
+    UNROLL
     for (int pair = 0; pair < 4; pair++) {
         vf d0 = vf_set(scale[2 * pair]), d1 = vf_set(scale[2 * pair + 1]);
         vf m0 = vf_set(scale[8 + 2 * pair]), m1 = vf_set(scale[9 + 2 * pair]);
         for (int i = 0; i < 32; i += 16) {
             vb q = vb_load(block->q + 32 * pair + i);
-            vb low = vb_or(low_nibbles(q), fifth_bit_plane(block->high + i, 2 * pair));
-            vb top = vb_or(high_nibbles(q), fifth_bit_plane(block->high + i, 2 * pair + 1));
+            vb high = vb_load(block->high + i);
+            vb low = vb_or(low_nibbles(q), fifth_bit_plane(high, 2 * pair));
+            vb top = vb_or(high_nibbles(q), fifth_bit_plane(high, 2 * pair + 1));
             vf_store(to + 64 * pair + i, vf_mul_sub(vf_from_u8(low), d0, m0));
             vf_store(to + 64 * pair + 32 + i, vf_mul_sub(vf_from_u8(top), d1, m1));
         }
     }
+}
+
+/* Plane p of two-bit planes, moved to bits 4 and 5. */
+INLINE vb top_bits(vb high, int p) {
+    return vb_and(p < 2 ? vb_shift_left(high, 4 - 2 * p) : vb_shift_right(high, 2 * p - 4), vb_set(0x30));
 }
 
 /* (d s) (q - 32), scales by 16 elements */
@@ -111,12 +122,13 @@ INLINE void decode_q6_k(const block_q6_k *block, float *to) {
     float scale[16];
     vf_store(scale, vf_mul(vf_from_i8(vb_load(block->s)), vf_set(load_half(block->d))));
     for (int half = 0; half < 2; half++) {
+        UNROLL
         for (int group = 0; group < 8; group++) {
             int plane = group >> 1; /* 32 elements each */
             int k = 8 * half + group;
             vb low = vb_load(block->low + 64 * half + 32 * (plane & 1) + 16 * (group & 1));
             vb nibbles = plane < 2 ? low_nibbles(low) : high_nibbles(low);
-            vb top = vb_shift_left(two_bits(block->high + 32 * half + 16 * (group & 1), plane), 4);
+            vb top = top_bits(vb_load(block->high + 32 * half + 16 * (group & 1)), plane);
             vb q = vb_sub(vb_or(nibbles, top), vb_set(32));
             vf_store(to + 16 * k, vf_mul(vf_from_i8(q), vf_set(scale[k])));
         }

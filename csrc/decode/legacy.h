@@ -26,18 +26,16 @@ INLINE void decode_q4_1(const block_q4_1 *block, float *to) {
     vf_store(to + 16, vf_mul_add(vf_from_u8(high_nibbles(q)), d, m));
 }
 
-/* 16 in the lanes whose bit is set. */
-INLINE vb fifth_bits(uint32_t bits) { return vb_and(vb_from_bits(bits), vb_set(16)); }
-
-/* d (n + 16 bit - 16) */
+/* d (n + 16 bit - 16). In eight bits n - 16 is n | 0xF0, so that only clear bits change anything. */
 INLINE void decode_q5_0(const block_q5_0 *block, float *to) {
     vf d = vf_set(load_half(block->d));
-    uint32_t high = load_u32(block->high);
+    uint32_t clear = ~load_u32(block->high);
     vb q = vb_load(block->q);
-    vb low = vb_or(low_nibbles(q), fifth_bits(high & 0xFFFFu));
-    vb top = vb_or(high_nibbles(q), fifth_bits(high >> 16));
-    vf_store(to, vf_mul(vf_from_i8(vb_sub(low, vb_set(16))), d));
-    vf_store(to + 16, vf_mul(vf_from_i8(vb_sub(top, vb_set(16))), d));
+    vb minus_16 = vb_set(0xF0);
+    vb low = vb_or(low_nibbles(q), vb_and(vb_from_bits(clear & 0xFFFFu), minus_16));
+    vb top = vb_or(high_nibbles(q), vb_and(vb_from_bits(clear >> 16), minus_16));
+    vf_store(to, vf_mul(vf_from_i8(low), d));
+    vf_store(to + 16, vf_mul(vf_from_i8(top), d));
 }
 
 /* d (n + 16 bit) + m */
@@ -46,8 +44,11 @@ INLINE void decode_q5_1(const block_q5_1 *block, float *to) {
     vf m = vf_set(load_half(block->m));
     uint32_t high = load_u32(block->high);
     vb q = vb_load(block->q);
-    vf_store(to, vf_mul_add(vf_from_u8(vb_or(low_nibbles(q), fifth_bits(high & 0xFFFFu))), d, m));
-    vf_store(to + 16, vf_mul_add(vf_from_u8(vb_or(high_nibbles(q), fifth_bits(high >> 16))), d, m));
+    vb plus_16 = vb_set(16);
+    vb low = vb_or(low_nibbles(q), vb_and(vb_from_bits(high & 0xFFFFu), plus_16));
+    vb top = vb_or(high_nibbles(q), vb_and(vb_from_bits(high >> 16), plus_16));
+    vf_store(to, vf_mul_add(vf_from_u8(low), d, m));
+    vf_store(to + 16, vf_mul_add(vf_from_u8(top), d, m));
 }
 
 /* d q, of 8-bit codes */

@@ -37,6 +37,7 @@ INLINE void decode_tq1_0(const block_tq1_0 *block, float *to) {
 /* d (c - 1); code 3, which no encoder writes, gives 2 d */
 INLINE void decode_tq2_0(const block_tq2_0 *block, float *to) {
     vf d = vf_set(load_half(block->d));
+    UNROLL
     for (int k = 0; k < 16; k++) {
         vb c = two_bits(block->q + 32 * (k >> 3) + 16 * (k & 1), k >> 1 & 3);
         vf_store(to + 16 * k, vf_mul(vf_from_i8(vb_sub(c, vb_set(1))), d));

@@ -15,6 +15,7 @@ typedef int8_t vb_signed __attribute__((vector_size(16)));
 typedef uint16_t vb_words __attribute__((vector_size(16)));
 typedef float vf_quarter __attribute__((vector_size(16)));
 typedef int32_t vf_bits __attribute__((vector_size(16)));
+typedef uint32_t vf_words __attribute__((vector_size(16)));
 
 typedef struct vf {
     vf_quarter a, b, c, d;
@@ -125,12 +126,11 @@ INLINE vf vf_from_i8(vb a) {
 
 /* The signed byte table[index] of each lane, as a float; every index is below 16. */
 INLINE vf vf_lookup(vb table, vb index) {
-    float numbers[16], values[16];
-    uint8_t at[16];
-    vf_store(numbers, vf_from_i8(table));
-    memcpy(at, &index, 16);
-    EACH_LANE values[i] = numbers[at[i] & 15];
-    return vf_load(values);
+    vb found = {0};
+    UNROLL
+    for (int i = 0; i < 16; i++)
+        found |= (vb)(index == (uint8_t)i) & vb_set(table[i]);
+    return vf_from_i8(found);
 }
 
 INLINE vf vf_set(float value) {
@@ -199,20 +199,46 @@ INLINE vf vf_load_bfloat(const void *from) {
     return vf_load(values);
 }
 
+/* pye_half_from_float, four at a time. */
+INLINE vf_bits narrow_to_halves(vf_quarter v) {
+    vf_bits bits = (vf_bits)v, sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7FFFFFFF;
+    vf_bits normal = (magnitude - ((127 - 15) << 23) + 0x0FFF + ((magnitude >> 13) & 1)) >> 13;
+    vf_bits subnormal = (vf_bits)((vf_quarter)magnitude + 0.5f) - 0x3F000000;
+    vf_bits nan = ((magnitude >> 13) & 0x03FF) | 0x7E00;
+    vf_bits is_small = magnitude<0x38800000, is_large = magnitude> 0x477FEFFF, is_nan = magnitude > 0x7F800000;
+    vf_bits half = (subnormal & is_small) | (normal & ~(is_small | is_large)) | (0x7C00 & (is_large & ~is_nan)) |
+                   (nan & is_nan);
+    return half | sign;
+}
+
+/* pye_bfloat_from_float, four at a time. */
+INLINE vf_bits narrow_to_bfloats(vf_quarter v) {
+    vf_bits bits = (vf_bits)v, top = (bits >> 16) & 0xFFFF, is_nan = (bits & 0x7FFFFFFF) > 0x7F800000;
+    /* Infinity may be rounded like a number, but a NaN could overflow into the sign. */
+    vf_bits rounded = (vf_bits)((vf_words)bits + 0x7FFF + ((vf_words)top & 1)) >> 16 & 0xFFFF;
+    return (rounded & ~is_nan) | ((top | 0x0040) & is_nan);
+}
+
+/* The low halves of 32-bit lanes. */
+INLINE void store_low_words(void *to, vf_bits a, vf_bits b, vf_bits c, vf_bits d) {
+    int32_t wide[16];
+    uint16_t words[16];
+    memcpy(wide, &a, 16);
+    memcpy(wide + 4, &b, 16);
+    memcpy(wide + 8, &c, 16);
+    memcpy(wide + 12, &d, 16);
+    EACH_LANE words[i] = (uint16_t)wide[i];
+    memcpy(to, words, sizeof words);
+}
+
 INLINE void vf_store_half(void *to, vf v) {
-    float values[16];
-    uint16_t bits[16];
-    vf_store(values, v);
-    EACH_LANE bits[i] = pye_half_from_float(values[i]);
-    memcpy(to, bits, sizeof bits);
+    store_low_words(to, narrow_to_halves(v.a), narrow_to_halves(v.b), narrow_to_halves(v.c),
+                    narrow_to_halves(v.d));
 }
 
 INLINE void vf_store_bfloat(void *to, vf v) {
-    float values[16];
-    uint16_t bits[16];
-    vf_store(values, v);
-    EACH_LANE bits[i] = pye_bfloat_from_float(values[i]);
-    memcpy(to, bits, sizeof bits);
+    store_low_words(to, narrow_to_bfloats(v.a), narrow_to_bfloats(v.b), narrow_to_bfloats(v.c),
+                    narrow_to_bfloats(v.d));
 }
 
 /* One half to float: a block's scale. */

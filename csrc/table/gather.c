@@ -135,8 +135,10 @@ pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_id
     status = check_job(&job, &known, n_ids, error);
     if (status != PYE_OK || n_ids == 0 || out_bytes == 0)
         return status;
-    /* An output that the caches cannot hold would only push out what they do hold. */
-    job.stream = n_ids > pye_cpu_cache_bytes() / 2 / out_bytes;
+    /* A large output would only push out what the caches, which others share, do hold. */
+    size_t cache_bytes = pye_cpu_cache_bytes();
+    job.stream = n_ids > cache_bytes / 8 / out_bytes;
+    job.prefetch = n_ids > 1 && table->info.n_bytes > cache_bytes / 4;
     if (!run(&job, n_ids, out_bytes + table->info.row_bytes, known.n_threads))
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
                         "the ids were changed while they were being gathered");

@@ -1,4 +1,4 @@
-/* Rows, one after the other and a tile at a time: while a tile is decoded, the same part of the next row is fetched. */
+/* Rows, one after the other: while one is decoded, the beginning of the next is fetched. */
 #include "table/rows.h"
 
 #include <string.h>
@@ -6,6 +6,7 @@
 /* Weights in a tile: a multiple of every block, and small enough for two tiles to stay in the first cache. */
 #define TILE_WEIGHTS 1024
 #define LINE_BYTES 64
+#define PREFETCH_BYTES 1024
 
 uint64_t pye_id_at(const void *ids, pye_id_type type, size_t i) {
     switch (type) {
@@ -90,24 +91,24 @@ static void write_tile(const pye_row_job *job, const uint8_t *from, uint8_t *to,
     }
 }
 
-static void prefetch(const uint8_t *from, size_t n_bytes) {
-#if defined(__GNUC__)
+/* The first lines of a row: the rest follows by the processor's own prefetching, which would only be in the way of more
+ * requests from here. */
+static void prefetch(const uint8_t *row, uint64_t row_bytes) {
+    size_t n_bytes = row_bytes < PREFETCH_BYTES ? (size_t)row_bytes : PREFETCH_BYTES;
     for (size_t i = 0; i < n_bytes; i += LINE_BYTES)
-        __builtin_prefetch(from + i, 0, 3);
-#else
-    (void)from, (void)n_bytes;
-#endif
+        __builtin_prefetch(row + i, 0, 3);
 }
 
-static void gather_row(const pye_row_job *job, const uint8_t *row, const uint8_t *next, uint8_t *to) {
+static void gather_row(const pye_row_job *job, const uint8_t *row, uint8_t *to) {
     const pye_type_info *type = job->table->type;
     size_t n_columns = (size_t)job->table->info.n_columns;
     bool copy = is_copy(job);
-    for (size_t i = 0; i < n_columns; i += TILE_WEIGHTS) {
-        size_t n = n_columns - i < TILE_WEIGHTS ? n_columns - i : TILE_WEIGHTS;
+    /* Where nothing happens between tiles the row is one. */
+    size_t step = job->dtype == PYE_DTYPE_F32 && !job->stream ? n_columns : TILE_WEIGHTS;
+    for (size_t i = 0; i < n_columns; i += step) {
+        size_t n = n_columns - i < step ? n_columns - i : step;
         size_t offset = i / type->n_weights * type->block_bytes;
         size_t n_bytes = n / type->n_weights * type->block_bytes;
-        prefetch(next + offset, n_bytes);
         if (copy)
             write_bytes(job, row + offset, to, n_bytes);
         else
@@ -125,8 +126,9 @@ bool pye_rows_gather(const pye_row_job *job, size_t first, size_t n) {
         /* Each id was checked before, but it lies in the caller's memory, where another thread may have changed it. */
         if (id >= n_rows || next >= n_rows)
             return false;
-        gather_row(job, table->rows + id * table->info.row_bytes, table->rows + next * table->info.row_bytes,
-                   job->out + i * job->out_stride);
+        if (job->prefetch)
+            prefetch(table->rows + next * table->info.row_bytes, table->info.row_bytes);
+        gather_row(job, table->rows + id * table->info.row_bytes, job->out + i * job->out_stride);
         id = next;
     }
     if (job->stream)

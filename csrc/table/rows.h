@@ -12,6 +12,7 @@ typedef struct pye_row_job {
     uint8_t *out;
     uint64_t out_stride; /* bytes from one output row to the next */
     bool stream;         /* write past the caches */
+    bool prefetch;       /* fetch rows ahead: the table is larger than the caches */
 } pye_row_job;
 
 /* ids[i], widened. Negative ids become the largest numbers there are: no table has 2^63 rows. */
