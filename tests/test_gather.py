@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import platform
+import shutil
+import subprocess
 import threading
 import warnings
 from pathlib import Path
@@ -173,6 +177,37 @@ def test_workers_after_fork(tables) -> None:
         os._exit(0 if same else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert table.gather(ids, threads=2).shape == rows[ids].shape
+
+
+@pytest.fixture(scope="module")
+def set_float_mode(tmp_path_factory: pytest.TempPathFactory):
+    """Return what sets the calling thread's MXCSR, and returns the value before."""
+    cc = shutil.which("cc")
+    if platform.machine() != "x86_64" or cc is None:
+        pytest.skip("needs x86-64 and a C compiler")
+    source = tmp_path_factory.mktemp("mode") / "mode.c"
+    source.write_text(
+        "#include <xmmintrin.h>\n"
+        "unsigned set(unsigned mode) { unsigned was = _mm_getcsr(); _mm_setcsr(mode); return was; }\n"
+    )
+    subprocess.run([cc, "-shared", "-fPIC", "-O1", source, "-o", source.with_suffix(".so")], check=True)
+    return ctypes.CDLL(str(source.with_suffix(".so"))).set
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_callers_float_mode_changes_nothing(tables, set_float_mode, name: str, threads: int) -> None:
+    table, rows = tables[name]
+    ids = np.arange(N_ROWS).repeat(3)
+    flush_and_round_up = 0x1F80 | 0x8040 | 0x4000
+    before = set_float_mode(flush_and_round_up)
+    try:
+        got = table.gather(ids, threads=threads)
+        narrow = table.gather(ids, dtype="bfloat16", threads=threads)
+    finally:
+        assert set_float_mode(before) & 0xFFC0 == flush_and_round_up
+    assert_rows(got, rows[ids], "float32")
+    assert_rows(narrow, to_bfloat16(rows)[ids], "bfloat16")
 
 
 @pytest.mark.parametrize("name", ["Q6_K", "F16"])

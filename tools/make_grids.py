@@ -104,7 +104,8 @@ def format_entries(values: npt.NDArray[np.int8] | npt.NDArray[np.uint8], group: 
 def declarations() -> dict[str, str]:
     """Return the C declarator of every table, by symbol name."""
     found = {g.symbol: f"_Alignas(64) const int8_t {g.symbol}[{g.rows} * {g.columns}]" for g in GRIDS}
-    found["pye_sign_mask_even"] = "_Alignas(64) const uint8_t pye_sign_mask_even[128]"
+    found["pye_negate"] = "_Alignas(64) const uint8_t pye_negate[256 * 8]"
+    found["pye_negate_even"] = "_Alignas(64) const uint8_t pye_negate_even[128 * 8]"
     return found
 
 
@@ -126,8 +127,10 @@ def render_header() -> str:
         lines.append(f"extern {declared[grid.symbol]};")
     lines += [
         "",
-        "/* Entry i is i with bit 7 chosen so that the number of bits set is even. Bit j set: negate. */",
-        f"extern {declared['pye_sign_mask_even']};",
+        "/* Row i: 255 for each bit of i that is set, lowest first. Set means: negate that element. */",
+        f"extern {declared['pye_negate']};",
+        "/* Row i of 7 bits: likewise, with bit 7 chosen so that the number of bits set is even. */",
+        f"extern {declared['pye_negate_even']};",
         "",
         "#endif",
         "",
@@ -142,7 +145,10 @@ def render_source() -> str:
     for grid in GRIDS:
         lines += ["", f"/* SHA-256 of the bytes: {grid.sha256} */", f"{declared[grid.symbol]} = {{"]
         lines += [*format_entries(load_grid(grid), grid.columns), "};"]
-    lines += ["", f"{declared['pye_sign_mask_even']} = {{", *format_entries(sign_masks(), 8), "};", ""]
+    for symbol, masks in (("pye_negate", np.arange(256)), ("pye_negate_even", sign_masks())):
+        bytes_of_bits = (masks[:, None] >> np.arange(8) & 1) * 255
+        lines += ["", f"{declared[symbol]} = {{", *format_entries(bytes_of_bits, 8), "};"]
+    lines.append("")
     return "\n".join(lines)
 
 

@@ -19,7 +19,9 @@ extern _Alignas(64) const int8_t pye_grid_iq3_s[512 * 4];
 /* IQ1_S, IQ1_M: 2048 rows of 8. */
 extern _Alignas(64) const int8_t pye_grid_iq1_s[2048 * 8];
 
-/* Entry i is i with bit 7 chosen so that the number of bits set is even. Bit j set: negate. */
-extern _Alignas(64) const uint8_t pye_sign_mask_even[128];
+/* Row i: 255 for each bit of i that is set, lowest first. Set means: negate that element. */
+extern _Alignas(64) const uint8_t pye_negate[256 * 8];
+/* Row i of 7 bits: likewise, with bit 7 chosen so that the number of bits set is even. */
+extern _Alignas(64) const uint8_t pye_negate_even[128 * 8];
 
 #endif

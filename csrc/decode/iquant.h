@@ -5,23 +5,25 @@
 #include "decode/grids.h"
 #include "decode/legacy.h"
 
-/* Negates the lanes whose bit is set. */
-INLINE vb negate_bits(vb v, uint32_t bits) {
-    vb mask = vb_from_bits(bits);
-    return vb_sub(vb_xor(v, mask), mask);
+/* Which of 16 lanes to negate, from two rows of a table of masks: all 8 signs, or 7 that make an even number. */
+INLINE vb signs_of(uint32_t a, uint32_t b) { return vb_load_8x2(pye_negate + 8 * a, pye_negate + 8 * b); }
+
+INLINE vb even_signs_of(uint32_t a, uint32_t b) {
+    return vb_load_8x2(pye_negate_even + 8 * (a & 127), pye_negate_even + 8 * (b & 127));
 }
 
-/* Two signs of 7 bits each; the eighth makes the number of set bits even. */
-INLINE uint32_t even_signs(uint32_t a, uint32_t b) {
-    return pye_sign_mask_even[a & 127] | (uint32_t)pye_sign_mask_even[b & 127] << 8;
-}
-
-/* 32 elements as two vectors of 16: scale times signed codebook values. */
-INLINE void store_signed(float *to, float scale, vb grid, uint32_t signs) {
-    vf_store(to, vf_mul(vf_from_i8(negate_bits(grid, signs)), vf_set(scale)));
+/* 16 elements: the scale times signed codebook values. */
+INLINE void store_signed(float *to, float scale, vb grid, vb signs) {
+    vb signed_grid = vb_sub(vb_xor(grid, signs), signs);
+    vf_store(to, vf_mul(vf_from_i8(signed_grid), vf_set(scale)));
 }
 
 INLINE vb grid_pair(const int8_t *grid, uint32_t a, uint32_t b) { return vb_load_8x2(grid + 8 * a, grid + 8 * b); }
+
+/* (0.5 + s) / 4 and 2 s + 1: taken from a table sooner than converted. */
+static const float quarter_steps[16] = {0.125f, 0.375f, 0.625f, 0.875f, 1.125f, 1.375f, 1.625f, 1.875f,
+                                        2.125f, 2.375f, 2.625f, 2.875f, 3.125f, 3.375f, 3.625f, 3.875f};
+static const float odd_numbers[16] = {1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
 
 /* ((d (0.5 + s)) 0.25) G, s by 32 elements */
 INLINE void decode_iq2_xxs(const block_iq2_xxs *block, float *to) {
@@ -29,17 +31,17 @@ INLINE void decode_iq2_xxs(const block_iq2_xxs *block, float *to) {
     for (int b = 0; b < 8; b++) {
         uint32_t rows = load_u32(block->q + 8 * b);
         uint32_t a = load_u32(block->q + 8 * b + 4);
-        float scale = d * (0.5f + (float)(a >> 28)) * 0.25f;
+        float scale = d * quarter_steps[a >> 28];
         store_signed(to + 32 * b, scale, grid_pair(pye_grid_iq2_xxs, rows & 255, rows >> 8 & 255),
-                     even_signs(a, a >> 7));
+                     even_signs_of(a, a >> 7));
         store_signed(to + 32 * b + 16, scale, grid_pair(pye_grid_iq2_xxs, rows >> 16 & 255, rows >> 24),
-                     even_signs(a >> 14, a >> 21));
+                     even_signs_of(a >> 14, a >> 21));
     }
 }
 
 /* The scale of 16 elements: nibble k & 1 of byte k >> 1. */
 INLINE float iq2_scale(float d, const uint8_t *s, int k) {
-    return d * (0.5f + (float)(s[k >> 1] >> (4 * (k & 1)) & 15)) * 0.25f;
+    return d * quarter_steps[s[k >> 1] >> (4 * (k & 1)) & 15];
 }
 
 INLINE void decode_iq2_xs(const block_iq2_xs *block, float *to) {
@@ -47,7 +49,7 @@ INLINE void decode_iq2_xs(const block_iq2_xs *block, float *to) {
     for (int k = 0; k < 16; k++) {
         uint32_t w0 = load_u16(block->q + 4 * k), w1 = load_u16(block->q + 4 * k + 2);
         store_signed(to + 16 * k, iq2_scale(d, block->s, k), grid_pair(pye_grid_iq2_xs, w0 & 511, w1 & 511),
-                     even_signs(w0 >> 9, w1 >> 9));
+                     even_signs_of(w0 >> 9, w1 >> 9));
     }
 }
 
@@ -58,7 +60,7 @@ INLINE void decode_iq2_s(const block_iq2_s *block, float *to) {
         uint32_t a = block->q[2 * k] | (high & 3) << 8;
         uint32_t b = block->q[2 * k + 1] | (high >> 2 & 3) << 8;
         store_signed(to + 16 * k, iq2_scale(d, block->s, k), grid_pair(pye_grid_iq2_s, a, b),
-                     load_u16(block->signs + 2 * k));
+                     signs_of(block->signs[2 * k], block->signs[2 * k + 1]));
     }
 }
 
@@ -74,9 +76,10 @@ INLINE void decode_iq3_xxs(const block_iq3_xxs *block, float *to) {
     for (int b = 0; b < 8; b++) {
         const uint8_t *q = block->q + 8 * b;
         uint32_t a = load_u32(block->a + 4 * b);
-        float scale = d * (0.5f + (float)(a >> 28)) * 0.5f;
-        store_signed(to + 32 * b, scale, grid_four(pye_grid_iq3_xxs, q, 0), even_signs(a, a >> 7));
-        store_signed(to + 32 * b + 16, scale, grid_four(pye_grid_iq3_xxs, q + 4, 0), even_signs(a >> 14, a >> 21));
+        float scale = d * quarter_steps[a >> 28] * 2.0f;
+        store_signed(to + 32 * b, scale, grid_four(pye_grid_iq3_xxs, q, 0), even_signs_of(a, a >> 7));
+        store_signed(to + 32 * b + 16, scale, grid_four(pye_grid_iq3_xxs, q + 4, 0),
+                     even_signs_of(a >> 14, a >> 21));
     }
 }
 
@@ -86,10 +89,11 @@ INLINE void decode_iq3_s(const block_iq3_s *block, float *to) {
     for (int b = 0; b < 8; b++) {
         const uint8_t *q = block->q + 8 * b;
         uint32_t high = block->high[b];
-        float scale = d * (float)(1 + 2 * (block->s[b >> 1] >> (4 * (b & 1)) & 15));
-        store_signed(to + 32 * b, scale, grid_four(pye_grid_iq3_s, q, high), load_u16(block->signs + 4 * b));
+        float scale = d * odd_numbers[block->s[b >> 1] >> (4 * (b & 1)) & 15];
+        store_signed(to + 32 * b, scale, grid_four(pye_grid_iq3_s, q, high),
+                     signs_of(block->signs[4 * b], block->signs[4 * b + 1]));
         store_signed(to + 32 * b + 16, scale, grid_four(pye_grid_iq3_s, q + 4, high >> 4),
-                     load_u16(block->signs + 4 * b + 2));
+                     signs_of(block->signs[4 * b + 2], block->signs[4 * b + 3]));
     }
 }
 
@@ -110,7 +114,7 @@ INLINE void decode_iq1_s(const block_iq1_s *block, float *to) {
     for (int b = 0; b < 8; b++) {
         const uint8_t *q = block->q + 4 * b;
         uint32_t w = load_u16(block->w + 2 * b);
-        float scale = d * (float)(2 * (w >> 12 & 7) + 1);
+        float scale = d * odd_numbers[w >> 12 & 7];
         float delta = iq1_delta(w >> 15);
         store_shifted(to + 32 * b, scale, grid_pair(pye_grid_iq1_s, q[0] | (w & 7) << 8, q[1] | (w >> 3 & 7) << 8),
                       delta, delta);
@@ -129,7 +133,7 @@ INLINE void decode_iq1_m(const block_iq1_m *block, float *to) {
     float d = half_to_float((uint16_t)bits);
     for (int k = 0; k < 16; k++) {
         uint32_t r = block->high[k];
-        float scale = d * (float)(2 * (s[k >> 2] >> (3 * (k & 3)) & 7) + 1);
+        float scale = d * odd_numbers[s[k >> 2] >> (3 * (k & 3)) & 7];
         vb grid =
             grid_pair(pye_grid_iq1_s, block->q[2 * k] | (r & 7) << 8, block->q[2 * k + 1] | (r >> 4 & 7) << 8);
         store_shifted(to + 16 * k, scale, grid, iq1_delta(r >> 3), iq1_delta(r >> 7));

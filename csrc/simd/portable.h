@@ -205,7 +205,7 @@ INLINE vf_bits narrow_to_halves(vf_quarter v) {
     vf_bits normal = (magnitude - ((127 - 15) << 23) + 0x0FFF + ((magnitude >> 13) & 1)) >> 13;
     vf_bits subnormal = (vf_bits)((vf_quarter)magnitude + 0.5f) - 0x3F000000;
     vf_bits nan = ((magnitude >> 13) & 0x03FF) | 0x7E00;
-    vf_bits is_small = magnitude<0x38800000, is_large = magnitude> 0x477FEFFF, is_nan = magnitude > 0x7F800000;
+    vf_bits is_small = magnitude < 0x38800000, is_large = magnitude > 0x477FEFFF, is_nan = magnitude > 0x7F800000;
     vf_bits half = (subnormal & is_small) | (normal & ~(is_small | is_large)) | (0x7C00 & (is_large & ~is_nan)) |
                    (nan & is_nan);
     return half | sign;

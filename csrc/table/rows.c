@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/float_mode.h"
+
 /* Weights in a tile: a multiple of every block, and small enough for two tiles to stay in the first cache. */
 #define TILE_WEIGHTS 1024
 #define LINE_BYTES 64
@@ -117,7 +119,7 @@ static void gather_row(const pye_row_job *job, const uint8_t *row, uint8_t *to) 
     }
 }
 
-bool pye_rows_gather(const pye_row_job *job, size_t first, size_t n) {
+static bool gather_rows(const pye_row_job *job, size_t first, size_t n) {
     const pye_table *table = job->table;
     uint64_t n_rows = table->info.n_rows;
     uint64_t id = pye_id_at(job->ids, job->id_type, first);
@@ -134,4 +136,11 @@ bool pye_rows_gather(const pye_row_job *job, size_t first, size_t n) {
     if (job->stream)
         table->kernels->fence();
     return true;
+}
+
+bool pye_rows_gather(const pye_row_job *job, size_t first, size_t n) {
+    uint64_t mode = pye_float_mode_begin();
+    bool is_done = gather_rows(job, first, n);
+    pye_float_mode_end(mode);
+    return is_done;
 }

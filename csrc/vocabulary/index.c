@@ -88,16 +88,21 @@ static uint64_t find_slot(const pye_token_index *index, const pye_vocabulary *vo
 
 static void insert_all(pye_token_index *index, const pye_vocabulary *vocabulary) {
     pye_string texts[BATCH];
+    uint64_t hashes[BATCH];
     uint64_t n_tokens = vocabulary->tokens.n_elements;
     for (uint64_t first = 0; first < n_tokens; first += BATCH) {
         uint64_t n = n_tokens - first < BATCH ? n_tokens - first : BATCH;
         if (pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, NULL) != PYE_OK)
             return; /* only if the file was overwritten since it was opened: those tokens cannot be found */
+        /* The slots lie all over memory: all of a batch are on their way before the first is needed. */
         for (uint64_t i = 0; i < n; i++) {
-            uint64_t hash = hash_text(index->key, texts[i]);
-            uint64_t slot = find_slot(index, vocabulary, texts[i], hash);
+            hashes[i] = hash_text(index->key, texts[i]);
+            __builtin_prefetch(&index->slots[hashes[i] & index->mask], 1, 3);
+        }
+        for (uint64_t i = 0; i < n; i++) {
+            uint64_t slot = find_slot(index, vocabulary, texts[i], hashes[i]);
             if (index->slots[slot] == 0)
-                index->slots[slot] = hash >> 32 << 32 | (first + i + 1);
+                index->slots[slot] = hashes[i] >> 32 << 32 | (first + i + 1);
         }
     }
 }
