@@ -180,7 +180,7 @@ static pye_status place_tensor(const pye_reader *reader, pye_tensor *tensor) {
         char name[PYE_QUOTE_BYTES];
         return pye_reader_fail(reader, data_offset,
                                "tensor %s does not lie inside the file: %" PRIu64 " bytes at offset %" PRIu64
-                               " of a data section of %" PRIu64 " bytes",
+                               " of a data section of %" PRIu64 " bytes; is the file cut short?",
                                pye_quote(name, tensor->name), n_bytes, tensor->offset, room);
     }
     tensor->offset += data_offset;
