@@ -337,7 +337,7 @@ PYE_API pye_status pye_vocabulary_tokens(const pye_vocabulary *vocabulary, uint6
                                          pye_token *out, pye_error *error);
 
 /* The lowest id whose stored text is exactly these bytes; PYE_ERROR_NOT_FOUND if there is none. The first
- * call of a vocabulary builds its index, 4 to 12 bytes a token; PYE_ERROR_MEMORY if that fails. */
+ * call of a vocabulary builds its index, 11 to 22 bytes a token; PYE_ERROR_MEMORY if that fails. */
 PYE_API pye_status pye_vocabulary_find(const pye_vocabulary *vocabulary, const char *text, size_t text_size,
                                        uint64_t *id, pye_error *error);
 

@@ -1,4 +1,5 @@
-/* The 16-lane vocabulary in plain C: the definition that every other back end must meet bit for bit.
+/* The 16-lane vocabulary in portable C, with the vector extensions of GCC and Clang: the definition that every other
+ * back end must meet bit for bit.
  *
  * `vb` is 16 bytes, `vf` 16 floats. Loops over the lanes are left to the compiler to vectorise. Loads and stores take
  * any address. In every decoder the product of vf_mul_add and vf_mul_sub is exact, so that a back end may fuse them. */
