@@ -118,7 +118,7 @@ def test_info_of_a_model_without_parts(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_embed_tokens(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = run(capsys, "embed", path, "--tokens", "king", "##s")
-    assert "2 x 16 float32" in text
+    assert "[2, 16] float32" in text
     assert "▁king" in text
     assert f"{ROWS[0, 0]:.4f}" in text
     assert f"{ROWS[3, -1]:.4f}" in text

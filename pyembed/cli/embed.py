@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(facts)
         return 0
     written = "" if arguments.out is None else f", written to {arguments.out}"
-    print_facts([("rows", f"{rows.shape[0]} x {rows.shape[1]} {arguments.dtype}{written}")])
+    print_facts([("shape", f"{list(rows.shape)} {arguments.dtype}{written}")])
     if arguments.out is None:
         _print_rows(ids, texts, values)
     return 0
@@ -115,7 +115,9 @@ def _write(path: str, rows: npt.NDArray[Any]) -> None:
         with open(temporary, "xb") as file:
             np.save(file, rows)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         if os.path.exists(temporary):
             os.unlink(temporary)
+        if isinstance(error, OSError):  # the user knows nothing of the temporary name
+            raise OSError(error.errno, error.strerror, path) from None
         raise
