@@ -1,0 +1,45 @@
+"""Files that tools generate are those that the tools generate."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parent.parent / "tools"
+
+
+def check(tool: str) -> None:
+    command = [sys.executable, str(TOOLS / tool), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def need(*modules: str) -> None:
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+
+
+def test_codebooks() -> None:
+    need("gguf")
+    check("make_grids.py")
+
+
+def test_golden_files() -> None:
+    need("gguf", "pywhispercpp")
+    if platform.machine() != "x86_64":
+        pytest.skip("the golden files' quantised rows were rounded as on x86-64")
+    check("make_golden.py")
+
+
+def test_version_of_the_package_is_that_of_the_header() -> None:
+    import pyembed
+
+    header = (TOOLS.parent / "csrc/include/pyembed.h").read_text()
+    parts = [line.split()[2] for line in header.splitlines() if line.startswith("#define PYE_VERSION_")]
+    assert pyembed.__version__ == ".".join(parts)
