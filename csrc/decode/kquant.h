@@ -72,19 +72,20 @@ INLINE void q4_k_scale_floats(const uint8_t *s, const uint8_t *d, const uint8_t 
     vf_store(scale, vf_mul(vf_from_u8(q4_k_scales(s)), vf_set_halves(load_half(d), load_half(dm))));
 }
 
-/* (d sc) n - (dm mn), scales by 32 elements */
+/* 16 elements of the 32 that share scale k: (d sc) q - (dm mn) */
+INLINE void store_sub_block(float *to, vb q, const float scale[16], int k) {
+    vf_store(to, vf_mul_sub(vf_from_u8(q), vf_set(scale[k]), vf_set(scale[8 + k])));
+}
+
 INLINE void decode_q4_k(const block_q4_k *block, float *to) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
     UNROLL
-    for (int pair = 0; pair < 4; pair++) {
-        vf d0 = vf_set(scale[2 * pair]), d1 = vf_set(scale[2 * pair + 1]);
-        vf m0 = vf_set(scale[8 + 2 * pair]), m1 = vf_set(scale[9 + 2 * pair]);
-        for (int i = 0; i < 32; i += 16) {
-            vb q = vb_load(block->q + 32 * pair + i);
-            vf_store(to + 64 * pair + i, vf_mul_sub(vf_from_u8(low_nibbles(q)), d0, m0));
-            vf_store(to + 64 * pair + 32 + i, vf_mul_sub(vf_from_u8(high_nibbles(q)), d1, m1));
-        }
+    for (int i = 0; i < 128; i += 16) { /* bytes of q: 32 of them hold two sub-blocks */
+        int k = i / 32 * 2;
+        vb q = vb_load(block->q + i);
+        store_sub_block(to + 32 * k + i % 32, low_nibbles(q), scale, k);
+        store_sub_block(to + 32 * k + 32 + i % 32, high_nibbles(q), scale, k + 1);
     }
 }
 
@@ -93,22 +94,18 @@ INLINE vb fifth_bit_plane(vb high, int k) {
     return vb_and(k < 4 ? vb_shift_left(high, 4 - k) : vb_shift_right(high, k - 4), vb_set(16));
 }
 
-/* (d sc) (n + 16 bit) - (dm mn) */
+/* As q4_k, with a fifth bit. */
 INLINE void decode_q5_k(const block_q5_k *block, float *to) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
     UNROLL
-    for (int pair = 0; pair < 4; pair++) {
-        vf d0 = vf_set(scale[2 * pair]), d1 = vf_set(scale[2 * pair + 1]);
-        vf m0 = vf_set(scale[8 + 2 * pair]), m1 = vf_set(scale[9 + 2 * pair]);
-        for (int i = 0; i < 32; i += 16) {
-            vb q = vb_load(block->q + 32 * pair + i);
-            vb high = vb_load(block->high + i);
-            vb low = vb_or(low_nibbles(q), fifth_bit_plane(high, 2 * pair));
-            vb top = vb_or(high_nibbles(q), fifth_bit_plane(high, 2 * pair + 1));
-            vf_store(to + 64 * pair + i, vf_mul_sub(vf_from_u8(low), d0, m0));
-            vf_store(to + 64 * pair + 32 + i, vf_mul_sub(vf_from_u8(top), d1, m1));
-        }
+    for (int i = 0; i < 128; i += 16) {
+        int k = i / 32 * 2;
+        vb q = vb_load(block->q + i);
+        vb high = vb_load(block->high + i % 32);
+        store_sub_block(to + 32 * k + i % 32, vb_or(low_nibbles(q), fifth_bit_plane(high, k)), scale, k);
+        store_sub_block(to + 32 * k + 32 + i % 32, vb_or(high_nibbles(q), fifth_bit_plane(high, k + 1)), scale,
+                        k + 1);
     }
 }
 
