@@ -194,11 +194,12 @@ def open_table(
             raise ValueError(
                 "tensor names one of several tensors; a raw file, with shape and dtype, has no names"
             )
-        return _open(Source(path, format="raw", raw=_raw_layout(path, shape, dtype, offset)), "data")
-    return _open(Source(path), tensor)
+        return table_of(Source(path, format="raw", raw=_raw_layout(path, shape, dtype, offset)), "data")
+    return table_of(Source(path), tensor)
 
 
-def _open(source: Source, tensor: str | None) -> EmbeddingTable:
+def table_of(source: Source, tensor: str | None) -> EmbeddingTable:
+    """Return the table of an open file that owns the file from then on; without `tensor`, the token table."""
     try:
         return EmbeddingTable(source, tensor or token_table_name(source), owns_source=True)
     except BaseException as error:

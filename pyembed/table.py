@@ -170,7 +170,8 @@ class EmbeddingTable:
             # Nothing is written to `out` before all rows have been gathered.
             rows[...] = self.gather(ids, dtype=kind.name, threads=options.n_threads or None)
             return out
-        options = self._prepare(ids.dtype, kind.name, options.n_threads or None, stride).options
+        if stride:
+            options = self._prepare(ids.dtype, kind.name, options.n_threads or None, stride).options
         buffer = ffi.cast("void *", rows.ctypes.data)
         table = self._handle()
         if _gather(table, _from_buffer(ids), ids.size, buffer, options, _NULL):

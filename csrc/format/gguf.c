@@ -10,8 +10,6 @@
 
 #define DEFAULT_ALIGNMENT 32
 
-static pye_string text_of(const char *text) { return (pye_string){text, strlen(text)}; }
-
 /* ------------------------------------------------------------------------------------------ header */
 
 /* There is no flag for the byte order. Versions are small, so the half of the word that is zero tells. */
@@ -110,7 +108,7 @@ static pye_status read_metadata(pye_reader *reader, pye_metadata *metadata) {
 static pye_status read_alignment(const pye_reader *reader, const pye_metadata *metadata) {
     pye_value value;
     reader->file->facts.alignment = DEFAULT_ALIGNMENT;
-    pye_status status = pye_metadata_lookup(reader->file, reader->shard, metadata, text_of("general.alignment"),
+    pye_status status = pye_metadata_lookup(reader->file, reader->shard, metadata, pye_text("general.alignment"),
                                             &value, reader->cursor.error);
     if (status == PYE_ERROR_NOT_FOUND)
         return PYE_OK;
@@ -164,7 +162,7 @@ static pye_status read_tensor(pye_reader *reader, pye_tensor *tensor) {
         return pye_reader_truncated(reader, "a tensor's offset");
     const pye_type_info *info = pye_type_info_of(tensor->type);
     if (info != NULL)
-        tensor->type_name = text_of(info->name);
+        tensor->type_name = pye_text(info->name);
     const char *reason;
     if (!pye_tensor_measure(tensor, &reason))
         return pye_reader_fail(reader, start, "tensor %s of type %s: %s", name, info->name, reason);
@@ -252,7 +250,7 @@ static pye_status read_whole(const pye_reader *reader, const pye_metadata *metad
     pye_value value;
     *number = -1;
     pye_status status =
-        pye_metadata_lookup(reader->file, reader->shard, metadata, text_of(key), &value, reader->cursor.error);
+        pye_metadata_lookup(reader->file, reader->shard, metadata, pye_text(key), &value, reader->cursor.error);
     if (status == PYE_ERROR_NOT_FOUND)
         return PYE_OK;
     if (status != PYE_OK)
@@ -283,7 +281,7 @@ static pye_status check_same_model(pye_model *model, const pye_reader *reader, c
     for (size_t i = 0; i < sizeof shared_keys / sizeof shared_keys[0]; i++) {
         pye_value first;
         pye_value later;
-        pye_string key = text_of(shared_keys[i]);
+        pye_string key = pye_text(shared_keys[i]);
         if (pye_metadata_lookup(model->files[0], 0, &model->metadata, key, &first, NULL) != PYE_OK ||
             pye_metadata_lookup(reader->file, reader->shard, metadata, key, &later, NULL) != PYE_OK)
             continue;
@@ -342,7 +340,7 @@ static void name_shard(pye_error *error, const char *path, int64_t number, int64
     const char *slash = strrchr(path, '/');
     (void)snprintf(cause, sizeof cause, "%s", error->message);
     (void)snprintf(error->message, sizeof error->message, "shard %" PRId64 " of %" PRId64 ", %s: %.340s",
-                   number + 1, count, pye_quote(quoted, text_of(slash != NULL ? slash + 1 : path)), cause);
+                   number + 1, count, pye_quote(quoted, pye_text(slash != NULL ? slash + 1 : path)), cause);
 }
 
 static pye_status open_other_shards(pye_model *model, const char *path, pye_load_mode mode, const split_facts *set,
@@ -381,8 +379,7 @@ static pye_status open_set(pye_model *model, const char *path, pye_load_mode mod
                                set.number + 1, set.count, set.count);
     char suffix[SUFFIX_BYTES];
     shard_suffix(suffix, 0, set.count);
-    size_t n = strlen(path);
-    if (n < strlen(suffix) || strcmp(path + n - strlen(suffix), suffix) != 0)
+    if (!pye_ends_with(path, suffix))
         return pye_reader_fail(
             first, 0, "a set of %" PRId64 " files whose first name does not end in %s: the others cannot be found",
             set.count, suffix);

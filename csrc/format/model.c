@@ -195,7 +195,7 @@ void pye_model_close(pye_model *model) {
         pye_model_release(model);
 }
 
-static bool ends_with(const char *text, const char *end) {
+bool pye_ends_with(const char *text, const char *end) {
     size_t n = strlen(text);
     size_t m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
@@ -204,7 +204,7 @@ static bool ends_with(const char *text, const char *end) {
 /* Tells the format by what the file begins with; its name decides only for a safetensors index, which is any JSON. */
 static pye_status detect_format(const char *path, pye_format *format, pye_error *error) {
     struct stat info;
-    if (ends_with(path, ".index.json") || (stat(path, &info) == 0 && S_ISDIR(info.st_mode))) {
+    if (pye_ends_with(path, ".index.json") || (stat(path, &info) == 0 && S_ISDIR(info.st_mode))) {
         *format = PYE_FORMAT_SAFETENSORS;
         return PYE_OK;
     }

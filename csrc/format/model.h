@@ -81,6 +81,8 @@ uint32_t *pye_sorted_order(size_t n, pye_compare compare, const void *context);
 
 int pye_string_compare(pye_string a, pye_string b);
 
+bool pye_ends_with(const char *text, const char *end);
+
 /* Fills n_bytes of a tensor from its type and shape and checks that this does not overflow. PYE_UNKNOWN_BYTES for
  * a type that is not live. False where the row does not divide into blocks, or the size does not fit 64 bits:
  * `reason` then says which. */

@@ -199,7 +199,7 @@ static pye_status read_item(npy_header *header) {
         return fail(header, "a colon was expected");
     skip_space(header);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        if (pye_string_compare(key, (pye_string){fields[i].name, strlen(fields[i].name)}) != 0)
+        if (pye_string_compare(key, pye_text(fields[i].name)) != 0)
             continue;
         if (header->has & fields[i].bit)
             return pye_fail(header->error, BAD, offset, "\"%s\" occurs twice", fields[i].name);
@@ -299,7 +299,7 @@ static pye_status read_array(pye_model *model, pye_file *file, pye_error *error)
         return status;
     const pye_type_info *type = pye_type_info_of(header.tensor.type);
     if (type != NULL)
-        header.tensor.type_name = (pye_string){type->name, strlen(type->name)};
+        header.tensor.type_name = pye_text(type->name);
     header.tensor.offset = header.end;
     file->swap = header.big_endian != pye_host_is_big_endian();
     file->facts.big_endian = header.big_endian;

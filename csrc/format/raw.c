@@ -16,7 +16,7 @@ static pye_status check_shape(const pye_open_options *options, pye_tensor *tenso
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "a raw table of no columns");
     *tensor = (pye_tensor){
         .name = {"data", 4},
-        .type_name = {type->name, strlen(type->name)},
+        .type_name = pye_text(type->name),
         .type = type->id,
         .n_dims = 2,
         .shape = {options->raw_rows, options->raw_columns},

@@ -50,7 +50,7 @@ static const struct dtype {
 
 static const struct dtype *find_dtype(pye_string name) {
     for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
-        if (pye_string_compare(name, (pye_string){dtypes[i].name, strlen(dtypes[i].name)}) == 0)
+        if (pye_string_compare(name, pye_text(dtypes[i].name)) == 0)
             return &dtypes[i];
     return NULL;
 }

@@ -36,12 +36,6 @@ typedef struct index_reader {
     size_t max_lines;
 } index_reader;
 
-static bool ends_with(const char *text, const char *end) {
-    size_t n = strlen(text);
-    size_t m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* `directory` and `name` in one piece, from malloc. */
 static pye_status join(pye_string directory, pye_string name, char **path, pye_error *error) {
     bool slash = directory.size > 0 && directory.data[directory.size - 1] != '/';
@@ -196,7 +190,7 @@ static const char *shard_name(const index_reader *reader, uint32_t shard, char b
     const char *path = reader->model->files[shard]->map.path;
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
-    return pye_quote(buffer, (pye_string){name, strlen(name)});
+    return pye_quote(buffer, pye_text(name));
 }
 
 static pye_status fail_unlisted(const index_reader *reader, const pye_tensor *tensor) {
@@ -282,7 +276,7 @@ static pye_status open_index(pye_model *model, const char *path, pye_load_mode m
     index_reader reader = {
         .model = model,
         .error = error,
-        .name = {name, strlen(name)},
+        .name = pye_text(name),
         .directory = {path, (size_t)(name - path)},
     };
     pye_status status = pye_map_open(&reader.map, path, PYE_LOAD_NONE, error);
@@ -313,11 +307,10 @@ static pye_status find_only_file(const char *directory, char **path, pye_error *
     pye_status status = PYE_OK;
     size_t n = 0;
     for (struct dirent *item; status == PYE_OK && (item = readdir(stream)) != NULL;) {
-        if (!ends_with(item->d_name, FILE_END))
+        if (!pye_ends_with(item->d_name, FILE_END))
             continue;
         if (n++ == 0)
-            status = join((pye_string){directory, strlen(directory)},
-                          (pye_string){item->d_name, strlen(item->d_name)}, path, error);
+            status = join(pye_text(directory), pye_text(item->d_name), path, error);
     }
     (void)closedir(stream);
     if (status == PYE_OK && n != 1)
@@ -335,8 +328,7 @@ static pye_status open_directory(pye_model *model, const char *directory, pye_lo
     for (size_t i = 0; status == PYE_OK && i < sizeof names / sizeof names[0]; i++) {
         free(path);
         path = NULL;
-        status = join((pye_string){directory, strlen(directory)}, (pye_string){names[i], strlen(names[i])}, &path,
-                      error);
+        status = join(pye_text(directory), pye_text(names[i]), &path, error);
         if (status == PYE_OK && is_there(path))
             break;
     }
@@ -346,8 +338,8 @@ static pye_status open_directory(pye_model *model, const char *directory, pye_lo
         status = find_only_file(directory, &path, error);
     }
     if (status == PYE_OK)
-        status = ends_with(path, INDEX_END) ? open_index(model, path, mode, error)
-                                            : open_single(model, path, mode, error);
+        status = pye_ends_with(path, INDEX_END) ? open_index(model, path, mode, error)
+                                                : open_single(model, path, mode, error);
     free(path);
     return status;
 }
@@ -357,7 +349,7 @@ pye_status pye_safetensors_open(pye_model *model, const char *path, const pye_op
     struct stat info;
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
         return open_directory(model, path, options->load_mode, error);
-    if (ends_with(path, INDEX_END))
+    if (pye_ends_with(path, INDEX_END))
         return open_index(model, path, options->load_mode, error);
     return open_single(model, path, options->load_mode, error);
 }

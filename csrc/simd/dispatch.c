@@ -46,10 +46,9 @@ pye_status pye_kernels_choose(const pye_kernels **kernels, pye_error *error) {
         chosen = choose(forced);
     if (chosen == NULL) {
         char quoted[PYE_QUOTE_BYTES];
-        pye_string name = {forced, strlen(forced)};
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
                         "PYEMBED_ISA asks for %s, which this machine or this build cannot run",
-                        pye_quote(quoted, name));
+                        pye_quote(quoted, pye_text(forced)));
     }
     if (forced == NULL)
         atomic_store_explicit(&best, chosen, memory_order_relaxed);

@@ -81,7 +81,7 @@ static void write_tile(const pye_row_job *job, const uint8_t *from, uint8_t *to,
     }
     decode(job->table, from, tile, n);
     if (job->dtype == PYE_DTYPE_F32) {
-        write_bytes(job, tile, to, n_bytes);
+        kernels->stream(tile, to, n_bytes);
         return;
     }
     pye_narrow_row convert = job->dtype == PYE_DTYPE_F16 ? kernels->to_half : kernels->to_bfloat;

@@ -6,7 +6,7 @@ import argparse
 from contextlib import ExitStack
 
 from ..errors import VocabularyError
-from ..loader import demo_model, load_model, open_table
+from ..loader import demo_model, table_of
 from ..model import Model
 from ..source import Source
 from ..table import EmbeddingTable
@@ -27,27 +27,21 @@ def model_path(model: str) -> str:
     return demo_model() if model == "demo" else model
 
 
-def model_format(path: str) -> str:
-    """Return the format of a file, a key of `FORMATS`."""
-    source = Source(path)
-    source.close()
-    return source.format
-
-
 class OpenFile:
     """A table of a file of any format, with its model where it is GGUF."""
 
     def __init__(self, model: str, tensor: str | None) -> None:
-        path = model_path(model)
+        source = Source(model_path(model))
         self.model: Model | None = None
         self.table: EmbeddingTable
-        if model_format(path) == "gguf":
+        if source.format == "gguf":
             with ExitStack() as stack:
-                self.model = stack.enter_context(load_model(path))
+                stack.callback(source.close)
+                self.model = stack.enter_context(Model(source))
                 self.table = self.model.table if tensor is None else self.model.open_table(tensor)
                 stack.pop_all()  # from here on `__exit__` closes the model
         else:
-            self.table = open_table(path, tensor=tensor)
+            self.table = table_of(source, tensor)
 
     def token_ids(self, texts: list[str]) -> list[int]:
         """Return the ids of tokens as a person writes them."""
