@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..dtypes import OUTPUT_TYPES
+from ..outputs import replacing
 from .files import OpenFile, add_model, add_tensor
 from .show import print_facts, print_json, print_table
 
@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         }
         texts = file.token_texts(ids)
     if arguments.out is not None:
-        _write(arguments.out, rows)
+        with replacing(arguments.out) as file:
+            np.save(file, rows)
         facts["out"] = arguments.out
     values = _as_float32(rows, arguments.dtype)
     if arguments.json:
@@ -102,22 +103,3 @@ def _print_rows(ids: list[int], texts: list[str | None], values: npt.NDArray[np.
 def _abridged(row: npt.NDArray[np.float32]) -> list[str]:
     first = [f"{value:.4f}" for value in row[:_SHOWN_FIRST]]
     return [*first, "...", *(f"{value:.4f}" for value in row[-_SHOWN_LAST:])]
-
-
-def _write(path: str, rows: npt.NDArray[Any]) -> None:
-    """Write a .npy file: all of it or, whatever happens, nothing."""
-    if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which cannot be replaced
-        with open(path, "wb") as device:
-            np.save(device, rows)
-        return
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            np.save(file, rows)
-        os.replace(temporary, path)
-    except BaseException as error:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        if isinstance(error, OSError):  # the user knows nothing of the temporary name
-            raise OSError(error.errno, error.strerror, path) from None
-        raise

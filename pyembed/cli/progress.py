@@ -1,0 +1,33 @@
+"""Progress of long work, on stderr, only where that is a terminal and rich is installed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def _silent(text: str, done: float) -> None:
+    """Tell nobody."""
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, float], None]]:
+    """Yield what is called with a description of the work and the share of it that is done, 0 to 1."""
+    if not sys.stderr.isatty():
+        yield _silent
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    except ImportError:
+        yield _silent
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=1.0)
+
+        def tell(text: str, done: float) -> None:
+            progress.update(task, description=text, completed=done)
+
+        yield tell

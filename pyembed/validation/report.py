@@ -1,0 +1,145 @@
+"""What a validation found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .rules import Evidence, Rule, Severity
+
+#: Findings of one rule that a report holds; further ones are only counted.
+MAX_FINDINGS_A_RULE = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or worth knowing.
+
+    Attributes
+    ----------
+    rule : str
+        Name of the rule, see ``docs/rules.md``.
+    severity : Severity
+        It equals its own name as a string: ``finding.severity == "error"``.
+    message : str
+        What was found, in one line.
+    first_id, last_id : int or None
+        The ids it is about, inclusive.
+    n_ids : int or None
+        How many ids in that range.
+    shift : int or None
+        The row of token i is found at row i + shift.
+    tensor : str or None
+        The tensor it is about.
+    path : str or None
+        The file at fault, where that is not the one that was opened.
+    offset : int or None
+        Byte offset in the file.
+    """
+
+    rule: str
+    severity: Severity
+    message: str
+    first_id: int | None = None
+    last_id: int | None = None
+    n_ids: int | None = None
+    shift: int | None = None
+    tensor: str | None = None
+    path: str | None = None
+    offset: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one kind of evidence came to: a sentence, or that there was no evidence and why."""
+
+    evidence: str
+    has_evidence: bool
+    text: str
+
+
+@dataclass
+class Report:
+    """The result of validating one model.
+
+    Attributes
+    ----------
+    path : str
+    level : str
+        ``"header"``, ``"order"`` or ``"full"``.
+    findings : list of Finding
+        In the order of the kinds of evidence, at most `MAX_FINDINGS_A_RULE` of a rule.
+    omitted : dict of str to int
+        By rule, how many findings more there were.
+    verdicts : list of Verdict
+        One for each kind of evidence that was looked at.
+    """
+
+    path: str
+    level: str
+    findings: list[Finding] = field(default_factory=list)
+    omitted: dict[str, int] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no finding of severity ``error``."""
+        return not any(finding.severity is Severity.ERROR for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, as `to_json` writes it."""
+        return {
+            "path": self.path,
+            "ok": self.ok,
+            "level": self.level,
+            "findings": [{**asdict(finding), "severity": finding.severity.value} for finding in self.findings],
+            "omitted": dict(self.omitted),
+            "verdicts": [asdict(verdict) for verdict in self.verdicts],
+        }
+
+    def to_json(self) -> str:
+        """Return the report as a JSON object."""
+        return json.dumps(self.to_dict(), indent=2)
+
+
+class Findings:
+    """Where one kind of evidence puts what it finds and what it comes to.
+
+    Parameters
+    ----------
+    report : Report
+        The report that is being written.
+    evidence : Evidence
+        Whose rules these are.
+    ignored : frozenset of str
+        Names of rules whose findings are dropped.
+    """
+
+    def __init__(self, report: Report, evidence: Evidence, ignored: frozenset[str] = frozenset()) -> None:
+        self._report = report
+        self._evidence = evidence
+        self._ignored = ignored
+        self._n: dict[str, int] = {}
+
+    def add(self, rule: Rule, message: str, *, severity: Severity | None = None, **facts: Any) -> None:
+        """Report a finding of `rule`; `facts` are the other fields of `Finding`."""
+        if rule.name in self._ignored:
+            return
+        n = self._n[rule.name] = self._n.get(rule.name, 0) + 1
+        if n > MAX_FINDINGS_A_RULE:
+            self._report.omitted[rule.name] = n - MAX_FINDINGS_A_RULE
+            return
+        self._report.findings.append(Finding(rule.name, severity or rule.severity, message, **facts))
+
+    def n_of(self, rule: Rule) -> int:
+        """Return how many findings of a rule there were so far, ignored ones not counted."""
+        return self._n.get(rule.name, 0)
+
+    def conclude(self, text: str) -> None:
+        """Say in one sentence what the evidence came to."""
+        self._report.verdicts.append(Verdict(self._evidence.name, True, text))
+
+    def no_evidence(self, why: str) -> None:
+        """Say that there was nothing to judge by, and why."""
+        self._report.verdicts.append(Verdict(self._evidence.name, False, why))

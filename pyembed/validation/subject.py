@@ -1,0 +1,54 @@
+"""What is being validated: an open file, its parts opened once and shared by all kinds of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..errors import FormatError
+from ..gguf import Metadata, Tensors
+from ..source import Source
+from ..table import EmbeddingTable
+from ..vocabulary import Vocabulary
+
+
+def _silent(text: str, done: float) -> None:
+    """Tell nobody."""
+
+
+@dataclass
+class Subject:
+    """An open model file and what was found out about it so far.
+
+    Attributes
+    ----------
+    source, metadata, tensors
+        The open file.
+    vocabulary : Vocabulary or None
+        None where the file has no usable one; `vocabulary_error` then says why.
+    open_table : callable
+        Returns the table of a tensor by its name.
+    table_name : str
+        The tensor that should hold the token embeddings.
+    progress : callable
+        Told what is being done and the share of it that is done, between 0 and 1, during long work.
+    """
+
+    source: Source
+    metadata: Metadata
+    tensors: Tensors
+    vocabulary: Vocabulary | None
+    vocabulary_error: FormatError | None
+    open_table: Callable[[str], EmbeddingTable]
+    table_name: str
+    progress: Callable[[str, float], None] = field(default=_silent)
+
+    @property
+    def table(self) -> EmbeddingTable | None:
+        """The table of token embeddings; None where the file has none that can be decoded."""
+        if self.table_name not in self.tensors:
+            return None
+        try:
+            return self.open_table(self.table_name)
+        except FormatError:
+            return None
