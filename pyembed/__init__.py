@@ -14,17 +14,19 @@ from .errors import (
     VocabularyError,
 )
 from .gguf import Metadata, StringArray, Tensors
-from .loader import demo_model, load_model, open_table
+from .loader import demo_model, load_model, open_table, validate
 from .model import Model
 from .source import TensorInfo
 from .spelling import TokenType
 from .table import EmbeddingTable
+from .validation import Finding, Report, Severity
 from .vocabulary import Token, Vocabulary
 
 __version__ = _ffi.string(_lib.pye_version()).decode("ascii")
 
 __all__ = [
     "EmbeddingTable",
+    "Finding",
     "FormatError",
     "GGUFError",
     "LoadCancelledError",
@@ -33,7 +35,9 @@ __all__ = [
     "NotFoundError",
     "NpyError",
     "PyembedError",
+    "Report",
     "SafetensorsError",
+    "Severity",
     "StringArray",
     "TensorInfo",
     "Tensors",
@@ -46,4 +50,5 @@ __all__ = [
     "demo_model",
     "load_model",
     "open_table",
+    "validate",
 ]

@@ -26,7 +26,11 @@ class FormatError(PyembedError, ValueError):
         The file at fault; of a split set, the shard.
     offset : int or None
         Byte offset in that file where the trouble was found.
+    report : pyembed.Report or None
+        The whole report, where it was validation that found the trouble.
     """
+
+    report: Any = None
 
     def __init__(self, message: str, path: str | None = None, offset: int | None = None) -> None:
         super().__init__(message)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from . import validation
 from .dtypes import raw_type
-from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError
+from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError, VocabularyError
 from .gguf import Tensors
 from .model import OUTPUT_TABLE, TOKEN_TABLE, Model
 from .source import Path, RawLayout, Source
 from .table import EmbeddingTable
+from .validation import Finding, Report, Severity
+
+_log = logging.getLogger("pyembed")
 
 # Token tables of the architectures that Hugging Face's transformers knows, with the prefixes they come with.
 _TOKEN_TABLE_NAMES = (
@@ -49,6 +54,8 @@ def load_model(
     *,
     load_mode: str = "auto",
     vocab_only: bool = False,
+    validate: str = "order",
+    ignore: Iterable[str] = (),
     kv_overrides: Mapping[str, int | float | bool | str] | None = None,
     progress_callback: Callable[[float], object] | None = None,
 ) -> Model:
@@ -65,6 +72,11 @@ def load_model(
     vocab_only : bool, optional
         Leave the token table alone until it is asked for. Only the modes that read or lock do otherwise: they
         load it now.
+    validate : {"order", "header", "full", "off"}, optional
+        How deep to look for what is wrong before the model is handed out: see `Model.validate`. Errors are
+        raised, warnings go to the logger ``"pyembed"``, in one record.
+    ignore : iterable of str, optional
+        Names of rules whose findings are dropped, such as ``"vocabulary/duplicate-token"``.
     kv_overrides : mapping of str to int, float, bool or str, optional
         Values that replace scalars of the file's metadata, of the same type, or add new keys.
     progress_callback : callable, optional
@@ -82,26 +94,22 @@ def load_model(
         If the file cannot be read.
     GGUFError
         If it is damaged, or no GGUF file; `open_table` reads other formats.
+    GGUFError, VocabularyError
+        If validation finds an error: of the container or a tensor, or of the vocabulary or its order. The
+        exception has the whole report as ``report``.
     LoadCancelledError
         If `progress_callback` returned False.
     TypeError, ValueError
-        For a `kv_overrides` value that does not fit the file's, or an unknown `load_mode`.
+        For a `kv_overrides` value that does not fit the file's; an unknown `load_mode`, `validate` or rule.
     """
+    validation.check_level(validate, also=("off",))
+    validation.check_ignored(ignore)
     told = _Fraction(progress_callback)
-    try:
-        source = Source(
-            path, format="gguf", load_mode=load_mode, progress=told.tell if told.callback else None
-        )
-    except FormatError as error:
-        if error.path is None or _begins_with_gguf(error.path):
-            raise
-        raise GGUFError(
-            f"{error.path}: not a GGUF file; pyembed.open_table reads safetensors, .npy and raw tables",
-            error.path,
-            0,
-        ) from None
+    source = _open_gguf(path, load_mode, told.tell if told.callback else None)
     try:
         model = Model(source, kv_overrides)
+        if validate != "off":
+            _heed(model.validate(validate, ignore=ignore))
         if (
             source.load_mode != "mmap"
             and not vocab_only
@@ -115,6 +123,85 @@ def load_model(
         raise
     source.end_progress()
     return model
+
+
+def validate(
+    path: Path,
+    *,
+    level: str = "full",
+    reference: Any = None,
+    ignore: Iterable[str] = (),
+    progress: Callable[[str, float], None] | None = None,
+) -> Report:
+    """Look for what is wrong with a GGUF model; `Model.validate` explains the other arguments.
+
+    Of a file that cannot be opened because of its content the report says so, as ``container/damaged``.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or the first of a split set.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        For an unknown `level` or a name in `ignore` that is no rule.
+    """
+    try:
+        model = load_model(path, vocab_only=True, validate="off")
+    except FormatError as error:
+        return validation.unreadable(os.fsdecode(path), level, error, ignore)
+    with model:
+        return model.validate(level, reference, ignore=ignore, progress=progress)
+
+
+def _open_gguf(path: Path, load_mode: str, progress: Callable[[int, int], object] | None) -> Source:
+    """Open a GGUF file; the error for a file of another format says what reads it."""
+    try:
+        return Source(path, format="gguf", load_mode=load_mode, progress=progress)
+    except FormatError as error:
+        if error.path is None or _begins_with_gguf(error.path):
+            raise
+        raise GGUFError(
+            f"{error.path}: not a GGUF file; pyembed.open_table reads safetensors, .npy and raw tables",
+            error.path,
+            0,
+        ) from None
+
+
+def _heed(report: Report) -> None:
+    """Raise the errors of a report, or log its warnings."""
+    errors = [finding for finding in report.findings if finding.severity is Severity.ERROR]
+    if errors:
+        raise _error_of(report, errors)
+    warnings = [finding for finding in report.findings if finding.severity is Severity.WARNING]
+    if warnings:
+        lines = [f"{finding.rule}: {finding.message}" for finding in warnings]
+        lines += [f"{rule}: {n} more" for rule, n in report.omitted.items()]
+        _log.warning("%s: %s", report.path, "\n    ".join(lines))
+
+
+def _error_of(report: Report, errors: list[Finding]) -> FormatError:
+    """Return the exception for what is wrong first."""
+    first = errors[0]
+    kind = GGUFError if first.rule.split("/")[0] in ("container", "tensor") else VocabularyError
+    others = f", and {len(errors) - 1} more errors in its .report" if len(errors) > 1 else ""
+    path = first.path or report.path
+    where = f" (at byte {first.offset})" if first.offset is not None else ""
+    error = kind(
+        f"{path}: {first.message}{where} ({first.rule}{others}); "
+        f'ignore=["{first.rule}"] or validate="off" loads the model all the same',
+        path,
+        first.offset,
+    )
+    error.report = report
+    return error
 
 
 class _Fraction:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 import numpy.typing as npt
 
-from .errors import NotFoundError
+from . import validation
+from .errors import FormatError, NotFoundError
 from .gguf import Metadata, Tensors
 from .source import Source
 from .table import EmbeddingTable
@@ -175,6 +176,57 @@ class Model:
             if self._vocabulary is None:
                 self._vocabulary = Vocabulary(self._source, self._metadata)
             return self._vocabulary
+
+    # ----------------------------------------------------------------------------------- validation
+
+    def validate(
+        self,
+        level: str = "full",
+        reference: Any = None,
+        *,
+        ignore: Iterable[str] = (),
+        progress: Callable[[str, float], None] | None = None,
+    ) -> validation.Report:
+        """Look for what is wrong with the model: whether the row of every token is its own, and all else.
+
+        Parameters
+        ----------
+        level : {"full", "order", "header"}, optional
+            ``"header"`` looks at the container only, ``"order"`` also at the vocabulary and the shapes of its
+            tables, without reading rows, ``"full"`` at every tensor's bytes.
+        reference : path-like, optional
+            What to compare with: another model, a tokenizer file, or the digest of a vocabulary.
+        ignore : iterable of str, optional
+            Names of rules whose findings are dropped, such as ``"vocabulary/duplicate-token"``.
+        progress : callable, optional
+            Told what is being done and the share of it that is done, between 0 and 1.
+
+        Returns
+        -------
+        Report
+            `Report.ok` says whether there is no error in it.
+
+        Raises
+        ------
+        ValueError
+            For an unknown `level` or a name in `ignore` that is no rule.
+        """
+        vocabulary, why = None, None
+        try:
+            vocabulary = self.vocabulary
+        except FormatError as error:
+            why = error
+        subject = validation.Subject(
+            self._source,
+            self._metadata,
+            self._tensors,
+            vocabulary,
+            why,
+            self.open_table,
+            self._token_table,
+            *((progress,) if progress is not None else ()),
+        )
+        return validation.run(subject, level, reference, ignore)
 
     # --------------------------------------------------------------------------------------- closing
 

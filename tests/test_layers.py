@@ -58,7 +58,7 @@ def imported(path: Path, module: str) -> set[str]:
             base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
             prefix = [part for part in base if part]
             for name in [alias.name for alias in node.names]:
-                candidates = [[*prefix, name], prefix, [*prefix, "__init__"]]
+                candidates = [[*prefix, name], [*prefix, name, "__init__"], prefix, [*prefix, "__init__"]]
                 found.update([known for known in map(".".join, candidates) if known in LEVEL][:1])
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names = (

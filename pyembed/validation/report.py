@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .rules import Evidence, Rule, Severity
+from .rules import Evidence, Outcome, Rule, Severity
 
-#: Findings of one rule that a report holds; further ones are only counted.
+#: Findings of one rule, severity and outcome that a report holds; further ones are only counted.
 MAX_FINDINGS_A_RULE = 20
 
 
@@ -36,6 +37,8 @@ class Finding:
         The file at fault, where that is not the one that was opened.
     offset : int or None
         Byte offset in the file.
+    llama_cpp : Outcome
+        What llama.cpp makes of the model, as far as this goes: ``"load"``, ``"refuse"`` or ``"abort"``.
     """
 
     rule: str
@@ -48,6 +51,7 @@ class Finding:
     tensor: str | None = None
     path: str | None = None
     offset: int | None = None
+    llama_cpp: Outcome = Outcome.LOAD
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,26 @@ class Report:
         """Whether there is no finding of severity ``error``."""
         return not any(finding.severity is Severity.ERROR for finding in self.findings)
 
+    @property
+    def llama_cpp(self) -> Outcome:
+        """What llama.cpp makes of the model, by all that was found: the worst of the findings'.
+
+        It says ``"load"`` also where nothing that stops it was looked for, as at level ``"header"``.
+        """
+        outcomes = {finding.llama_cpp for finding in self.findings}
+        return next((bad for bad in (Outcome.ABORT, Outcome.REFUSE) if bad in outcomes), Outcome.LOAD)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values, as `to_json` writes it."""
         return {
             "path": self.path,
             "ok": self.ok,
             "level": self.level,
-            "findings": [{**asdict(finding), "severity": finding.severity.value} for finding in self.findings],
+            "llama_cpp": self.llama_cpp.value,
+            "findings": [
+                {**asdict(finding), "severity": finding.severity.value, "llama_cpp": finding.llama_cpp.value}
+                for finding in self.findings
+            ],
             "omitted": dict(self.omitted),
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
         }
@@ -120,21 +137,33 @@ class Findings:
         self._report = report
         self._evidence = evidence
         self._ignored = ignored
-        self._n: dict[str, int] = {}
+        self._n: Counter[str] = Counter()
+        self._n_kept: Counter[tuple[str, Severity, Outcome]] = Counter()
 
-    def add(self, rule: Rule, message: str, *, severity: Severity | None = None, **facts: Any) -> None:
+    def add(
+        self,
+        rule: Rule,
+        message: str,
+        *,
+        severity: Severity | None = None,
+        llama_cpp: Outcome | None = None,
+        **facts: Any,
+    ) -> None:
         """Report a finding of `rule`; `facts` are the other fields of `Finding`."""
         if rule.name in self._ignored:
             return
-        n = self._n[rule.name] = self._n.get(rule.name, 0) + 1
-        if n > MAX_FINDINGS_A_RULE:
-            self._report.omitted[rule.name] = n - MAX_FINDINGS_A_RULE
+        self._n[rule.name] += 1
+        # Counted apart, so that many warnings of a rule never hide its first error.
+        kind = (rule.name, severity or rule.severity, llama_cpp or rule.llama_cpp)
+        if self._n_kept[kind] == MAX_FINDINGS_A_RULE:
+            self._report.omitted[rule.name] = self._report.omitted.get(rule.name, 0) + 1
             return
-        self._report.findings.append(Finding(rule.name, severity or rule.severity, message, **facts))
+        self._n_kept[kind] += 1
+        self._report.findings.append(Finding(kind[0], kind[1], message, llama_cpp=kind[2], **facts))
 
     def n_of(self, rule: Rule) -> int:
         """Return how many findings of a rule there were so far, ignored ones not counted."""
-        return self._n.get(rule.name, 0)
+        return self._n[rule.name]
 
     def conclude(self, text: str) -> None:
         """Say in one sentence what the evidence came to."""

@@ -14,6 +14,14 @@ class Severity(str, Enum):
     NOTE = "note"
 
 
+class Outcome(str, Enum):
+    """What llama.cpp makes of a model: ``abort`` ends its process, while it loads or at the first token."""
+
+    LOAD = "load"
+    REFUSE = "refuse"
+    ABORT = "abort"
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule; ``docs/rules.md`` is written from these.
@@ -32,6 +40,8 @@ class Rule:
         How it arises.
     advice : str
         What to do about it.
+    llama_cpp : Outcome, optional
+        What llama.cpp makes of a model that violates it, as far as this rule goes.
     """
 
     name: str
@@ -40,6 +50,7 @@ class Rule:
     meaning: str
     cause: str
     advice: str
+    llama_cpp: Outcome = Outcome.LOAD
 
 
 @dataclass(frozen=True)

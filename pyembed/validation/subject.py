@@ -32,6 +32,11 @@ class Subject:
         The tensor that should hold the token embeddings.
     progress : callable
         Told what is being done and the share of it that is done, between 0 and 1, during long work.
+    level : str
+        How deep to look: ``"header"``, ``"order"`` or ``"full"``. Rows are read at ``"full"`` only: opening a
+        table reads all of it in some load modes.
+    reference : object
+        What to compare with, as the caller gave it; None where there is nothing.
     """
 
     source: Source
@@ -42,6 +47,8 @@ class Subject:
     open_table: Callable[[str], EmbeddingTable]
     table_name: str
     progress: Callable[[str, float], None] = field(default=_silent)
+    level: str = "full"
+    reference: object = None
 
     @property
     def table(self) -> EmbeddingTable | None:
