@@ -89,3 +89,15 @@ void pye_sha256_end(pye_sha256 *hash, uint8_t digest[PYE_SHA256_BYTES]) {
     for (int i = 0; i < PYE_SHA256_BYTES; i++)
         digest[i] = (uint8_t)(hash->state[i / 4] >> (24 - 8 * (i % 4)));
 }
+
+void pye_sha256_text(pye_sha256 *hash, char digest[PYE_DIGEST_BYTES]) {
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[PYE_SHA256_BYTES];
+    pye_sha256_end(hash, bytes);
+    memcpy(digest, "sha256:", 7);
+    for (int i = 0; i < PYE_SHA256_BYTES; i++) {
+        digest[7 + 2 * i] = digits[bytes[i] >> 4];
+        digest[8 + 2 * i] = digits[bytes[i] & 15];
+    }
+    digest[PYE_DIGEST_BYTES - 1] = '\0';
+}

@@ -2,8 +2,7 @@
 #ifndef PYE_BASE_SHA256_H
 #define PYE_BASE_SHA256_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "pyembed.h"
 
 #define PYE_SHA256_BYTES 32
 
@@ -16,5 +15,8 @@ typedef struct pye_sha256 {
 void pye_sha256_begin(pye_sha256 *hash);
 void pye_sha256_add(pye_sha256 *hash, const void *bytes, size_t n);
 void pye_sha256_end(pye_sha256 *hash, uint8_t digest[PYE_SHA256_BYTES]);
+
+/* Ends the hash as "sha256:", its digits and a NUL. */
+void pye_sha256_text(pye_sha256 *hash, char digest[PYE_DIGEST_BYTES]);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/counters.h"
 #include "base/map.h"
 #include "base/pool.h"
 #include "base/types.h"
@@ -39,6 +40,7 @@ struct pye_model {
     pye_progress progress;
     void *progress_data;
     pye_pool_slot pool; /* for gathers of any table of the model */
+    pye_counters counters;
 
     pye_file **files;
     size_t n_files;

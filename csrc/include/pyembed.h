@@ -304,6 +304,29 @@ typedef struct pye_gather_options {
 PYE_API pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                                     const pye_gather_options *options, pye_error *error);
 
+/* "sha256:", 64 hexadecimal digits and a NUL. */
+#define PYE_DIGEST_BYTES 72
+
+/* SHA-256 over the bytes of rows 0, step, 2 step, ... as the file stores them: with a step of 1 all of the table, with
+ * a larger one a sample of it, read without the rows between. PYE_ERROR_ARGUMENT for a step of 0. */
+PYE_API pye_status pye_table_digest(const pye_table *table, uint64_t step, char digest[PYE_DIGEST_BYTES],
+                                    pye_error *error);
+
+/* What the tables of a model have done since it was opened; read without a lock, at any time, by any thread. Set
+ * `struct_bytes` to sizeof(pye_stats) before the call. */
+typedef struct pye_stats {
+    size_t struct_bytes;
+    uint64_t n_gathers;              /* calls of pye_table_gather that returned PYE_OK */
+    uint64_t n_rows;                 /* rows written */
+    uint64_t n_bytes_read;           /* bytes of the file's rows that were decoded for it */
+    uint64_t n_bytes_written;        /* bytes of output */
+    uint64_t nanoseconds;            /* inside gathers, of all threads together; of calls for fewer than 16 rows
+                                      * every 16th is timed and counted 16 times */
+    uint64_t n_process_major_faults; /* of the whole process since its start: pages that had to be read from a disk */
+} pye_stats;
+
+PYE_API pye_status pye_model_stats(const pye_model *model, pye_stats *stats, pye_error *error);
+
 /* --------------------------------------------------------------------------------------- vocabulary */
 
 typedef struct pye_vocabulary pye_vocabulary;
@@ -323,9 +346,6 @@ typedef struct pye_token {
     float score;     /* 0 where the file has no scores */
     int32_t type;    /* as the file has it, normally a pye_token_type; NORMAL where the file has no types */
 } pye_token;
-
-/* "sha256:", 64 hexadecimal digits and a NUL. */
-#define PYE_DIGEST_BYTES 72
 
 /* The token list of a GGUF file: tokenizer.ggml.tokens, with .scores and .token_type where present. */
 PYE_API pye_status pye_vocabulary_open(pye_model *model, pye_vocabulary **vocabulary, pye_error *error);

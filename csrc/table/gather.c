@@ -118,6 +118,38 @@ static bool run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, uint
     return !atomic_load_explicit(&shared.failed, memory_order_relaxed);
 }
 
+/* A clock costs about as much as a short row, so small gathers are timed by sample: one in so many stands for all. */
+#define TIMED_ROWS 16
+#define SAMPLE 16
+
+/* What a reading of the clock around this gather stands for, 0 if it is not timed. */
+static uint64_t time_weight(pye_counter_shard *shard, size_t n_ids) {
+    if (n_ids >= TIMED_ROWS)
+        return 1;
+    uint64_t n_before = atomic_load_explicit(&shard->count.n_gathers, memory_order_relaxed);
+    return n_before % SAMPLE == 0 ? SAMPLE : 0;
+}
+
+static void count(const pye_table *table, pye_counter_shard *shard, size_t n_ids, uint64_t out_bytes) {
+    pye_count(&shard->count.n_gathers, 1);
+    pye_count(&shard->count.n_rows, n_ids);
+    pye_count(&shard->count.n_bytes_read, n_ids * table->info.row_bytes);
+    pye_count(&shard->count.n_bytes_written, n_ids * out_bytes);
+}
+
+/* Does the work of a checked job and counts it. */
+static bool run_counted(const pye_row_job *job, size_t n_ids, uint64_t out_bytes, uint32_t n_threads) {
+    pye_counter_shard *shard = pye_counters_shard(&job->table->model->counters);
+    uint64_t weight = time_weight(shard, n_ids);
+    uint64_t begin = weight > 0 ? pye_clock_nanoseconds() : 0;
+    bool is_done = run(job, n_ids, out_bytes + job->table->info.row_bytes, n_threads);
+    if (weight > 0)
+        pye_count(&shard->count.nanoseconds, (pye_clock_nanoseconds() - begin) * weight);
+    if (is_done)
+        count(job->table, shard, n_ids, out_bytes);
+    return is_done;
+}
+
 pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                             const pye_gather_options *options, pye_error *error) {
     pye_gather_options known;
@@ -134,13 +166,17 @@ pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_id
         .out_stride = known.out_row_bytes == 0 ? out_bytes : known.out_row_bytes,
     };
     status = check_job(&job, &known, n_ids, error);
-    if (status != PYE_OK || n_ids == 0 || out_bytes == 0)
+    if (status != PYE_OK)
         return status;
+    if (n_ids == 0 || out_bytes == 0) {
+        count(table, pye_counters_shard(&table->model->counters), n_ids, out_bytes);
+        return PYE_OK;
+    }
     /* A large output would only push out what the caches, which others share, do hold. */
     size_t cache_bytes = pye_cpu_cache_bytes();
     job.stream = n_ids > cache_bytes / 8 / out_bytes;
     job.prefetch = n_ids > 1 && table->info.n_bytes > cache_bytes / 4;
-    if (!run(&job, n_ids, out_bytes + table->info.row_bytes, known.n_threads))
+    if (!run_counted(&job, n_ids, out_bytes, known.n_threads))
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
                         "the ids were changed while they were being gathered");
     return PYE_OK;

@@ -163,7 +163,6 @@ static void hash_token(pye_sha256 *hash, pye_string text) {
 
 pye_status pye_vocabulary_digest(const pye_vocabulary *vocabulary, char digest[PYE_DIGEST_BYTES],
                                  pye_error *error) {
-    static const char digits[] = "0123456789abcdef";
     pye_sha256 hash;
     pye_sha256_begin(&hash);
     pye_string texts[BATCH];
@@ -176,13 +175,6 @@ pye_status pye_vocabulary_digest(const pye_vocabulary *vocabulary, char digest[P
         for (uint64_t i = 0; i < n; i++)
             hash_token(&hash, texts[i]);
     }
-    uint8_t bytes[PYE_SHA256_BYTES];
-    pye_sha256_end(&hash, bytes);
-    memcpy(digest, "sha256:", 7);
-    for (int i = 0; i < PYE_SHA256_BYTES; i++) {
-        digest[7 + 2 * i] = digits[bytes[i] >> 4];
-        digest[8 + 2 * i] = digits[bytes[i] & 15];
-    }
-    digest[PYE_DIGEST_BYTES - 1] = '\0';
+    pye_sha256_text(&hash, digest);
     return PYE_OK;
 }

@@ -1,0 +1,48 @@
+/* What a model has done, counted without locks: a few relaxed additions a gather, on a line that threads seldom share. */
+#ifndef PYE_BASE_COUNTERS_H
+#define PYE_BASE_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define PYE_COUNTER_SHARDS 16
+#define PYE_COUNTER_LINE_BYTES 128 /* two cache lines: processors fetch them in pairs */
+
+typedef struct pye_counts {
+    uint64_t n_gathers;
+    uint64_t n_rows;
+    uint64_t n_bytes_read;
+    uint64_t n_bytes_written;
+    uint64_t nanoseconds;
+} pye_counts;
+
+typedef union pye_counter_shard {
+    struct {
+        _Atomic uint64_t n_gathers;
+        _Atomic uint64_t n_rows;
+        _Atomic uint64_t n_bytes_read;
+        _Atomic uint64_t n_bytes_written;
+        _Atomic uint64_t nanoseconds;
+    } count;
+    uint8_t line[PYE_COUNTER_LINE_BYTES];
+} pye_counter_shard;
+
+/* All zero to begin with. */
+typedef struct pye_counters {
+    pye_counter_shard shards[PYE_COUNTER_SHARDS];
+} pye_counters;
+
+/* The shard of the calling thread, most likely one that no other thread uses at the moment. */
+pye_counter_shard *pye_counters_shard(pye_counters *counters);
+
+/* The sums over all shards: each of them is exact once no gather is running, none is ever ahead. */
+void pye_counters_sum(const pye_counters *counters, pye_counts *counts);
+
+/* A clock that only goes forward. */
+uint64_t pye_clock_nanoseconds(void);
+
+static inline void pye_count(_Atomic uint64_t *counter, uint64_t n) {
+    (void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+#endif
