@@ -6,6 +6,7 @@ from .errors import (
     FormatError,
     GGUFError,
     LoadCancelledError,
+    LockError,
     NotFoundError,
     NpyError,
     PyembedError,
@@ -15,8 +16,9 @@ from .errors import (
 )
 from .gguf import Metadata, StringArray, Tensors
 from .loader import demo_model, load_model, open_table, validate
+from .lock import check_lock, make_lock
 from .model import Model
-from .source import TensorInfo
+from .source import Stats, TensorInfo
 from .spelling import TokenType
 from .table import EmbeddingTable
 from .validation import Finding, Report, Severity
@@ -30,6 +32,7 @@ __all__ = [
     "FormatError",
     "GGUFError",
     "LoadCancelledError",
+    "LockError",
     "Metadata",
     "Model",
     "NotFoundError",
@@ -38,6 +41,7 @@ __all__ = [
     "Report",
     "SafetensorsError",
     "Severity",
+    "Stats",
     "StringArray",
     "TensorInfo",
     "Tensors",
@@ -47,8 +51,10 @@ __all__ = [
     "Vocabulary",
     "VocabularyError",
     "__version__",
+    "check_lock",
     "demo_model",
     "load_model",
+    "make_lock",
     "open_table",
     "validate",
 ]

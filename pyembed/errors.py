@@ -58,6 +58,26 @@ class VocabularyError(FormatError):
     """A model without a vocabulary, or with one whose parts contradict each other."""
 
 
+class LockError(VocabularyError, GGUFError):
+    """A model that is not the one its lock was made of.
+
+    Attributes
+    ----------
+    differences : tuple of (str, object, object)
+        Each field that differs, such as ``"vocabulary.digest"``, with the lock's value and the model's.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        path: str | None = None,
+        offset: int | None = None,
+        differences: tuple[tuple[str, object, object], ...] = (),
+    ) -> None:
+        super().__init__(message, path, offset)
+        self.differences = differences
+
+
 class LoadCancelledError(PyembedError):
     """The progress callback asked to stop."""
 

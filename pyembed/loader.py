@@ -11,6 +11,7 @@ from . import validation
 from .dtypes import raw_type
 from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError, VocabularyError
 from .gguf import Tensors
+from .lock import Lock, require_lock
 from .model import OUTPUT_TABLE, TOKEN_TABLE, Model
 from .source import Path, RawLayout, Source
 from .table import EmbeddingTable
@@ -56,6 +57,7 @@ def load_model(
     vocab_only: bool = False,
     validate: str = "order",
     ignore: Iterable[str] = (),
+    lock: str | os.PathLike[str] | Lock | None = None,
     kv_overrides: Mapping[str, int | float | bool | str] | None = None,
     progress_callback: Callable[[float], object] | None = None,
 ) -> Model:
@@ -77,6 +79,9 @@ def load_model(
         raised, warnings go to the logger ``"pyembed"``, in one record.
     ignore : iterable of str, optional
         Names of rules whose findings are dropped, such as ``"vocabulary/duplicate-token"``.
+    lock : path-like or mapping, optional
+        A lock of `pyembed.make_lock`, or the file of one, which the model has to satisfy. Of the rows a
+        sample is compared.
     kv_overrides : mapping of str to int, float, bool or str, optional
         Values that replace scalars of the file's metadata, of the same type, or add new keys.
     progress_callback : callable, optional
@@ -97,6 +102,8 @@ def load_model(
     GGUFError, VocabularyError
         If validation finds an error: of the container or a tensor, or of the vocabulary or its order. The
         exception has the whole report as ``report``.
+    LockError
+        If it is not the model that `lock` was made of.
     LoadCancelledError
         If `progress_callback` returned False.
     TypeError, ValueError
@@ -116,6 +123,8 @@ def load_model(
             and {TOKEN_TABLE, OUTPUT_TABLE} & model.tensors.keys()
         ):
             _ = model.table
+        if lock is not None:
+            require_lock(model, lock)
         if not told.finish():
             raise LoadCancelledError(f"{source.path}: the progress callback asked to stop")
     except BaseException:

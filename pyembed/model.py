@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import validation
 from .errors import FormatError, NotFoundError
 from .gguf import Metadata, Tensors
-from .source import Source
+from .source import Source, Stats
 from .table import EmbeddingTable
 from .vocabulary import Vocabulary
 
@@ -227,6 +227,11 @@ class Model:
             *((progress,) if progress is not None else ()),
         )
         return validation.run(subject, level, reference, ignore)
+    # ------------------------------------------------------------------------------------ statistics
+
+    def stats(self) -> Stats:
+        """Return what the model's tables have done since it was opened; takes no lock and stops nobody."""
+        return self._source.stats()
 
     # --------------------------------------------------------------------------------------- closing
 

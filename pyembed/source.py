@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,32 @@ def encode_text(text: str) -> bytes | None:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return None
+
+
+class Stats(NamedTuple):
+    """What the tables of a model have done since it was opened.
+
+    Attributes
+    ----------
+    n_gathers : int
+        Gathers that succeeded.
+    n_rows : int
+        Rows that they wrote.
+    n_bytes_read, n_bytes_written : int
+        Bytes of the file's rows that were decoded, and bytes of output.
+    seconds : float
+        Time inside gathers, of all threads together. Of gathers of fewer than 16 rows every 16th is timed
+        and counted 16 times.
+    n_process_major_faults : int
+        Of the whole process since its start: pages that had to be read from a disk.
+    """
+
+    n_gathers: int
+    n_rows: int
+    n_bytes_read: int
+    n_bytes_written: int
+    seconds: float
+    n_process_major_faults: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +339,22 @@ class Source:
         values = ffi.new("pye_value[]", n)
         self.check(lib.pye_array_arrays(model, value, 0, n, values, error), error)
         return [ffi.new("pye_value *", values[index]) for index in range(n)]
+
+    # ----------------------------------------------------------------------------------- statistics
+
+    def stats(self) -> Stats:
+        """Return what the tables of this file have done since it was opened."""
+        model, stats, error = self._handle(), ffi.new("pye_stats *"), ffi.new("pye_error *")
+        stats.struct_bytes = ffi.sizeof("pye_stats")
+        self.check(lib.pye_model_stats(model, stats, error), error)
+        return Stats(
+            stats.n_gathers,
+            stats.n_rows,
+            stats.n_bytes_read,
+            stats.n_bytes_written,
+            stats.nanoseconds / 1e9,
+            stats.n_process_major_faults,
+        )
 
     # -------------------------------------------------------------------------------------- tensors
 

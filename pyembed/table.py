@@ -191,6 +191,23 @@ class EmbeddingTable:
             status = _gather(table, _from_buffer(copy), copy.size, buffer, options, error)
         self._source.check(status, error)
 
+    def digest(self, step: int = 1) -> str:
+        """Return ``"sha256:..."`` over the bytes of rows 0, `step`, 2 `step`, ... as the file stores them.
+
+        A step of 1 takes all rows, about a second for 200 MB; a larger one a sample, without reading the
+        rows between.
+
+        Raises
+        ------
+        ValueError
+            If `step` is below 1, or the table is closed.
+        """
+        if not 1 <= step < 2**64:
+            raise ValueError(f"step is {step}; expected at least 1")
+        out, error = ffi.new("char[]", lib.PYE_DIGEST_BYTES), ffi.new("pye_error *")
+        self._source.check(lib.pye_table_digest(self._handle(), step, out, error), error)
+        return ffi.string(out).decode("ascii")
+
     def _handle(self) -> CData:
         table = self._table
         if table is None:

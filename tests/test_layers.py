@@ -29,10 +29,11 @@ PYTHON_LAYERS = [
     ["validation.container", "validation.tensors", "validation.vocabulary", "validation.special"],
     ["validation.__init__"],
     ["model"],
+    ["lock"],
     ["loader"],
     ["__init__"],
     ["cli.show", "cli.files", "cli.progress"],
-    ["cli.embed", "cli.info", "cli.size"],
+    ["cli.embed", "cli.info", "cli.lock", "cli.size"],
     ["cli.__init__"],
     ["__main__"],
 ]

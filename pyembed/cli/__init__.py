@@ -10,10 +10,10 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import PyembedError
-from . import embed, info, size
+from . import embed, info, lock, size
 from .show import escape
 
-_COMMANDS = (info, embed, size)
+_COMMANDS = (info, embed, size, lock)
 
 
 class _Parser(argparse.ArgumentParser):
