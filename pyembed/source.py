@@ -86,7 +86,7 @@ class Stats(NamedTuple):
     seconds : float
         Time inside gathers, of all threads together. Of gathers of fewer than 16 rows every 16th is timed
         and counted 16 times.
-    n_process_major_faults : int
+    n_major_faults : int
         Of the whole process since its start: pages that had to be read from a disk.
     """
 
@@ -95,7 +95,7 @@ class Stats(NamedTuple):
     n_bytes_read: int
     n_bytes_written: int
     seconds: float
-    n_process_major_faults: int
+    n_major_faults: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +353,7 @@ class Source:
             stats.n_bytes_read,
             stats.n_bytes_written,
             stats.nanoseconds / 1e9,
-            stats.n_process_major_faults,
+            stats.n_major_faults,
         )
 
     # -------------------------------------------------------------------------------------- tensors

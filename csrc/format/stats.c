@@ -22,7 +22,7 @@ pye_status pye_model_stats(const pye_model *model, pye_stats *stats, pye_error *
         .n_bytes_read = counts.n_bytes_read,
         .n_bytes_written = counts.n_bytes_written,
         .nanoseconds = counts.nanoseconds,
-        .n_process_major_faults = (uint64_t)usage.ru_majflt,
+        .n_major_faults = (uint64_t)usage.ru_majflt,
     };
     if (given_bytes > sizeof known)
         memset((char *)stats + sizeof known, 0, given_bytes - sizeof known);

@@ -320,10 +320,9 @@ typedef struct pye_stats {
     uint64_t n_rows;          /* rows written */
     uint64_t n_bytes_read;    /* bytes of the file's rows that were decoded for it */
     uint64_t n_bytes_written; /* bytes of output */
-    uint64_t nanoseconds;     /* inside gathers, of all threads together; of calls for fewer than 16 rows
-                                      * every 16th is timed and counted 16 times */
-    uint64_t
-        n_process_major_faults; /* of the whole process since its start: pages that had to be read from a disk */
+    uint64_t nanoseconds;     /* inside gathers, of all threads together; of calls for fewer than 16 rows every
+                               * 16th is timed and counted 16 times */
+    uint64_t n_major_faults;  /* of the whole process since its start: pages that had to be read from a disk */
 } pye_stats;
 
 PYE_API pye_status pye_model_stats(const pye_model *model, pye_stats *stats, pye_error *error);
