@@ -110,7 +110,7 @@ def load_model(
         For a `kv_overrides` value that does not fit the file's; an unknown `load_mode`, `validate` or rule.
     """
     validation.check_level(validate, also=("off",))
-    validation.check_ignored(ignore)
+    ignore = validation.check_ignored(ignore)
     told = _Fraction(progress_callback)
     source = _open_gguf(path, load_mode, told.tell if told.callback else None)
     try:
