@@ -6,7 +6,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h tests/c/*.c tests/c/*.h)
 
-.PHONY: demo test test-slow lint fmt bench golden install clean
+.PHONY: demo test test-slow lint fmt bench latency golden install clean
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -33,6 +33,9 @@ fmt: .venv/.linters  ## format all sources
 
 bench: .venv/.installed  ## measure speed and memory: make bench ARGS="--quick"
 	$(BIN)/python -m tools.bench $(ARGS)
+
+latency: .venv/.installed  ## measure single gathers from 8 threads under load: make latency SECONDS=60
+	$(BIN)/python -m tools.bench.latency --seconds $(or $(SECONDS),60)
 
 golden: .venv/.installed  ## write the golden files anew, from the reference decoders
 	$(BIN)/python tools/make_golden.py

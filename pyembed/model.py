@@ -227,6 +227,7 @@ class Model:
             *((progress,) if progress is not None else ()),
         )
         return validation.run(subject, level, reference, ignore)
+
     # ------------------------------------------------------------------------------------ statistics
 
     def stats(self) -> Stats:

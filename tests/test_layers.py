@@ -32,6 +32,7 @@ PYTHON_LAYERS = [
     ["lock"],
     ["loader"],
     ["__init__"],
+    ["integrations.__init__", "integrations.prometheus"],
     ["cli.show", "cli.files", "cli.progress"],
     ["cli.embed", "cli.info", "cli.lock", "cli.size"],
     ["cli.__init__"],
