@@ -14,10 +14,12 @@ from .errors import (
     UnsupportedTypeError,
     VocabularyError,
 )
+from .geometry import Baseline, Geometry, Neighbour
 from .gguf import Metadata, StringArray, Tensors
 from .loader import demo_model, load_model, open_table, validate
 from .lock import check_lock, make_lock
 from .model import Model
+from .scan import Top
 from .source import Stats, TensorInfo
 from .spelling import TokenType
 from .table import EmbeddingTable
@@ -27,14 +29,17 @@ from .vocabulary import Token, Vocabulary
 __version__ = _ffi.string(_lib.pye_version()).decode("ascii")
 
 __all__ = [
+    "Baseline",
     "EmbeddingTable",
     "Finding",
     "FormatError",
     "GGUFError",
+    "Geometry",
     "LoadCancelledError",
     "LockError",
     "Metadata",
     "Model",
+    "Neighbour",
     "NotFoundError",
     "NpyError",
     "PyembedError",
@@ -47,6 +52,7 @@ __all__ = [
     "Tensors",
     "Token",
     "TokenType",
+    "Top",
     "UnsupportedTypeError",
     "Vocabulary",
     "VocabularyError",

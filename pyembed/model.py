@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 import numpy.typing as npt
 
 from . import validation
 from .errors import FormatError, NotFoundError
+from .geometry import Geometry, Neighbour
 from .gguf import Metadata, Tensors
 from .source import Source, Stats
 from .table import EmbeddingTable
@@ -227,6 +228,50 @@ class Model:
             *((progress,) if progress is not None else ()),
         )
         return validation.run(subject, level, reference, ignore)
+
+    # -------------------------------------------------------------------------------------- geometry
+
+    @property
+    def geometry(self) -> Geometry:
+        """The token table as points in space, named by the vocabulary if there is one."""
+        return Geometry(self.table, self._names())
+
+    def _names(self) -> Vocabulary | None:
+        return self.vocabulary if "tokenizer.ggml.tokens" in self.metadata else None
+
+    def similarity(self, a: Any, b: Any, metric: str = "cosine") -> float:
+        """Return the cosine, or with ``metric="dot"`` the dot product, of two words, ids or vectors.
+
+        ``"king"`` means the token of the whole word, as the vocabulary stores it; what exceptions there are,
+        `Geometry.place` says.
+        """
+        return self.geometry.similarity(a, b, metric)
+
+    def nearest(
+        self, query: Any, k: int = 10, metric: str = "cosine", *, leave_out_variants: bool = False
+    ) -> list[Neighbour]:
+        """Return the `k` tokens most similar to a word, an id or a vector; see `Geometry.nearest`."""
+        return self.geometry.nearest(query, k, metric, leave_out_variants=leave_out_variants)
+
+    def analogy(
+        self,
+        positive: Sequence[Any],
+        negative: Sequence[Any] = (),
+        k: int = 10,
+        metric: str = "cosine",
+        *,
+        leave_out_variants: bool = False,
+    ) -> list[Neighbour]:
+        """Return the `k` tokens nearest to a sum of words, ids or vectors; see `Geometry.analogy`."""
+        return self.geometry.analogy(positive, negative, k, metric, leave_out_variants=leave_out_variants)
+
+    def logits(self, hidden: Any, k: int | None = None) -> Any:
+        """Return the logits of hidden states, or their `k` best tokens, from `output_table`.
+
+        That is the token table itself where the model ties the two. No scale or cap that the architecture
+        applies to its logits is in them. See `Geometry.logits`.
+        """
+        return Geometry(self.output_table, self._names()).logits(hidden, k)
 
     # ------------------------------------------------------------------------------------ statistics
 

@@ -151,7 +151,7 @@ class TensorInfo:
     path: str
 
 
-class _Progress:
+class ProgressRelay:
     """Stands between the C library's callback and the user's, and keeps what the user's raised."""
 
     def __init__(self, callback: Callable[[int, int], object]) -> None:
@@ -159,6 +159,7 @@ class _Progress:
         self.exception: BaseException | None = None
 
     def tell(self, done: int, total: int) -> int:
+        """Pass on what C tells; return 0 to stop."""
         if self.callback is None:
             return 1
         try:
@@ -171,7 +172,7 @@ class _Progress:
 
 @ffi.def_extern(name="pye_python_progress", error=0)
 def _told(done: int, total: int, data: CData) -> int:
-    progress: _Progress = ffi.from_handle(data)
+    progress: ProgressRelay = ffi.from_handle(data)
     return progress.tell(done, total)
 
 
@@ -204,7 +205,7 @@ class Source:
         progress: Callable[[int, int], object] | None = None,
     ) -> None:
         self._model: CData | None = None
-        self._progress: _Progress | None = None
+        self._progress: ProgressRelay | None = None
         name = os.fsencode(path)
         self.path = os.fsdecode(name)
         if b"\0" in name:
@@ -219,7 +220,7 @@ class Source:
             options.raw_rows, options.raw_columns, options.raw_offset = raw.rows, raw.columns, raw.offset
             options.raw_type, options.raw_big_endian = raw.type_id, raw.big_endian
         if progress is not None:
-            self._progress = _Progress(progress)
+            self._progress = ProgressRelay(progress)
             # The library keeps this pointer as long as the model lives.
             self._progress_handle = ffi.new_handle(self._progress)
             options.progress, options.progress_data = lib.pye_python_progress, self._progress_handle

@@ -12,6 +12,7 @@ from .arrays import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride
 from .dtypes import TENSOR_TYPES, OutputType, output_type
 from .errors import CData, NotFoundError
 from .gguf import near_tensors
+from .scan import Progress, Scan, Top, as_queries, as_row_ids, check_k, check_metric, norms_of
 from .source import Source
 
 Out = TypeVar("Out")
@@ -55,6 +56,7 @@ class EmbeddingTable:
         self._shape: tuple[int, int] = (info.n_rows, info.n_columns)
         self._type = TENSOR_TYPES[info.type].name
         self._n_bytes: int = info.n_bytes
+        self._norms: npt.NDArray[np.float32] | None = None
         self._calls: dict[tuple[np.dtype[Any], object, int | None], _Call] = {}
 
     @property
@@ -190,6 +192,117 @@ class EmbeddingTable:
             copy = ids.copy()
             status = _gather(table, _from_buffer(copy), copy.size, buffer, options, error)
         self._source.check(status, error)
+
+    # ---------------------------------------------------------------------------------------- scores
+
+    def scores(
+        self,
+        query: Any,
+        metric: str = "dot",
+        *,
+        ids: Any = None,
+        out: npt.NDArray[np.float32] | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return the scores of vectors against all rows, or some, without having the rows in memory.
+
+        With the dot product, the scores of hidden states against the output table are their logits.
+
+        Parameters
+        ----------
+        query : array-like of numbers, shape (columns,) or (n, columns)
+            One vector or several; taken as float32. Several at once cost much less than one after the other.
+        metric : {"dot", "cosine"}, optional
+            A cosine is 0 where the row or the vector is all zeros.
+        ids : array-like of int, optional
+            Look at these rows only, in this order.
+        out : numpy.ndarray of float32, shape (n, rows), C-contiguous, optional
+            Where to put the scores.
+        threads : int, optional
+            As in `gather`.
+        progress : callable, optional
+            Called with (bytes done, bytes in all); a false answer that is not None cancels.
+
+        Returns
+        -------
+        numpy.ndarray of float32, shape (n, rows)
+            Of two dimensions for a single vector too. NaN for a row with a NaN. The bits do not depend on the
+            processor, the threads, `ids`, or the other vectors; ``pyembed.h`` says how exact they are.
+
+        Raises
+        ------
+        ValueError
+            If `query` is of another width or not finite, for an unknown metric, or if the table is closed.
+        IndexError
+            For an id that is no row.
+        LoadCancelledError
+            If `progress` cancelled.
+        """
+        scan, queries = self._scan(query, metric, ids, threads, progress)
+        shape = (len(queries), self._shape[0] if scan.ids is None else scan.ids.size)
+        if out is None:
+            out = np.empty(shape, np.float32)
+        elif type(out) is not _ndarray or out.dtype != np.float32 or not out.dtype.isnative:
+            raise TypeError("out is no NumPy array of float32")
+        elif out.shape != shape or not out.flags.carray:
+            raise ValueError(f"out has shape {out.shape}; expected {shape}, writable and C-contiguous")
+        scan.scores(queries, out)
+        return out
+
+    def top(
+        self,
+        query: Any,
+        k: int = 10,
+        metric: str = "dot",
+        *,
+        ids: Any = None,
+        exclude: Any = (),
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Top:
+        """Return the best `k` rows for each of some vectors, the highest score first, of equals the lower id.
+
+        Parameters
+        ----------
+        query, metric, threads, progress
+            As in `scores`.
+        k : int
+            At least 1, at most the number of rows that are looked at.
+        ids : array-like of int, optional
+            Look at these rows only.
+        exclude : array-like of int, optional
+            Rows that are left out.
+
+        Returns
+        -------
+        Top
+            Arrays ``ids`` and ``scores`` of shape (n, k), and ``n_nan``: how many rows have no score.
+
+        Raises
+        ------
+        ValueError, IndexError, LoadCancelledError
+            As in `scores`; ValueError too if `k` is out of range.
+        """
+        scan, queries = self._scan(query, metric, ids, threads, progress)
+        k = check_k(k, self._shape[0] if scan.ids is None else scan.ids.size)
+        return scan.top(queries, k, as_row_ids(exclude, self._shape[0]))
+
+    def _scan(
+        self, query: Any, metric: str, ids: Any, threads: int | None, progress: Progress | None
+    ) -> tuple[Scan, npt.NDArray[np.float32]]:
+        rows = None if ids is None else as_row_ids(ids, self._shape[0])
+        queries = as_queries(query, self._shape[1])
+        metric, count = check_metric(metric), _thread_count(threads)
+        return Scan(self._source, self._handle(), metric, rows, count, progress), queries
+
+    @property
+    def norms(self) -> npt.NDArray[np.float32]:
+        """The Euclidean norm of every row, NaN for one with a NaN: read-only, computed when first asked for."""
+        table = self._handle()
+        if self._norms is None:
+            self._norms = norms_of(self._source, table, self._shape[0])
+        return self._norms
 
     def digest(self, step: int = 1) -> str:
         """Return ``"sha256:..."`` over the bytes of rows 0, `step`, 2 `step`, ... as the file stores them.

@@ -202,7 +202,7 @@ class Vocabulary(Sequence[Token]):
                 raw = self._raw(self._handle(), found, 1)[0]
                 if spelling.accepts(wanted, guess, raw.type):
                     return found
-        raise NotFoundError(f"no token stands for {text!r}", lambda: self._near_written(wanted))
+        raise NotFoundError(f"no token stands for {text!r}", lambda: self.near(wanted))
 
     def _lookup(self, text: str) -> int | None:
         vocabulary = self._handle()
@@ -253,7 +253,8 @@ class Vocabulary(Sequence[Token]):
         near = [by_letters[key] for key in nearest_names(letters, by_letters)]
         return ([exact] if exact is not None else []) + near
 
-    def _near_written(self, wanted: str) -> list[str]:
+    def near(self, wanted: str) -> list[str]:
+        """Return what a person writes for a few tokens that are spelled like `wanted`, the best first."""
         near = [token for text in self._near(wanted) if (token := self._lookup(text)) is not None]
         tokens = [self[token_id] for token_id in near]
         return [self._spelling.written(token.text, token.type) for token in tokens]

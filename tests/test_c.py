@@ -20,6 +20,7 @@ FLAGS = [
     f"-I{CSRC / 'include'}",
     f"-I{CSRC}",
 ]
+LIBRARIES = ["-lpthread", "-lm"]
 
 
 def compiler(*names: str) -> str:
@@ -62,7 +63,7 @@ def test_back_ends_agree(tmp_path: Path) -> None:
         *FLAGS,
         ROOT / "tests/c/differential.c",
         *SOURCES,
-        "-lpthread",
+        *LIBRARIES,
         "-o",
         program,
     )
@@ -72,5 +73,7 @@ def test_back_ends_agree(tmp_path: Path) -> None:
 def test_neon_agrees_under_emulation(tmp_path: Path) -> None:
     program = tmp_path / "differential"
     cross, emulator = compiler("aarch64-linux-gnu-gcc"), compiler("qemu-aarch64", "qemu-aarch64-static")
-    run(cross, *FLAGS, "-static", ROOT / "tests/c/differential.c", *SOURCES, "-lpthread", "-o", program)
+    run(
+        cross, *FLAGS, "-static", ROOT / "tests/c/differential.c", *SOURCES, "-lpthread", "-lm", "-o", program
+    )
     assert "neon: equal" in run(emulator, program, 200)

@@ -23,6 +23,7 @@ PYTHON_LAYERS = [
     ["errors", "outputs"],
     ["dtypes", "source"],
     ["arrays", "gguf", "spelling"],
+    ["scan"],
     ["table", "vocabulary"],
     ["words", "validation.rules"],
     ["geometry", "recipes", "splicing", "validation.report", "validation.subject"],

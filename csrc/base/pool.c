@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
+
 #define STACK_BYTES ((size_t)256 << 10)
 
 struct pye_pool {
@@ -120,6 +122,15 @@ void pye_pool_run(pye_pool_slot *slot, size_t n_threads, void (*work)(void *cont
     work(context);
     if (is_shared)
         finish(pool);
+}
+
+size_t pye_pool_threads(uint32_t asked, uint64_t worth) {
+    if (asked > 0)
+        return asked < PYE_POOL_MAX_THREADS ? asked : PYE_POOL_MAX_THREADS;
+    if (worth < 2)
+        return 1;
+    size_t n_cpus = pye_cpu_count();
+    return worth < n_cpus ? (size_t)worth : n_cpus;
 }
 
 void pye_pool_close(pye_pool_slot *slot) {

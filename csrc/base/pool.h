@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct pye_pool pye_pool;
 
@@ -17,6 +18,10 @@ typedef _Atomic(pye_pool *) pye_pool_slot;
  * them are done. The work shares itself out, so that any number of threads, one included, completes it: where workers
  * cannot be had, or serve another job, there are fewer. */
 void pye_pool_run(pye_pool_slot *slot, size_t n_threads, void (*work)(void *context), void *context);
+
+/* How many threads to use: as many as the caller asked for, or, for 0, as many as there are processors but no more than
+ * the work is worth. */
+size_t pye_pool_threads(uint32_t asked, uint64_t worth);
 
 /* Joins the workers. Nobody may be in pye_pool_run with this slot. */
 void pye_pool_close(pye_pool_slot *slot);

@@ -304,6 +304,52 @@ typedef struct pye_gather_options {
 PYE_API pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                                     const pye_gather_options *options, pye_error *error);
 
+typedef enum pye_metric {
+    PYE_METRIC_DOT = 0,
+    PYE_METRIC_COSINE = 1 /* 0 where the norm of the row or of the query is 0 */
+} pye_metric;
+
+#define PYE_NO_ID UINT64_MAX
+
+/* Set `struct_bytes` to sizeof(pye_scan_options) and the rest to zero, then what is wanted. */
+typedef struct pye_scan_options {
+    size_t struct_bytes;
+    pye_metric metric;
+    uint32_t n_threads;  /* 1: the calling thread alone; 0: as many as the amount of work is worth */
+    uint64_t k;          /* the best k of the rows looked at; 0: all scores */
+    const uint64_t *ids; /* the rows to look at, in any order; NULL: all rows */
+    size_t n_ids;
+    const uint64_t *excluded; /* rows that are not among the best k */
+    size_t n_excluded;
+    pye_progress progress; /* bytes of rows done, called on the calling thread only; may be NULL */
+    void *progress_data;
+} pye_scan_options;
+
+/* Scores of `n_queries` vectors, queries[n_queries][n_columns], against the rows of a table of any type, which are
+ * decoded in the first cache and never all in memory. `options` may be NULL: all dot products.
+ *
+ * With k 0, `scores` is [n_queries][rows looked at], in the order of `ids`, and `ids` may be NULL. Otherwise `scores` and
+ * `ids` are [n_queries][k], the highest score first and of equal ones the lower id; where fewer than k rows are left,
+ * the rest is NaN and PYE_NO_ID. n_nan[n_queries], which may be NULL, counts the rows whose score is NaN, of a row with a
+ * NaN or of infinities that cancel: such rows are never among the best k.
+ *
+ * A dot product is a sum of float32 numbers in an order that csrc/simd/dot.h defines, off by less than 9e-7 of the sum of
+ * the products' magnitudes, and rounded to float32 once more. A cosine is that sum over the norms, between -1 and 1.
+ * Sums whose parts leave the range of float32 are infinite or NaN. The bits depend neither on the processor nor on the
+ * threads, on k, on `ids` or on the other queries.
+ *
+ * PYE_ERROR_ARGUMENT for a query that is not finite and for k above the number of rows looked at, PYE_ERROR_ID for an id
+ * that is no row, PYE_ERROR_MEMORY, and PYE_ERROR_CANCELLED, with some scores written. Queries, ids and outputs may not
+ * overlap. The first scan by cosine computes the norms, as pye_table_norms does. */
+PYE_API pye_status pye_table_scan(const pye_table *table, const float *queries, size_t n_queries,
+                                  const pye_scan_options *options, float *scores, uint64_t *ids, uint64_t *n_nan,
+                                  pye_error *error);
+
+/* The Euclidean norms of all rows: n_rows floats that belong to the table, computed in float64 by the first who asks
+ * and kept until the table is closed. NaN for a row with a NaN. */
+PYE_API pye_status pye_table_norms(const pye_table *table, uint32_t n_threads, const float **norms,
+                                   pye_error *error);
+
 /* "sha256:", 64 hexadecimal digits and a NUL. */
 #define PYE_DIGEST_BYTES 72
 

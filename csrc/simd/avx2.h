@@ -46,6 +46,15 @@ INLINE vf vf_mul_sub(vf a, vf b, vf c) {
     return (vf){_mm256_fmsub_ps(a.low, b.low, c.low), _mm256_fmsub_ps(a.high, b.high, c.high)};
 }
 
+INLINE vf vf_fuse(vf a, vf b, vf c) { return vf_mul_add(a, b, c); }
+
+INLINE float vf_sum(vf v) {
+    __m256 eight = _mm256_add_ps(v.low, v.high);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
 INLINE __m256 select_eight(__m256i bits, __m256i each, __m256 set, __m256 clear) {
     __m256i mask = _mm256_cmpeq_epi32(_mm256_and_si256(bits, each), each);
     return _mm256_blendv_ps(clear, set, _mm256_castsi256_ps(mask));

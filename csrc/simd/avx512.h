@@ -24,6 +24,15 @@ INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
 INLINE vf vf_mul_add(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vf vf_mul_sub(vf a, vf b, vf c) { return _mm512_fmsub_ps(a, b, c); }
+INLINE vf vf_fuse(vf a, vf b, vf c) { return vf_mul_add(a, b, c); }
+
+INLINE float vf_sum(vf v) {
+    __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
 INLINE vf vf_select(uint32_t bits, vf set, vf clear) { return _mm512_mask_blend_ps((__mmask16)bits, clear, set); }
 INLINE vf vf_load(const void *from) { return _mm512_loadu_ps(from); }
 INLINE vf vf_load_half(const void *from) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from)); }

@@ -18,6 +18,20 @@ typedef void (*pye_narrow_row)(const float *from, void *to, size_t n);
  * `fence`. */
 typedef void (*pye_stream_bytes)(const void *from, void *to, size_t n_bytes);
 
+/* Dot products go block by block: the columns of a block, and the multiple of columns that its last part is filled up
+ * to. simd/dot.h says what a dot product is. */
+#define PYE_DOT_COLUMNS 512
+#define PYE_DOT_STEP 64
+
+/* Adds the dot product of one block of every row and every query to totals[row][query]. Rows and queries lie
+ * PYE_DOT_COLUMNS floats apart; n is a multiple of PYE_DOT_STEP, at most PYE_DOT_COLUMNS. */
+typedef void (*pye_dot_rows)(const float *rows, size_t n_rows, const float *queries, size_t n_queries, size_t n,
+                             double *totals);
+
+/* Adds the squares of n floats, a multiple of PYE_SQUARE_LANES, each to lane i mod PYE_SQUARE_LANES. */
+#define PYE_SQUARE_LANES 16
+typedef void (*pye_add_squares)(const float *row, size_t n, double lanes[PYE_SQUARE_LANES]);
+
 typedef struct pye_kernels {
     const char *isa;
     pye_decode_row decode[PYE_TYPE_IDS]; /* NULL for ids that are no live type */
@@ -25,6 +39,8 @@ typedef struct pye_kernels {
     pye_narrow_row to_bfloat;
     pye_stream_bytes stream;
     void (*fence)(void);
+    pye_dot_rows dot;
+    pye_add_squares squares;
 } pye_kernels;
 
 extern const pye_kernels pye_kernels_portable;

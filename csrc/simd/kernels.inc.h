@@ -12,6 +12,7 @@
 #include "decode/legacy.h"
 #include "decode/micro.h"
 #include "decode/ternary.h"
+#include "simd/dot.h"
 #include "simd/kernels.h"
 
 #define JOIN_(a, b, c) a##b##c
@@ -98,6 +99,15 @@ static void JOIN(stream, _, ISA)(const void *from, void *to, size_t n_bytes) {
 
 static void JOIN(fence, _, ISA)(void) { stream_fence(); }
 
+static void JOIN(dot, _, ISA)(const float *rows, size_t n_rows, const float *queries, size_t n_queries, size_t n,
+                              double *totals) {
+    dot_rows(rows, n_rows, queries, n_queries, n, totals);
+}
+
+static void JOIN(squares, _, ISA)(const float *row, size_t n, double lanes[PYE_SQUARE_LANES]) {
+    add_squares(row, n, lanes);
+}
+
 #define TEXT_(text) #text
 #define TEXT(text) TEXT_(text)
 
@@ -113,4 +123,6 @@ const pye_kernels JOIN(pye_kernels, _, ISA) = {
     .to_bfloat = JOIN(to_bfloat, _, ISA),
     .stream = JOIN(stream, _, ISA),
     .fence = JOIN(fence, _, ISA),
+    .dot = JOIN(dot, _, ISA),
+    .squares = JOIN(squares, _, ISA),
 };

@@ -107,6 +107,14 @@ INLINE vf vf_mul_sub(vf a, vf b, vf c) {
     return c;
 }
 
+INLINE vf vf_fuse(vf a, vf b, vf c) { return vf_mul_add(a, b, c); }
+
+INLINE float vf_sum(vf v) {
+    float32x4_t four = vaddq_f32(vaddq_f32(v.val[0], v.val[2]), vaddq_f32(v.val[1], v.val[3]));
+    float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+    return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
 INLINE vf vf_select(uint32_t bits, vf set, vf clear) {
     static const uint32_t each[4] = {1, 2, 4, 8};
     EACH_QUARTER(set,

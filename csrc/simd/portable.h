@@ -156,6 +156,62 @@ INLINE vf vf_mul_sub(vf x, vf y, vf z) {
     return (vf){x.a * y.a - z.a, x.b * y.b - z.b, x.c * y.c - z.c, x.d * y.d - z.d};
 }
 
+#if defined(__FP_FAST_FMAF)
+
+INLINE vf_quarter fuse_four(vf_quarter x, vf_quarter y, vf_quarter z) {
+    for (int i = 0; i < 4; i++)
+        z[i] = __builtin_fmaf(x[i], y[i], z[i]);
+    return z;
+}
+
+#else
+
+typedef float two_floats __attribute__((vector_size(8)));
+typedef double two_doubles __attribute__((vector_size(16)));
+typedef int64_t two_longs __attribute__((vector_size(16)));
+
+/* Where there is no instruction for it: the product is exact in float64; the sum is rounded to odd, so that rounding it
+ * again, to float32, gives what one rounding gives (Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums",
+ * IEEE Transactions on Computers 57, 2008). Its error is exact too (Knuth's TwoSum); it is not a number where the sum is
+ * infinite or none, and then nothing is changed. */
+INLINE two_floats fuse_two(two_floats x, two_floats y, two_floats z) {
+    two_doubles product = __builtin_convertvector(x, two_doubles) * __builtin_convertvector(y, two_doubles);
+    two_doubles addend = __builtin_convertvector(z, two_doubles);
+    two_doubles sum = product + addend;
+    two_doubles rest = sum - product;
+    two_doubles error = (product - (sum - rest)) + (addend - rest);
+    two_longs above = error < 0, below = error > 0, is_negative = sum < 0;
+    two_longs too_large =
+        (above & ~is_negative) | (below & is_negative); /* in magnitude: a step back towards zero */
+    two_longs odd = ((two_longs)sum + too_large) | ((above | below) & 1);
+    return __builtin_convertvector((two_doubles)odd, two_floats);
+}
+
+INLINE vf_quarter fuse_four(vf_quarter x, vf_quarter y, vf_quarter z) {
+    two_floats a[2], b[2], c[2];
+    memcpy(a, &x, sizeof x);
+    memcpy(b, &y, sizeof y);
+    memcpy(c, &z, sizeof z);
+    c[0] = fuse_two(a[0], b[0], c[0]);
+    c[1] = fuse_two(a[1], b[1], c[1]);
+    memcpy(&z, c, sizeof z);
+    return z;
+}
+
+#endif
+
+/* x y + z with one rounding, whatever the product. */
+INLINE vf vf_fuse(vf x, vf y, vf z) {
+    return (vf){fuse_four(x.a, y.a, z.a), fuse_four(x.b, y.b, z.b), fuse_four(x.c, y.c, z.c),
+                fuse_four(x.d, y.d, z.d)};
+}
+
+/* The sum of all lanes, in halves: l and l + 8, l and l + 4, l and l + 2, l and l + 1. */
+INLINE float vf_sum(vf v) {
+    vf_quarter four = (v.a + v.c) + (v.b + v.d);
+    return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
 INLINE vf_quarter select_four(uint32_t bits, vf_quarter set, vf_quarter clear) {
     vf_bits each = {1, 2, 4, 8};
     vf_bits all = (vf_bits){0} + (int32_t)bits;

@@ -94,18 +94,8 @@ static void take_portions(void *context) {
     }
 }
 
-static size_t choose_threads(uint32_t asked, uint64_t total_bytes) {
-    if (asked > 0)
-        return asked < PYE_POOL_MAX_THREADS ? asked : PYE_POOL_MAX_THREADS;
-    uint64_t worth = total_bytes / BYTES_A_THREAD;
-    if (worth < 2)
-        return 1;
-    size_t n_cpus = pye_cpu_count();
-    return worth < n_cpus ? (size_t)worth : n_cpus;
-}
-
 static bool run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, uint32_t n_threads) {
-    size_t threads = choose_threads(n_threads, n_ids * bytes_an_id);
+    size_t threads = pye_pool_threads(n_threads, n_ids * bytes_an_id / BYTES_A_THREAD);
     if (threads == 1 || n_ids == 1)
         return pye_rows_gather(job, 0, n_ids);
     uint64_t portion = PORTION_BYTES / bytes_an_id + 1;

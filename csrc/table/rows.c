@@ -31,30 +31,6 @@ uint64_t pye_id_at(const void *ids, pye_id_type type, size_t i) {
     return UINT64_MAX;
 }
 
-/* Blocks of the other byte order: a few at a time, through a copy in this machine's order. */
-static void decode_swapped(const pye_table *table, const uint8_t *from, float *to, size_t n_weights) {
-    uint8_t blocks[PYE_MAX_BLOCK_BYTES * 8];
-    const pye_type_info *type = table->type;
-    size_t n_blocks = n_weights / type->n_weights;
-    size_t at_once = sizeof blocks / type->block_bytes;
-    while (n_blocks > 0) {
-        size_t count = n_blocks < at_once ? n_blocks : at_once;
-        memcpy(blocks, from, count * type->block_bytes);
-        pye_type_swap(type->id, blocks, count);
-        table->decode(blocks, to, count * type->n_weights);
-        from += count * type->block_bytes;
-        to += count * type->n_weights;
-        n_blocks -= count;
-    }
-}
-
-static void decode(const pye_table *table, const uint8_t *from, float *to, size_t n_weights) {
-    if (table->swap)
-        decode_swapped(table, from, to, n_weights);
-    else
-        table->decode(from, to, n_weights);
-}
-
 /* True if a row already is what is asked for. */
 static bool is_copy(const pye_row_job *job) {
     static const int32_t same[] = {
@@ -76,10 +52,10 @@ static void write_tile(const pye_row_job *job, const uint8_t *from, uint8_t *to,
     _Alignas(64) uint16_t narrow[TILE_WEIGHTS];
     size_t n_bytes = n * pye_dtype_bytes(job->dtype);
     if (job->dtype == PYE_DTYPE_F32 && !job->stream) {
-        decode(job->table, from, (float *)(void *)to, n);
+        pye_table_decode(job->table, from, (float *)(void *)to, n);
         return;
     }
-    decode(job->table, from, tile, n);
+    pye_table_decode(job->table, from, tile, n);
     if (job->dtype == PYE_DTYPE_F32) {
         kernels->stream(tile, to, n_bytes);
         return;

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/status.h"
 
@@ -61,16 +62,35 @@ pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, 
         info->n_rows *= tensor.shape[i];
     info->row_bytes = info->n_columns / opened->type->n_weights * opened->type->block_bytes;
     info->n_bytes = tensor.n_bytes;
+    atomic_init(&opened->norms, NULL);
     opened->model = model;
     pye_model_retain(model);
     *table = opened;
     return PYE_OK;
 }
 
+/* A few at a time, through a copy in this machine's order. */
+void pye_table_decode_swapped(const pye_table *table, const uint8_t *from, float *to, size_t n_weights) {
+    uint8_t blocks[PYE_MAX_BLOCK_BYTES * 8];
+    const pye_type_info *type = table->type;
+    size_t n_blocks = n_weights / type->n_weights;
+    size_t at_once = sizeof blocks / type->block_bytes;
+    while (n_blocks > 0) {
+        size_t count = n_blocks < at_once ? n_blocks : at_once;
+        memcpy(blocks, from, count * type->block_bytes);
+        pye_type_swap(type->id, blocks, count);
+        table->decode(blocks, to, count * type->n_weights);
+        from += count * type->block_bytes;
+        to += count * type->n_weights;
+        n_blocks -= count;
+    }
+}
+
 void pye_table_close(pye_table *table) {
     if (table == NULL)
         return;
     pye_model_release(table->model);
+    free(atomic_load(&table->norms));
     free(table);
 }
 

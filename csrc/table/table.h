@@ -2,6 +2,8 @@
 #ifndef PYE_TABLE_TABLE_H
 #define PYE_TABLE_TABLE_H
 
+#include <stdatomic.h>
+
 #include "format/model.h"
 #include "simd/kernels.h"
 
@@ -12,7 +14,19 @@ struct pye_table {
     const uint8_t *rows;
     const pye_kernels *kernels;
     pye_decode_row decode;
-    bool swap; /* the blocks' words are in the other byte order */
+    bool swap;              /* the blocks' words are in the other byte order */
+    _Atomic(float *) norms; /* of the rows; NULL until they are first needed */
 };
+
+/* For blocks whose words are in the other byte order. */
+void pye_table_decode_swapped(const pye_table *table, const uint8_t *from, float *to, size_t n_weights);
+
+/* Whole blocks, to float32. */
+static inline void pye_table_decode(const pye_table *table, const uint8_t *from, float *to, size_t n_weights) {
+    if (table->swap)
+        pye_table_decode_swapped(table, from, to, n_weights);
+    else
+        table->decode(from, to, n_weights);
+}
 
 #endif

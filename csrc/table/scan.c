@@ -1,0 +1,282 @@
+/* queries -> scores: what is asked for is checked and laid out, then shared out among threads. */
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/half.h"
+#include "base/options.h"
+#include "table/scan.h"
+
+/* A thread is worth waking for so many products; rows are shared out in portions of about this many bytes, so that a
+ * thread that started late does less. */
+#define PRODUCTS_A_THREAD (UINT64_C(1) << 20)
+#define PORTION_BYTES (UINT64_C(512) << 10)
+
+#define ALIGNMENT 64
+
+/* Where things lie in the one piece of memory that a scan allocates. */
+typedef struct layout {
+    size_t queries, query_norms, ids, excluded, scratch; /* bytes from its beginning */
+    size_t totals, n_nan, tops, entries;                 /* bytes from the beginning of a thread's scratch */
+    size_t scratch_bytes;                                /* of a thread */
+    size_t n_bytes;
+} layout;
+
+typedef struct scan {
+    pye_scan_job job;
+    pye_scan_options options;
+    layout at;
+    uint8_t *memory;
+    size_t n_threads;
+    uint64_t portion;
+    pthread_t caller;
+    _Atomic uint64_t next;
+    atomic_size_t n_started;
+    atomic_bool cancelled;
+} scan;
+
+/* ------------------------------------------------------------------------------------------- checks */
+
+static pye_status check_ids(const uint64_t *ids, size_t n, uint64_t n_rows, const char *what, pye_error *error) {
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] >= n_rows)
+            return pye_fail(error, PYE_ERROR_ID, i,
+                            "%s[%zu] is %" PRIu64 ": ids are below the number of rows, %" PRIu64, what, i, ids[i],
+                            n_rows);
+    return PYE_OK;
+}
+
+static pye_status check_options(const scan *s, const float *scores, const uint64_t *ids, pye_error *error) {
+    const pye_scan_options *options = &s->options;
+    uint64_t n_rows = s->job.n_rows;
+    if (options->metric != PYE_METRIC_DOT && options->metric != PYE_METRIC_COSINE)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not a metric", (int)options->metric);
+    if (options->k > n_rows)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+                        "k is %" PRIu64 ": it is at most the number of rows that are looked at, %" PRIu64,
+                        options->k, n_rows);
+    if (options->k == 0 && options->n_excluded > 0)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+                        "ids are excluded only from the best k, and k is 0");
+    if (options->k > 0 && ids == NULL && s->job.n_queries > 0)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "the best k need a place for their ids");
+    if (scores == NULL && n_rows > 0 && s->job.n_queries > 0)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "there is no place for the scores");
+    return PYE_OK;
+}
+
+static pye_status check_queries(const float *queries, size_t n_queries, uint64_t n_columns, pye_error *error) {
+    for (size_t query = 0; query < n_queries; query++)
+        for (size_t i = 0; i < n_columns; i++) {
+            float value = queries[query * n_columns + i];
+            if (!isfinite(value))
+                return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+                                "query %zu is not finite: column %zu is %s", query, i,
+                                isnan(value) ? "NaN" : "infinite");
+        }
+    return PYE_OK;
+}
+
+/* -------------------------------------------------------------------------------------------- memory */
+
+/* Takes `n` items of `item_bytes` from what is still to be allocated; false where the sum overflows. */
+static bool reserve(size_t *total, uint64_t n, size_t item_bytes, size_t *offset) {
+    size_t n_bytes;
+    if (n > SIZE_MAX || __builtin_mul_overflow((size_t)n, item_bytes, &n_bytes) || n_bytes > SIZE_MAX - ALIGNMENT)
+        return false;
+    n_bytes = (n_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    *offset = *total;
+    return !__builtin_add_overflow(*total, n_bytes, total);
+}
+
+static bool lay_out(scan *s) {
+    const pye_scan_job *job = &s->job;
+    layout *at = &s->at;
+    size_t tile, n_queries = job->n_queries, n_floats, n_totals, n_entries;
+    uint64_t n_blocks = (job->table->info.n_columns + PYE_DOT_COLUMNS - 1) / PYE_DOT_COLUMNS;
+    if (__builtin_mul_overflow(n_blocks * PYE_DOT_COLUMNS, n_queries, &n_floats) ||
+        __builtin_mul_overflow((size_t)PYE_SCAN_ROWS, n_queries, &n_totals) ||
+        __builtin_mul_overflow(job->k, n_queries, &n_entries))
+        return false;
+    return reserve(&at->scratch_bytes, PYE_SCAN_ROWS * PYE_DOT_COLUMNS, sizeof(float), &tile) &&
+           reserve(&at->scratch_bytes, n_totals, sizeof(double), &at->totals) &&
+           reserve(&at->scratch_bytes, n_queries, sizeof(uint64_t), &at->n_nan) &&
+           reserve(&at->scratch_bytes, n_queries, sizeof(pye_top), &at->tops) &&
+           reserve(&at->scratch_bytes, n_entries, sizeof(pye_top_entry), &at->entries) &&
+           reserve(&at->n_bytes, n_floats, sizeof(float), &at->queries) &&
+           reserve(&at->n_bytes, n_queries, sizeof(double), &at->query_norms) &&
+           reserve(&at->n_bytes, s->options.n_ids, sizeof(uint64_t), &at->ids) &&
+           reserve(&at->n_bytes, s->options.n_excluded, sizeof(uint64_t), &at->excluded) &&
+           reserve(&at->n_bytes, s->n_threads, at->scratch_bytes, &at->scratch);
+}
+
+static pye_scan_scratch scratch_of(const scan *s, size_t thread) {
+    uint8_t *base = s->memory + s->at.scratch + thread * s->at.scratch_bytes;
+    return (pye_scan_scratch){
+        .tile = (float *)(void *)base,
+        .totals = (double *)(void *)(base + s->at.totals),
+        .n_nan = (uint64_t *)(void *)(base + s->at.n_nan),
+        .tops = (pye_top *)(void *)(base + s->at.tops),
+    };
+}
+
+/* Block after block, in each one query after the other: what is needed together lies together, and never so that
+ * queries push each other out of the caches. */
+static void pack_queries(const pye_scan_job *job, const float *from, float *to) {
+    size_t n_columns = (size_t)job->table->info.n_columns;
+    for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS)
+        for (size_t query = 0; query < job->n_queries; query++, to += PYE_DOT_COLUMNS) {
+            size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
+            memcpy(to, from + query * n_columns + column, n * sizeof *to);
+            memset(to + n, 0, (PYE_DOT_COLUMNS - n) * sizeof *to);
+        }
+}
+
+static int compare_ids(const void *a, const void *b) {
+    uint64_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return x < y ? -1 : x > y;
+}
+
+/* Copies of what the caller gave, which another thread may change meanwhile, and empty heaps. */
+static void fill(scan *s, const float *queries) {
+    pye_scan_job *job = &s->job;
+    float *packed = (float *)(void *)(s->memory + s->at.queries);
+    double *norms = (double *)(void *)(s->memory + s->at.query_norms);
+    uint64_t n_columns = job->table->info.n_columns;
+    pack_queries(job, queries, packed);
+    for (size_t query = 0; query < job->n_queries; query++)
+        norms[query] = pye_vector_norm(job->table->kernels, queries + query * n_columns, n_columns);
+    job->queries = packed;
+    job->query_norms = norms;
+    if (s->options.ids != NULL)
+        job->ids = memcpy(s->memory + s->at.ids, s->options.ids, s->options.n_ids * sizeof(uint64_t));
+    if (job->n_excluded > 0) {
+        uint64_t *excluded =
+            memcpy(s->memory + s->at.excluded, s->options.excluded, job->n_excluded * sizeof(uint64_t));
+        qsort(excluded, job->n_excluded, sizeof *excluded, compare_ids);
+        job->excluded = excluded;
+    }
+    for (size_t thread = 0; thread < s->n_threads; thread++) {
+        pye_scan_scratch scratch = scratch_of(s, thread);
+        pye_top_entry *entries =
+            (pye_top_entry *)(void *)(s->memory + s->at.scratch + thread * s->at.scratch_bytes + s->at.entries);
+        for (size_t query = 0; query < job->n_queries; query++) {
+            scratch.n_nan[query] = 0;
+            scratch.tops[query] = (pye_top){entries + query * job->k, 0, job->k};
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------- threads */
+
+/* Only on the thread that called: a callback may not expect any other. */
+static void tell(scan *s, uint64_t done) {
+    pye_progress progress = s->options.progress;
+    if (progress == NULL || !pthread_equal(pthread_self(), s->caller))
+        return;
+    uint64_t row_bytes = s->job.table->info.row_bytes;
+    if (progress(done * row_bytes, s->job.n_rows * row_bytes, s->options.progress_data) == 0)
+        atomic_store_explicit(&s->cancelled, true, memory_order_relaxed);
+}
+
+static void take_portions(void *context) {
+    scan *s = context;
+    pye_scan_scratch scratch = scratch_of(s, atomic_fetch_add_explicit(&s->n_started, 1, memory_order_relaxed));
+    while (!atomic_load_explicit(&s->cancelled, memory_order_relaxed)) {
+        uint64_t first = atomic_fetch_add_explicit(&s->next, s->portion, memory_order_relaxed);
+        if (first >= s->job.n_rows)
+            return;
+        uint64_t left = s->job.n_rows - first;
+        pye_scan_rows(&s->job, &scratch, first, left < s->portion ? left : s->portion);
+        tell(s, first);
+    }
+}
+
+static void plan_threads(scan *s) {
+    const pye_table_info *info = &s->job.table->info;
+    uint64_t products = s->job.n_rows * (info->n_columns / 64 + 1) * (s->job.n_queries + 1);
+    uint64_t portion = PORTION_BYTES / (info->row_bytes + 1) / PYE_SCAN_ROWS * PYE_SCAN_ROWS;
+    s->portion = portion > 0 ? portion : PYE_SCAN_ROWS;
+    uint64_t n_portions = s->job.n_rows / s->portion + 1;
+    size_t threads = pye_pool_threads(s->options.n_threads, products / (PRODUCTS_A_THREAD / 64));
+    s->n_threads = threads < n_portions ? threads : (size_t)n_portions;
+}
+
+/* The heaps of all threads into those of the first, and from there to the caller. */
+static void collect(scan *s, float *scores, uint64_t *ids, uint64_t *n_nan) {
+    pye_scan_scratch all = scratch_of(s, 0);
+    size_t k = s->job.k;
+    for (size_t query = 0; query < s->job.n_queries; query++) {
+        pye_top *top = &all.tops[query];
+        for (size_t thread = 1; thread < s->n_threads; thread++) {
+            pye_scan_scratch other = scratch_of(s, thread);
+            all.n_nan[query] += other.n_nan[query];
+            for (size_t i = 0; i < other.tops[query].n; i++) {
+                pye_top_entry entry = other.tops[query].entries[i];
+                if (pye_top_wants(top, entry.score, entry.id))
+                    pye_top_add(top, entry.score, entry.id);
+            }
+        }
+        pye_top_sort(top);
+        for (size_t i = 0; i < k; i++) {
+            scores[query * k + i] = i < top->n ? top->entries[i].score : pye_float_from_bits(PYE_NAN_BITS);
+            ids[query * k + i] = i < top->n ? top->entries[i].id : PYE_NO_ID;
+        }
+        if (n_nan != NULL)
+            n_nan[query] = all.n_nan[query];
+    }
+}
+
+static pye_status run(scan *s, const float *queries, float *scores, uint64_t *ids, uint64_t *n_nan,
+                      pye_error *error) {
+    if (s->options.metric == PYE_METRIC_COSINE) {
+        pye_status status = pye_table_norms(s->job.table, s->options.n_threads, &s->job.norms, error);
+        if (status != PYE_OK)
+            return status;
+    }
+    plan_threads(s);
+    if (!lay_out(s) || s->at.n_bytes > SIZE_MAX - ALIGNMENT)
+        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "so many queries and scores fit no memory");
+    void *memory;
+    if (posix_memalign(&memory, ALIGNMENT, s->at.n_bytes + ALIGNMENT) != 0)
+        return pye_fail_memory(error, s->at.n_bytes);
+    s->memory = memory;
+    fill(s, queries);
+    s->job.scores = scores;
+    s->caller = pthread_self();
+    pye_pool_run(&s->job.table->model->pool, s->n_threads, take_portions, s);
+    bool cancelled = atomic_load_explicit(&s->cancelled, memory_order_relaxed);
+    if (!cancelled)
+        collect(s, scores, ids, n_nan);
+    free(memory);
+    return cancelled ? pye_fail(error, PYE_ERROR_CANCELLED, PYE_NO_OFFSET, "the scan was cancelled") : PYE_OK;
+}
+
+pye_status pye_table_scan(const pye_table *table, const float *queries, size_t n_queries,
+                          const pye_scan_options *options, float *scores, uint64_t *ids, uint64_t *n_nan,
+                          pye_error *error) {
+    scan s = {.job = {.table = table, .n_queries = n_queries, .n_rows = table->info.n_rows}};
+    pye_status status = pye_copy_options(&s.options, sizeof s.options, options, "pye_scan_options", error);
+    if (status != PYE_OK)
+        return status;
+    if (s.options.ids == NULL)
+        s.options.n_ids = 0;
+    else
+        s.job.n_rows = s.options.n_ids;
+    s.job.k = (size_t)s.options.k;
+    s.job.n_excluded = s.options.n_excluded;
+    status = check_options(&s, scores, ids, error);
+    if (status == PYE_OK)
+        status = check_ids(s.options.ids, s.options.n_ids, table->info.n_rows, "ids", error);
+    if (status == PYE_OK)
+        status = check_ids(s.options.excluded, s.options.n_excluded, table->info.n_rows, "excluded", error);
+    if (status == PYE_OK)
+        status = check_queries(queries, n_queries, table->info.n_columns, error);
+    if (status != PYE_OK || n_queries == 0)
+        return status;
+    return run(&s, queries, scores, ids, n_nan, error);
+}

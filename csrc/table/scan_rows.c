@@ -1,0 +1,147 @@
+/* Rows against queries: a block of columns of a few rows is decoded into the first cache, multiplied with that block of
+ * every query, and forgotten. */
+#include <math.h>
+#include <string.h>
+
+#include "base/float_mode.h"
+#include "base/half.h"
+#include "table/scan.h"
+
+/* With fewer queries a row is read from its beginning to its end before the next, as memory likes it best. */
+#define QUERIES_WORTH_ROWS 3
+
+#define LINE_BYTES 64
+#define PREFETCH_BYTES 4096
+
+static uint64_t id_of(const pye_scan_job *job, uint64_t position) {
+    return job->ids == NULL ? position : job->ids[position];
+}
+
+static const uint8_t *row_of(const pye_scan_job *job, uint64_t position) {
+    return job->table->rows + id_of(job, position) * job->table->info.row_bytes;
+}
+
+static size_t padded(size_t n) { return (n + PYE_DOT_STEP - 1) / PYE_DOT_STEP * PYE_DOT_STEP; }
+
+/* Columns first .. first + n - 1 of a row to `to`, filled up with zeros. */
+static void decode_block(const pye_table *table, const uint8_t *row, size_t first, size_t n, float *to) {
+    size_t offset = first / table->type->n_weights * table->type->block_bytes;
+    pye_table_decode(table, row + offset, to, n);
+    memset(to + n, 0, (padded(n) - n) * sizeof *to);
+}
+
+/* Fetches what will be decoded a little later. Where the rows follow each other that may lie in another row or behind
+ * the last one: a prefetch reads nothing. */
+static void prefetch(const uint8_t *from, size_t n_bytes) {
+    for (size_t i = 0; i < n_bytes; i += LINE_BYTES)
+        __builtin_prefetch(from + i, 0, 3);
+}
+
+static float score_of(const pye_scan_job *job, double total, uint64_t id, size_t query) {
+    if (job->norms == NULL)
+        return (float)total;
+    double norms = (double)job->norms[id] * job->query_norms[query];
+    if (norms == 0)
+        return 0;
+    double cosine = total / norms;
+    return (float)(cosine > 1 ? 1 : cosine < -1 ? -1 : cosine); /* NaN is neither */
+}
+
+static bool is_excluded(const pye_scan_job *job, uint64_t id) {
+    size_t low = 0, high = job->n_excluded;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (job->excluded[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < job->n_excluded && job->excluded[low] == id;
+}
+
+static void hand_out(const pye_scan_job *job, const pye_scan_scratch *scratch, uint64_t position, size_t query,
+                     double total) {
+    uint64_t id = id_of(job, position);
+    float score = score_of(job, total, id, query);
+    bool is_nan = isnan(score);
+    if (job->k == 0) {
+        job->scores[query * job->n_rows + position] = is_nan ? pye_float_from_bits(PYE_NAN_BITS) : score;
+        scratch->n_nan[query] += is_nan;
+    } else if ((is_nan || pye_top_wants(&scratch->tops[query], score, id)) && !is_excluded(job, id)) {
+        scratch->n_nan[query] += is_nan;
+        if (!is_nan)
+            pye_top_add(&scratch->tops[query], score, id);
+    }
+}
+
+/* At most PYE_SCAN_ROWS rows. */
+static void scan_few(const pye_scan_job *job, const pye_scan_scratch *scratch, uint64_t first, size_t n_rows) {
+    const pye_table *table = job->table;
+    size_t n_columns = (size_t)table->info.n_columns;
+    memset(scratch->totals, 0, n_rows * job->n_queries * sizeof *scratch->totals);
+    for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
+        size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
+        size_t n_bytes = n / table->type->n_weights * table->type->block_bytes;
+        for (size_t i = 0; i < n_rows; i++) {
+            const uint8_t *row = row_of(job, first + i);
+            prefetch(row + column / table->type->n_weights * table->type->block_bytes + PREFETCH_BYTES, n_bytes);
+            decode_block(table, row, column, n, scratch->tile + i * PYE_DOT_COLUMNS);
+        }
+        table->kernels->dot(scratch->tile, n_rows, job->queries + column * job->n_queries, job->n_queries,
+                            padded(n), scratch->totals);
+    }
+    for (size_t i = 0; i < n_rows; i++)
+        for (size_t query = 0; query < job->n_queries; query++)
+            hand_out(job, scratch, first + i, query, scratch->totals[i * job->n_queries + query]);
+}
+
+void pye_scan_rows(const pye_scan_job *job, const pye_scan_scratch *scratch, uint64_t first, uint64_t n) {
+    size_t at_once = job->n_queries < QUERIES_WORTH_ROWS ? 1 : PYE_SCAN_ROWS;
+    uint64_t mode = pye_float_mode_begin();
+    for (uint64_t i = 0; i < n; i += at_once)
+        scan_few(job, scratch, first + i, n - i < at_once ? (size_t)(n - i) : at_once);
+    pye_float_mode_end(mode);
+}
+
+/* -------------------------------------------------------------------------------------------- norms */
+
+static double root(const double lanes[PYE_SQUARE_LANES]) {
+    double sum = 0;
+    for (size_t i = 0; i < PYE_SQUARE_LANES; i++)
+        sum += lanes[i];
+    return sqrt(sum);
+}
+
+static double row_norm(const pye_table *table, const uint8_t *row) {
+    _Alignas(64) float tile[PYE_DOT_COLUMNS];
+    double lanes[PYE_SQUARE_LANES] = {0};
+    size_t n_columns = (size_t)table->info.n_columns;
+    for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
+        size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
+        decode_block(table, row, column, n, tile);
+        table->kernels->squares(tile, padded(n), lanes);
+    }
+    return root(lanes);
+}
+
+void pye_scan_norms(const pye_table *table, uint64_t first, uint64_t n, float *norms) {
+    uint64_t mode = pye_float_mode_begin();
+    for (uint64_t i = first; i < first + n; i++) {
+        float norm = (float)row_norm(table, table->rows + i * table->info.row_bytes);
+        norms[i] = isnan(norm) ? pye_float_from_bits(PYE_NAN_BITS) : norm;
+    }
+    pye_float_mode_end(mode);
+}
+
+double pye_vector_norm(const pye_kernels *kernels, const float *vector, uint64_t n) {
+    double lanes[PYE_SQUARE_LANES] = {0};
+    float last[PYE_SQUARE_LANES] = {0};
+    size_t whole = (size_t)n / PYE_SQUARE_LANES * PYE_SQUARE_LANES;
+    uint64_t mode = pye_float_mode_begin();
+    kernels->squares(vector, whole, lanes);
+    memcpy(last, vector + whole, ((size_t)n - whole) * sizeof *last);
+    kernels->squares(last, PYE_SQUARE_LANES, lanes);
+    double norm = root(lanes);
+    pye_float_mode_end(mode);
+    return norm;
+}
