@@ -16,7 +16,7 @@ from .errors import (
 from .gguf import Metadata, StringArray, Tensors
 from .loader import demo_model, load_model, open_table
 from .model import Model
-from .source import TensorInfo
+from .source import Change, ChangeKind, TensorInfo
 from .spelling import TokenType
 from .table import EmbeddingTable
 from .vocabulary import Token, Vocabulary
@@ -24,6 +24,8 @@ from .vocabulary import Token, Vocabulary
 __version__ = _ffi.string(_lib.pye_version()).decode("ascii")
 
 __all__ = [
+    "Change",
+    "ChangeKind",
     "EmbeddingTable",
     "FormatError",
     "GGUFError",

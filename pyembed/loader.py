@@ -49,6 +49,7 @@ def load_model(
     *,
     load_mode: str = "auto",
     vocab_only: bool = False,
+    guard: bool = True,
     kv_overrides: Mapping[str, int | float | bool | str] | None = None,
     progress_callback: Callable[[float], object] | None = None,
 ) -> Model:
@@ -65,6 +66,9 @@ def load_model(
     vocab_only : bool, optional
         Leave the token table alone until it is asked for. Only the modes that read or lock do otherwise: they
         load it now.
+    guard : bool, optional
+        A mapped file that is truncated while the model is open makes calls raise OSError. False leaves out
+        the handler of SIGBUS that this takes: the process then dies of the signal.
     kv_overrides : mapping of str to int, float, bool or str, optional
         Values that replace scalars of the file's metadata, of the same type, or add new keys.
     progress_callback : callable, optional
@@ -90,7 +94,11 @@ def load_model(
     told = _Fraction(progress_callback)
     try:
         source = Source(
-            path, format="gguf", load_mode=load_mode, progress=told.tell if told.callback else None
+            path,
+            format="gguf",
+            load_mode=load_mode,
+            guard=guard,
+            progress=told.tell if told.callback else None,
         )
     except FormatError as error:
         if error.path is None or _begins_with_gguf(error.path):
@@ -154,6 +162,7 @@ def open_table(
     shape: tuple[int, int] | None = None,
     dtype: Any = None,
     offset: int = 0,
+    guard: bool = True,
 ) -> EmbeddingTable:
     """Open one table of a GGUF, safetensors or .npy file, or of a raw file of known shape.
 
@@ -170,6 +179,8 @@ def open_table(
         Of a raw file's weights: a float or signed integer type, of either byte order.
     offset : int, optional
         Byte at which a raw file's rows begin.
+    guard : bool, optional
+        As for `load_model`.
 
     Returns
     -------
@@ -194,8 +205,9 @@ def open_table(
             raise ValueError(
                 "tensor names one of several tensors; a raw file, with shape and dtype, has no names"
             )
-        return table_of(Source(path, format="raw", raw=_raw_layout(path, shape, dtype, offset)), "data")
-    return table_of(Source(path), tensor)
+        layout = _raw_layout(path, shape, dtype, offset)
+        return table_of(Source(path, format="raw", raw=layout, guard=guard), "data")
+    return table_of(Source(path, guard=guard), tensor)
 
 
 def table_of(source: Source, tensor: str | None) -> EmbeddingTable:

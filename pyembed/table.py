@@ -12,7 +12,7 @@ from .arrays import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride
 from .dtypes import TENSOR_TYPES, OutputType, output_type
 from .errors import CData, NotFoundError
 from .gguf import near_tensors
-from .source import Source
+from .source import Change, Source
 
 Out = TypeVar("Out")
 
@@ -125,6 +125,8 @@ class EmbeddingTable:
         ValueError
             If `out` has another shape, is read-only or has no contiguous rows; if `threads` is not 1 to 256;
             or if the table is closed.
+        OSError
+            If a part of the mapped file is gone. `out` then holds zeros in place of its bytes.
         """
         # The usual call, arrays of the right kind, takes few steps: each costs about what a short row does.
         table = self._table
@@ -213,6 +215,11 @@ class EmbeddingTable:
         self._table = None
         if self._owns_source:
             self._source.close()
+
+    def check(self) -> Change | None:
+        """Return what became of the table's file since it was opened; see `Model.check`."""
+        self._handle()
+        return self._source.change()
 
     def __enter__(self) -> EmbeddingTable:
         self._handle()
