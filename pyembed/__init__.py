@@ -20,7 +20,7 @@ from .loader import demo_model, load_model, open_table, validate
 from .lock import check_lock, make_lock
 from .model import Model
 from .scan import Top
-from .source import Stats, TensorInfo
+from .source import Change, ChangeKind, Stats, TensorInfo
 from .spelling import TokenType
 from .table import EmbeddingTable
 from .validation import Finding, Report, Severity
@@ -30,6 +30,8 @@ __version__ = _ffi.string(_lib.pye_version()).decode("ascii")
 
 __all__ = [
     "Baseline",
+    "Change",
+    "ChangeKind",
     "EmbeddingTable",
     "Finding",
     "FormatError",

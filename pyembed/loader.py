@@ -58,6 +58,7 @@ def load_model(
     validate: str = "order",
     ignore: Iterable[str] = (),
     lock: str | os.PathLike[str] | Lock | None = None,
+    guard: bool = True,
     kv_overrides: Mapping[str, int | float | bool | str] | None = None,
     progress_callback: Callable[[float], object] | None = None,
 ) -> Model:
@@ -82,6 +83,9 @@ def load_model(
     lock : path-like or mapping, optional
         A lock of `pyembed.make_lock`, or the file of one, which the model has to satisfy. Of the rows a
         sample is compared.
+    guard : bool, optional
+        A mapped file that is truncated while the model is open makes calls raise OSError. False leaves out
+        the handler of SIGBUS that this takes: the process then dies of the signal.
     kv_overrides : mapping of str to int, float, bool or str, optional
         Values that replace scalars of the file's metadata, of the same type, or add new keys.
     progress_callback : callable, optional
@@ -112,7 +116,7 @@ def load_model(
     validation.check_level(validate, also=("off",))
     ignore = validation.check_ignored(ignore)
     told = _Fraction(progress_callback)
-    source = _open_gguf(path, load_mode, told.tell if told.callback else None)
+    source = _open_gguf(path, load_mode, guard, told.tell if told.callback else None)
     try:
         model = Model(source, kv_overrides)
         if validate != "off":
@@ -170,10 +174,12 @@ def validate(
         return model.validate(level, reference, ignore=ignore, progress=progress)
 
 
-def _open_gguf(path: Path, load_mode: str, progress: Callable[[int, int], object] | None) -> Source:
+def _open_gguf(
+    path: Path, load_mode: str, guard: bool, progress: Callable[[int, int], object] | None
+) -> Source:
     """Open a GGUF file; the error for a file of another format says what reads it."""
     try:
-        return Source(path, format="gguf", load_mode=load_mode, progress=progress)
+        return Source(path, format="gguf", load_mode=load_mode, guard=guard, progress=progress)
     except FormatError as error:
         if error.path is None or _begins_with_gguf(error.path):
             raise
@@ -250,6 +256,7 @@ def open_table(
     shape: tuple[int, int] | None = None,
     dtype: Any = None,
     offset: int = 0,
+    guard: bool = True,
 ) -> EmbeddingTable:
     """Open one table of a GGUF, safetensors or .npy file, or of a raw file of known shape.
 
@@ -266,6 +273,8 @@ def open_table(
         Of a raw file's weights: a float or signed integer type, of either byte order.
     offset : int, optional
         Byte at which a raw file's rows begin.
+    guard : bool, optional
+        As for `load_model`.
 
     Returns
     -------
@@ -290,8 +299,9 @@ def open_table(
             raise ValueError(
                 "tensor names one of several tensors; a raw file, with shape and dtype, has no names"
             )
-        return table_of(Source(path, format="raw", raw=_raw_layout(path, shape, dtype, offset)), "data")
-    return table_of(Source(path), tensor)
+        layout = _raw_layout(path, shape, dtype, offset)
+        return table_of(Source(path, format="raw", raw=layout, guard=guard), "data")
+    return table_of(Source(path, guard=guard), tensor)
 
 
 def table_of(source: Source, tensor: str | None) -> EmbeddingTable:

@@ -13,7 +13,7 @@ from . import validation
 from .errors import FormatError, NotFoundError
 from .geometry import Geometry, Neighbour
 from .gguf import Metadata, Tensors
-from .source import Source, Stats
+from .source import Change, Source, Stats
 from .table import EmbeddingTable
 from .vocabulary import Vocabulary
 
@@ -289,6 +289,21 @@ class Model:
                 table.close()
             if self._vocabulary is not None:
                 self._vocabulary.close()
+
+    def check(self) -> Change | None:
+        """Return what became of the model's files since they were opened; None if nothing did.
+
+        Compares device, inode, size and time of change, which takes a system call a file. A replacement by
+        rename, the way to bring out a new version, is ``"replaced"``: this model goes on with the old file.
+        To serve the new one, open it, let new requests have it, and let go of the old one without closing
+        it: it ends with the last request that uses it.
+
+        Raises
+        ------
+        OSError
+            If it cannot be told.
+        """
+        return self._source.change()
 
     def __enter__(self) -> Model:
         self._source.ensure_open()

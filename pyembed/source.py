@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -151,6 +152,51 @@ class TensorInfo:
     path: str
 
 
+class ChangeKind(str, Enum):
+    """What became of a file since it was opened.
+
+    After the first two the open model goes on as before, with the file that it opened. After the last two
+    what it reads is not to be trusted.
+    """
+
+    REPLACED = "replaced"
+    REMOVED = "removed"
+    OVERWRITTEN = "overwritten"
+    TRUNCATED = "truncated"
+
+
+_CHANGES: Mapping[int, ChangeKind] = {
+    lib.PYE_CHANGE_REPLACED: ChangeKind.REPLACED,
+    lib.PYE_CHANGE_REMOVED: ChangeKind.REMOVED,
+    lib.PYE_CHANGE_OVERWRITTEN: ChangeKind.OVERWRITTEN,
+    lib.PYE_CHANGE_TRUNCATED: ChangeKind.TRUNCATED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a model's file since it was opened.
+
+    Attributes
+    ----------
+    kind : ChangeKind
+        Compares equal to its name in lower case, such as ``"replaced"``.
+    path : str
+        The file; of several, the one that fares worst.
+    """
+
+    kind: ChangeKind
+    path: str
+
+    @property
+    def harmless(self) -> bool:
+        """Whether the open model goes on as before, with the file that it opened."""
+        return self.kind in (ChangeKind.REPLACED, ChangeKind.REMOVED)
+
+    def __str__(self) -> str:
+        return f"{self.path} was {self.kind.value} since it was opened"
+
+
 class ProgressRelay:
     """Stands between the C library's callback and the user's, and keeps what the user's raised."""
 
@@ -190,6 +236,8 @@ class Source:
         Keys of `FORMATS` and `LOAD_MODES`.
     raw : RawLayout, optional
         For the format ``"raw"``.
+    guard : bool, optional
+        Whether a mapped file that is truncated raises OSError; without it, it ends the process (SIGBUS).
     progress : callable, optional
         Called with (bytes done, bytes in all) while a tensor is read into memory; a false answer that is not
         None cancels. What it raises is raised by the method that was reading.
@@ -202,6 +250,7 @@ class Source:
         format: str = "auto",
         load_mode: str = "auto",
         raw: RawLayout | None = None,
+        guard: bool = True,
         progress: Callable[[int, int], object] | None = None,
     ) -> None:
         self._model: CData | None = None
@@ -216,6 +265,7 @@ class Source:
         options.struct_bytes = ffi.sizeof("pye_open_options")
         options.format = FORMATS[format]
         options.load_mode = LOAD_MODES[load_mode]
+        options.guard = bool(guard)
         if raw is not None:
             options.raw_rows, options.raw_columns, options.raw_offset = raw.rows, raw.columns, raw.offset
             options.raw_type, options.raw_big_endian = raw.type_id, raw.big_endian
@@ -288,6 +338,19 @@ class Source:
             )
         return shards
 
+    def change(self) -> Change | None:
+        """Return what became of the files since they were opened, None if nothing did."""
+        model, error = self._handle(), ffi.new("pye_error *")
+        change, shard = ffi.new("pye_change *"), ffi.new("uint32_t *")
+        self.check(lib.pye_model_check(model, change, shard, error), error)
+        return Change(_CHANGES[change[0]], self._paths[shard[0]]) if change[0] in _CHANGES else None
+
+    def ensure_intact(self, model: CData) -> None:
+        """Raise OSError if what was copied from the file's memory may be zeros in place of its bytes."""
+        if lib.pye_model_intact(model, ffi.NULL) != lib.PYE_OK:
+            error = ffi.new("pye_error *")
+            self.check(lib.pye_model_intact(model, error), error)
+
     # ------------------------------------------------------------------------------------- metadata
 
     def metadata_keys(self) -> list[str]:
@@ -297,6 +360,7 @@ class Source:
         for index in range(lib.pye_model_n_metadata(model)):
             self.check(lib.pye_metadata_at(model, index, value, error), error)
             keys.append(decode_string(value.key))
+        self.ensure_intact(model)
         return keys
 
     def metadata_value(self, key: str) -> CData | None:
@@ -315,7 +379,7 @@ class Source:
         """Return the text of a string value."""
         model = self._handle()
         text = decode_string(getattr(value, "as").string)
-        del model  # held until the copy was made
+        self.ensure_intact(model)
         return text
 
     def array_numbers(self, value: CData) -> npt.NDArray[Any]:
@@ -331,7 +395,9 @@ class Source:
         model, error = self._handle(), ffi.new("pye_error *")
         strings = ffi.new("pye_string[]", n)
         self.check(lib.pye_array_strings(model, value, first, n, strings, error), error)
-        return decode_strings(strings)
+        texts = decode_strings(strings)
+        self.ensure_intact(model)
+        return texts
 
     def array_arrays(self, value: CData) -> list[CData]:
         """Return the elements of an array of arrays, each as a value of its own."""
@@ -376,7 +442,7 @@ class Source:
             if status == lib.PYE_ERROR_NOT_FOUND:
                 return None
         self.check(status, error)
-        return TensorInfo(
+        info = TensorInfo(
             decode_string(tensor.name),
             tuple(tensor.shape[axis] for axis in range(tensor.n_dims)),
             decode_string(tensor.type_name) or f"type {tensor.type}",
@@ -384,6 +450,8 @@ class Source:
             tensor.offset,
             self._paths[tensor.shard],
         )
+        self.ensure_intact(model)
+        return info
 
     # -------------------------------------------------------------------- what is opened of a model
 

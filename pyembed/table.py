@@ -13,7 +13,7 @@ from .dtypes import TENSOR_TYPES, OutputType, output_type
 from .errors import CData, NotFoundError
 from .gguf import near_tensors
 from .scan import Progress, Scan, Top, as_queries, as_row_ids, check_k, check_metric, norms_of
-from .source import Source
+from .source import Change, Source
 
 Out = TypeVar("Out")
 
@@ -127,6 +127,8 @@ class EmbeddingTable:
         ValueError
             If `out` has another shape, is read-only or has no contiguous rows; if `threads` is not 1 to 256;
             or if the table is closed.
+        OSError
+            If a part of the mapped file is gone. `out` then holds zeros in place of its bytes.
         """
         # The usual call, arrays of the right kind, takes few steps: each costs about what a short row does.
         table = self._table
@@ -298,7 +300,7 @@ class EmbeddingTable:
 
     @property
     def norms(self) -> npt.NDArray[np.float32]:
-        """The Euclidean norm of every row, NaN for one with a NaN: read-only, computed when first asked for."""
+        """The Euclidean norm of every row, NaN for one with a NaN; read-only, computed on first use."""
         table = self._handle()
         if self._norms is None:
             self._norms = norms_of(self._source, table, self._shape[0])
@@ -343,6 +345,11 @@ class EmbeddingTable:
         self._table = None
         if self._owns_source:
             self._source.close()
+
+    def check(self) -> Change | None:
+        """Return what became of the table's file since it was opened; see `Model.check`."""
+        self._handle()
+        return self._source.change()
 
     def __enter__(self) -> EmbeddingTable:
         self._handle()

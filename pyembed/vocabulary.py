@@ -128,6 +128,7 @@ class Vocabulary(Sequence[Token]):
             text, kind = decode_string(raw.text), raw.type
             token_bytes = spelling.to_bytes(text, kind)
             tokens.append(Token(token_id, text, token_bytes, raw.score, _TYPES.get(kind, kind)))
+        self._ensure_intact(vocabulary)
         return tokens
 
     def _raw(self, vocabulary: CData, first: int, n: int) -> CData:
@@ -135,6 +136,12 @@ class Vocabulary(Sequence[Token]):
         if n:
             self._source.check(lib.pye_vocabulary_tokens(vocabulary, first, n, tokens, error), error)
         return tokens
+
+    def _ensure_intact(self, vocabulary: CData) -> None:
+        """Raise OSError if texts that were copied may be zeros: asking for no tokens asks for just that."""
+        if lib.pye_vocabulary_tokens(vocabulary, 0, 0, ffi.NULL, ffi.NULL):
+            error = ffi.new("pye_error *")
+            self._source.check(lib.pye_vocabulary_tokens(vocabulary, 0, 0, ffi.NULL, error), error)
 
     def _column(self, field: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
         """Return one field of all tokens, read as a strided array over the C structs."""

@@ -45,7 +45,7 @@ def test_c(tmp_path: Path) -> None:
     ]
     sources = [str(path) for path in sorted(CSRC.glob("*/*.c"))]
     example = tmp_path / "example"
-    command = [cc, *flags, str(tmp_path / "example.c"), *sources, "-lpthread", "-o", str(example)]
+    command = [cc, *flags, str(tmp_path / "example.c"), *sources, "-lpthread", "-lm", "-o", str(example)]
     subprocess.run(command, check=True)
     missing = subprocess.run([example], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert missing.returncode == 1

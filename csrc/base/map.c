@@ -49,6 +49,21 @@ static int open_for_reading(const char *path, int flags) {
     return fd;
 }
 
+static pye_identity identity_of(const struct stat *info) {
+#if defined(__APPLE__)
+    struct timespec changed = info->st_mtimespec;
+#else
+    struct timespec changed = info->st_mtim;
+#endif
+    return (pye_identity){
+        .device = (uint64_t)info->st_dev,
+        .inode = (uint64_t)info->st_ino,
+        .size = (uint64_t)info->st_size,
+        .seconds = (int64_t)changed.tv_sec,
+        .nanoseconds = (int64_t)changed.tv_nsec,
+    };
+}
+
 static pye_status open_file(pye_map *map, pye_error *error) {
     bool direct = map->mode == PYE_LOAD_DIRECT_IO;
     map->fd = open_for_reading(map->path, direct ? O_DIRECT : 0);
@@ -68,6 +83,7 @@ static pye_status open_file(pye_map *map, pye_error *error) {
     if ((uint64_t)info.st_size > SIZE_MAX - BLOCK)
         return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "the file is larger than the address space");
     map->size = (uint64_t)info.st_size;
+    map->identity = identity_of(&info);
     return PYE_OK;
 }
 
@@ -105,6 +121,7 @@ static pye_status open_region(pye_map *map, pye_error *error) {
 pye_status pye_map_open(pye_map *map, const char *path, pye_load_mode mode, pye_error *error) {
     memset(map, 0, sizeof *map);
     map->fd = -1;
+    atomic_init(&map->damaged, false);
     map->mode = mode == PYE_LOAD_AUTO ? PYE_LOAD_MMAP : mode;
     map->path = strdup(path);
     if (map->path == NULL || pthread_mutex_init(&map->lock, NULL) != 0) {
@@ -119,7 +136,54 @@ pye_status pye_map_open(pye_map *map, const char *path, pye_load_mode mode, pye_
     return status;
 }
 
+pye_status pye_map_protect(pye_map *map, pye_error *error) {
+    if (mode_reads(map->mode))
+        return PYE_OK;
+    map->guard = pye_guard_enter(map->base, region_bytes(map), &map->damaged);
+    return map->guard != NULL ? PYE_OK : pye_fail_memory(error, sizeof map->guard);
+}
+
+pye_status pye_map_intact(const pye_map *map, uint32_t shard, pye_error *error) {
+    /* The flag is looked at after the bytes were read, by the compiler and by the processor. */
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_thread_fence(memory_order_acquire);
+    if (!atomic_load_explicit(&map->damaged, memory_order_relaxed))
+        return PYE_OK;
+    (void)pye_fail(error, PYE_ERROR_IO, PYE_NO_OFFSET,
+                   "a part of the mapped file is gone: it had %" PRIu64
+                   " bytes when it was opened and was truncated since, or its disk fails; open the model anew",
+                   map->size);
+    if (error != NULL)
+        error->shard = shard;
+    return PYE_ERROR_IO;
+}
+
+pye_status pye_map_compare(const pye_map *map, pye_change *change, pye_error *error) {
+    struct stat info;
+    *change = PYE_CHANGE_NONE;
+    if (atomic_load(&map->damaged)) {
+        *change = PYE_CHANGE_TRUNCATED;
+        return PYE_OK;
+    }
+    if (stat(map->path, &info) != 0) {
+        if (errno != ENOENT && errno != ENOTDIR)
+            return pye_fail_errno(error, errno, "cannot examine the file");
+        *change = PYE_CHANGE_REMOVED;
+        return PYE_OK;
+    }
+    const pye_identity *then = &map->identity;
+    pye_identity now = identity_of(&info);
+    if (now.device != then->device || now.inode != then->inode)
+        *change = PYE_CHANGE_REPLACED;
+    else if (now.size < then->size)
+        *change = PYE_CHANGE_TRUNCATED;
+    else if (now.size != then->size || now.seconds != then->seconds || now.nanoseconds != then->nanoseconds)
+        *change = PYE_CHANGE_OVERWRITTEN;
+    return PYE_OK;
+}
+
 void pye_map_close(pye_map *map) {
+    pye_guard_leave(map->guard);
     if (map->base != NULL)
         (void)munmap((void *)(uintptr_t)map->base, region_bytes(map));
     if (map->fd >= 0)

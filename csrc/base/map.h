@@ -6,14 +6,25 @@
 #define PYE_BASE_MAP_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/guard.h"
 #include "pyembed.h"
 
 typedef struct pye_range {
     uint64_t offset;
     uint64_t n_bytes;
 } pye_range;
+
+/* What tells a file from another, and from itself at another time. */
+typedef struct pye_identity {
+    uint64_t device;
+    uint64_t inode;
+    uint64_t size;
+    int64_t seconds; /* of the last change of its bytes */
+    int64_t nanoseconds;
+} pye_identity;
 
 typedef struct pye_map {
     char *path;
@@ -25,11 +36,24 @@ typedef struct pye_map {
     pthread_mutex_t lock; /* guards `loaded` and the reading itself */
     pye_range *loaded;
     size_t n_loaded;
+    pye_identity identity; /* of the file when it was opened */
+    pye_guard *guard;      /* NULL where nobody asked for one */
+    atomic_bool damaged;   /* a page of the guarded mapping could not be had */
 } pye_map;
 
 /* Opens a regular file. On failure there is nothing to close. */
 pye_status pye_map_open(pye_map *map, const char *path, pye_load_mode mode, pye_error *error);
 void pye_map_close(pye_map *map);
+
+/* Guards a mapped file against the loss of its pages; does nothing for one that is read. */
+pye_status pye_map_protect(pye_map *map, pye_error *error);
+
+/* PYE_ERROR_IO if a page of a guarded mapping could not be had: what was read before this call may be zeros in place of
+ * the file's bytes. `shard` is for the error. */
+pye_status pye_map_intact(const pye_map *map, uint32_t shard, pye_error *error);
+
+/* What became of the file at the path since it was opened. PYE_ERROR_IO where that cannot be told. */
+pye_status pye_map_compare(const pye_map *map, pye_change *change, pye_error *error);
 
 /* Makes bytes 0 .. upto - 1 readable; upto is at most the size. Only while the model is being opened. */
 pye_status pye_map_reveal(pye_map *map, uint64_t upto, pye_error *error);

@@ -73,7 +73,11 @@ static pye_pool *pool_of(pye_pool_slot *slot) {
     return pool;
 }
 
-/* Workers leave all signals to the threads that the program knows about. */
+/* Signals that an instruction causes. A thread that blocks them is not spared: the system kills the process, without
+ * asking the handler that would have dealt with it. */
+static const int caused_by_instructions[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP};
+
+/* Workers leave all other signals to the threads that the program knows about. */
 static void grow(pye_pool *pool, size_t n_workers) {
     sigset_t all, previous;
     pthread_attr_t attributes;
@@ -81,6 +85,8 @@ static void grow(pye_pool *pool, size_t n_workers) {
         return;
     (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
     (void)sigfillset(&all);
+    for (size_t i = 0; i < sizeof caused_by_instructions / sizeof caused_by_instructions[0]; i++)
+        (void)sigdelset(&all, caused_by_instructions[i]);
     (void)pthread_sigmask(SIG_SETMASK, &all, &previous);
     while (pool->n_threads < n_workers && pool->n_threads < PYE_POOL_MAX_THREADS) {
         if (pthread_create(&pool->threads[pool->n_threads], &attributes, serve, pool) != 0)

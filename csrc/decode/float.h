@@ -26,12 +26,15 @@ INLINE void decode_row_bf16(const uint8_t *from, float *to, size_t n) {
     decode_lanes(from, to, n, 2, vf_load_bfloat);
 }
 
+/* Through memcpy, as everywhere: a caller's output need not be aligned. */
 #define DECODE_CAST(name, number)                                                                                 \
     INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n) {                                     \
+        uint8_t *bytes = (uint8_t *)to;                                                                           \
         for (size_t i = 0; i < n; i++) {                                                                          \
             number value;                                                                                         \
             memcpy(&value, from + i * sizeof value, sizeof value);                                                \
-            to[i] = (float)value;                                                                                 \
+            float rounded = (float)value;                                                                         \
+            memcpy(bytes + i * sizeof rounded, &rounded, sizeof rounded);                                         \
         }                                                                                                         \
     }
 DECODE_CAST(f64, double)

@@ -6,6 +6,12 @@
 
 #include "format/gguf.h"
 
+/* What was found among bytes that are not the file's is worth nothing: that is the error then. */
+static pye_status settle(const pye_file *file, uint32_t shard, pye_status status, pye_error *error) {
+    pye_status intact = pye_map_intact(&file->map, shard, error);
+    return intact != PYE_OK ? intact : status;
+}
+
 static pye_status value_at(pye_file *file, uint32_t shard, const pye_entry *entry, pye_value *value,
                            pye_error *error) {
     pye_reader reader = pye_reader_at(file, shard, entry->position, error);
@@ -14,6 +20,7 @@ static pye_status value_at(pye_file *file, uint32_t shard, const pye_entry *entr
     if (status == PYE_OK && found.type != PYE_VALUE_ARRAY)
         status = pye_reader_scalar(&reader, &found);
     found.marks = entry->marks;
+    status = settle(file, shard, status, error);
     if (status == PYE_OK)
         *value = found;
     return status;
@@ -34,7 +41,7 @@ pye_status pye_metadata_lookup(pye_file *file, uint32_t shard, const pye_metadat
         else
             end = middle;
     }
-    return PYE_ERROR_NOT_FOUND;
+    return settle(file, shard, PYE_ERROR_NOT_FOUND, error);
 }
 
 size_t pye_model_n_metadata(const pye_model *model) { return model->metadata.n; }
@@ -94,7 +101,7 @@ pye_status pye_array_read(const pye_model *model, const pye_value *array, uint64
     if (array->element_type == PYE_VALUE_BOOL)
         for (uint64_t i = 0; i < n; i++)
             ((uint8_t *)out)[i] = bytes[i] != 0;
-    return PYE_OK;
+    return settle(file, 0, PYE_OK, error);
 }
 
 pye_status pye_array_strings(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
@@ -108,11 +115,11 @@ pye_status pye_array_strings(const pye_model *model, const pye_value *array, uin
     for (uint64_t i = near; i < first + n; i++) {
         pye_string string;
         if (!pye_reader_string(&reader, &string))
-            return pye_reader_truncated(&reader, "an array of strings");
+            return settle(model->files[0], 0, pye_reader_truncated(&reader, "an array of strings"), error);
         if (i >= first)
             out[i - first] = string;
     }
-    return PYE_OK;
+    return settle(model->files[0], 0, PYE_OK, error);
 }
 
 pye_status pye_array_arrays(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
@@ -121,15 +128,13 @@ pye_status pye_array_arrays(const pye_model *model, const pye_value *array, uint
     if (status != PYE_OK)
         return status;
     pye_reader reader = pye_reader_at(model->files[0], 0, array->offset, error);
-    for (uint64_t i = 0; i < first + n; i++) {
+    for (uint64_t i = 0; status == PYE_OK && i < first + n; i++) {
         pye_value child = {.element_type = -1};
         status = pye_reader_array_header(&reader, &child);
         if (status == PYE_OK)
             status = pye_reader_skip_array(&reader, &child, 1, NULL);
-        if (status != PYE_OK)
-            return status;
-        if (i >= first)
+        if (status == PYE_OK && i >= first)
             out[i - first] = child;
     }
-    return PYE_OK;
+    return settle(model->files[0], 0, status, error);
 }

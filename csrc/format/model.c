@@ -33,6 +33,11 @@ pye_status pye_model_add_file(pye_model *model, const char *path, pye_load_mode 
     if (added == NULL)
         return pye_fail_memory(error, sizeof *added);
     status = pye_map_open(&added->map, path, mode, error);
+    if (status == PYE_OK && model->is_guarded) {
+        status = pye_map_protect(&added->map, error);
+        if (status != PYE_OK)
+            pye_map_close(&added->map);
+    }
     if (status != PYE_OK) {
         free(added);
         if (error != NULL)
@@ -262,14 +267,51 @@ pye_status pye_model_open(const char *path, const pye_open_options *options, pye
     atomic_init(&opened->n_references, 1);
     atomic_init(&opened->pool, NULL);
     opened->format = known.format;
+    opened->is_guarded = known.guard != 0;
     opened->progress = known.progress;
     opened->progress_data = known.progress_data;
     status = parse(opened, path, &known, error);
+    /* What was found wrong with zeros in place of the file's bytes is not what is wrong with the file. */
+    pye_status intact = pye_model_intact(opened, error);
+    if (intact != PYE_OK)
+        status = intact;
     if (status != PYE_OK) {
         free_model(opened);
         return status;
     }
     *model = opened;
+    return PYE_OK;
+}
+
+pye_status pye_model_intact(const pye_model *model, pye_error *error) {
+    for (size_t i = 0; i < model->n_files; i++) {
+        pye_status status = pye_map_intact(&model->files[i]->map, (uint32_t)i, error);
+        if (status != PYE_OK)
+            return status;
+    }
+    return PYE_OK;
+}
+
+pye_status pye_model_check(const pye_model *model, pye_change *change, uint32_t *shard, pye_error *error) {
+    pye_change worst = PYE_CHANGE_NONE;
+    uint32_t where = 0;
+    if (model->is_guarded)
+        pye_guard_renew();
+    for (size_t i = 0; i < model->n_files; i++) {
+        pye_change found;
+        pye_status status = pye_map_compare(&model->files[i]->map, &found, error);
+        if (status != PYE_OK) {
+            if (error != NULL)
+                error->shard = (uint32_t)i;
+            return status;
+        }
+        if (found > worst) {
+            worst = found;
+            where = (uint32_t)i;
+        }
+    }
+    *change = worst;
+    *shard = where;
     return PYE_OK;
 }
 
@@ -293,27 +335,40 @@ pye_status pye_tensor_at(const pye_model *model, size_t index, pye_tensor *tenso
     if (index >= model->n_tensors)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "tensor %zu is not below %zu", index,
                         model->n_tensors);
-    *tensor = model->tensors[index];
-    return PYE_OK;
+    const pye_tensor *found = &model->tensors[index];
+    pye_status status = pye_map_intact(&model->files[found->shard]->map, found->shard, error);
+    if (status == PYE_OK)
+        *tensor = *found;
+    return status;
 }
 
-pye_status pye_tensor_find(const pye_model *model, const char *name, size_t name_size, pye_tensor *tensor,
-                           pye_error *error) {
-    pye_string wanted = {name, name_size};
+static const pye_tensor *find_tensor(const pye_model *model, pye_string name) {
     size_t first = 0;
     size_t end = model->n_tensors;
     while (first < end) {
         size_t middle = first + (end - first) / 2;
         const pye_tensor *candidate = &model->tensors[model->tensors_by_name[middle]];
-        int order = pye_string_compare(candidate->name, wanted);
-        if (order == 0) {
-            *tensor = *candidate;
-            return PYE_OK;
-        }
+        int order = pye_string_compare(candidate->name, name);
+        if (order == 0)
+            return candidate;
         if (order < 0)
             first = middle + 1;
         else
             end = middle;
+    }
+    return NULL;
+}
+
+pye_status pye_tensor_find(const pye_model *model, const char *name, size_t name_size, pye_tensor *tensor,
+                           pye_error *error) {
+    pye_string wanted = {name, name_size};
+    const pye_tensor *found = find_tensor(model, wanted);
+    pye_status status = pye_model_intact(model, error);
+    if (status != PYE_OK)
+        return status;
+    if (found != NULL) {
+        *tensor = *found;
+        return PYE_OK;
     }
     char quoted[PYE_QUOTE_BYTES];
     return pye_fail(error, PYE_ERROR_NOT_FOUND, PYE_NO_OFFSET, "no tensor is named %s", pye_quote(quoted, wanted));

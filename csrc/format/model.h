@@ -37,6 +37,7 @@ typedef struct pye_metadata {
 struct pye_model {
     atomic_size_t n_references; /* the model handle itself and every table and vocabulary of it */
     pye_format format;
+    bool is_guarded; /* its mappings are */
     pye_progress progress;
     void *progress_data;
     pye_pool_slot pool; /* for gathers of any table of the model */

@@ -10,15 +10,21 @@
  *
  * THREADS. Open handles are immutable: any number of threads may use one at the same time. A `close` waits
  * for nobody: no other thread may be using that same handle then, or afterwards. No state is kept in
- * globals or thread-locals, and nothing runs when the library is loaded. A model creates worker threads when
- * a gather first wants some, with all signals blocked, and joins them when its last handle is closed; the
+ * thread-locals, none in globals but that of the guard below, and nothing runs when the library is loaded. A model creates worker threads when
+ * a gather first wants some, with all signals blocked that no instruction causes, and joins them when its last handle is closed; the
  * child of a fork may go on using open handles and gets workers of its own.
  *
  * ERRORS. A fallible function returns a pye_status, 0 for success, and fills the pye_error it is given;
  * that pointer, always the last argument, may be NULL. A failing function writes nothing to its other
- * out-parameters. Files are not trusted: whatever bytes they hold, the answer is a status, not a crash.
- * What is not promised: a mapped file that another process truncates while it is in use raises SIGBUS, as
- * any mapping does; open it with PYE_LOAD_NONE where that can happen.
+ * out-parameters, unless it says so. Files are not trusted: whatever bytes they hold, the answer is a status, not a
+ * crash.
+ *
+ * GUARD. A mapped file that is truncated while it is in use raises SIGBUS where its bytes are missing, as any mapping
+ * does, and so does a disk that fails. A model opened with `guard` answers PYE_ERROR_IO instead, from the call that met
+ * the gap (whose output then holds zeros in place of the file's bytes) and from every later one: open the model anew. For
+ * this a handler of SIGBUS is installed while a guarded model is open. It deals with the mappings of guarded models, and
+ * hands everything else to the handler that was there before. What the guard cannot do: help a thread that blocks SIGBUS,
+ * or where a handler that is installed later does not pass on what is not its own. The modes that read need no guard.
  *
  * SIZES. `n_` counts elements, `_bytes` counts bytes. Shapes are rows first, the reverse of the order in
  * which GGUF stores dimensions.
@@ -148,6 +154,7 @@ typedef struct pye_open_options {
     uint64_t raw_offset;
     pye_progress progress; /* may be NULL */
     void *progress_data;
+    int32_t guard; /* non-zero: a mapped file that is truncated is an error, no SIGBUS; see GUARD */
 } pye_open_options;
 
 /* Opens `path` and checks all of it but the tensors' bytes: counts, lengths, names, and that every tensor
@@ -159,6 +166,24 @@ PYE_API void pye_model_close(pye_model *model); /* NULL is allowed */
 PYE_API pye_format pye_model_format(const pye_model *model);
 PYE_API pye_load_mode pye_model_load_mode(const pye_model *model); /* the mode really in use, never AUTO */
 PYE_API size_t pye_model_n_shards(const pye_model *model);
+
+/* What became of a model's files since they were opened, the worse the higher. */
+typedef enum pye_change {
+    PYE_CHANGE_NONE = 0,
+    PYE_CHANGE_REPLACED = 1,    /* another file has the path now, the model goes on with the one that it opened */
+    PYE_CHANGE_REMOVED = 2,     /* no file has the path now; likewise */
+    PYE_CHANGE_OVERWRITTEN = 3, /* the file was written to: what is read from it is old, new, or a mixture */
+    PYE_CHANGE_TRUNCATED = 4 /* the file is shorter than it was, or a page of a guarded mapping could not be had */
+} pye_change;
+
+/* Compares device, inode, size and time of change of every file with those when it was opened; `shard` is the file that
+ * fares worst. A change within the file system's tick of time that leaves the size (a few milliseconds) is not seen.
+ * Costs a system call a file. Also puts the guard's handler back where others removed it. */
+PYE_API pye_status pye_model_check(const pye_model *model, pye_change *change, uint32_t *shard, pye_error *error);
+
+/* PYE_ERROR_IO if a page of a guarded model could not be had: what was read through a pye_string before this call may
+ * then be zeros. The functions below ask this themselves. Costs nothing worth counting. */
+PYE_API pye_status pye_model_intact(const pye_model *model, pye_error *error);
 
 /* Facts about one file of a model; those that a format has no notion of are 0. */
 typedef struct pye_shard {

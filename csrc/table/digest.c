@@ -15,6 +15,8 @@ pye_status pye_table_digest(const pye_table *table, uint64_t step, char digest[P
         if (step > n_rows - row)
             break; /* the sum could wrap */
     }
-    pye_sha256_text(&hash, digest);
-    return PYE_OK;
+    pye_status status = pye_map_intact(table->map, table->info.shard, error);
+    if (status == PYE_OK)
+        pye_sha256_text(&hash, digest);
+    return status;
 }

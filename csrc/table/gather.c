@@ -169,5 +169,5 @@ pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_id
     if (!run_counted(&job, n_ids, out_bytes, known.n_threads))
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
                         "the ids were changed while they were being gathered");
-    return PYE_OK;
+    return pye_map_intact(table->map, table->info.shard, error);
 }

@@ -61,6 +61,8 @@ pye_status pye_table_norms(const pye_table *table, uint32_t n_threads, const flo
     if (found == NULL)
         return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot allocate the norms of %llu rows",
                         (unsigned long long)table->info.n_rows);
-    *norms = found;
-    return PYE_OK;
+    pye_status status = pye_map_intact(table->map, table->info.shard, error);
+    if (status == PYE_OK)
+        *norms = found;
+    return status;
 }

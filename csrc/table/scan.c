@@ -154,12 +154,9 @@ static void fill(scan *s, const float *queries) {
     job->query_norms = norms;
     if (s->options.ids != NULL)
         job->ids = memcpy(s->memory + s->at.ids, s->options.ids, s->options.n_ids * sizeof(uint64_t));
-    if (job->n_excluded > 0) {
-        uint64_t *excluded =
+    if (job->n_excluded > 0)
+        job->excluded =
             memcpy(s->memory + s->at.excluded, s->options.excluded, job->n_excluded * sizeof(uint64_t));
-        qsort(excluded, job->n_excluded, sizeof *excluded, compare_ids);
-        job->excluded = excluded;
-    }
     for (size_t thread = 0; thread < s->n_threads; thread++) {
         pye_scan_scratch scratch = scratch_of(s, thread);
         pye_top_entry *entries =
@@ -231,6 +228,14 @@ static void collect(scan *s, float *scores, uint64_t *ids, uint64_t *n_nan) {
     }
 }
 
+/* The copies are checked and not the caller's arrays, which may be changed at any time. */
+static pye_status check_copied_ids(const scan *s, pye_error *error) {
+    const pye_scan_job *job = &s->job;
+    uint64_t n_rows = job->table->info.n_rows;
+    pye_status status = check_ids(job->ids, s->options.n_ids, n_rows, "ids", error);
+    return status == PYE_OK ? check_ids(job->excluded, job->n_excluded, n_rows, "excluded", error) : status;
+}
+
 static pye_status run(scan *s, const float *queries, float *scores, uint64_t *ids, uint64_t *n_nan,
                       pye_error *error) {
     if (s->options.metric == PYE_METRIC_COSINE) {
@@ -246,6 +251,13 @@ static pye_status run(scan *s, const float *queries, float *scores, uint64_t *id
         return pye_fail_memory(error, s->at.n_bytes);
     s->memory = memory;
     fill(s, queries);
+    pye_status status = check_copied_ids(s, error);
+    if (status != PYE_OK) {
+        free(memory);
+        return status;
+    }
+    if (s->job.n_excluded > 0)
+        qsort(s->memory + s->at.excluded, s->job.n_excluded, sizeof(uint64_t), compare_ids);
     s->job.scores = scores;
     s->caller = pthread_self();
     pye_pool_run(&s->job.table->model->pool, s->n_threads, take_portions, s);
@@ -253,7 +265,9 @@ static pye_status run(scan *s, const float *queries, float *scores, uint64_t *id
     if (!cancelled)
         collect(s, scores, ids, n_nan);
     free(memory);
-    return cancelled ? pye_fail(error, PYE_ERROR_CANCELLED, PYE_NO_OFFSET, "the scan was cancelled") : PYE_OK;
+    if (cancelled)
+        return pye_fail(error, PYE_ERROR_CANCELLED, PYE_NO_OFFSET, "the scan was cancelled");
+    return pye_map_intact(s->job.table->map, s->job.table->info.shard, error);
 }
 
 pye_status pye_table_scan(const pye_table *table, const float *queries, size_t n_queries,
@@ -270,10 +284,6 @@ pye_status pye_table_scan(const pye_table *table, const float *queries, size_t n
     s.job.k = (size_t)s.options.k;
     s.job.n_excluded = s.options.n_excluded;
     status = check_options(&s, scores, ids, error);
-    if (status == PYE_OK)
-        status = check_ids(s.options.ids, s.options.n_ids, table->info.n_rows, "ids", error);
-    if (status == PYE_OK)
-        status = check_ids(s.options.excluded, s.options.n_excluded, table->info.n_rows, "excluded", error);
     if (status == PYE_OK)
         status = check_queries(queries, n_queries, table->info.n_columns, error);
     if (status != PYE_OK || n_queries == 0)

@@ -49,6 +49,7 @@ pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, 
         return pye_fail_memory(error, sizeof *opened);
     opened->type = pye_type_info_of(tensor.type);
     opened->rows = file->map.base + tensor.offset;
+    opened->map = &file->map;
     opened->kernels = kernels;
     opened->decode = kernels->decode[tensor.type];
     opened->swap = file->swap && !pye_type_is_bytes(tensor.type);

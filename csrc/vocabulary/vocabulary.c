@@ -11,7 +11,12 @@
 
 static pye_status find_tokens(const pye_model *model, pye_value *tokens, pye_error *error) {
     static const char key[] = "tokenizer.ggml.tokens";
-    if (model->format != PYE_FORMAT_GGUF || pye_metadata_find(model, key, strlen(key), tokens, NULL) != PYE_OK)
+    pye_status status = PYE_ERROR_NOT_FOUND;
+    if (model->format == PYE_FORMAT_GGUF)
+        status = pye_metadata_find(model, key, strlen(key), tokens, NULL);
+    if (status == PYE_ERROR_IO)
+        return pye_model_intact(model, error);
+    if (status != PYE_OK)
         return pye_fail(error, PYE_ERROR_VOCABULARY, PYE_NO_OFFSET, "the file carries no vocabulary (no %s)", key);
     if (tokens->type != PYE_VALUE_ARRAY || (tokens->element_type != PYE_VALUE_STRING && tokens->n_elements > 0))
         return pye_fail(error, PYE_ERROR_VOCABULARY, tokens->offset, "%s is not an array of strings", key);
@@ -24,7 +29,10 @@ static pye_status find_tokens(const pye_model *model, pye_value *tokens, pye_err
 /* An optional array of 32-bit numbers of two kinds, at least as long as the token list. */
 static pye_status find_numbers(const pye_model *model, const char *key, int32_t kind, int32_t other_kind,
                                uint64_t n_tokens, pye_value *numbers, pye_error *error) {
-    if (pye_metadata_find(model, key, strlen(key), numbers, NULL) != PYE_OK) {
+    pye_status status = pye_metadata_find(model, key, strlen(key), numbers, NULL);
+    if (status == PYE_ERROR_IO)
+        return pye_model_intact(model, error);
+    if (status != PYE_OK) {
         *numbers = (pye_value){.element_type = -1};
         return PYE_OK;
     }
@@ -121,7 +129,7 @@ pye_status pye_vocabulary_tokens(const pye_vocabulary *vocabulary, uint64_t firs
     pye_status status = PYE_OK;
     for (uint64_t i = 0; i < n && status == PYE_OK; i += BATCH)
         status = read_batch(vocabulary, first + i, n - i < BATCH ? n - i : BATCH, out + i, error);
-    return status;
+    return status == PYE_OK ? pye_model_intact(vocabulary->model, error) : status;
 }
 
 /* Built by whoever comes first; where two threads do at once, one of the two equal indexes is dropped. */
@@ -145,6 +153,9 @@ pye_status pye_vocabulary_find(const pye_vocabulary *vocabulary, const char *tex
         return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot allocate the index of %" PRIu64 " tokens",
                         vocabulary->tokens.n_elements);
     uint64_t found = pye_token_index_find(index, vocabulary, wanted);
+    pye_status status = pye_model_intact(vocabulary->model, error);
+    if (status != PYE_OK)
+        return status;
     char quoted[PYE_QUOTE_BYTES];
     if (found == UINT64_MAX)
         return pye_fail(error, PYE_ERROR_NOT_FOUND, PYE_NO_OFFSET, "no token is stored as %s",
@@ -175,6 +186,9 @@ pye_status pye_vocabulary_digest(const pye_vocabulary *vocabulary, char digest[P
         for (uint64_t i = 0; i < n; i++)
             hash_token(&hash, texts[i]);
     }
+    pye_status status = pye_model_intact(vocabulary->model, error);
+    if (status != PYE_OK)
+        return status;
     pye_sha256_text(&hash, digest);
     return PYE_OK;
 }
