@@ -10,10 +10,10 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import PyembedError
-from . import embed, info, lock, size
+from . import embed, extract, info, lock, size
 from .show import escape
 
-_COMMANDS = (info, embed, size, lock)
+_COMMANDS = (info, embed, size, lock, extract)
 
 
 class _Parser(argparse.ArgumentParser):
