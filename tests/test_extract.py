@@ -67,7 +67,7 @@ def test_all_but_the_layers_is_kept(version: int, big_endian: bool, alignment: i
     path = write(tmp_path / "m.gguf", model_bytes(version, big_endian=big_endian, alignment=alignment))
     done = extract(path, tmp_path / "x.gguf")
     assert done.tensors == ("output_norm.weight", TOKEN_TABLE)
-    assert done.n_bytes == (tmp_path / "x.gguf").stat().st_size < path.stat().st_size
+    assert done.n_bytes == (tmp_path / "x.gguf").stat().st_size
     with pyembed.load_model(path, validate="off") as a, pyembed.load_model(done.path, validate="off") as b:
         assert list(a.metadata) == list(b.metadata)
         for key in a.metadata:
@@ -108,7 +108,7 @@ def shard(number: int, *, big_endian: bool = False) -> GGUFBytes:
         builder.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, ["a", "b"]))
     builder.add("split.no", U16, number).add("split.count", U16, 3).add("split.tensors.count", I32, 3)
     name = [TOKEN_TABLE, "blk.0.x", "output.weight"][number]
-    floats = np.arange(8, dtype=">f4" if big_endian else "<f4") + number
+    floats = (np.arange(8) + number).astype(">f4" if big_endian else "<f4")
     return builder.tensor(name, (2, 4), 0, floats.tobytes())
 
 
