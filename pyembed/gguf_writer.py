@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from ._native import lib
 from .dtypes import tensor_type
@@ -51,7 +51,7 @@ class GGUFWriter:
 
     def __init__(self, source: Source, *, big_endian: bool, alignment: int) -> None:
         self._source = source
-        self._order = ">" if big_endian else "<"
+        self._order: Literal["<", ">"] = ">" if big_endian else "<"
         self._alignment = alignment
         shard = source.shards()[0]
         self._path = shard.path
