@@ -35,6 +35,8 @@ PYTHON_LAYERS = [
     ["stored"],
     ["gguf_writer"],
     ["extract", "export.selection", "export.words"],
+    ["duplicates"],
+    ["health"],
     ["export.parquet", "export.safetensors"],
     ["export.tables"],
     ["export.numpy_files"],
@@ -43,7 +45,7 @@ PYTHON_LAYERS = [
     ["integrations.__init__", "integrations.prometheus"],
     ["cli.show", "cli.files", "cli.progress"],
     ["cli.embed", "cli.info", "cli.lock", "cli.size"],
-    ["cli.export", "cli.extract"],
+    ["cli.export", "cli.extract", "cli.health"],
     ["cli.__init__"],
     ["__main__"],
 ]
