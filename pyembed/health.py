@@ -18,6 +18,7 @@ from .model import OUTPUT_TABLE, Model
 from .spelling import TokenType
 from .stored import same_bytes, tensor_range
 from .table import EmbeddingTable
+from .vocabulary import Vocabulary
 
 PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 # Names of places that vocabularies keep for later, and of what converters fill them up with.
@@ -178,7 +179,7 @@ def examine(
         raise ValueError(f"{table.name!r} of {table.path} has no rows")
     tell = progress or (lambda text, done: None)
     seen = duplicates.signatures(table, lambda done: tell("reading rows", done))
-    texts = _Texts(model, len(table))
+    vocabulary = _vocabulary_of(model)
     usable = seen.finite & (seen.norms > 0)
     exact = duplicates.exact(table, seen)
     near, complete = duplicates.near(
@@ -191,10 +192,10 @@ def examine(
         shape=table.shape,
         tied=None if model is None else _tied(model),
         share=_share(table),
-        norms=_norms(seen, usable, texts),
+        norms=_norms(seen, usable, vocabulary),
         zero=_ids(seen.finite & (seen.norms == 0)),
         not_finite=_ids(~seen.finite),
-        untrained=_untrained(table, seen, usable, texts),
+        untrained=_untrained(table, seen, usable, vocabulary),
         exact=tuple(exact),
         near=tuple(near),
         near_is_complete=complete,
@@ -208,58 +209,51 @@ def _table_of(opened: Model | EmbeddingTable, tensor: str | None) -> EmbeddingTa
     return opened.table if tensor is None else opened.open_table(tensor)
 
 
+def _vocabulary_of(model: Model | None) -> Vocabulary | None:
+    return model.vocabulary if model is not None and "tokenizer.ggml.tokens" in model.metadata else None
+
+
 def _ids(mask: Mask) -> tuple[int, ...]:
     return tuple(np.flatnonzero(mask).tolist())
 
 
-class _Texts:
-    """The stored texts of rows, and which of them say that nothing was ever learned there."""
-
-    def __init__(self, model: Model | None, n_rows: int) -> None:
-        self._vocabulary = None
-        if model is not None and "tokenizer.ggml.tokens" in model.metadata:
-            self._vocabulary = model.vocabulary
-        self._n_rows = n_rows
-
-    def row(self, row: int, norm: float) -> Row:
-        known = self._vocabulary is not None and row < len(self._vocabulary)
-        return Row(row, self._vocabulary.tokens[row] if known and self._vocabulary else None, norm)
-
-    def known_unused(self) -> Mask:
-        unused = np.zeros(self._n_rows, np.bool_)
-        if self._vocabulary is None:
-            return unused
-        unused[len(self._vocabulary) :] = True
-        types = self._vocabulary.types[: self._n_rows]
-        unused[: len(types)] = types == TokenType.UNUSED
-        named = [
-            row
-            for row, text in enumerate(self._vocabulary.tokens)
-            if text[:1] in ("[", "<") and len(text) <= _MAX_NAME and _KNOWN_UNUSED.fullmatch(text)
-        ]
-        unused[[row for row in named if row < self._n_rows]] = True
+def known_unused(vocabulary: Vocabulary | None, n_rows: int) -> Mask:
+    """Return which of a table's rows are unused by type, by name, or because they have no token."""
+    unused = np.zeros(n_rows, np.bool_)
+    if vocabulary is None:
         return unused
+    unused[len(vocabulary) :] = True
+    types = vocabulary.types[:n_rows]
+    unused[: len(types)] = types == TokenType.UNUSED
+    for row, text in enumerate(vocabulary.tokens[:n_rows]):
+        if text[:1] in ("[", "<") and len(text) <= _MAX_NAME and _KNOWN_UNUSED.fullmatch(text):
+            unused[row] = True
+    return unused
 
 
-def _norms(seen: Signatures, usable: Mask, texts: _Texts) -> Norms:
+def _norms(seen: Signatures, usable: Mask, vocabulary: Vocabulary | None) -> Norms:
     ids = np.flatnonzero(usable)
     order = ids[np.argsort(seen.norms[ids], kind="stable")]
     percentiles = np.percentile(seen.norms[ids], PERCENTILES) if len(ids) else ()
-    rows = _rows(order[:_N_OUTLIERS], seen, texts), _rows(order[::-1][:_N_OUTLIERS], seen, texts)
+    rows = _rows(order[:_N_OUTLIERS], seen, vocabulary), _rows(order[::-1][:_N_OUTLIERS], seen, vocabulary)
     return Norms(tuple(map(float, percentiles)) or (math.nan,) * len(PERCENTILES), *rows)
 
 
-def _rows(ids: Iterable[Any], seen: Signatures, texts: _Texts) -> tuple[Row, ...]:
-    return tuple(texts.row(int(row), float(seen.norms[row])) for row in ids)
+def _rows(ids: Iterable[Any], seen: Signatures, vocabulary: Vocabulary | None) -> tuple[Row, ...]:
+    n_tokens, tokens = (0, ()) if vocabulary is None else (len(vocabulary), vocabulary.tokens)
+    rows = [int(row) for row in ids]
+    return tuple(Row(row, tokens[row] if row < n_tokens else None, float(seen.norms[row])) for row in rows)
 
 
-def _untrained(table: EmbeddingTable, seen: Signatures, usable: Mask, texts: _Texts) -> Untrained:
+def _untrained(
+    table: EmbeddingTable, seen: Signatures, usable: Mask, vocabulary: Vocabulary | None
+) -> Untrained:
     """Compare rows with those that are known to be unused, seen from the mean of all rows.
 
     Rows that no gradient reached keep what they began with, or drift together: they are short, and point the
     same way. Land & Bartolo 2024, "Fishing for Magikarp", show that both give under-trained tokens away.
     """
-    named = texts.known_unused()
+    named = known_unused(vocabulary, len(table))
     known = np.flatnonzero(named & usable)
     nothing = Untrained(_ids(named), None, None, ())
     if len(known) < _MIN_KNOWN:
@@ -280,7 +274,7 @@ def _untrained(table: EmbeddingTable, seen: Signatures, usable: Mask, texts: _Te
     found = usable & ~named & (cosines >= min_cosine) & (seen.norms <= max_norm)
     order = np.flatnonzero(found)
     order = order[np.argsort(-cosines[order], kind="stable")]
-    return Untrained(_ids(named), max_norm, min_cosine, _rows(order, seen, texts))
+    return Untrained(_ids(named), max_norm, min_cosine, _rows(order, seen, vocabulary))
 
 
 def _cosines(

@@ -10,13 +10,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from .style import DPI, MUTED, font, legible, new_figure, restyle, signed_colours
+from .style import DPI, MUTED, font, headline, new_figure, restyle, signed_colours, words
 
 MAX_ROWS = 64
 _MAX_LINE = 512  # cells beside each other; wider rows are folded
-_WIDTH = 1024  # of a line, about, in pixels
+_WIDTH = 1160  # of a line, at most, in pixels, where a cell has room for more than 2
 _WITHIN = 98  # per cent of the numbers that are not cut off
-_LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 250, 210, 80, 95, 10
+_RIGHT, _TOP, _BOTTOM, _GAP = 190, 80, 95, 10  # pixels
 
 
 def rows(values: npt.NDArray[np.float32], labels: Sequence[str], ids: Sequence[int], title: str) -> Figure:
@@ -45,12 +45,14 @@ def rows(values: npt.NDArray[np.float32], labels: Sequence[str], ids: Sequence[i
     cell = min(40, max(2, _WIDTH // per_line))
     bar = max(26, 5 * n_lines)
     width, height = per_line * cell, n * (bar + _GAP) - _GAP
-    whole_width, whole_height = _LEFT + width + _RIGHT, _TOP + max(height, 120) + _BOTTOM
+    names = words(labels)
+    left = 110 + 14 * max(4, *map(len, names))
+    whole_width, whole_height = left + width + _RIGHT, _TOP + max(height, 120) + _BOTTOM
     figure = new_figure(whole_width / DPI, whole_height / DPI)
     scale, colours = _scale(values), signed_colours()
-    for index, (row, label, row_id) in enumerate(zip(values, labels, ids, strict=True)):
+    for index, (row, label, row_id) in enumerate(zip(values, names, ids, strict=True)):
         bottom = whole_height - _TOP - bar - index * (bar + _GAP)
-        box = (_LEFT / whole_width, bottom / whole_height, width / whole_width, bar / whole_height)
+        box = (left / whole_width, bottom / whole_height, width / whole_width, bar / whole_height)
         axes = figure.add_axes(box)
         lines = np.full(n_lines * per_line, np.nan, np.float32)
         lines[:columns] = row
@@ -62,22 +64,18 @@ def rows(values: npt.NDArray[np.float32], labels: Sequence[str], ids: Sequence[i
         axes.spines[:].set_visible(False)
         middle = (bottom + bar / 2) / whole_height
         at = {"va": "center", "ha": "right"}
-        figure.text((_LEFT - 88) / whole_width, middle, legible(label), **font(size=10, **at))
-        figure.text((_LEFT - 16) / whole_width, middle, str(row_id), **font(size=7, color=MUTED, **at))
+        figure.text((left - 88) / whole_width, middle, label, **font(size=10, **at))
+        if label != str(row_id):
+            figure.text((left - 16) / whole_width, middle, str(row_id), **font(size=7, color=MUTED, **at))
     axes.set_xticks(_ticks(per_line))
     axes.tick_params(labelsize=8, colors=MUTED, length=3)
     fold = "" if n_lines == 1 else f"; each bar is {n_lines} lines of {per_line}, read like text"
-    axes.set_xlabel(f"column, of {columns}{fold}", **font(size=9, color=MUTED))
-    figure.text(
-        _LEFT / whole_width, 1 - 30 / whole_height, legible_title(title), **font(size=12, weight="bold")
-    )
-    _colour_bar(figure, scale, (_LEFT + width + 50) / whole_width, whole_width, whole_height)
+    beyond = 100 * float(np.mean(np.abs(values[np.isfinite(values)]) > scale.vmax)) if scale.vmax else 0.0
+    cut = f"; {beyond:.1f} % of the numbers lie beyond the scale" if beyond else ""
+    axes.set_xlabel(f"column, of {columns}{fold}{cut}", **font(size=9, color=MUTED))
+    figure.text(left / whole_width, 1 - 30 / whole_height, headline(title), **font(size=12, weight="bold"))
+    _colour_bar(figure, scale, (left + width + 50) / whole_width, whole_width, whole_height)
     return figure
-
-
-def legible_title(title: str) -> str:
-    """Return a title without what cannot be printed."""
-    return "".join(map(legible, title))
 
 
 def _scale(values: npt.NDArray[np.float32]) -> Normalize:

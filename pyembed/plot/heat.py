@@ -9,8 +9,7 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from .cells import legible_title
-from .style import GRID, INK, MUTED, SEQUENTIAL, font, new_figure, restyle, words
+from .style import GRID, MUTED, SEQUENTIAL, font, headline, new_figure, restyle, words
 
 MAX_WORDS = 40
 _CELL = 0.52  # inches
@@ -56,17 +55,26 @@ def similarity(scores: npt.NDArray[np.float64], labels: Sequence[str], metric: s
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
-    shades = np.where(np.eye(n, dtype=bool)[..., None], 1, colours(image.norm(others))[..., :3])
-    light_enough = shades @ (0.2126, 0.7152, 0.0722) > 0.45
+    shades = np.asarray(colours(image.norm(others)))[..., :3]  # the diagonal's is that of `bad`
+    ink = _ink(shades)
     for (row, column), score in np.ndenumerate(scores):
-        light = light_enough[row, column]
         number = f"{score:.2f}" if metric == "cosine" else f"{score:.3g}"
-        axes.text(
-            column, row, number, **font(size=8, ha="center", va="center", color=INK if light else "white")
-        )
+        at = {"ha": "center", "va": "center", "color": ink[row, column]}
+        axes.text(column, row, number, **font(size=8, **at))
     bar_axes = figure.add_axes(((margin + side + 0.25) / width, 0.3 / height, 0.12 / width, side / height))
     figure.colorbar(image, cax=bar_axes).outline.set_visible(False)
     bar_axes.tick_params(labelsize=8, colors=MUTED, length=3)
-    figure.text(0.15 / width, 1 - 0.3 / height, legible_title(title), **font(size=11, weight="bold"))
+    figure.text(0.15 / width, 1 - 0.3 / height, headline(title), **font(size=11, weight="bold"))
     bar_axes.set_title(metric, **font(size=9, color=MUTED), pad=8)
     return figure
+
+
+def _ink(shades: npt.NDArray[np.float64]) -> npt.NDArray[np.str_]:
+    """Return black or white for each colour, whichever stands out more.
+
+    The contrast with black is (L + 0.05) / 0.05, with white 1.05 / (L + 0.05), where L is the luminance
+    relative to white (WCAG 2.1): equal at L = 0.18.
+    """
+    linear = np.where(shades <= 0.04045, shades / 12.92, ((shades + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return np.where(luminance > 0.18, "black", "white")

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from .cells import legible_title
-from .style import GROUPS, MUTED, font, legible, new_figure, restyle
+from .style import GROUPS, MUTED, font, headline, legible, new_figure, restyle
 
 _BINS = 90
 _NAMED = 8
@@ -53,9 +52,9 @@ def norms(
         axes.hist(unused, edges, label=f"{unused.size} known to be unused", linewidth=0.8, **hatched)
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.7)
-    for percentile, style in ((1, ":"), (50, "--"), (99, ":")):
+    for percentile, dashes, side in ((1, ":", "right"), (50, "--", "center"), (99, ":", "left")):
         at = float(np.percentile(finite, percentile))
-        axes.axvline(at, color="black", linewidth=1, linestyle=style)
+        axes.axvline(at, color="black", linewidth=1, linestyle=dashes)
         name = "median" if percentile == 50 else f"{percentile} %"
         axes.annotate(
             f"{name}\n{at:.3g}",
@@ -63,7 +62,7 @@ def norms(
             xycoords=("data", "axes fraction"),
             xytext=(0, 4),
             textcoords="offset points",
-            **font(size=8, ha="center", va="bottom"),
+            **font(size=8, ha=side, va="bottom"),
         )
     for rows, marker, colour in ((lowest, "<", _LOWEST), (highest, ">", _HIGHEST)):
         at_ends = [norm for _, norm in rows[:_NAMED]]
@@ -78,7 +77,7 @@ def norms(
     _names(figure, 0.60, "shortest", "◀", _LOWEST, lowest)
     n_left = values.size - finite.size
     left = f"  ({n_left} rows that are not finite left out)" if n_left else ""
-    figure.text(0.02, 0.955, legible_title(title) + left, **font(size=11, weight="bold"))
+    figure.text(0.02, 0.955, headline(title) + left, **font(size=11, weight="bold"))
     return figure
 
 

@@ -12,16 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .cells import legible_title
-from .style import GRID, GROUPS, MUTED, font, legible, new_figure, restyle
+from .style import GRID, GROUPS, MUTED, font, headline, legible, new_figure, restyle
 
 MAX_POINTS = 500
 METHODS = ("tsne", "pca")
 Floats = npt.NDArray[np.float64]
 
 _DIRECTIONS = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)], np.float64)
-_DISTANCES = (7, 16, 28, 42)  # pixels from a point to the near side of its label
-_MARKER = 6  # half a marker, in pixels
+_DISTANCES = (4, 14, 26, 40)  # pixels from a marker to the near side of its label
+_MARKER, _CENTRE = 7, 13  # half a marker, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +114,9 @@ def places(points: Floats, names: Sequence[Point], axis_names: tuple[str, str], 
             "marker": marker,
             "zorder": 3,
         }
-        axes.scatter(*points[inside].T, s=34, label=legible(group), **style)
-        axes.scatter(*points[centre].T, s=130, **{**style, "edgecolor": "black"})
+        axes.scatter(points[inside, 0], points[inside, 1], s=34, label=legible(group), **style)
+        style["edgecolor"] = "black"
+        axes.scatter(points[centre, 0], points[centre, 1], s=130, **style)
     axes.margins(0.08)
     axes.tick_params(length=0, labelbottom=False, labelleft=False)
     axes.set_xlabel(axis_names[0], **font(size=9, color=MUTED))
@@ -125,7 +125,7 @@ def places(points: Floats, names: Sequence[Point], axis_names: tuple[str, str], 
     if len(groups) > 1:
         legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, markerscale=1.3)
         restyle(legend.get_texts(), size=10)
-    figure.text(0.05, 0.95, legible_title(title), **font(size=12, weight="bold"))
+    figure.text(0.05, 0.95, headline(title), **font(size=12, weight="bold"))
     _label(figure, axes, points, names, groups)
     return figure
 
@@ -133,21 +133,23 @@ def places(points: Floats, names: Sequence[Point], axis_names: tuple[str, str], 
 def _label(figure: Figure, axes: Axes, points: Floats, names: Sequence[Point], groups: list[str]) -> None:
     """Put each label where it covers least: beside its point, or farther away at the end of a line."""
     assert isinstance(figure.canvas, FigureCanvasAgg)
-    renderer = figure.canvas.get_renderer()
+    renderer = figure.canvas.get_renderer()  # type: ignore[no-untyped-call]
     figure.draw_without_rendering()
     at = axes.transData.transform(points)
-    frame = axes.bbox.extents
-    taken = np.concatenate([at - _MARKER, at + _MARKER], axis=1)
+    frame = np.array(axes.bbox.extents, np.float64)
+    half = np.array([_CENTRE if point.is_centre else _MARKER for point in names])
+    taken = np.hstack([at - half[:, None], at + half[:, None]])
     for index in sorted(range(len(names)), key=lambda index: (not names[index].is_centre, index)):
         point = names[index]
         weight = "bold" if point.is_centre else "normal"
         text = figure.text(0, 0, legible(point.label), **font(size=9, weight=weight))
         box = text.get_window_extent(renderer)
-        corners, distances = _choices(at[index], box.width, box.height)
+        corners, distances = _choices(at[index], half[index], box.width, box.height)
         boxes = np.hstack([corners, corners + np.array([box.width, box.height])])
         cost = _overlap(boxes, np.delete(taken, index, axis=0)) + 40 * _outside(boxes, frame) + distances
         best = int(np.argmin(cost))
-        text.set_position(figure.transFigure.inverted().transform(corners[best]))
+        x, y = figure.transFigure.inverted().transform(corners[best])
+        text.set_position((float(x), float(y)))
         text.set_color(
             "black" if point.is_centre else _dark(GROUPS[groups.index(point.group) % len(GROUPS)][0])
         )
@@ -159,11 +161,11 @@ def _label(figure: Figure, axes: Axes, points: Floats, names: Sequence[Point], g
             axes.plot(*ends.T, color=MUTED, linewidth=0.6, zorder=2)
 
 
-def _choices(point: Floats, width: float, height: float) -> tuple[Floats, Floats]:
+def _choices(point: Floats, half: int, width: float, height: float) -> tuple[Floats, Floats]:
     """Return lower left corners for a label around a point, and how far each is away."""
     corners, distances = [], []
     for distance in _DISTANCES:
-        for x, y in _DIRECTIONS * (distance if distance == _DISTANCES[0] else distance * 0.8):
+        for x, y in _DIRECTIONS * (half + distance):
             left = point[0] + x - (width if x < 0 else width / 2 if x == 0 else 0)
             bottom = point[1] + y - (height if y < 0 else height / 2 if y == 0 else 0)
             corners.append((left, bottom))
@@ -182,7 +184,8 @@ def _overlap(boxes: Floats, taken: Floats) -> Floats:
 def _outside(boxes: Floats, frame: npt.NDArray[np.float64]) -> Floats:
     """Return by how many pixels each box leaves the frame."""
     beyond: Floats = np.clip(frame[:2] - boxes[:, :2], 0, None).sum(axis=1)
-    return beyond + np.clip(boxes[:, 2:] - frame[2:], 0, None).sum(axis=1)
+    beyond += np.clip(boxes[:, 2:] - frame[2:], 0, None).sum(axis=1)
+    return beyond
 
 
 def _dark(colour: str) -> str:

@@ -6,6 +6,7 @@ Nothing of matplotlib's global state is used or changed for good: no pyplot, no 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -96,7 +97,12 @@ def legible(text: str) -> str:
     return "".join(letters) + ("…" if len(text) > _LONGEST else "")
 
 
-def words(texts: list[str]) -> list[str]:
+def headline(text: str) -> str:
+    """Return a text as `legible` does, of any length."""
+    return "".join(map(legible, text))
+
+
+def words(texts: Sequence[str]) -> list[str]:
     """Return texts as labels."""
     return [legible(text) for text in texts]
 
@@ -112,6 +118,14 @@ def restyle(labels: list[Text], **options: Any) -> None:
         label.set(**font(**options))
 
 
+def check_name(path: str | os.PathLike[str]) -> str:
+    """Return ``"png"`` or ``"svg"``, by the end of the name; ValueError if it ends in neither."""
+    kind = os.path.splitext(os.fspath(path))[1].lower().removeprefix(".")
+    if kind not in ("png", "svg"):
+        raise ValueError(f"{os.fspath(path)}: pictures are written as .png or .svg")
+    return kind
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a picture as PNG or SVG, by the end of the name; the same picture gives the same file.
 
@@ -122,9 +136,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written; what was there stays.
     """
-    kind = os.path.splitext(os.fspath(path))[1].lower().removeprefix(".")
-    if kind not in ("png", "svg"):
-        raise ValueError(f"{os.fspath(path)}: pictures are written as .png or .svg")
+    kind = check_name(path)
     metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
     # Text stays text in an SVG, so that it can be searched and read out.
     with (
