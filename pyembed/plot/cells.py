@@ -70,7 +70,8 @@ def rows(values: npt.NDArray[np.float32], labels: Sequence[str], ids: Sequence[i
     axes.set_xticks(_ticks(per_line))
     axes.tick_params(labelsize=8, colors=MUTED, length=3)
     fold = "" if n_lines == 1 else f"; each bar is {n_lines} lines of {per_line}, read like text"
-    beyond = 100 * float(np.mean(np.abs(values[np.isfinite(values)]) > scale.vmax)) if scale.vmax else 0.0
+    finite = np.abs(values[np.isfinite(values)])
+    beyond = 100 * np.count_nonzero(finite > scale.vmax) / max(1, finite.size)
     cut = f"; {beyond:.1f} % of the numbers lie beyond the scale" if beyond else ""
     axes.set_xlabel(f"column, of {columns}{fold}{cut}", **font(size=9, color=MUTED))
     figure.text(left / whole_width, 1 - 30 / whole_height, headline(title), **font(size=12, weight="bold"))

@@ -45,7 +45,7 @@ def norms(
         raise ValueError("no row has a finite norm")
     figure = new_figure(10, 5)
     axes = figure.add_axes((0.08, 0.13, 0.64, 0.74))
-    edges = np.histogram_bin_edges(finite, _BINS)
+    edges = np.histogram_bin_edges(finite, _BINS).tolist()
     axes.hist(finite, edges, color="#8797a8", label=f"{finite.size} rows")
     if unused is not None and unused.size:
         hatched: dict[str, Any] = {"facecolor": "none", "edgecolor": "#8a3ffc", "hatch": "/////"}

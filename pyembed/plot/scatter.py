@@ -66,13 +66,15 @@ def flatten(vectors: npt.NDArray[np.float32], method: str, seed: int = 0) -> tup
         return _pca(units)
     try:
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise ImportError("t-SNE needs scikit-learn: pip install 'pyembed-gguf[plot]'") from error
     start = _pca(units)[0]
     start *= 1e-4 / (start[:, 0].std() or 1)
     perplexity = min(30.0, max(1.5, (n - 1) / 3))
     tsne = TSNE(perplexity=perplexity, init=start.astype(np.float32), random_state=seed)
-    return tsne.fit_transform(units.astype(np.float32)).astype(np.float64), ("", "")
+    with threadpool_limits(1):  # few points: threads would wait for each other, and add up in any order
+        return tsne.fit_transform(units.astype(np.float32)).astype(np.float64), ("", "")
 
 
 def _pca(units: Floats) -> tuple[Floats, tuple[str, str]]:

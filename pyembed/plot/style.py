@@ -14,7 +14,7 @@ try:
     import matplotlib
     from matplotlib import font_manager
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.colors import Colormap, LinearSegmentedColormap
     from matplotlib.figure import Figure
     from matplotlib.ft2font import FT2Font
     from matplotlib.text import Text
@@ -58,13 +58,12 @@ _WARM = ((0.25, "#6e3519"), (0.5, "#bf5a1c"), (0.75, "#f2974d"), (1.0, "#ffdfb8"
 _CYAN = ((0.25, "#0a4f5c"), (0.5, "#00859a"), (0.75, "#2fc2d8"), (1.0, "#b9f2fb"))
 
 
-def signed_colours() -> LinearSegmentedColormap:
+def signed_colours() -> Colormap:
     """Return the colours of signed numbers: negative warm, positive cyan, zero dark slate, NaN white."""
     below = [((1 - at) / 2, colour) for at, colour in reversed(_WARM)]
     above = [((1 + at) / 2, colour) for at, colour in _CYAN]
     colours = LinearSegmentedColormap.from_list("pyembed", [*below, (0.5, SLATE), *above], N=511)
-    colours.set_bad("white")
-    return colours
+    return colours.with_extremes(bad="white")
 
 
 def new_figure(width: float, height: float) -> Figure:
