@@ -11,7 +11,7 @@ from typing import Any
 from .errors import GGUFError, NotFoundError
 from .gguf import Tensors, near_tensors
 from .gguf_writer import GGUFWriter
-from .outputs import replacing
+from .outputs import check_is_none_of, replacing
 from .source import Path, Source, TensorInfo
 
 KEPT = (
@@ -93,8 +93,7 @@ def extract(
     source = Source(path, format="gguf")
     try:
         shards = source.shards()
-        if any(os.path.exists(name) and os.path.samefile(name, shard.path) for shard in shards):
-            raise ValueError(f"{name} is the model itself; write to another file")
+        check_is_none_of(name, [shard.path for shard in shards])
         kept = _chosen(source, tensors)
         orders = {shard.path: shard.big_endian for shard in shards}
         big_endian = orders[kept[0].path]

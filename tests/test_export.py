@@ -254,6 +254,17 @@ def test_wrong_calls(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_the_model_itself_is_never_written(tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", np.ones((4, 3), np.float32))
+    before = (tmp_path / "m.npy").read_bytes()
+    (tmp_path / "link.npy").symlink_to(tmp_path / "m.npy")
+    with pyembed.open_table(tmp_path / "m.npy") as table:
+        for name in ("m.npy", "link.npy"):
+            with pytest.raises(ValueError, match="is the model itself"):
+                export(table, tmp_path / name, ids=[0])
+    assert (tmp_path / "m.npy").read_bytes() == before
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_room_keeps_the_old_file(format: str, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="limits the size of files as POSIX does")

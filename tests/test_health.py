@@ -188,6 +188,14 @@ def test_thousands_of_near_duplicates(tmp_path: Path, rng: np.random.Generator) 
     assert cluster.ids == tuple(range(2000))
 
 
+def test_only_the_likeliest_of_too_many_candidates(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyembed.duplicates._MAX_WEIGHTS", COLUMNS)
+    with pyembed.load_model(path, validate="off") as model:
+        health = examine(model)
+    assert not health.near_is_complete
+    assert [len(cluster.ids) for cluster in health.near] == [2]
+
+
 @pytest.mark.parametrize(
     "rows", [np.zeros((5, 3)), np.full((5, 3), np.nan), np.ones((1, 1)), np.full((4, 2), 3e38)]
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ..outputs import replacing
+from ..outputs import check_is_none_of, replacing
 from ..table import EmbeddingTable
 from ..vocabulary import Vocabulary
 from . import numpy_files, parquet, safetensors, tables
@@ -115,8 +115,8 @@ def export(
     IndexError
         For an id that is no row.
     ValueError
-        If there is no row to write, the name of `out` tells no format, the format does not hold `dtype`, or
-        a word2vec file would hold a word twice.
+        If there is no row to write, the name of `out` tells no format, the format does not hold `dtype`, a
+        word2vec file would hold a word twice, or `out` is a file that the table is read from.
     ImportError
         If Parquet is asked for and pyarrow is not installed.
     """
@@ -129,6 +129,8 @@ def export(
         raise ValueError(f"{name} files hold {' or '.join(kind.dtypes)}, not {dtype}")
     chosen = selection(table, vocabulary, ids, progress)
     paths = [path, *([_beside(path)] if kind.beside else [])]
+    for each in paths:
+        check_is_none_of(each, [shard.path for shard in table._source.shards()])
     with ExitStack() as stack:
         kind.write([stack.enter_context(replacing(each)) for each in paths], chosen, dtype)
     return Exported(tuple(map(str, paths)), name, chosen.shape, dtype)
