@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -318,7 +319,9 @@ def test_plot_rows(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "x.svg" in run(capsys, "rows", path, "king", "$x$", "--ids", "3,8,9", "--out", out)
     assert {"king", "$x$", "##ing", "a\\x1bb", "1", "7", "9"} <= set(texts(out))
     assert "Rows: m.gguf, 50 x 16 F32" in texts(out)
-    run(capsys, "rows", path, "king", "--title", "Mine", "--out", out)
+    assert "▁king (1)" in run(capsys, "rows", path, "king", "--title", "Mine", "--out", out)
+    facts = json.loads(run(capsys, "rows", path, "king", "--title", "Mine", "--out", out, "--json"))
+    assert facts == {"out": str(out), "tokens": [{"word": "king", "id": 1, "text": "▁king"}]}
     assert "Mine" in texts(out)
 
 

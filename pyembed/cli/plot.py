@@ -12,7 +12,7 @@ import numpy as np
 from ..geometry import Geometry
 from ..health import known_unused
 from .files import OpenFile, add_model, add_tensor, ids_argument
-from .show import print_facts
+from .show import print_facts, print_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,6 +76,9 @@ def _kind(
     add_tensor(parser)
     parser.add_argument("--out", required=True, metavar="FILE.png", help="the file to write: .png or .svg")
     parser.add_argument("--title", help="what stands above the picture")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON: the tokens that words were taken for"
+    )
     parser.set_defaults(run=run, draw=draw)
     return parser
 
@@ -99,10 +102,25 @@ def run(arguments: argparse.Namespace) -> int:
 
     plot.check_name(arguments.out)
     with OpenFile(arguments.model, arguments.tensor) as file:
-        figure = arguments.draw(arguments, Geometry(file.table, file.vocabulary))
+        geometry = Geometry(file.table, file.vocabulary)
+        figure = arguments.draw(arguments, geometry)
+        taken = [(word, geometry.place(word)) for word in _words(arguments)]
     plot.save(figure, arguments.out)
-    print_facts([("written", arguments.out)])
+    if arguments.json:
+        tokens = [{"word": word, "id": place.id, "text": place.text} for word, place in taken]
+        print_json({"out": arguments.out, "tokens": tokens})
+        return 0
+    print_facts(
+        [("written", arguments.out), *((word, f"{place.text} ({place.id})") for word, place in taken)]
+    )
     return 0
+
+
+def _words(arguments: argparse.Namespace) -> list[str]:
+    """Return the words of a command line, of whatever kind of picture, each once."""
+    grouped = [word for _, words in getattr(arguments, "group", []) for word in words]
+    found = [*getattr(arguments, "words", []), *grouped, *getattr(arguments, "near", [])]
+    return list(dict.fromkeys(found))
 
 
 def _chosen(arguments: argparse.Namespace, geometry: Geometry) -> tuple[list[int], list[str]]:
