@@ -116,7 +116,7 @@ class Health:
         Groups of rows, other than zero, that are the same.
     near : tuple of Cluster
         Rows at `min_cosine` or more of each other, as seen from the mean of all rows; of an exact group only
-        the first. A pair at 0.98 is found with a probability of 0.99, a nearer one with more.
+        the first. A pair at 0.98 is found with a probability of 0.99, one at 0.95 with 0.91.
     near_is_complete : bool
         False if there were so many candidates that only the likeliest were looked at.
     min_cosine : float
