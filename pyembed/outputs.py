@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -38,3 +38,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.filename in (None, temporary):
             raise OSError(error.errno, error.strerror, name) from None
         raise
+
+
+def check_is_none_of(path: str | os.PathLike[str], inputs: Iterable[str]) -> None:
+    """Raise ValueError if `path` is one of some files, whatever its name: what is read is not written."""
+    for read in inputs:
+        if os.path.exists(path) and os.path.exists(read) and os.path.samefile(path, read):
+            raise ValueError(f"{os.fspath(path)} is the model itself; write to another file")

@@ -399,6 +399,17 @@ class Source:
         self.ensure_intact(model)
         return texts
 
+    def strings_bytes(self, value: CData) -> int:
+        """Return how many bytes of the file an array of one string or more takes, from ``value.offset`` on.
+
+        Not for version 1, whose lengths are shorter.
+        """
+        model, error = self._handle(), ffi.new("pye_error *")
+        ends = ffi.new("pye_string[2]")
+        for index, position in enumerate((0, value.n_elements - 1)):
+            self.check(lib.pye_array_strings(model, value, position, 1, ends + index, error), error)
+        return int(8 + (ends[1].data - ends[0].data) + ends[1].size)  # 8: the first string's length
+
     def array_arrays(self, value: CData) -> list[CData]:
         """Return the elements of an array of arrays, each as a value of its own."""
         model, error = self._handle(), ffi.new("pye_error *")

@@ -211,6 +211,11 @@ class Vocabulary(Sequence[Token]):
                     return found
         raise NotFoundError(f"no token stands for {text!r}", lambda: self.near(wanted))
 
+    def written(self, token_id: int) -> str:
+        """Return what a person writes for a token, which in general leads `find` back to it."""
+        token = self[token_id]
+        return self._spelling.written(token.text, token.type)
+
     def _lookup(self, text: str) -> int | None:
         vocabulary = self._handle()
         data = encode_text(text)

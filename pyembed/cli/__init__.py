@@ -10,10 +10,10 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import PyembedError
-from . import embed, info, lock, size
+from . import embed, export, extract, health, info, lock, plot, size
 from .show import escape
 
-_COMMANDS = (info, embed, size, lock)
+_COMMANDS = (info, embed, size, lock, extract, export, health, plot)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         _complain(f"out of memory: {error}")
         return 2
-    except (PyembedError, ValueError, IndexError) as error:
+    except (PyembedError, ValueError, IndexError, ImportError) as error:
         _complain(str(error))
         return 2
     return code

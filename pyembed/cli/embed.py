@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..dtypes import OUTPUT_TYPES
 from ..outputs import replacing
-from .files import OpenFile, add_model, add_tensor
+from .files import OpenFile, add_model, add_tensor, ids_argument
 from .show import print_facts, print_json, print_table
 
 _SHOWN_FIRST, _SHOWN_LAST = 4, 2  # fits 80 columns
@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
     )
     add_model(parser)
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ids", type=_ids, metavar="1,2,3", help="ids of rows")
+    which.add_argument("--ids", type=ids_argument, metavar="1,2,3", help="ids of rows")
     which.add_argument("--tokens", nargs="+", metavar="TOKEN", help="tokens, as a person writes them")
     add_tensor(parser)
     parser.add_argument("--dtype", choices=list(OUTPUT_TYPES), default="float32", help="default: float32")
@@ -36,13 +36,6 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print facts and unrounded rows as JSON")
     parser.set_defaults(run=run)
-
-
-def _ids(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of ids such as 1,2,3") from None
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from ..loader import demo_model, table_of
 from ..model import Model
 from ..source import Source
 from ..table import EmbeddingTable
+from ..vocabulary import Vocabulary
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_tensor(parser: argparse.ArgumentParser) -> None:
     """Add the option ``--tensor``."""
     parser.add_argument("--tensor", metavar="NAME", help="another tensor than the token embeddings")
+
+
+def ids_argument(text: str) -> list[int]:
+    """Return what an option such as ``--ids 1,2,3`` was given."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of ids such as 1,2,3") from None
+
+
+def range_argument(text: str) -> range:
+    """Return what an option such as ``--range 100:200`` was given."""
+    try:
+        first, end = map(int, text.split(":"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of ids such as 100:200") from None
+    return range(first, end)
 
 
 def model_path(model: str) -> str:
@@ -43,6 +61,13 @@ class OpenFile:
         else:
             self.table = table_of(source, tensor)
 
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The tokens of the rows; None where the file has none."""
+        if self.model is None or "tokenizer.ggml.tokens" not in self.model.metadata:
+            return None
+        return self.model.vocabulary
+
     def token_ids(self, texts: list[str]) -> list[int]:
         """Return the ids of tokens as a person writes them."""
         if self.model is None:
@@ -52,9 +77,10 @@ class OpenFile:
 
     def token_texts(self, ids: list[int]) -> list[str | None]:
         """Return the stored texts of ids; None where there is no such token."""
-        if self.model is None or "tokenizer.ggml.tokens" not in self.model.metadata:
+        vocabulary = self.vocabulary
+        if vocabulary is None:
             return [None] * len(ids)
-        tokens = self.model.vocabulary.tokens
+        tokens = vocabulary.tokens
         return [tokens[token_id] if token_id < len(tokens) else None for token_id in ids]
 
     def __enter__(self) -> OpenFile:

@@ -1,0 +1,149 @@
+"""Rows of a table, with their tokens, in files that other tools open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ..outputs import check_is_none_of, replacing
+from ..table import EmbeddingTable
+from ..vocabulary import Vocabulary
+from . import numpy_files, parquet, safetensors, tables
+from .selection import Selection, selection
+from .words import text_of, word_of
+
+__all__ = ["FORMATS", "Exported", "Format", "export", "text_of", "word_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file that rows are written to.
+
+    Attributes
+    ----------
+    suffixes : tuple of str
+        Names of files that mean it.
+    dtypes : tuple of str
+        What it can hold.
+    holds : str
+        What is in it, in a few words.
+    write : callable
+        Writes a selection to one or two open files.
+    beside : bool
+        Whether a second file holds ids and tokens.
+    """
+
+    suffixes: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    holds: str
+    write: Callable[[list[IO[bytes]], Selection, str], None]
+    beside: bool = False
+
+
+_ALL = ("float32", "float16", "bfloat16")
+_BESIDE = "ids and tokens in *.metadata.tsv beside it"
+_PROJECTOR = "TensorBoard's projector: vectors.tsv and metadata.tsv"
+_WORD2VEC = "word2vec's text, for gensim and many others"
+_SAFETENSORS = "tensors embeddings and ids; tokens as JSON in the metadata"
+FORMATS = {
+    "npy": Format((".npy",), _ALL, f"one array; {_BESIDE}", numpy_files.write_npy, beside=True),
+    "npz": Format((".npz",), _ALL, "arrays embeddings, ids and tokens", numpy_files.write_npz),
+    "safetensors": Format((".safetensors",), _ALL, _SAFETENSORS, safetensors.write),
+    "word2vec": Format((".vec", ".txt"), _ALL[:1], _WORD2VEC, tables.write_word2vec_text),
+    "word2vec-binary": Format((".bin",), _ALL[:1], "word2vec's binary", tables.write_word2vec_binary),
+    "projector": Format((".tsv",), _ALL[:1], _PROJECTOR, tables.write_projector, beside=True),
+    "parquet": Format((".parquet",), _ALL[:2], "columns id, token and embedding", parquet.write),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written: its files, the `FORMATS` key, the shape and the dtype of the rows."""
+
+    paths: tuple[str, ...]
+    format: str
+    shape: tuple[int, int]
+    dtype: str
+
+
+def export(
+    table: EmbeddingTable,
+    out: str | os.PathLike[str],
+    *,
+    vocabulary: Vocabulary | None = None,
+    ids: Any = None,
+    format: str | None = None,
+    dtype: str = "float32",
+    progress: Callable[[str, float], Any] | None = None,
+) -> Exported:
+    """Write rows of a table and their tokens to a file for other tools.
+
+    Rows are gathered and written some at a time, so memory does not grow with the table.
+
+    Parameters
+    ----------
+    table : EmbeddingTable
+        Where the rows come from.
+    out : path-like
+        The file to write; what is there is replaced once the new one is whole. The formats ``"npy"`` and
+        ``"projector"`` write a second one: ``vectors.tsv`` has ``metadata.tsv`` beside it, any other
+        ``x.npy`` or ``x.tsv`` has ``x.metadata.tsv``.
+    vocabulary : Vocabulary, optional
+        The tokens of the rows. Their stored texts are written; where a format does not hold just any text,
+        `word_of` spells it and `text_of` leads back. Without a vocabulary the ids stand for the texts.
+    ids : array-like of int, optional
+        Which rows, in which order. Without it, all.
+    format : str, optional
+        A key of `FORMATS`. Without it, what the end of `out` means.
+    dtype : {"float32", "float16", "bfloat16"}, optional
+        As in `EmbeddingTable.gather`; a format may know only some of them.
+    progress : callable, optional
+        Told what is being done and the share of it that is done, between 0 and 1.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    IndexError
+        For an id that is no row.
+    ValueError
+        If there is no row to write, the name of `out` tells no format, the format does not hold `dtype`, a
+        word2vec file would hold a word twice, or `out` is a file that the table is read from.
+    ImportError
+        If Parquet is asked for and pyarrow is not installed.
+    """
+    path = Path(out)
+    name = _format_name(path) if format is None else format
+    if name not in FORMATS:
+        raise ValueError(f"unknown format {name!r}; known: {', '.join(FORMATS)}")
+    kind = FORMATS[name]
+    if dtype not in kind.dtypes:
+        raise ValueError(f"{name} files hold {' or '.join(kind.dtypes)}, not {dtype}")
+    chosen = selection(table, vocabulary, ids, progress)
+    paths = [path, *([_beside(path)] if kind.beside else [])]
+    for each in paths:
+        check_is_none_of(each, [shard.path for shard in table._source.shards()])
+    with ExitStack() as stack:
+        kind.write([stack.enter_context(replacing(each)) for each in paths], chosen, dtype)
+    return Exported(tuple(map(str, paths)), name, chosen.shape, dtype)
+
+
+def _format_name(path: Path) -> str:
+    for name, kind in FORMATS.items():
+        if path.suffix.lower() in kind.suffixes:
+            return name
+    known = ", ".join(suffix for kind in FORMATS.values() for suffix in kind.suffixes)
+    raise ValueError(f"the name {path} tells no format: end it in one of {known}, or say which format")
+
+
+def _beside(path: Path) -> Path:
+    stem = path.stem.replace("vectors", "metadata") if "vectors" in path.stem else f"{path.stem}.metadata"
+    return path.with_name(f"{stem}.tsv")

@@ -1,0 +1,95 @@
+"""Which rows are written, under which names, and how they come: some at a time, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import as_ids
+from ..table import EmbeddingTable
+from ..vocabulary import Vocabulary
+
+_CHUNK_BYTES = 4 << 20
+_TEXTS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows of a table, in the order in which they are written.
+
+    Attributes
+    ----------
+    table : EmbeddingTable
+        Where the rows come from.
+    vocabulary : Vocabulary or None
+        Gives the rows their texts; None where the file has none.
+    ids : range or numpy.ndarray of int
+        The rows.
+    progress : callable
+        Told the share of the rows that was handed out, between 0 and 1.
+    """
+
+    table: EmbeddingTable
+    vocabulary: Vocabulary | None
+    ids: range | npt.NDArray[Any]
+    progress: Callable[[float], Any]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of what is written."""
+        return len(self.ids), self.table.shape[1]
+
+    def rows(self, dtype: str) -> Iterator[tuple[npt.NDArray[Any], list[str | None], npt.NDArray[Any]]]:
+        """Yield ids, texts and rows of `dtype`, about 4 MiB of rows at a time; texts as of `texts`."""
+        step = max(1, _CHUNK_BYTES // (4 * self.table.shape[1]))
+        for first in range(0, len(self.ids), step):
+            ids = np.asarray(self.ids[first : first + step])
+            yield ids, self._texts_of(ids), self.table.gather(ids, dtype=dtype)
+            self.progress(min(1.0, (first + step) / len(self.ids)))
+
+    def texts(self) -> Iterator[tuple[int, str | None]]:
+        """Yield each id with its stored text; None where there is no such token."""
+        for first in range(0, len(self.ids), _TEXTS_AT_ONCE):
+            ids = np.asarray(self.ids[first : first + _TEXTS_AT_ONCE])
+            yield from zip(ids.tolist(), self._texts_of(ids), strict=True)
+
+    def _texts_of(self, ids: npt.NDArray[Any]) -> list[str | None]:
+        if self.vocabulary is None:
+            return [None] * len(ids)
+        tokens, n = self.vocabulary.tokens, len(self.vocabulary)
+        if len(ids) and ids[-1] - ids[0] == len(ids) - 1 and (np.diff(ids) == 1).all():
+            known: Sequence[str | None] = tokens[int(ids[0]) : int(ids[-1]) + 1]
+            return [*known, *[None] * (len(ids) - len(known))]
+        return [tokens[row] if row < n else None for row in ids.tolist()]
+
+
+def selection(
+    table: EmbeddingTable,
+    vocabulary: Vocabulary | None,
+    ids: Any,
+    progress: Callable[[str, float], Any] | None,
+) -> Selection:
+    """Return a selection; without `ids`, of all rows. IndexError for an id that is no row, now."""
+    n = len(table)
+    chosen = range(n) if ids is None else ids if isinstance(ids, range) else as_ids(ids, n).ravel()
+    if not len(chosen):
+        raise ValueError("no row was chosen" if n else f"{table.name!r} of {table.path} has no rows")
+    # A range may be longer than memory; its ends tell.
+    given = np.array([chosen[0], chosen[-1]], object) if isinstance(chosen, range) else chosen
+    wrong = np.flatnonzero((given < 0) | (given >= n))
+    if wrong.size:
+        where = int(wrong[0]) if given is chosen else int(wrong[0]) * (len(chosen) - 1)
+        raise IndexError(f"id {given[wrong[0]]} at position {where} is no row: the table has {n}")
+    return Selection(table, vocabulary, chosen, lambda done: progress and progress("writing rows", done))
+
+
+def provenance(chosen: Selection) -> dict[str, str]:
+    """Return what a file may say of where its rows come from; neither paths nor times, to be reproducible."""
+    facts = {"tensor": chosen.table.name, "type": chosen.table.type}
+    if chosen.vocabulary is not None:
+        facts["vocabulary"] = chosen.vocabulary.digest
+    return facts

@@ -1,0 +1,312 @@
+"""A table's health: rows that were never trained, empty and double rows, norms, and its share of the file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import duplicates
+from .duplicates import Cluster, Signatures
+from .gguf import Tensors
+from .model import OUTPUT_TABLE, Model
+from .spelling import TokenType
+from .stored import same_bytes, tensor_range
+from .table import EmbeddingTable
+from .vocabulary import Vocabulary
+
+PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
+# Names of places that vocabularies keep for later, and of what converters fill them up with.
+_KNOWN_UNUSED = re.compile(
+    r"\[(?:unused|pad|reserved)_?\d+\]"
+    r"|<(?:unused|pad|reserved|dummy|place_?holder)\w*?\d+>"
+    r"|<\|(?:unused|pad|reserved|dummy|place_?holder|extra)\w*?\d+\|>",
+    re.IGNORECASE,
+)
+_MAX_NAME = 64
+_MIN_KNOWN = 8  # rows from which a direction is taken
+_MIN_ALIKE = 0.5  # median cosine of known unused rows to their mean, below which they tell nothing
+_N_OUTLIERS = 10
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row, its token's stored text (None where it has none) and its norm."""
+
+    id: int
+    text: str | None
+    norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Norms:
+    """How long rows are, zero rows and those that are not finite left out.
+
+    Attributes
+    ----------
+    percentiles : tuple of float
+        Of `PERCENTILES`; NaN where there is no row.
+    lowest, highest : tuple of Row
+        The ten shortest, shortest first, and the ten longest, longest first.
+    """
+
+    percentiles: tuple[float, ...]
+    lowest: tuple[Row, ...]
+    highest: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Untrained:
+    """Rows that look like those of tokens which are known to be unused.
+
+    Attributes
+    ----------
+    known : tuple of int
+        Rows that are known to be unused: by their type, by a name such as ``[unused7]``, or because they have
+        no token.
+    max_norm, min_cosine : float or None
+        A row that is no longer, and no farther from the direction of the known ones, is taken for untrained;
+        the 99th and the first percentile of the known ones themselves. Directions are seen from the mean of
+        all rows. None where there are fewer than eight known ones or they do not look alike: then no row is
+        called untrained.
+    rows : tuple of Row
+        The other rows that look so.
+    """
+
+    known: tuple[int, ...]
+    max_norm: float | None
+    min_cosine: float | None
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much of the model the table is; tensors whose size nothing tells do not count."""
+
+    table_weights: int
+    all_weights: int
+    table_bytes: int
+    all_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `examine` found.
+
+    Attributes
+    ----------
+    path, tensor, type, shape
+        The table.
+    tied : str or None
+        ``"absent"``: the model has no output table of its own; ``"bytes"``: it has one that is the token
+        table byte for byte, so it could do without; ``"no"``; None where there is nothing to tie.
+    share : Share
+    norms : Norms
+    zero, not_finite : tuple of int
+        Rows of zeros, and rows with NaN or infinity.
+    untrained : Untrained
+    exact : tuple of tuple of int
+        Groups of rows, other than zero, that are the same.
+    near : tuple of Cluster
+        Rows at `min_cosine` or more of each other, as seen from the mean of all rows; of an exact group only
+        the first. A pair at 0.98 is found with a probability of 0.99, one at 0.95 with 0.91.
+    near_is_complete : bool
+        False if there were so many candidates that only the likeliest were looked at.
+    min_cosine : float
+    """
+
+    path: str
+    tensor: str
+    type: str
+    shape: tuple[int, int]
+    tied: str | None
+    share: Share
+    norms: Norms
+    zero: tuple[int, ...]
+    not_finite: tuple[int, ...]
+    untrained: Untrained
+    exact: tuple[tuple[int, ...], ...]
+    near: tuple[Cluster, ...]
+    near_is_complete: bool
+    min_cosine: float
+
+
+def examine(
+    opened: Model | EmbeddingTable,
+    *,
+    tensor: str | None = None,
+    min_cosine: float = 0.98,
+    progress: Callable[[str, float], Any] | None = None,
+) -> Health:
+    """Look at all rows of a table; memory is about 40 bytes a row.
+
+    Parameters
+    ----------
+    opened : Model or EmbeddingTable
+        A model tells more: which rows are known to be unused, and whether the table is tied.
+    tensor : str, optional
+        Of a model, another table than that of token embeddings.
+    min_cosine : float, optional
+        From where on two rows are near duplicates, 0.95 to 1: seen from the mean of all rows.
+    progress : callable, optional
+        Told what is being done and the share of it that is done, between 0 and 1.
+
+    Returns
+    -------
+    Health
+
+    Raises
+    ------
+    NotFoundError
+        (a KeyError) if there is no such table.
+    ValueError
+        For a `min_cosine` out of range, or a table without rows.
+    """
+    if not 0.95 <= min_cosine <= 1:
+        raise ValueError(
+            f"min_cosine is {min_cosine}; below 0.95, and above 1, near duplicates are not found"
+        )
+    model = opened if isinstance(opened, Model) else None
+    table = _table_of(opened, tensor)
+    if not all(table.shape):
+        raise ValueError(f"{table.name!r} of {table.path} has no rows")
+    tell = progress or (lambda text, done: None)
+    seen = duplicates.signatures(table, lambda done: tell("reading rows", done))
+    vocabulary = _vocabulary_of(model)
+    usable = seen.finite & (seen.norms > 0)
+    exact = duplicates.exact(table, seen)
+    near, complete = duplicates.near(
+        table, seen, exact, min_cosine, lambda done: tell("comparing rows", done)
+    )
+    return Health(
+        path=table.path,
+        tensor=table.name,
+        type=table.type,
+        shape=table.shape,
+        tied=None if model is None else _tied(model),
+        share=_share(table),
+        norms=_norms(seen, usable, vocabulary),
+        zero=_ids(seen.finite & (seen.norms == 0)),
+        not_finite=_ids(~seen.finite),
+        untrained=_untrained(table, seen, usable, vocabulary),
+        exact=tuple(exact),
+        near=tuple(near),
+        near_is_complete=complete,
+        min_cosine=min_cosine,
+    )
+
+
+def _table_of(opened: Model | EmbeddingTable, tensor: str | None) -> EmbeddingTable:
+    if isinstance(opened, EmbeddingTable):
+        return opened
+    return opened.table if tensor is None else opened.open_table(tensor)
+
+
+def _vocabulary_of(model: Model | None) -> Vocabulary | None:
+    return model.vocabulary if model is not None and "tokenizer.ggml.tokens" in model.metadata else None
+
+
+def _ids(mask: Mask) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(mask).tolist())
+
+
+def known_unused(vocabulary: Vocabulary | None, n_rows: int) -> Mask:
+    """Return which of a table's rows are unused by type, by name, or because they have no token."""
+    unused = np.zeros(n_rows, np.bool_)
+    if vocabulary is None:
+        return unused
+    unused[len(vocabulary) :] = True
+    types = vocabulary.types[:n_rows]
+    unused[: len(types)] = types == TokenType.UNUSED
+    for row, text in enumerate(vocabulary.tokens[:n_rows]):
+        if text[:1] in ("[", "<") and len(text) <= _MAX_NAME and _KNOWN_UNUSED.fullmatch(text):
+            unused[row] = True
+    return unused
+
+
+def _norms(seen: Signatures, usable: Mask, vocabulary: Vocabulary | None) -> Norms:
+    ids = np.flatnonzero(usable)
+    order = ids[np.argsort(seen.norms[ids], kind="stable")]
+    percentiles = np.percentile(seen.norms[ids], PERCENTILES) if len(ids) else ()
+    rows = _rows(order[:_N_OUTLIERS], seen, vocabulary), _rows(order[::-1][:_N_OUTLIERS], seen, vocabulary)
+    return Norms(tuple(map(float, percentiles)) or (math.nan,) * len(PERCENTILES), *rows)
+
+
+def _rows(ids: Iterable[Any], seen: Signatures, vocabulary: Vocabulary | None) -> tuple[Row, ...]:
+    n_tokens, tokens = (0, ()) if vocabulary is None else (len(vocabulary), vocabulary.tokens)
+    rows = [int(row) for row in ids]
+    return tuple(Row(row, tokens[row] if row < n_tokens else None, float(seen.norms[row])) for row in rows)
+
+
+def _untrained(
+    table: EmbeddingTable, seen: Signatures, usable: Mask, vocabulary: Vocabulary | None
+) -> Untrained:
+    """Compare rows with those that are known to be unused, seen from the mean of all rows.
+
+    Rows that no gradient reached keep what they began with, or drift together: they are short, and point the
+    same way. Land & Bartolo 2024, "Fishing for Magikarp", show that both give under-trained tokens away.
+    """
+    named = known_unused(vocabulary, len(table))
+    known = np.flatnonzero(named & usable)
+    nothing = Untrained(_ids(named), None, None, ())
+    if len(known) < _MIN_KNOWN:
+        return nothing
+    step = duplicates.chunk_rows(table)
+    total = np.zeros(table.shape[1])
+    for first in range(0, len(known), step):
+        total += table.gather(known[first : first + step]).sum(axis=0, dtype=np.float64)
+    direction = total / len(known) - seen.mean
+    length = float(np.linalg.norm(direction))
+    if length == 0:
+        return nothing
+    cosines = _cosines(table, seen, direction / length)
+    if np.median(cosines[known]) < _MIN_ALIKE:
+        return nothing
+    min_cosine = float(np.percentile(cosines[known], 1))
+    max_norm = float(np.percentile(seen.norms[known], 99))
+    found = usable & ~named & (cosines >= min_cosine) & (seen.norms <= max_norm)
+    order = np.flatnonzero(found)
+    order = order[np.argsort(-cosines[order], kind="stable")]
+    return Untrained(_ids(named), max_norm, min_cosine, _rows(order, seen, vocabulary))
+
+
+def _cosines(
+    table: EmbeddingTable, seen: Signatures, direction: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the cosine of each row, the mean of all taken from it, to a direction of length 1."""
+    n, step = len(table), duplicates.chunk_rows(table)
+    cosines = np.empty(n)
+    mean = seen.mean.astype(np.float32)
+    for first in range(0, n, step):
+        rows = table.gather(range(first, min(n, first + step))) - mean
+        with np.errstate(all="ignore"):
+            cosines[first : first + step] = rows @ direction / np.linalg.norm(rows, axis=1)
+    return np.nan_to_num(cosines, nan=-1.0)
+
+
+def _tied(model: Model) -> str | None:
+    if model.tied:
+        return "absent"
+    if OUTPUT_TABLE not in model.tensors or model.table.name == OUTPUT_TABLE:
+        return None
+    tokens, output = model.tensors[model.table.name], model.tensors[OUTPUT_TABLE]
+    if (tokens.type, tokens.shape) != (output.type, output.shape):
+        return "no"
+    return "bytes" if same_bytes(tensor_range(tokens), tensor_range(output)) else "no"
+
+
+def _share(table: EmbeddingTable) -> Share:
+    tensors = list(Tensors(table._source).values())
+    return Share(
+        math.prod(table.shape),
+        sum(math.prod(info.shape) for info in tensors if info.n_bytes is not None),
+        table.n_bytes,
+        sum(info.n_bytes or 0 for info in tensors),
+    )

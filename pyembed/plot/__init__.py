@@ -1,0 +1,15 @@
+"""Pictures of rows, maps, norms and similarities, as figures of matplotlib; needs the extra ``plot``.
+
+Each function takes numbers and labels and returns a `matplotlib.figure.Figure`, which `save` writes.
+"""
+
+from . import style  # first: it says what to install where matplotlib is missing
+from .cells import rows
+from .heat import similarity
+from .histogram import norms
+from .scatter import Point, flatten, places
+
+check_name = style.check_name
+save = style.save
+
+__all__ = ["Point", "check_name", "flatten", "norms", "places", "rows", "save", "similarity"]
