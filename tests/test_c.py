@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import pyembed
+
 ROOT = Path(__file__).parent.parent
 CSRC = ROOT / "csrc"
 SOURCES = sorted(CSRC.glob("*/*.c"))
@@ -77,3 +79,11 @@ def test_neon_agrees_under_emulation(tmp_path: Path) -> None:
         cross, *FLAGS, "-static", ROOT / "tests/c/differential.c", *SOURCES, "-lpthread", "-lm", "-o", program
     )
     assert "neon: equal" in run(emulator, program, 200)
+
+
+def test_an_allocator_of_the_callers(tmp_path: Path) -> None:
+    program = tmp_path / "allocator"
+    source = ROOT / "tests/c/allocator.c"
+    run(compiler("cc", "gcc"), *FLAGS, "-g", source, *SOURCES, *LIBRARIES, "-o", program)
+    printed = run(program, pyembed.demo_model())
+    assert int(printed.split()[0]) > 10

@@ -6,12 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/status.h"
 
 #ifndef MAP_NORESERVE
@@ -118,15 +118,20 @@ static pye_status open_region(pye_map *map, pye_error *error) {
     return PYE_OK;
 }
 
-pye_status pye_map_open(pye_map *map, const char *path, pye_load_mode mode, pye_error *error) {
+pye_status pye_map_open(pye_map *map, const pye_allocator *allocator, const char *path, pye_load_mode mode,
+                        pye_error *error) {
     memset(map, 0, sizeof *map);
     map->fd = -1;
     atomic_init(&map->damaged, false);
     map->mode = mode == PYE_LOAD_AUTO ? PYE_LOAD_MMAP : mode;
-    map->path = strdup(path);
+    map->allocator = allocator;
+    size_t path_bytes = strlen(path) + 1;
+    map->path = pye_allocate(allocator, path_bytes);
+    if (map->path != NULL)
+        memcpy(map->path, path, path_bytes);
     if (map->path == NULL || pthread_mutex_init(&map->lock, NULL) != 0) {
-        free(map->path);
-        return pye_fail_memory(error, strlen(path) + 1);
+        pye_release(map->path);
+        return pye_fail_memory(error, path_bytes);
     }
     pye_status status = open_file(map, error);
     if (status == PYE_OK)
@@ -189,8 +194,8 @@ void pye_map_close(pye_map *map) {
     if (map->fd >= 0)
         (void)close(map->fd);
     (void)pthread_mutex_destroy(&map->lock);
-    free(map->loaded);
-    free(map->path);
+    pye_release(map->loaded);
+    pye_release(map->path);
 }
 
 /* The file system refuses direct reads: goes on with ordinary ones, and says so through the mode. */
@@ -298,7 +303,7 @@ static pye_status load_locked(pye_map *map, uint64_t offset, uint64_t n_bytes, p
     if (is_loaded(map, offset, n_bytes))
         return PYE_OK;
     size_t wanted = (map->n_loaded + 1) * sizeof *map->loaded;
-    pye_range *grown = realloc(map->loaded, wanted);
+    pye_range *grown = pye_resize(map->allocator, map->loaded, wanted);
     if (grown == NULL)
         return pye_fail_memory(error, wanted);
     map->loaded = grown;

@@ -27,6 +27,7 @@ typedef struct pye_identity {
 } pye_identity;
 
 typedef struct pye_map {
+    const pye_allocator *allocator;
     char *path;
     const uint8_t *base;
     uint64_t size;        /* of the file when it was opened */
@@ -41,8 +42,9 @@ typedef struct pye_map {
     atomic_bool damaged;   /* a page of the guarded mapping could not be had */
 } pye_map;
 
-/* Opens a regular file. On failure there is nothing to close. */
-pye_status pye_map_open(pye_map *map, const char *path, pye_load_mode mode, pye_error *error);
+/* Opens a regular file. On failure there is nothing to close. The allocator has to live as long as the map. */
+pye_status pye_map_open(pye_map *map, const pye_allocator *allocator, const char *path, pye_load_mode mode,
+                        pye_error *error);
 void pye_map_close(pye_map *map);
 
 /* Guards a mapped file against the loss of its pages; does nothing for one that is read. */

@@ -3,10 +3,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/memory.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
 
@@ -45,31 +45,31 @@ static void *serve(void *argument) {
     return NULL;
 }
 
-static pye_pool *create(void) {
-    pye_pool *pool = calloc(1, sizeof *pool);
+static pye_pool *create(const pye_allocator *allocator) {
+    pye_pool *pool = pye_allocate_zeros(allocator, sizeof *pool);
     if (pool == NULL)
         return NULL;
     pool->owner = getpid();
     if (pthread_mutex_init(&pool->lock, NULL) != 0 || pthread_cond_init(&pool->wake, NULL) != 0 ||
         pthread_cond_init(&pool->idle, NULL) != 0) {
-        free(pool);
+        pye_release(pool);
         return NULL;
     }
     return pool;
 }
 
 /* The pool of this process; NULL if memory is short. */
-static pye_pool *pool_of(pye_pool_slot *slot) {
+static pye_pool *pool_of(pye_pool_slot *slot, const pye_allocator *allocator) {
     pye_pool *pool = atomic_load(slot);
     if (pool != NULL && pool->owner == getpid())
         return pool;
-    pye_pool *made = create();
+    pye_pool *made = create(allocator);
     if (made == NULL)
         return NULL;
     /* What a parent process left behind cannot be destroyed, its locks may be held by threads that are not there. */
     if (atomic_compare_exchange_strong(slot, &pool, made))
         return made;
-    free(made);
+    pye_release(made);
     return pool;
 }
 
@@ -122,8 +122,9 @@ static void finish(pye_pool *pool) {
     (void)pthread_mutex_unlock(&pool->lock);
 }
 
-void pye_pool_run(pye_pool_slot *slot, size_t n_threads, void (*work)(void *context), void *context) {
-    pye_pool *pool = n_threads > 1 ? pool_of(slot) : NULL;
+void pye_pool_run(pye_pool_slot *slot, const pye_allocator *allocator, size_t n_threads,
+                  void (*work)(void *context), void *context) {
+    pye_pool *pool = n_threads > 1 ? pool_of(slot, allocator) : NULL;
     bool is_shared = pool != NULL && begin(pool, n_threads - 1, work, context);
     work(context);
     if (is_shared)
@@ -154,5 +155,5 @@ void pye_pool_close(pye_pool_slot *slot) {
         (void)pthread_cond_destroy(&pool->idle);
         (void)pthread_mutex_destroy(&pool->lock);
     }
-    free(pool);
+    pye_release(pool);
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pyembed.h"
+
 typedef struct pye_pool pye_pool;
 
 /* Where an owner keeps its pool; NULL until it is needed. */
@@ -17,7 +19,8 @@ typedef _Atomic(pye_pool *) pye_pool_slot;
 /* Runs work(context) on the calling thread and on up to n_threads - 1 workers at the same time, and returns when all of
  * them are done. The work shares itself out, so that any number of threads, one included, completes it: where workers
  * cannot be had, or serve another job, there are fewer. */
-void pye_pool_run(pye_pool_slot *slot, size_t n_threads, void (*work)(void *context), void *context);
+void pye_pool_run(pye_pool_slot *slot, const pye_allocator *allocator, size_t n_threads,
+                  void (*work)(void *context), void *context);
 
 /* How many threads to use: as many as the caller asked for, or, for 0, as many as there are processors but no more than
  * the work is worth. */

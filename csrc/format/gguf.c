@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define DEFAULT_ALIGNMENT 32
 
@@ -52,8 +51,8 @@ static pye_status read_header(pye_reader *reader) {
 
 static pye_status read_entry(pye_reader *reader, pye_metadata *metadata) {
     uint64_t start = reader->cursor.position;
-    pye_status status = pye_grow((void **)&metadata->entries, &metadata->max, metadata->n,
-                                 sizeof *metadata->entries, reader->cursor.error);
+    pye_status status = pye_grow(reader->cursor.map->allocator, (void **)&metadata->entries, &metadata->max,
+                                 metadata->n, sizeof *metadata->entries, reader->cursor.error);
     if (status != PYE_OK)
         return status;
     pye_value value;
@@ -90,7 +89,7 @@ static pye_status read_metadata(pye_reader *reader, pye_metadata *metadata) {
             return status;
     }
     key_context keys = {reader->file, metadata};
-    metadata->by_key = pye_sorted_order(metadata->n, compare_keys, &keys);
+    metadata->by_key = pye_sorted_order(reader->cursor.map->allocator, metadata->n, compare_keys, &keys);
     if (metadata->by_key == NULL)
         return pye_fail_memory(reader->cursor.error, (uint64_t)metadata->n * 2 * sizeof(uint32_t));
     for (size_t i = 1; i < metadata->n; i++) {
@@ -348,7 +347,7 @@ static pye_status open_other_shards(pye_model *model, const char *path, pye_load
     char suffix[SUFFIX_BYTES];
     shard_suffix(suffix, 0, set->count);
     size_t prefix = strlen(path) - strlen(suffix);
-    char *name = malloc(strlen(path) + SUFFIX_BYTES);
+    char *name = pye_allocate(&model->allocator, strlen(path) + SUFFIX_BYTES);
     if (name == NULL)
         return pye_fail_memory(error, strlen(path) + SUFFIX_BYTES);
     memcpy(name, path, prefix);
@@ -360,7 +359,7 @@ static pye_status open_other_shards(pye_model *model, const char *path, pye_load
         if (status != PYE_OK && error != NULL && error->shard == (uint32_t)i)
             name_shard(error, name, i, set->count);
     }
-    free(name);
+    pye_release(name);
     return status;
 }
 

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* Arrays of arrays may nest; a bound keeps a hostile file from exhausting the stack. */
 #define MAX_DEPTH 64
@@ -171,7 +170,7 @@ static pye_status skip_strings(pye_reader *reader, uint64_t n, uint64_t **marks)
     uint64_t *recorded = NULL;
     if (marks != NULL && n > 0) {
         uint64_t n_marks = (n - 1) / PYE_MARK_STRIDE + 1;
-        recorded = malloc((size_t)n_marks * sizeof *recorded);
+        recorded = pye_allocate(reader->cursor.map->allocator, (size_t)n_marks * sizeof *recorded);
         if (recorded == NULL)
             return pye_fail_memory(reader->cursor.error, n_marks * sizeof *recorded);
     }
@@ -180,7 +179,7 @@ static pye_status skip_strings(pye_reader *reader, uint64_t n, uint64_t **marks)
         if (recorded != NULL && i % PYE_MARK_STRIDE == 0)
             recorded[i / PYE_MARK_STRIDE] = reader->cursor.position;
         if (!pye_reader_string(reader, &string)) {
-            free(recorded);
+            pye_release(recorded);
             return pye_reader_truncated(reader, "an array of strings");
         }
     }

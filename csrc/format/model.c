@@ -2,20 +2,20 @@
 #include "format/model.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/status.h"
 #include "base/options.h"
 
-pye_status pye_grow(void **items, size_t *max, size_t n, size_t item_bytes, pye_error *error) {
+pye_status pye_grow(const pye_allocator *allocator, void **items, size_t *max, size_t n, size_t item_bytes,
+                    pye_error *error) {
     if (n < *max)
         return PYE_OK;
     size_t wanted = *max == 0 ? 16 : *max * 2;
     if (wanted > SIZE_MAX / item_bytes)
         return pye_fail_memory(error, UINT64_MAX);
-    void *grown = realloc(*items, wanted * item_bytes);
+    void *grown = pye_resize(allocator, *items, wanted * item_bytes);
     if (grown == NULL)
         return pye_fail_memory(error, (uint64_t)wanted * item_bytes);
     *items = grown;
@@ -25,21 +25,21 @@ pye_status pye_grow(void **items, size_t *max, size_t n, size_t item_bytes, pye_
 
 pye_status pye_model_add_file(pye_model *model, const char *path, pye_load_mode mode, pye_file **file,
                               pye_error *error) {
-    pye_status status =
-        pye_grow((void **)&model->files, &model->max_files, model->n_files, sizeof *model->files, error);
+    pye_status status = pye_grow(&model->allocator, (void **)&model->files, &model->max_files, model->n_files,
+                                 sizeof *model->files, error);
     if (status != PYE_OK)
         return status;
-    pye_file *added = calloc(1, sizeof *added);
+    pye_file *added = pye_allocate_zeros(&model->allocator, sizeof *added);
     if (added == NULL)
         return pye_fail_memory(error, sizeof *added);
-    status = pye_map_open(&added->map, path, mode, error);
+    status = pye_map_open(&added->map, &model->allocator, path, mode, error);
     if (status == PYE_OK && model->is_guarded) {
         status = pye_map_protect(&added->map, error);
         if (status != PYE_OK)
             pye_map_close(&added->map);
     }
     if (status != PYE_OK) {
-        free(added);
+        pye_release(added);
         if (error != NULL)
             error->shard = (uint32_t)model->n_files;
         return status;
@@ -52,20 +52,20 @@ pye_status pye_model_add_file(pye_model *model, const char *path, pye_load_mode 
 }
 
 pye_status pye_model_add_tensor(pye_model *model, const pye_tensor *tensor, pye_error *error) {
-    pye_status status =
-        pye_grow((void **)&model->tensors, &model->max_tensors, model->n_tensors, sizeof *model->tensors, error);
+    pye_status status = pye_grow(&model->allocator, (void **)&model->tensors, &model->max_tensors,
+                                 model->n_tensors, sizeof *model->tensors, error);
     if (status == PYE_OK)
         model->tensors[model->n_tensors++] = *tensor;
     return status;
 }
 
 pye_status pye_model_keep_text(pye_model *model, char *text, pye_error *error) {
-    pye_status status =
-        pye_grow((void **)&model->texts, &model->max_texts, model->n_texts, sizeof *model->texts, error);
+    pye_status status = pye_grow(&model->allocator, (void **)&model->texts, &model->max_texts, model->n_texts,
+                                 sizeof *model->texts, error);
     if (status == PYE_OK)
         model->texts[model->n_texts++] = text;
     else
-        free(text);
+        pye_release(text);
     return status;
 }
 
@@ -85,14 +85,14 @@ static void merge(const uint32_t *from, uint32_t *to, size_t first, size_t middl
     }
 }
 
-uint32_t *pye_sorted_order(size_t n, pye_compare compare, const void *context) {
+uint32_t *pye_sorted_order(const pye_allocator *allocator, size_t n, pye_compare compare, const void *context) {
     if (n > UINT32_MAX)
         return NULL;
-    uint32_t *order = malloc((n + 1) * sizeof *order);
-    uint32_t *spare = malloc((n + 1) * sizeof *spare);
+    uint32_t *order = pye_allocate(allocator, (n + 1) * sizeof *order);
+    uint32_t *spare = pye_allocate(allocator, (n + 1) * sizeof *spare);
     if (order == NULL || spare == NULL) {
-        free(order);
-        free(spare);
+        pye_release(order);
+        pye_release(spare);
         return NULL;
     }
     for (size_t i = 0; i < n; i++)
@@ -107,7 +107,7 @@ uint32_t *pye_sorted_order(size_t n, pye_compare compare, const void *context) {
         order = spare;
         spare = swap;
     }
-    free(spare);
+    pye_release(spare);
     return order;
 }
 
@@ -146,7 +146,7 @@ static int compare_names(const void *context, uint32_t a, uint32_t b) {
 }
 
 pye_status pye_model_sort_tensors(pye_model *model, pye_status bad, pye_error *error) {
-    model->tensors_by_name = pye_sorted_order(model->n_tensors, compare_names, model->tensors);
+    model->tensors_by_name = pye_sorted_order(&model->allocator, model->n_tensors, compare_names, model->tensors);
     if (model->tensors_by_name == NULL)
         return pye_fail_memory(error, (uint64_t)model->n_tensors * 2 * sizeof(uint32_t));
     for (size_t i = 1; i < model->n_tensors; i++) {
@@ -165,25 +165,25 @@ pye_status pye_model_sort_tensors(pye_model *model, pye_status bad, pye_error *e
 
 void pye_metadata_free(pye_metadata *metadata) {
     for (size_t i = 0; i < metadata->n; i++)
-        free(metadata->entries[i].marks);
-    free(metadata->entries);
-    free(metadata->by_key);
+        pye_release(metadata->entries[i].marks);
+    pye_release(metadata->entries);
+    pye_release(metadata->by_key);
 }
 
 static void free_model(pye_model *model) {
     pye_pool_close(&model->pool);
     for (size_t i = 0; i < model->n_files; i++) {
         pye_map_close(&model->files[i]->map);
-        free(model->files[i]);
+        pye_release(model->files[i]);
     }
     pye_metadata_free(&model->metadata);
     for (size_t i = 0; i < model->n_texts; i++)
-        free(model->texts[i]);
-    free(model->files);
-    free(model->tensors);
-    free(model->tensors_by_name);
-    free(model->texts);
-    free(model);
+        pye_release(model->texts[i]);
+    pye_release(model->files);
+    pye_release(model->tensors);
+    pye_release(model->tensors_by_name);
+    pye_release(model->texts);
+    pye_release(model);
 }
 
 void pye_model_retain(pye_model *model) {
@@ -207,14 +207,15 @@ bool pye_ends_with(const char *text, const char *end) {
 }
 
 /* Tells the format by what the file begins with; its name decides only for a safetensors index, which is any JSON. */
-static pye_status detect_format(const char *path, pye_format *format, pye_error *error) {
+static pye_status detect_format(const pye_allocator *allocator, const char *path, pye_format *format,
+                                pye_error *error) {
     struct stat info;
     if (pye_ends_with(path, ".index.json") || (stat(path, &info) == 0 && S_ISDIR(info.st_mode))) {
         *format = PYE_FORMAT_SAFETENSORS;
         return PYE_OK;
     }
     pye_map map;
-    pye_status status = pye_map_open(&map, path, PYE_LOAD_NONE, error);
+    pye_status status = pye_map_open(&map, allocator, path, PYE_LOAD_NONE, error);
     if (status != PYE_OK)
         return status;
     uint64_t n = map.size < 9 ? map.size : 9;
@@ -257,13 +258,15 @@ pye_status pye_model_open(const char *path, const pye_open_options *options, pye
         return status;
     if (known.load_mode < PYE_LOAD_AUTO || known.load_mode > PYE_LOAD_DIRECT_IO)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not a load mode", (int)known.load_mode);
+    const pye_allocator *allocator = known.allocator != NULL ? known.allocator : &pye_standard_allocator;
     if (known.format == PYE_FORMAT_AUTO)
-        status = detect_format(path, &known.format, error);
+        status = detect_format(allocator, path, &known.format, error);
     if (status != PYE_OK)
         return status;
-    pye_model *opened = calloc(1, sizeof *opened);
+    pye_model *opened = pye_allocate_zeros(allocator, sizeof *opened);
     if (opened == NULL)
         return pye_fail_memory(error, sizeof *opened);
+    opened->allocator = *allocator;
     atomic_init(&opened->n_references, 1);
     atomic_init(&opened->pool, NULL);
     opened->format = known.format;

@@ -7,6 +7,7 @@
 
 #include "base/counters.h"
 #include "base/map.h"
+#include "base/memory.h"
 #include "base/pool.h"
 #include "base/types.h"
 
@@ -35,6 +36,7 @@ typedef struct pye_metadata {
 } pye_metadata;
 
 struct pye_model {
+    pye_allocator allocator;
     atomic_size_t n_references; /* the model handle itself and every table and vocabulary of it */
     pye_format format;
     bool is_guarded; /* its mappings are */
@@ -69,18 +71,19 @@ pye_status pye_model_add_file(pye_model *model, const char *path, pye_load_mode 
 /* Appends a copy of `tensor`. Its extent must have been checked by then. */
 pye_status pye_model_add_tensor(pye_model *model, const pye_tensor *tensor, pye_error *error);
 
-/* Takes `text`, from malloc, and frees it with the model (at once if this fails). */
+/* Takes `text`, from pye_allocate, and frees it with the model (at once if this fails). */
 pye_status pye_model_keep_text(pye_model *model, char *text, pye_error *error);
 
 /* Sorts tensors by name. `bad` is the format's status for a name that occurs twice. */
 pye_status pye_model_sort_tensors(pye_model *model, pye_status bad, pye_error *error);
 
 /* Grows an array by doubling so that it holds one more than `n` items. */
-pye_status pye_grow(void **items, size_t *max, size_t n, size_t item_bytes, pye_error *error);
+pye_status pye_grow(const pye_allocator *allocator, void **items, size_t *max, size_t n, size_t item_bytes,
+                    pye_error *error);
 
 /* Sorts 0 .. n - 1 by `compare`, in n log n steps whatever the input. NULL if memory is short. */
 typedef int (*pye_compare)(const void *context, uint32_t a, uint32_t b);
-uint32_t *pye_sorted_order(size_t n, pye_compare compare, const void *context);
+uint32_t *pye_sorted_order(const pye_allocator *allocator, size_t n, pye_compare compare, const void *context);
 
 int pye_string_compare(pye_string a, pye_string b);
 

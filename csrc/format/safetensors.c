@@ -9,7 +9,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cursor.h"
@@ -96,7 +95,7 @@ pye_status pye_safetensors_text(pye_model *model, const pye_json_string *string,
     *text = string->raw;
     if (!string->escaped)
         return PYE_OK;
-    char *copy = malloc(string->raw.size);
+    char *copy = pye_allocate(&model->allocator, string->raw.size);
     if (copy == NULL)
         return pye_fail_memory(error, string->raw.size);
     *text = (pye_string){copy, pye_json_unescape(string, copy)};
@@ -215,7 +214,8 @@ static pye_status read_tensor(header_reader *reader, const pye_json_string *name
     if (status != PYE_OK)
         return pye_safetensors_blame(reader->error, status, "tensor ", entry.tensor.name);
     size_t n = reader->model->n_tensors - reader->first_tensor;
-    status = pye_grow((void **)&reader->entries, &reader->max_entries, n, sizeof *reader->entries, reader->error);
+    status = pye_grow(&reader->model->allocator, (void **)&reader->entries, &reader->max_entries, n,
+                      sizeof *reader->entries, reader->error);
     if (status != PYE_OK)
         return status;
     reader->entries[n] = entry.offset;
@@ -285,11 +285,12 @@ static pye_status check_tiling(const header_reader *reader, const uint32_t *orde
 
 static pye_status check_data(const header_reader *reader) {
     size_t n = reader->model->n_tensors - reader->first_tensor;
-    uint32_t *order = pye_sorted_order(n, compare_places, reader->model->tensors + reader->first_tensor);
+    uint32_t *order = pye_sorted_order(&reader->model->allocator, n, compare_places,
+                                       reader->model->tensors + reader->first_tensor);
     if (order == NULL)
         return pye_fail_memory(reader->error, (uint64_t)n * 2 * sizeof *order);
     pye_status status = check_tiling(reader, order, n);
-    free(order);
+    pye_release(order);
     return status;
 }
 
@@ -340,7 +341,7 @@ static pye_status read_file(pye_model *model, pye_file *file, pye_error *error) 
     status = read_header(&reader);
     if (status == PYE_OK)
         status = check_data(&reader);
-    free(reader.entries);
+    pye_release(reader.entries);
     if (status != PYE_OK)
         return status;
     file->facts.data_offset = end;

@@ -2,7 +2,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -36,11 +35,12 @@ typedef struct index_reader {
     size_t max_lines;
 } index_reader;
 
-/* `directory` and `name` in one piece, from malloc. */
-static pye_status join(pye_string directory, pye_string name, char **path, pye_error *error) {
+/* `directory` and `name` in one piece, from pye_allocate. */
+static pye_status join(const pye_model *model, pye_string directory, pye_string name, char **path,
+                       pye_error *error) {
     bool slash = directory.size > 0 && directory.data[directory.size - 1] != '/';
     size_t n = directory.size + slash;
-    *path = malloc(n + name.size + 1);
+    *path = pye_allocate(&model->allocator, n + name.size + 1);
     if (*path == NULL)
         return pye_fail_memory(error, (uint64_t)n + name.size + 1);
     memcpy(*path, directory.data, directory.size);
@@ -78,7 +78,8 @@ static pye_status read_line(index_reader *reader, pye_json *json, const pye_json
         return pye_fail(reader->error, BAD, value.offset, "%s is not the name of a file beside the index",
                         pye_quote(name, line.file));
     }
-    status = pye_grow((void **)&reader->lines, &reader->max_lines, reader->n_lines, sizeof line, reader->error);
+    status = pye_grow(&reader->model->allocator, (void **)&reader->lines, &reader->max_lines, reader->n_lines,
+                      sizeof line, reader->error);
     if (status == PYE_OK)
         reader->lines[reader->n_lines++] = line;
     return status;
@@ -142,24 +143,24 @@ static int compare_files(const void *context, uint32_t a, uint32_t b) {
  * this takes n log n steps. */
 static pye_status group_lines(index_reader *reader) {
     index_line *lines = reader->lines;
-    uint32_t *order = pye_sorted_order(reader->n_lines, compare_files, lines);
+    uint32_t *order = pye_sorted_order(&reader->model->allocator, reader->n_lines, compare_files, lines);
     if (order == NULL)
         return pye_fail_memory(reader->error, (uint64_t)reader->n_lines * 2 * sizeof *order);
     for (size_t i = 0; i < reader->n_lines; i++) {
         bool same = i > 0 && compare_files(lines, order[i - 1], order[i]) == 0;
         lines[order[i]].first = same ? lines[order[i - 1]].first : order[i];
     }
-    free(order);
+    pye_release(order);
     return PYE_OK;
 }
 
 static pye_status open_shard(index_reader *reader, pye_string name, pye_load_mode mode) {
     char *path;
-    pye_status status = join(reader->directory, name, &path, reader->error);
+    pye_status status = join(reader->model, reader->directory, name, &path, reader->error);
     if (status != PYE_OK)
         return status;
     status = pye_safetensors_add_file(reader->model, path, mode, reader->error);
-    free(path);
+    pye_release(path);
     return status == PYE_OK ? PYE_OK : pye_safetensors_blame(reader->error, status, "", name);
 }
 
@@ -243,11 +244,11 @@ static pye_status compare_sides(const index_reader *reader, const uint32_t *orde
 }
 
 static pye_status check_sides(const index_reader *reader) {
-    uint32_t *order = pye_sorted_order(reader->n_lines, compare_tensors, reader->lines);
+    uint32_t *order = pye_sorted_order(&reader->model->allocator, reader->n_lines, compare_tensors, reader->lines);
     if (order == NULL)
         return pye_fail_memory(reader->error, (uint64_t)reader->n_lines * 2 * sizeof *order);
     pye_status status = compare_sides(reader, order);
-    free(order);
+    pye_release(order);
     return status;
 }
 
@@ -279,11 +280,11 @@ static pye_status open_index(pye_model *model, const char *path, pye_load_mode m
         .name = pye_text(name),
         .directory = {path, (size_t)(name - path)},
     };
-    pye_status status = pye_map_open(&reader.map, path, PYE_LOAD_NONE, error);
+    pye_status status = pye_map_open(&reader.map, &model->allocator, path, PYE_LOAD_NONE, error);
     if (status != PYE_OK)
         return pye_safetensors_blame(error, status, "", reader.name);
     status = open_with_index(&reader, mode);
-    free(reader.lines);
+    pye_release(reader.lines);
     pye_map_close(&reader.map);
     return status;
 }
@@ -300,7 +301,7 @@ static bool is_there(const char *path) {
 }
 
 /* The only *.safetensors file of a directory; *path stays NULL without an error if there is none. */
-static pye_status find_only_file(const char *directory, char **path, pye_error *error) {
+static pye_status find_only_file(const pye_model *model, const char *directory, char **path, pye_error *error) {
     DIR *stream = opendir(directory);
     if (stream == NULL)
         return pye_fail_errno(error, errno, "cannot list the directory");
@@ -310,7 +311,7 @@ static pye_status find_only_file(const char *directory, char **path, pye_error *
         if (!pye_ends_with(item->d_name, FILE_END))
             continue;
         if (n++ == 0)
-            status = join(pye_text(directory), pye_text(item->d_name), path, error);
+            status = join(model, pye_text(directory), pye_text(item->d_name), path, error);
     }
     (void)closedir(stream);
     if (status == PYE_OK && n != 1)
@@ -326,21 +327,21 @@ static pye_status open_directory(pye_model *model, const char *directory, pye_lo
     char *path = NULL;
     pye_status status = PYE_OK;
     for (size_t i = 0; status == PYE_OK && i < sizeof names / sizeof names[0]; i++) {
-        free(path);
+        pye_release(path);
         path = NULL;
-        status = join(pye_text(directory), pye_text(names[i]), &path, error);
+        status = join(model, pye_text(directory), pye_text(names[i]), &path, error);
         if (status == PYE_OK && is_there(path))
             break;
     }
     if (status == PYE_OK && !is_there(path)) {
-        free(path);
+        pye_release(path);
         path = NULL;
-        status = find_only_file(directory, &path, error);
+        status = find_only_file(model, directory, &path, error);
     }
     if (status == PYE_OK)
         status = pye_ends_with(path, INDEX_END) ? open_index(model, path, mode, error)
                                                 : open_single(model, path, mode, error);
-    free(path);
+    pye_release(path);
     return status;
 }
 

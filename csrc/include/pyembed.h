@@ -139,6 +139,15 @@ typedef enum pye_load_mode {
 /* Told after every few MiB that a tensor is read into memory, and once at its end. Non-zero goes on, 0 cancels. */
 typedef int (*pye_progress)(uint64_t n_bytes_done, uint64_t n_bytes_total, void *data);
 
+/* Where a model takes its memory from; its workers' stacks and mapped files are not part of it. The functions may be
+ * called by any thread that uses the model, several at a time, until its last handle is closed. */
+typedef struct pye_allocator {
+    void *(*allocate)(size_t n_bytes, void *context);             /* aligned as by malloc; NULL if there is none */
+    void *(*resize)(void *memory, size_t n_bytes, void *context); /* as realloc; `memory` is never NULL */
+    void (*release)(void *memory, void *context);                 /* `memory` is never NULL */
+    void *context;
+} pye_allocator;
+
 /* Set `struct_bytes` to sizeof(pye_open_options) and the rest to zero, then what is wanted. The `raw_`
  * fields describe a PYE_FORMAT_RAW file: rows of `raw_columns` weights of type `raw_type` (a GGUF type id
  * whose blocks hold one weight, such as 1 for F16) in the file's `raw_big_endian` byte order, from byte
@@ -155,6 +164,7 @@ typedef struct pye_open_options {
     pye_progress progress; /* may be NULL */
     void *progress_data;
     int32_t guard; /* non-zero: a mapped file that is truncated is an error, no SIGBUS; see GUARD */
+    const pye_allocator *allocator; /* NULL: malloc, realloc and free; otherwise copied, all its functions set */
 } pye_open_options;
 
 /* Opens `path` and checks all of it but the tensors' bytes: counts, lengths, names, and that every tensor

@@ -104,7 +104,8 @@ static bool run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, uint
     atomic_init(&shared.next, 0);
     atomic_init(&shared.failed, false);
     size_t n_portions = (n_ids - 1) / shared.portion + 1;
-    pye_pool_run(&job->table->model->pool, threads < n_portions ? threads : n_portions, take_portions, &shared);
+    pye_pool_run(&job->table->model->pool, &job->table->model->allocator,
+                 threads < n_portions ? threads : n_portions, take_portions, &shared);
     return !atomic_load_explicit(&shared.failed, memory_order_relaxed);
 }
 

@@ -1,6 +1,5 @@
 /* The norms of a table's rows: computed once, by whoever first needs them. */
 #include <stdatomic.h>
-#include <stdlib.h>
 
 #include "base/status.h"
 #include "table/scan.h"
@@ -30,7 +29,9 @@ static float *compute(const pye_table *table, uint32_t n_threads) {
     uint64_t n_rows = table->info.n_rows;
     if (n_rows > SIZE_MAX / sizeof(float) - 1)
         return NULL;
-    float *norms = malloc(((size_t)n_rows + 1) * sizeof *norms); /* one more, so that no rows are no failure */
+    float *norms =
+        pye_allocate(&table->model->allocator,
+                     ((size_t)n_rows + 1) * sizeof *norms); /* one more, so that no rows are no failure */
     if (norms == NULL)
         return NULL;
     norms_job job = {.table = table, .norms = norms};
@@ -38,7 +39,8 @@ static float *compute(const pye_table *table, uint32_t n_threads) {
     uint64_t n_portions = (n_rows + PORTION_ROWS - 1) / PORTION_ROWS;
     size_t threads =
         pye_pool_threads(n_threads, n_rows * (table->info.n_columns / 64 + 1) / (WEIGHTS_A_THREAD / 64));
-    pye_pool_run(&table->model->pool, threads < n_portions ? threads : (size_t)n_portions, take_portions, &job);
+    pye_pool_run(&table->model->pool, &table->model->allocator,
+                 threads < n_portions ? threads : (size_t)n_portions, take_portions, &job);
     return norms;
 }
 
@@ -52,7 +54,7 @@ const float *pye_table_norms_of(const pye_table *table, uint32_t n_threads) {
     float *computed = compute(table, n_threads);
     if (computed == NULL || atomic_compare_exchange_strong(place, &norms, computed))
         return computed;
-    free(computed);
+    pye_release(computed);
     return norms;
 }
 

@@ -246,25 +246,25 @@ static pye_status run(scan *s, const float *queries, float *scores, uint64_t *id
     plan_threads(s);
     if (!lay_out(s) || s->at.n_bytes > SIZE_MAX - ALIGNMENT)
         return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "so many queries and scores fit no memory");
-    void *memory;
-    if (posix_memalign(&memory, ALIGNMENT, s->at.n_bytes + ALIGNMENT) != 0)
+    uint8_t *memory = pye_allocate(&s->job.table->model->allocator, s->at.n_bytes + ALIGNMENT);
+    if (memory == NULL)
         return pye_fail_memory(error, s->at.n_bytes);
-    s->memory = memory;
+    s->memory = memory + (ALIGNMENT - (uintptr_t)memory % ALIGNMENT) % ALIGNMENT;
     fill(s, queries);
     pye_status status = check_copied_ids(s, error);
     if (status != PYE_OK) {
-        free(memory);
+        pye_release(memory);
         return status;
     }
     if (s->job.n_excluded > 0)
         qsort(s->memory + s->at.excluded, s->job.n_excluded, sizeof(uint64_t), compare_ids);
     s->job.scores = scores;
     s->caller = pthread_self();
-    pye_pool_run(&s->job.table->model->pool, s->n_threads, take_portions, s);
+    pye_pool_run(&s->job.table->model->pool, &s->job.table->model->allocator, s->n_threads, take_portions, s);
     bool cancelled = atomic_load_explicit(&s->cancelled, memory_order_relaxed);
     if (!cancelled)
         collect(s, scores, ids, n_nan);
-    free(memory);
+    pye_release(memory);
     if (cancelled)
         return pye_fail(error, PYE_ERROR_CANCELLED, PYE_NO_OFFSET, "the scan was cancelled");
     return pye_map_intact(s->job.table->map, s->job.table->info.shard, error);

@@ -1,7 +1,6 @@
 #include "table/table.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -44,7 +43,7 @@ pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, 
             error->shard = tensor.shard;
         return status;
     }
-    pye_table *opened = calloc(1, sizeof *opened);
+    pye_table *opened = pye_allocate_zeros(&model->allocator, sizeof *opened);
     if (opened == NULL)
         return pye_fail_memory(error, sizeof *opened);
     opened->type = pye_type_info_of(tensor.type);
@@ -90,9 +89,10 @@ void pye_table_decode_swapped(const pye_table *table, const uint8_t *from, float
 void pye_table_close(pye_table *table) {
     if (table == NULL)
         return;
-    pye_model_release(table->model);
-    free(atomic_load(&table->norms));
-    free(table);
+    pye_model *model = table->model;
+    pye_release(atomic_load(&table->norms));
+    pye_release(table);
+    pye_model_release(model);
 }
 
 void pye_table_get_info(const pye_table *table, pye_table_info *info) { *info = table->info; }

@@ -3,7 +3,6 @@
  * The texts come from an untrusted file, so the hash is keyed (SipHash-1-3, Aumasson and Bernstein 2012) with bytes
  * that the file's author cannot know: nobody can make all tokens collide. */
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -111,11 +110,11 @@ pye_token_index *pye_token_index_build(const pye_vocabulary *vocabulary) {
     uint64_t n_slots = 8;
     while (n_slots / 4 * 3 < vocabulary->tokens.n_elements)
         n_slots *= 2;
-    pye_token_index *index = malloc(sizeof *index);
-    uint64_t *slots = calloc((size_t)n_slots, sizeof *slots);
+    pye_token_index *index = pye_allocate(&vocabulary->model->allocator, sizeof *index);
+    uint64_t *slots = pye_allocate_zeros(&vocabulary->model->allocator, (size_t)n_slots * sizeof *slots);
     if (index == NULL || slots == NULL) {
-        free(index);
-        free(slots);
+        pye_release(index);
+        pye_release(slots);
         return NULL;
     }
     choose_key(index->key, index);
@@ -128,8 +127,8 @@ pye_token_index *pye_token_index_build(const pye_vocabulary *vocabulary) {
 void pye_token_index_free(pye_token_index *index) {
     if (index == NULL)
         return;
-    free(index->slots);
-    free(index);
+    pye_release(index->slots);
+    pye_release(index);
 }
 
 uint64_t pye_token_index_find(const pye_token_index *index, const pye_vocabulary *vocabulary, pye_string text) {

@@ -1,7 +1,6 @@
 #include "vocabulary/vocabulary.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/sha256.h"
@@ -57,7 +56,7 @@ pye_status pye_vocabulary_open(pye_model *model, pye_vocabulary **vocabulary, py
                               &types, error);
     if (status != PYE_OK)
         return status;
-    pye_vocabulary *opened = malloc(sizeof *opened);
+    pye_vocabulary *opened = pye_allocate(&model->allocator, sizeof *opened);
     if (opened == NULL)
         return pye_fail_memory(error, sizeof *opened);
     opened->model = model;
@@ -73,9 +72,10 @@ pye_status pye_vocabulary_open(pye_model *model, pye_vocabulary **vocabulary, py
 void pye_vocabulary_close(pye_vocabulary *vocabulary) {
     if (vocabulary == NULL)
         return;
+    pye_model *model = vocabulary->model;
     pye_token_index_free(atomic_load(&vocabulary->index));
-    pye_model_release(vocabulary->model);
-    free(vocabulary);
+    pye_release(vocabulary);
+    pye_model_release(model);
 }
 
 uint64_t pye_vocabulary_n_tokens(const pye_vocabulary *vocabulary) { return vocabulary->tokens.n_elements; }

@@ -1,0 +1,61 @@
+#include "base/memory.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What lies before a block; its size keeps the block aligned. */
+typedef struct header {
+    alignas(max_align_t) pye_allocator from;
+} header;
+
+static void *standard_allocate(size_t n_bytes, void *context) {
+    (void)context;
+    return malloc(n_bytes);
+}
+
+static void *standard_resize(void *memory, size_t n_bytes, void *context) {
+    (void)context;
+    return realloc(memory, n_bytes);
+}
+
+static void standard_release(void *memory, void *context) {
+    (void)context;
+    free(memory);
+}
+
+const pye_allocator pye_standard_allocator = {standard_allocate, standard_resize, standard_release, NULL};
+
+void *pye_allocate(const pye_allocator *allocator, size_t n_bytes) {
+    if (n_bytes > SIZE_MAX - sizeof(header))
+        return NULL;
+    header *block = allocator->allocate(sizeof *block + n_bytes, allocator->context);
+    if (block == NULL)
+        return NULL;
+    block->from = *allocator;
+    return block + 1;
+}
+
+void *pye_allocate_zeros(const pye_allocator *allocator, size_t n_bytes) {
+    void *memory = pye_allocate(allocator, n_bytes);
+    return memory == NULL ? NULL : memset(memory, 0, n_bytes);
+}
+
+void *pye_resize(const pye_allocator *allocator, void *memory, size_t n_bytes) {
+    if (memory == NULL)
+        return pye_allocate(allocator, n_bytes);
+    if (n_bytes > SIZE_MAX - sizeof(header))
+        return NULL;
+    header *block = (header *)memory - 1;
+    pye_allocator from = block->from;
+    header *resized = from.resize(block, sizeof *block + n_bytes, from.context);
+    return resized == NULL ? NULL : resized + 1;
+}
+
+void pye_release(void *memory) {
+    if (memory == NULL)
+        return;
+    header *block = (header *)memory - 1;
+    pye_allocator from = block->from;
+    from.release(block, from.context);
+}

@@ -1,0 +1,20 @@
+/* Memory from the allocator that a model was opened with. Every block remembers where it came from, so that only the code
+ * that allocates has to know it. */
+#ifndef PYE_BASE_MEMORY_H
+#define PYE_BASE_MEMORY_H
+
+#include "pyembed.h"
+
+/* malloc, realloc and free. */
+extern const pye_allocator pye_standard_allocator;
+
+/* NULL if there is no memory. Blocks are aligned as those of malloc are. */
+void *pye_allocate(const pye_allocator *allocator, size_t n_bytes);
+void *pye_allocate_zeros(const pye_allocator *allocator, size_t n_bytes);
+
+/* `memory` may be NULL; otherwise its own allocator makes it larger. On failure it stays as it is. */
+void *pye_resize(const pye_allocator *allocator, void *memory, size_t n_bytes);
+
+void pye_release(void *memory); /* NULL is allowed */
+
+#endif
