@@ -20,7 +20,7 @@ C_MAY_INCLUDE = {
 # Each module may import those before it, and none of its own line.
 PYTHON_LAYERS = [
     ["_native"],
-    ["errors", "outputs"],
+    ["architectures", "errors", "outputs"],
     ["dtypes", "source"],
     ["arrays", "gguf", "spelling"],
     ["scan"],
@@ -29,11 +29,12 @@ PYTHON_LAYERS = [
     ["geometry", "recipes", "splicing", "validation.report", "validation.subject"],
     ["validation.container", "validation.tensors", "validation.vocabulary", "validation.special"],
     ["validation.__init__"],
+    ["inputs"],
     ["model"],
     ["lock"],
     ["loader"],
     ["__init__"],
-    ["integrations.__init__", "integrations.prometheus"],
+    ["integrations.__init__", "integrations.prometheus", "integrations.prompt_embeds", "integrations.torch"],
     ["cli.show", "cli.files", "cli.progress"],
     ["cli.embed", "cli.info", "cli.lock", "cli.size"],
     ["cli.__init__"],
