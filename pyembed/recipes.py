@@ -344,7 +344,7 @@ def engine_form(engine: str, recipe: InputRecipe, path: str) -> Literal["raw", "
     if form is None:
         known = ", ".join(sorted(TRANSFORMERS))
         raise RecipeError(
-            f"{path}: it was not seen what transformers does to inputs_embeds of {recipe.architecture}; "
-            f"seen: {known}"
+            f"{path}: what transformers does to inputs_embeds of {recipe.architecture} is not known, "
+            f"or differs between its versions; known: {known}"
         )
     return form

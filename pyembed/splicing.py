@@ -30,7 +30,7 @@ class PaddedRows(NamedTuple):
 
     rows: Any
     mask: npt.NDArray[np.bool_]
-    lengths: npt.NDArray[np.int64]
+    lengths: IntArray
 
 
 class Overlay:
@@ -153,7 +153,7 @@ def _sequences(shape: tuple[int, ...], offsets: Any) -> tuple[IntArray, IntArray
     return bounds[:-1], np.diff(bounds), (len(bounds) - 1,)
 
 
-def as_offsets(offsets: Any, n_ids: int) -> npt.NDArray[np.int64]:
+def as_offsets(offsets: Any, n_ids: int) -> IntArray:
     """Return offsets as int64: 0, where each further sequence begins, and at last the number of ids."""
     bounds = as_ids(offsets, n_ids + 1)
     check_ids(bounds, n_ids + 1, "offset", "a batch of these ids")
@@ -314,7 +314,7 @@ def gather_padded(
     return PaddedRows(rows, mask, lengths)
 
 
-def _flatten(sequences: Any, offsets: Any, n_rows: int) -> tuple[IntArray, npt.NDArray[np.int64]]:
+def _flatten(sequences: Any, offsets: Any, n_rows: int) -> tuple[IntArray, IntArray]:
     """Return ids one after the other, and where each sequence begins and ends among them."""
     if offsets is not None:
         flat = as_ids(sequences, n_rows)
