@@ -9,9 +9,7 @@ a chat template has to be applied before, since the server applies none.
 from __future__ import annotations
 
 import base64
-import binascii
 import io
-import pickle
 from typing import Any
 
 try:
@@ -24,6 +22,8 @@ except ImportError as error:
 from ..dtypes import OUTPUT_TYPES
 from .torch import as_tensor
 
+# torch.save has written zip files since version 1.6; what came before is read by another, laxer reader.
+_ZIP = b"PK\x03\x04"
 _DTYPES = {getattr(torch, name) for name in OUTPUT_TYPES}
 
 
@@ -60,11 +60,16 @@ def decode(text: str | bytes) -> torch.Tensor:
         If the tensor is of another dtype than float32, float16 and bfloat16.
     """
     try:
-        file = io.BytesIO(base64.b64decode(text, validate=True))
-        tensor = torch.load(file, map_location="cpu", weights_only=True)
-    except binascii.Error as error:
+        data = base64.b64decode(text, validate=True)
+    except ValueError as error:
         raise ValueError(f"the payload is not base64: {error}") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
+    if not data.startswith(_ZIP):
+        raise ValueError("the payload is not a tensor that torch.save wrote: it is no zip file")
+    try:
+        tensor = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever torch's reader stumbles over
         raise ValueError(f"the payload is not a tensor that torch.save wrote: {error}") from None
     if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
         kind = tensor.layout if isinstance(tensor, torch.Tensor) else type(tensor).__name__
