@@ -283,10 +283,8 @@ def test_runs_are_keys(model: pyembed.Model) -> None:
 
 def test_rounding_of_every_kind_of_number() -> None:
     bits = np.arange(0, 2**32, 65521, dtype=np.uint64).astype(np.uint32)
-    edges = np.array(
-        [0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00001, 0x7F800001, 0x00000001, 0x3F808000, 0x3F818000]
-    )
-    floats = np.concatenate([bits, edges.astype(np.uint32)]).view(np.float32)
+    edges = [0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00001, 0x7F800001, 1, 0x3F808000, 0x3F818000]
+    floats = np.concatenate([bits, np.array(edges, np.uint32)]).view(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         expected = floats.astype(ml_dtypes.bfloat16)
     actual = round_to(floats, OUTPUT_TYPES["bfloat16"]).view(ml_dtypes.bfloat16)
@@ -296,7 +294,7 @@ def test_rounding_of_every_kind_of_number() -> None:
 
 
 def test_float64_is_rounded_to_bfloat16_once() -> None:
-    # Just above the middle of two bfloat16: by way of float32 it would become the middle, and then even, lower.
+    # Just above the middle of two bfloat16: by way of float32 it would become the middle, then the even one.
     values = np.array([1 + 2**-8 + 2**-40, 1 + 3 * 2**-8 - 2**-40, 1 + 2**-8, 1e300, -1e300, np.nan])
     actual = round_to(values, OUTPUT_TYPES["bfloat16"]).view(ml_dtypes.bfloat16).astype(np.float64)
     np.testing.assert_array_equal(actual, [1 + 2**-7, 1 + 2**-7, 1, np.inf, -np.inf, np.nan])
