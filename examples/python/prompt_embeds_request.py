@@ -1,7 +1,8 @@
 """Print the body of a request that sends a prompt as vectors.
 
 ``python prompt_embeds_request.py model.gguf 1 450 7484``: a model, and ids. The request is for
-``POST /v1/completions`` of ``vllm serve MODEL --enable-prompt-embeds``; several prompts are a list of texts. The dtype should be the one that the server runs the model in.
+``POST /v1/completions`` of ``vllm serve MODEL --enable-prompt-embeds``; several prompts are a list of texts.
+The dtype should be the one that the server runs the model in.
 """
 
 from __future__ import annotations
