@@ -11,7 +11,7 @@ import numpy.typing as npt
 from . import splicing
 from .arrays import IntArray, as_ids, as_rows, check_ids, flat_rows
 from .dtypes import OutputType, output_type, round_to
-from .errors import RecipeError
+from .errors import NotFoundError, RecipeError
 from .gguf import Metadata, Tensors
 from .recipes import TYPE_TABLE, AddRow, InputRecipe, Norm, Scale, Step, engine_form, require, resolve
 from .table import EmbeddingTable
@@ -188,7 +188,11 @@ class FirstLayer:
         An architecture that is not known says so, in ``.problem``.
         """
         if self._recipe is None:  # two threads that both get here make the same
-            self._recipe = resolve(self.architecture, self.metadata, self.tensors, self.n_embd)
+            try:
+                width = self.n_embd
+            except NotFoundError as error:
+                return InputRecipe(self.architecture, problem=str(error))
+            self._recipe = resolve(self.architecture, self.metadata, self.tensors, width)
         return self._recipe
 
     def input_embeddings(

@@ -17,6 +17,8 @@ TYPE_TABLE = "token_types.weight"
 POSITION_TABLE = "position_embd.weight"
 PER_LAYER_TABLE = "per_layer_token_embd.weight"
 _NORM_WEIGHT, _NORM_BIAS = "token_embd_norm.weight", "token_embd_norm.bias"
+# No model has more layers. Results are that many times as wide, so that a file must not ask for more.
+_MOST = 512
 _EPSILON_KEYS = {"layer": "attention.layer_norm_epsilon", "rms": "attention.layer_norm_rms_epsilon"}
 ENGINES = ("llama.cpp", "transformers")
 
@@ -142,11 +144,16 @@ class InputRecipe:
     batch_embd: Literal["raw", "input"] = "raw"
     notes: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """The steps, or the problem, on one line."""
+        return self.problem or "; ".join(map(str, self.steps)) or "rows as they are"
+
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as plain data, each step with its ``"step"``: "add_row", "scale" or "norm"."""
         names = {AddRow: "add_row", Scale: "scale", Norm: "norm"}
         steps = [{"step": names[type(step)], **asdict(step)} for step in self.steps]
-        return {**asdict(self), "steps": steps, "notes": list(self.notes)}
+        return {**asdict(self), "words": self.words, "steps": steps, "notes": list(self.notes)}
 
     def __str__(self) -> str:
         """Say it in words, a line a step."""
@@ -189,15 +196,15 @@ class _Facts:
         """Return a count of the metadata."""
         name = f"{self.architecture}.{key}"
         value = self.metadata.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1024:
-            raise RecipeError(f"{name} is {value!r}; expected a whole number of at most 1024")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+            raise RecipeError(f"{name} is {value!r}; expected a whole number of at most {_MOST}")
         return value
 
     def tensor(self, name: str, *, required: bool = True) -> TensorInfo | None:
         """Return a tensor whose rows are as wide as the token table's; None if it may be absent and is."""
         if name not in self.tensors:
             if required:
-                raise RecipeError(f"the architecture {self.architecture} needs the tensor {name}")
+                raise RecipeError(f"the file has no {name}, which {self.architecture} uses")
             return None
         info = self.tensors[name]
         if info.shape[-1:] != (self.width,):
@@ -297,8 +304,8 @@ def _n_deepstack(key: str | None, facts: _Facts) -> int:
         return facts.count(key, 0) if key else 0
     # One entry a layer: which of the further vectors it adds, negative for none.
     mapping = np.asarray(facts.metadata.get(f"{facts.architecture}.{key}", ()))
-    if mapping.ndim != 1 or (mapping.size and mapping.dtype.kind not in "iu"):
-        raise RecipeError(f"{facts.architecture}.{key} is no array of integers")
+    if mapping.ndim != 1 or (mapping.size and mapping.dtype.kind not in "iu") or mapping.size > _MOST:
+        raise RecipeError(f"{facts.architecture}.{key} is no array of at most {_MOST} integers")
     return len(np.unique(mapping[mapping >= 0]))
 
 

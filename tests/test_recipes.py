@@ -272,9 +272,9 @@ def test_types_where_there_is_no_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "without", "message"),
     [
-        ("gpt2", "position_embd.weight", "gpt2 needs the tensor position_embd.weight"),
-        ("jina-bert-v2", "token_types.weight", "needs the tensor token_types.weight"),
-        ("bloom", "token_embd_norm.bias", "needs the tensor token_embd_norm.bias"),
+        ("gpt2", "position_embd.weight", r"the file has no position_embd\.weight, which gpt2 uses"),
+        ("jina-bert-v2", "token_types.weight", r"has no token_types\.weight"),
+        ("bloom", "token_embd_norm.bias", r"has no token_embd_norm\.bias"),
     ],
 )
 def test_tensors_that_are_absent(architecture: str, without: str, message: str, tmp_path: Path) -> None:
@@ -461,3 +461,36 @@ def test_engines_that_are_not_known(tmp_path: Path) -> None:
         pytest.raises(pyembed.RecipeError, match=r"of gemma is not known, or differs"),
     ):
         model.embeddings_for("transformers", [1])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "key", "value"),
+    [
+        ("qwen3vl", "n_deepstack_layers", 2**20),
+        ("granite", "deepstack_mapping", list(range(1000))),
+        ("granite", "deepstack_mapping", ["a", "b"]),
+        ("granite", "deepstack_mapping", 3),
+        ("deepseek4", "hyper_connection__count", 2.5),
+    ],
+)
+def test_counts_that_a_file_should_not_ask_for(
+    architecture: str, key: str, value: Any, tmp_path: Path
+) -> None:
+    with (
+        open_model(tmp_path / "m.gguf", architecture, **{key: value}) as model,
+        pytest.raises(
+            pyembed.RecipeError, match=r"expected a whole number|is no array of at most 512 integers"
+        ),
+    ):
+        model.embeddings_for("llama.cpp", [1])
+
+
+def test_a_file_without_a_table(tmp_path: Path) -> None:
+    write_model(tmp_path / "m.gguf", architecture="llama")
+    with pyembed.load_model(tmp_path / "m.gguf", vocab_only=True, validate="off") as model:
+        assert "neither token_embd.weight nor an embedding_length" in str(model.input_recipe)
+    write_model(tmp_path / "n.gguf", architecture="gemma", add=lambda writer: writer.add_embedding_length(16))
+    with pyembed.load_model(tmp_path / "n.gguf", vocab_only=True, validate="off") as model:
+        assert model.input_recipe.words == "multiply by 4 (sqrt(n_embd))"
+        with pytest.raises(KeyError, match=r"token_embd\.weight"):
+            model.input_embeddings([1])
