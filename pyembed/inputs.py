@@ -22,7 +22,6 @@ OpenTable: TypeAlias = Callable[[str], EmbeddingTable]
 # Rows that are worked on at a time: what lies between two steps stays in the cache.
 _TILE_FLOATS = 1 << 17
 
-
 # Does one step to some rows in place; the slice says which of the batch they are.
 Action: TypeAlias = Callable[[Floats, slice], object]
 
@@ -110,6 +109,8 @@ def input_embeddings(
     rows = np.empty(shape, kind.storage) if out is None else as_rows(out, shape, kind)
     flat = flat_rows(rows)
     target = np.empty((ids.size, width), kind.storage) if flat is None else flat
+    if np.may_share_memory(rows, ids):  # one tile would be written over the ids of the next
+        ids = ids.copy()
     _write(table, ids.reshape(-1), actions, target, kind, threads)
     if flat is None:
         rows[...] = target.reshape(shape)
@@ -126,7 +127,7 @@ def _index(step: AddRow, given: Any, shape: tuple[int, ...]) -> IntArray:
     except ValueError:
         raise ValueError(f"{name} has shape {chosen.shape}; expected {shape}, that of ids") from None
     check_ids(chosen, step.n_rows, step.index, step.table)
-    return np.ascontiguousarray(chosen).reshape(-1)
+    return chosen.flatten()  # a copy: it may lie in the memory of the output
 
 
 def per_layer_embeddings(

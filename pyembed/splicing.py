@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import numpy.typing as npt
 from .arrays import IntArray, as_ids, as_rows, as_torch, check_ids, flat_rows, torch_array
 from .dtypes import OUTPUT_TYPES, OutputType, output_type, round_to, widen_bfloat16
 from .table import EmbeddingTable
+
+# Writes the rows of its first argument, ids, to its second; it checks all ids before it writes.
+GatherRows: TypeAlias = Callable[[IntArray, npt.NDArray[Any]], object]
 
 
 class PaddedRows(NamedTuple):
@@ -107,6 +110,13 @@ class Overlay:
         moved._live[places] = self._live
         moved._vectors = [(int(places[first]), vectors) for first, vectors in self._vectors]
         return moved
+
+    def spare(self, rows: npt.NDArray[Any]) -> None:
+        """Copy vectors that lie in the memory of `rows`, which is about to be written."""
+        self._vectors = [
+            (first, vectors.copy() if np.may_share_memory(vectors, rows) else vectors)
+            for first, vectors in self._vectors
+        ]
 
     def live_ids(self, ids: IntArray) -> IntArray:
         """Return `ids` with 0 where a row would be overwritten: whatever stands there is no token."""
@@ -244,14 +254,12 @@ def gather(
     kind = output_type(dtype)
     ids = as_ids(ids, n_rows)
     overlay = Overlay(ids.shape, width, kind, replace=replace, mask=mask, offsets=offsets)
-    result = table.gather(overlay.live_ids(ids), out=out, dtype=kind.name, threads=threads)
-    overlay.write(as_rows(result, (*ids.shape, width), kind))
-    return result
+    return _assemble(rows_of(table, kind, threads), ids, overlay, (width, width), kind, out)
 
 
 def widened(
     table: EmbeddingTable,
-    gather_rows: Callable[[IntArray, Any], object],
+    gather_rows: GatherRows,
     ids: Any,
     times: int,
     *,
@@ -259,21 +267,33 @@ def widened(
     dtype: Any = "float32",
     replace: Mapping[Any, Any] | None = None,
 ) -> Any:
-    """Gather rows into the first columns of a result that is `times` as wide; see `Model.embeddings_for`.
-
-    Parameters
-    ----------
-    gather_rows : callable
-        Writes the rows of its first argument, ids, to its second; it checks the ids before it writes.
-    """
+    """Gather rows into the first columns of a result that is `times` as wide; see `Model.embeddings_for`."""
     n_rows, width = table.shape
     kind = output_type(dtype)
     ids = as_ids(ids, n_rows)
-    shape = (*ids.shape, times * width)
-    overlay = Overlay(ids.shape, shape[-1], kind, replace=replace)
+    overlay = Overlay(ids.shape, times * width, kind, replace=replace)
+    return _assemble(gather_rows, ids, overlay, (width, times * width), kind, out)
+
+
+def rows_of(table: EmbeddingTable, kind: OutputType, threads: int | None) -> GatherRows:
+    """Return what gathers raw rows of a table."""
+    return lambda ids, rows: table.gather(ids, out=rows, dtype=kind.name, threads=threads)
+
+
+def _assemble(
+    gather_rows: GatherRows,
+    ids: IntArray,
+    overlay: Overlay,
+    widths: tuple[int, int],
+    kind: OutputType,
+    out: Any,
+) -> Any:
+    """Gather rows as wide as the first of `widths` into a result as wide as the second; lay the rest over."""
+    shape = (*ids.shape, widths[1])
     rows = np.empty(shape, kind.storage) if out is None else as_rows(out, shape, kind)
-    gather_rows(overlay.live_ids(ids), rows[..., :width])
-    rows[..., width:] = 0
+    overlay.spare(rows)
+    gather_rows(overlay.live_ids(ids), rows[..., : widths[0]])
+    rows[..., widths[0] :] = 0
     overlay.write(rows)
     return rows if out is None else out
 
@@ -293,7 +313,8 @@ def gather_padded(
     """Gather sequences into a rectangle; see `Model.embed_padded`."""
     if padding_side not in ("right", "left"):
         raise ValueError(f"unknown padding_side {padding_side!r}; known: right, left")
-    flat, bounds = _flatten(sequences, offsets, table.shape[0])
+    n_rows, width = table.shape
+    flat, bounds = _flatten(sequences, offsets, n_rows)
     lengths = np.diff(bounds)
     longest = int(lengths.max(initial=0))
     length = longest if length is None else operator.index(length)
@@ -301,16 +322,14 @@ def gather_padded(
         raise ValueError(f"length is {length}, but a sequence has {longest} ids")
     columns, first = np.arange(length), length - lengths[:, None]
     mask = columns < lengths[:, None] if padding_side == "right" else columns >= first
-    shape = (*mask.shape, table.shape[1])
     kind = output_type(dtype)
-    overlay = Overlay(flat.shape, shape[-1], kind, replace=replace, offsets=bounds)
+    overlay = Overlay(flat.shape, width, kind, replace=replace, offsets=bounds)
     # Here they still stand where the caller knows them by.
-    check_ids(overlay.live_ids(flat), table.shape[0])
+    check_ids(overlay.live_ids(flat), n_rows)
     ids = np.zeros(mask.shape, flat.dtype)
     ids[mask] = flat
     overlay = overlay.padded(mask)
-    rows = table.gather(overlay.live_ids(ids), out=out, dtype=kind.name, threads=threads)
-    overlay.write(as_rows(rows, shape, kind))
+    rows = _assemble(rows_of(table, kind, threads), ids, overlay, (width, width), kind, out)
     return PaddedRows(rows, mask, lengths)
 
 
@@ -334,12 +353,11 @@ def _flatten(sequences: Any, offsets: Any, n_rows: int) -> tuple[IntArray, IntAr
         parts.append(part)
     bounds = np.zeros(len(parts) + 1, np.int64)
     np.cumsum([len(part) for part in parts], out=bounds[1:])
-    if not parts:
-        return np.zeros(0, np.int64), bounds
-    joined = np.concatenate(parts)
-    return (
-        joined if joined.dtype.kind in "iu" else np.concatenate([p.astype(np.int64) for p in parts])
-    ), bounds
+    # int64 holds every row of a table; an id of 2^63 or more becomes a negative one, which is no row either.
+    flat = np.zeros(bounds[-1], np.int64)
+    if parts:
+        np.concatenate(parts, out=flat, casting="unsafe")
+    return flat, bounds
 
 
 def runs_of(ids: Any, token: int) -> list[tuple[tuple[int, ...], int]]:

@@ -359,6 +359,18 @@ def test_many_rows_are_the_same_as_few(tmp_path: Path) -> None:
             np.testing.assert_array_equal(whole[row], model.input_embeddings(ids[row], positions[row]))
 
 
+def test_ids_and_positions_that_lie_in_the_output(tmp_path: Path) -> None:
+    n = 5000  # several tiles
+    ids = np.random.default_rng(2).integers(0, N, n, dtype=np.int32)
+    positions = np.random.default_rng(3).integers(0, POSITIONS, n, dtype=np.int32)
+    out = np.zeros((n, WIDTH), np.float32)
+    inside = out.reshape(-1)[-2 * n :].view(np.int32)
+    inside[:n], inside[n:] = ids, positions
+    with open_model(tmp_path / "m.gguf", "gpt2") as model:
+        model.input_embeddings(inside[:n], inside[n:], out=out)
+        np.testing.assert_array_equal(out, TABLE[ids] + POSITION[positions])
+
+
 # ------------------------------------------------------------------------------ what else there is
 
 

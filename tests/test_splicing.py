@@ -65,6 +65,13 @@ def test_out_is_written_where_it_lies(model: pyembed.Model) -> None:
     assert (out[..., WIDTH:] == 7).all()
 
 
+def test_vectors_that_lie_in_the_output(model: pyembed.Model) -> None:
+    out = rows_of_floats(4, WIDTH, seed=8)
+    before = out.copy()
+    model.embed([1, -1, -1, 2], out=out, replace={1: out[2:]})
+    np.testing.assert_array_equal(out, np.stack([TABLE[1], before[2], before[3], TABLE[2]]))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("given", ["float64", "float32", "float16", "bfloat16", "list", ">f4", "strided"])
 def test_vectors_of_other_floats_are_rounded_to_nearest_even(
