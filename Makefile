@@ -6,7 +6,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h tests/c/*.c tests/c/*.h)
 
-.PHONY: demo test test-slow lint fmt bench latency golden install clean
+.PHONY: demo test test-slow test-integrations lint fmt bench latency golden install clean
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -17,6 +17,10 @@ test: .venv/.installed  ## run the test suite
 
 test-slow: .venv/.installed  ## compare all of the large files with gguf-py, which takes minutes
 	$(BIN)/pytest -m slow
+
+test-integrations: .venv/.installed  ## install real engines and run beside them: make test-integrations ENGINES=engine-wheels
+	$(BIN)/pip install --quiet -e '.[test,$(or $(ENGINES),engines)]'
+	$(BIN)/pytest -m integration
 
 lint: .venv/.linters  ## check style, types and the compiler's warnings
 	$(BIN)/ruff check

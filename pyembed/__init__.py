@@ -10,6 +10,7 @@ from .errors import (
     NotFoundError,
     NpyError,
     PyembedError,
+    RecipeError,
     SafetensorsError,
     UnsupportedTypeError,
     VocabularyError,
@@ -19,9 +20,11 @@ from .gguf import Metadata, StringArray, Tensors
 from .loader import demo_model, load_model, open_table, validate
 from .lock import check_lock, make_lock
 from .model import Model
+from .recipes import InputRecipe
 from .scan import Top
 from .source import Change, ChangeKind, Stats, TensorInfo
 from .spelling import TokenType
+from .splicing import PaddedRows
 from .table import EmbeddingTable
 from .validation import Finding, Report, Severity
 from .vocabulary import Token, Vocabulary
@@ -37,6 +40,7 @@ __all__ = [
     "FormatError",
     "GGUFError",
     "Geometry",
+    "InputRecipe",
     "LoadCancelledError",
     "LockError",
     "Metadata",
@@ -44,7 +48,9 @@ __all__ = [
     "Neighbour",
     "NotFoundError",
     "NpyError",
+    "PaddedRows",
     "PyembedError",
+    "RecipeError",
     "Report",
     "SafetensorsError",
     "Severity",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Iterable
@@ -59,8 +60,10 @@ ID_TYPES: dict[np.dtype[Any], int] = {
 }
 
 
-def id_error(ids: npt.NDArray[Any], position: int, n_rows: int) -> NoReturn:
-    """Raise the IndexError for the id at flat `position` of `ids`."""
+def id_error(
+    ids: npt.NDArray[Any], position: int, n_rows: int, what: str = "id", table: str = "the table"
+) -> NoReturn:
+    """Raise the IndexError for the id, or what else chooses rows, at flat `position` of `ids`."""
     where = tuple(map(int, np.unravel_index(position, ids.shape)))
     if ids.ndim == 0:
         place = ""
@@ -68,7 +71,13 @@ def id_error(ids: npt.NDArray[Any], position: int, n_rows: int) -> NoReturn:
         place = f" at position {position}"
     else:
         place = f" at position {where}"
-    raise IndexError(f"id {ids[where]}{place} is not a row: the table has {n_rows} rows")
+    raise IndexError(f"{what} {ids[where]}{place} is not a row: {table} has {n_rows} rows")
+
+
+def check_ids(ids: npt.NDArray[Any], n_rows: int, what: str = "id", table: str = "the table") -> None:
+    """Raise the IndexError for the first of `ids` that is not a row of a table of `n_rows` rows."""
+    if ids.size and not (ids.min() >= 0 and ids.max() < n_rows):
+        id_error(ids, int(np.argmax(((ids < 0) | (ids >= n_rows)).reshape(-1))), n_rows, what, table)
 
 
 def as_ids(ids: object, n_rows: int) -> IntArray:
@@ -77,7 +86,8 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
     Parameters
     ----------
     ids : array-like of int, any shape
-        A list (nested or empty), a scalar, a range, a NumPy array of any integer type, a torch tensor.
+        A list (nested or empty), a scalar, a range, a NumPy array of any integer type, a torch tensor, or
+        what else speaks DLPack.
     n_rows : int
         Rows of the table, for ids that do not fit 64 bits: those are no row of any table.
 
@@ -94,6 +104,8 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
         ids = _range_array(ids)
     elif isinstance(ids, list | tuple):
         _refuse_bools(ids)
+    elif hasattr(ids, "__dlpack__") and not isinstance(ids, np.ndarray):
+        ids = _from_dlpack(ids)
     try:
         array = np.asarray(ids)
     except ValueError as error:
@@ -104,6 +116,14 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
         array = array.astype(array.dtype.newbyteorder("="))
     # Not ascontiguousarray: that makes 0-d arrays 1-d.
     return np.asarray(array, order="C")
+
+
+def _from_dlpack(ids: Any) -> npt.NDArray[Any]:
+    try:
+        return np.from_dlpack(ids)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        kind = type(ids).__name__
+        raise ValueError(f"ids is a {kind} that NumPy cannot share, perhaps on a GPU: {error}") from None
 
 
 def _range_array(ids: range) -> object:
@@ -224,3 +244,19 @@ def row_stride(rows: npt.NDArray[Any]) -> int | None:
         else:
             return None
     return stride if stride >= row_bytes else None
+
+
+def flat_rows(rows: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """Return `rows` as [n, width] without a copy; None if they do not lie at equal distances."""
+    width = rows.shape[-1]
+    stride = row_stride(rows)
+    if stride is None:
+        return None
+    if stride == 0:
+        return (
+            rows.reshape(-1, width)
+            if rows.size
+            else np.empty((math.prod(rows.shape[:-1]), width), rows.dtype)
+        )
+    n = math.prod(rows.shape[:-1])
+    return np.lib.stride_tricks.as_strided(rows, (n, width), (stride, rows.itemsize))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ._native import ffi, lib
 from .errors import UnsupportedTypeError, check
@@ -110,6 +111,41 @@ def output_type(dtype: object) -> OutputType:
     if name not in OUTPUT_TYPES or (known is not None and not known.isnative):
         raise ValueError(f"rows come out as {', '.join(OUTPUT_TYPES)}, not as {dtype}")
     return OUTPUT_TYPES[name]
+
+
+def widen_bfloat16(bits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return the float32 values whose upper halves are `bits`, of dtype uint16."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def round_to(values: npt.NDArray[Any], kind: OutputType) -> npt.NDArray[Any]:
+    """Return floats as `kind` stores them, rounded once, to nearest even.
+
+    Parameters
+    ----------
+    values : ndarray of float16, float32 or float64
+        Returned as they are if they are of that dtype already.
+    """
+    if kind.name != "bfloat16":
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            return values.astype(kind.storage, copy=False)
+    bits = _odd_float32(values).view(np.uint32)
+    # Rounding up carries into the exponent as it should. A NaN keeps its upper bits and becomes a quiet one.
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
+    nan = (bits & 0x7FFFFFFF) > 0x7F800000
+    return np.where(nan, (bits >> 16) | 0x40, rounded).astype(np.uint16)
+
+
+def _odd_float32(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return `values` as float32, rounded to odd: rounding that again to 16 bits equals rounding once."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        near = values.astype(np.float32)
+        if values.dtype != np.float64:
+            return near
+        inexact = (near != values) & ~np.isnan(values)
+        even = near.view(np.uint32) & 1 == 0
+        other = np.nextafter(near, np.where(values > near, np.float32(np.inf), np.float32(-np.inf)))
+    return np.where(inexact & even, other, near)
 
 
 _RAW_TYPES = {

@@ -78,6 +78,10 @@ class LockError(VocabularyError, GGUFError):
         self.differences = differences
 
 
+class RecipeError(PyembedError, ValueError):
+    """What an architecture does to a row before its first layer is unknown, or cannot be computed here."""
+
+
 class LoadCancelledError(PyembedError):
     """The progress callback asked to stop."""
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy.typing as npt
 
-from . import validation
+from . import splicing, validation
 from .errors import FormatError, NotFoundError
 from .geometry import Geometry, Neighbour
 from .gguf import Metadata, Tensors
+from .inputs import FirstLayer
 from .source import Change, Source, Stats
 from .table import EmbeddingTable
 from .vocabulary import Vocabulary
@@ -34,7 +35,7 @@ _WITHOUT_HEAD = {
 }
 
 
-class Model:
+class Model(FirstLayer):
     """An open GGUF model. Use `load_model` to get one.
 
     It is immutable, and any number of threads may use it. `close`, or the end of a ``with`` block, closes
@@ -150,16 +151,121 @@ class Model:
 
     @overload
     def embed(
-        self, ids: Any, *, out: None = None, dtype: Any = "float32", threads: int | None = None
+        self,
+        ids: Any,
+        *,
+        out: None = None,
+        dtype: Any = "float32",
+        threads: int | None = None,
+        replace: Mapping[Any, Any] | None = None,
+        mask: Any = None,
+        offsets: Any = None,
     ) -> npt.NDArray[Any]: ...
     @overload
-    def embed(self, ids: Any, *, out: Out, dtype: Any = "float32", threads: int | None = None) -> Out: ...
-    def embed(self, ids: Any, *, out: Any = None, dtype: Any = "float32", threads: int | None = None) -> Any:
-        """Return the embeddings of some tokens: ``model.table.gather``, where the arguments are explained.
+    def embed(
+        self,
+        ids: Any,
+        *,
+        out: Out,
+        dtype: Any = "float32",
+        threads: int | None = None,
+        replace: Mapping[Any, Any] | None = None,
+        mask: Any = None,
+        offsets: Any = None,
+    ) -> Out: ...
+    def embed(
+        self,
+        ids: Any,
+        *,
+        out: Any = None,
+        dtype: Any = "float32",
+        threads: int | None = None,
+        replace: Mapping[Any, Any] | None = None,
+        mask: Any = None,
+        offsets: Any = None,
+    ) -> Any:
+        """Return the embeddings of some tokens, as ``model.table.gather`` does, with more around them.
 
         Rows are raw: no scale that the architecture applies is in them.
+
+        Parameters
+        ----------
+        ids, out, dtype, threads
+            As for `EmbeddingTable.gather`.
+        replace : mapping of position to vectors, optional
+            Vectors of images, audio or soft prompts that take the place of rows: of shape (columns,) for the
+            row at that position, or (n, columns) for the n rows from there on. For ids of one dimension a
+            position is an int, otherwise a tuple such as (batch, position). Vectors of other floats are
+            rounded to `dtype`, to nearest even. The ids that they replace may be anything.
+        mask : array-like of bool, optional
+            Of the ids' shape. Where it is false (or 0) there is no token: the row is zero, the id may be
+            anything.
+        offsets : array-like of int, optional
+            For `ids` that hold sequences one after the other: 0, where each further sequence begins, and the
+            number of ids. Keys of `replace` are then (sequence, position in it).
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            As for `EmbeddingTable.gather`; IndexError for a position in `replace` that is none, ValueError
+            for vectors of another width, or that overlap. `out` is untouched then.
         """
-        return self.table.gather(ids, out=out, dtype=dtype, threads=threads)
+        if replace is None and mask is None and offsets is None:
+            return self.table.gather(ids, out=out, dtype=dtype, threads=threads)
+        return splicing.gather(
+            self.table,
+            ids,
+            out=out,
+            dtype=dtype,
+            threads=threads,
+            replace=replace,
+            mask=mask,
+            offsets=offsets,
+        )
+
+    def embed_padded(
+        self,
+        sequences: Any,
+        *,
+        offsets: Any = None,
+        padding_side: Literal["right", "left"] = "right",
+        length: int | None = None,
+        out: Any = None,
+        dtype: Any = "float32",
+        threads: int | None = None,
+        replace: Mapping[Any, Any] | None = None,
+    ) -> splicing.PaddedRows:
+        """Return the embeddings of sequences of different lengths in one rectangle, zero where there is none.
+
+        Parameters
+        ----------
+        sequences : iterable of array-like of int
+            The ids of each sequence; with `offsets`, the ids of all sequences one after the other.
+        padding_side : {"right", "left"}, optional
+            Where the zeros go.
+        length : int, optional
+            Length of the rectangle; that of the longest sequence if not given.
+        replace : mapping of (sequence, position) to vectors, optional
+            As for `embed`; positions count from the first id of the sequence, whatever the padding.
+        out, dtype, threads
+            As for `EmbeddingTable.gather`; `out` is of shape (sequences, length, columns).
+
+        Returns
+        -------
+        PaddedRows
+            ``.rows``, ``.mask`` and ``.lengths``.
+        """
+        return splicing.gather_padded(
+            self.table,
+            sequences,
+            offsets=offsets,
+            padding_side=padding_side,
+            length=length,
+            out=out,
+            dtype=dtype,
+            threads=threads,
+            replace=replace,
+        )
 
     # ----------------------------------------------------------------------------------- vocabulary
 

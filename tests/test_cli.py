@@ -68,6 +68,7 @@ def test_info(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines["format"] == "gguf version 3"
     assert lines["token table"] == "6 x 16 F32, 384 B"
     assert lines["tied"] == "no"
+    assert lines["first layer"] == "the file has no position_embd.weight, which bert uses"
     assert lines["load mode"] == "mmap"
     assert lines["vocabulary"] == "6 tokens, bert"
     assert lines["digest"].startswith("sha256:")
@@ -84,6 +85,7 @@ def test_info_json(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["n_bytes"] == path.stat().st_size
     assert facts["tensors"][0]["shape"] == [6, 16]
     assert facts["tied"] is False
+    assert facts["input_recipe"]["batch_embd"] == "raw"
     assert facts["vocabulary"]["types"] == {"NORMAL": 5, "CONTROL": 1}
     assert facts["metadata"]["tokenizer.ggml.tokens"] == {"array": "string", "n": 6}
     assert facts["metadata"]["general.architecture"] == "bert"

@@ -20,7 +20,7 @@ C_MAY_INCLUDE = {
 # Each module may import those before it, and none of its own line.
 PYTHON_LAYERS = [
     ["_native"],
-    ["errors", "outputs"],
+    ["architectures", "errors", "outputs"],
     ["dtypes", "source"],
     ["arrays", "gguf", "spelling"],
     ["scan"],
@@ -29,6 +29,7 @@ PYTHON_LAYERS = [
     ["geometry", "recipes", "splicing", "validation.report", "validation.subject"],
     ["validation.container", "validation.tensors", "validation.vocabulary", "validation.special"],
     ["validation.__init__"],
+    ["inputs"],
     ["model"],
     ["lock"],
     ["loader"],
@@ -45,7 +46,8 @@ PYTHON_LAYERS = [
     ["plot.cells", "plot.heat", "plot.histogram", "plot.scatter"],
     ["plot.__init__"],
     ["__init__"],
-    ["integrations.__init__", "integrations.prometheus"],
+    ["integrations.__init__", "integrations.prometheus", "integrations.torch"],
+    ["integrations.prompt_embeds"],
     ["cli.show", "cli.files", "cli.progress"],
     ["cli.embed", "cli.info", "cli.lock", "cli.size"],
     ["cli.export", "cli.extract", "cli.health", "cli.plot"],

@@ -99,6 +99,7 @@ def _model_facts(model: Model) -> dict[str, Any]:
         "name": model.metadata.get("general.name"),
         "n_embd": n_embd,
         "tied": model.tied,
+        "input_recipe": model.input_recipe.to_json(),
         "vocabulary": vocabulary,
         "metadata": {key: _json_value(value) for key, value in model.metadata.items()},
     }
@@ -170,6 +171,7 @@ def _print_model(facts: dict[str, Any]) -> None:
             size = "unknown size" if tensor["n_bytes"] is None else size_text(tensor["n_bytes"])
             lines.append((title, f"{shape} {tensor['type']}, {size}"))
     lines.append(("tied", "yes" if facts["tied"] else "no"))
+    lines.append(("first layer", facts["input_recipe"]["words"]))
     print_facts(lines)
     vocabulary = facts["vocabulary"]
     print()

@@ -37,7 +37,7 @@ class Section:
 
 def all_sections() -> dict[str, Section]:
     """Return the sections by name, in the order in which they run."""
-    from . import call, growth, half, hot, memory, opening, threads
+    from . import call, growth, half, hot, memory, opening, servers, threads
 
     return {
         "open": Section(opening.run, opening.tables),
@@ -45,6 +45,7 @@ def all_sections() -> dict[str, Section]:
         "memory": Section(memory.run, memory.tables),
         "half": Section(half.run, half.tables),
         "call": Section(call.run, call.tables),
+        "servers": Section(servers.run, servers.tables),
         "threads": Section(threads.run, threads.tables),
         "growth": Section(growth.run, growth.tables),
     }
