@@ -13,23 +13,25 @@
 
 #include <stddef.h>
 
+#include "decode/blocks.h"
 #include "simd/kernels.h"
+
+INLINE float sums_total(sums all) { return vf_sum(vf_add(vf_add(all.a, all.b), vf_add(all.c, all.d))); }
 
 /* The sum of a block, n a multiple of 64. The four groups are independent, which hides the latency of the sums. */
 INLINE float dot_block(const float *row, const float *query, size_t n) {
-    vf a = vf_set(0), b = a, c = a, d = a;
+    sums all = {vf_set(0), vf_set(0), vf_set(0), vf_set(0)};
     for (size_t i = 0; i < n; i += 64) {
-        a = vf_fuse(vf_load(row + i), vf_load(query + i), a);
-        b = vf_fuse(vf_load(row + i + 16), vf_load(query + i + 16), b);
-        c = vf_fuse(vf_load(row + i + 32), vf_load(query + i + 32), c);
-        d = vf_fuse(vf_load(row + i + 48), vf_load(query + i + 48), d);
+        UNROLL
+        for (int part = 0; part < 64; part += 16)
+            emit((sink){NULL, &all, query + i, part}, vf_load(row + i + part));
     }
-    return vf_sum(vf_add(vf_add(a, b), vf_add(c, d)));
+    return sums_total(all);
 }
 
 /* One group of lanes for two rows and three queries at once: five loads for six products, and sums enough to hide
  * their latency. */
-INLINE void dot_lanes_2x3(const float *row, const float *query, size_t n, vf sums[6]) {
+INLINE void dot_lanes_2x3(const float *row, const float *query, size_t n, vf parts[6]) {
     const float *row_1 = row + PYE_DOT_COLUMNS, *query_1 = query + PYE_DOT_COLUMNS;
     const float *query_2 = query_1 + PYE_DOT_COLUMNS;
     vf a0 = vf_set(0), a1 = a0, a2 = a0, b0 = a0, b1 = a0, b2 = a0;
@@ -45,12 +47,12 @@ INLINE void dot_lanes_2x3(const float *row, const float *query, size_t n, vf sum
         a2 = vf_fuse(a, q, a2);
         b2 = vf_fuse(b, q, b2);
     }
-    sums[0] = a0;
-    sums[1] = a1;
-    sums[2] = a2;
-    sums[3] = b0;
-    sums[4] = b1;
-    sums[5] = b2;
+    parts[0] = a0;
+    parts[1] = a1;
+    parts[2] = a2;
+    parts[3] = b0;
+    parts[4] = b1;
+    parts[5] = b2;
 }
 
 INLINE void dot_block_2x3(const float *row, const float *query, size_t n, double *totals, size_t stride) {
