@@ -11,8 +11,8 @@ INLINE vb two_bits(const uint8_t *q, int g) { return vb_and(vb_shift_right(vb_lo
 INLINE void decode_q2_k(const block_q2_k *block, sink to) {
     float scale[16], minimum[16];
     vb s = vb_load(block->s);
-    vf_store(scale, vf_mul(vf_from_u8(low_nibbles(s)), vf_set(load_half(block->d))));
-    vf_store(minimum, vf_mul(vf_from_u8(high_nibbles(s)), vf_set(load_half(block->dm))));
+    vf_store(scale, vf_mul(vf_from_u8(low_nibbles(s)), vf_set_half(block->d)));
+    vf_store(minimum, vf_mul(vf_from_u8(high_nibbles(s)), vf_set_half(block->dm)));
     for (int half = 0; half < 2; half++) {
         const uint8_t *q = block->q + 32 * half;
         UNROLL
@@ -44,7 +44,7 @@ INLINE vb third_bit_plane(vb mask, int k) {
 /* (d scale) (c - 4, or c where the mask bit is set) */
 INLINE void decode_q3_k(const block_q3_k *block, sink to) {
     float scale[16];
-    vf_store(scale, vf_mul(vf_from_i8(q3_k_scales(block->s)), vf_set(load_half(block->d))));
+    vf_store(scale, vf_mul(vf_from_i8(q3_k_scales(block->s)), vf_set_half(block->d)));
     UNROLL
     for (int k = 0; k < 16; k++) { /* 16 elements each: plane `plane` of bytes `part` of half `half` */
         int half = k >> 3, plane = k >> 1 & 3, part = 16 * (k & 1);
@@ -117,7 +117,7 @@ INLINE vb top_bits(vb high, int p) {
 /* (d s) (q - 32), scales by 16 elements */
 INLINE void decode_q6_k(const block_q6_k *block, sink to) {
     float scale[16];
-    vf_store(scale, vf_mul(vf_from_i8(vb_load(block->s)), vf_set(load_half(block->d))));
+    vf_store(scale, vf_mul(vf_from_i8(vb_load(block->s)), vf_set_half(block->d)));
     for (int half = 0; half < 2; half++) {
         UNROLL
         for (int group = 0; group < 8; group++) {

@@ -21,7 +21,7 @@ INLINE void decode_digits(const uint8_t *bytes, int step, sink to, vf d) {
 }
 
 INLINE void decode_tq1_0(const block_tq1_0 *block, sink to) {
-    vf d = vf_set(load_half(block->d));
+    vf d = vf_set_half(block->d);
     decode_digits(block->q, 32, to, d);
     decode_digits(block->q + 16, 32, skip(to, 16), d);
     decode_digits(block->q + 32, 16, skip(to, 160), d);
@@ -36,7 +36,7 @@ INLINE void decode_tq1_0(const block_tq1_0 *block, sink to) {
 
 /* d (c - 1); code 3, which no encoder writes, gives 2 d */
 INLINE void decode_tq2_0(const block_tq2_0 *block, sink to) {
-    vf d = vf_set(load_half(block->d));
+    vf d = vf_set_half(block->d);
     UNROLL
     for (int k = 0; k < 16; k++) {
         vb c = two_bits(block->q + 32 * (k >> 3) + 16 * (k & 1), k >> 1 & 3);

@@ -65,25 +65,27 @@ INLINE void dot_block_2x3(const float *row, const float *query, size_t n, double
     }
 }
 
+/* One query after the other, so that of each the rows find it in the first cache. */
+INLINE void dot_query(const float *rows, size_t n_rows, const float *query, size_t n, double *totals,
+                      size_t stride) {
+    for (size_t row = 0; row < n_rows; row++)
+        totals[row * stride] += (double)dot_block(rows + row * PYE_DOT_COLUMNS, query, n);
+}
+
+/* Three queries at a time stay in the first cache while all rows, which are there already, pass by. */
 INLINE void dot_rows(const float *rows, size_t n_rows, const float *queries, size_t n_queries, size_t n,
                      double *totals) {
-    size_t row = 0;
-    for (; n_rows - row >= 2 && n_queries >= 3; row += 2) {
-        const float *at = rows + row * PYE_DOT_COLUMNS;
-        double *to = totals + row * n_queries;
-        size_t query = 0;
-        for (; n_queries - query >= 3; query += 3)
-            dot_block_2x3(at, queries + query * PYE_DOT_COLUMNS, n, to + query, n_queries);
-        for (; query < n_queries; query++) {
-            const float *last = queries + query * PYE_DOT_COLUMNS;
-            to[query] += (double)dot_block(at, last, n);
-            to[n_queries + query] += (double)dot_block(at + PYE_DOT_COLUMNS, last, n);
-        }
+    size_t query = 0, even = n_rows / 2 * 2;
+    for (; n_queries - query >= 3; query += 3) {
+        const float *three = queries + query * PYE_DOT_COLUMNS;
+        for (size_t row = 0; row < even; row += 2)
+            dot_block_2x3(rows + row * PYE_DOT_COLUMNS, three, n, totals + row * n_queries + query, n_queries);
+        for (size_t i = 0; i < 3; i++)
+            dot_query(rows + even * PYE_DOT_COLUMNS, n_rows - even, three + i * PYE_DOT_COLUMNS, n,
+                      totals + even * n_queries + query + i, n_queries);
     }
-    for (; row < n_rows; row++)
-        for (size_t query = 0; query < n_queries; query++)
-            totals[row * n_queries + query] +=
-                (double)dot_block(rows + row * PYE_DOT_COLUMNS, queries + query * PYE_DOT_COLUMNS, n);
+    for (; query < n_queries; query++)
+        dot_query(rows, n_rows, queries + query * PYE_DOT_COLUMNS, n, totals + query, n_queries);
 }
 
 /* Squares of float32 are exact in float64, so that it makes no difference here whether a product and a sum are fused. */
