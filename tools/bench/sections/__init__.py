@@ -37,7 +37,7 @@ class Section:
 
 def all_sections() -> dict[str, Section]:
     """Return the sections by name, in the order in which they run."""
-    from . import call, growth, half, hot, memory, opening, threads
+    from . import call, growth, half, hot, memory, opening, scan, threads
 
     return {
         "open": Section(opening.run, opening.tables),
@@ -46,5 +46,6 @@ def all_sections() -> dict[str, Section]:
         "half": Section(half.run, half.tables),
         "call": Section(call.run, call.tables),
         "threads": Section(threads.run, threads.tables),
+        "scan": Section(scan.run, scan.tables),
         "growth": Section(growth.run, growth.tables),
     }
