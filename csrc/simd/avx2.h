@@ -138,6 +138,14 @@ INLINE void vf_store_bfloat(void *to, vf v) {
 
 INLINE float half_to_float(uint16_t half) { return _cvtsh_ss(half); }
 
+/* One register of floats, for loops that need them all. */
+typedef __m256 vr;
+#define VR_LANES 8
+INLINE vr vr_zero(void) { return _mm256_setzero_ps(); }
+INLINE vr vr_load(const float *from) { return _mm256_loadu_ps(from); }
+INLINE void vr_store(float *to, vr v) { _mm256_storeu_ps(to, v); }
+INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm256_fmadd_ps(a, b, c); }
+
 /* ----------------------------------------------------------------------------- past the caches */
 
 INLINE void vf_stream(void *to, vf v) {

@@ -68,6 +68,14 @@ INLINE void vf_store_bfloat(void *to, vf v) {
 
 INLINE float half_to_float(uint16_t half) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half))); }
 
+/* One register of floats, for loops that need them all. */
+typedef __m512 vr;
+#define VR_LANES 16
+INLINE vr vr_zero(void) { return _mm512_setzero_ps(); }
+INLINE vr vr_load(const float *from) { return _mm512_loadu_ps(from); }
+INLINE void vr_store(float *to, vr v) { _mm512_storeu_ps(to, v); }
+INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm512_fmadd_ps(a, b, c); }
+
 /* ----------------------------------------------------------------------------- past the caches */
 
 INLINE void vf_stream(void *to, vf v) { _mm512_stream_ps((float *)to, v); }

@@ -186,6 +186,14 @@ INLINE float half_to_float(uint16_t half) {
     return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half))), 0);
 }
 
+/* One register of floats, for loops that need them all. */
+typedef float32x4_t vr;
+#define VR_LANES 4
+INLINE vr vr_zero(void) { return vdupq_n_f32(0); }
+INLINE vr vr_load(const float *from) { return vld1q_f32(from); }
+INLINE void vr_store(float *to, vr v) { vst1q_f32(to, v); }
+INLINE vr vr_fuse(vr a, vr b, vr c) { return vfmaq_f32(c, a, b); }
+
 /* ----------------------------------------------------------------------------- past the caches */
 
 /* Arm has a hint (STNP) that no intrinsic reaches, and cores that detect streams by themselves. */

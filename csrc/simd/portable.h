@@ -311,6 +311,14 @@ INLINE void vf_store_bfloat(void *to, vf v) {
 /* One half to float: a block's scale. */
 INLINE float half_to_float(uint16_t half) { return pye_half_to_float(half); }
 
+/* One register of floats, for loops that need them all: VR_LANES is 4, 8 or 16. */
+typedef vf_quarter vr;
+#define VR_LANES 4
+INLINE vr vr_zero(void) { return (vr){0}; }
+INLINE vr vr_load(const float *from) { return load_quarter((const uint8_t *)from); }
+INLINE void vr_store(float *to, vr v) { memcpy(to, &v, sizeof v); }
+INLINE vr vr_fuse(vr a, vr b, vr c) { return fuse_four(a, b, c); }
+
 /* ----------------------------------------------------------------------------- past the caches */
 
 /* Aligned stores that need not stay in any cache: 64 bytes on a multiple of 64, 16 on a multiple of 16. */

@@ -8,7 +8,7 @@
 #include "table/scan.h"
 
 /* With fewer queries a row is read from its beginning to its end before the next, as memory likes it best. */
-#define QUERIES_WORTH_ROWS 3
+#define QUERIES_WORTH_ROWS 4
 
 #define LINE_BYTES 64
 #define PREFETCH_BYTES 4096
