@@ -118,7 +118,6 @@ def _peer(name: str, table: Any) -> tuple[Callable[[ceilings.Array], object], in
     faiss = peers.faiss()
     if faiss is None:
         return None
-    metric = faiss.METRIC_INNER_PRODUCT
     if name == FAISS[0]:
         index, weight_bytes = faiss.IndexFlatIP(COLUMNS), 4
     else:
