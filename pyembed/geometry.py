@@ -118,7 +118,7 @@ class Geometry:
         return Place(None, None, vector)
 
     def _row(self, row_id: int) -> Place:
-        vector = self.table.gather([row_id])[0]
+        vector = self.table.gather(row_id)
         return Place(row_id, self.text(row_id), vector)
 
     def text(self, row_id: int) -> str | None:

@@ -49,7 +49,7 @@ PYTHON_LAYERS = [
     ["integrations.__init__", "integrations.prometheus", "integrations.torch"],
     ["integrations.prompt_embeds"],
     ["cli.show", "cli.files", "cli.progress"],
-    ["cli.embed", "cli.info", "cli.lock", "cli.size"],
+    ["cli.embed", "cli.geometry", "cli.info", "cli.lock", "cli.size"],
     ["cli.export", "cli.extract", "cli.health", "cli.plot"],
     ["cli.__init__"],
     ["__main__"],

@@ -57,6 +57,38 @@ def test_a_gibibyte_table_costs_the_rows_that_are_used(tmp_path: Path) -> None:
     assert growth(path, 131_072, "mmap") < 8 * MIB
 
 
+SCAN = """
+import sys
+import numpy as np
+import pyembed
+
+def memory(field):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
+
+with pyembed.load_model(pyembed.demo_model()) as demo:
+    demo.table.top(demo.embed([1]), 5, "cosine")  # what the first use of anything costs
+before, mapped = memory("RssAnon:"), memory("RssFile:")
+with pyembed.open_table(sys.argv[1]) as table:
+    queries = np.ones((int(sys.argv[2]), table.shape[1]), np.float32)
+    top = table.top(queries, 10, "cosine", threads=2)
+    assert (top.ids == np.arange(10)).all() and (top.scores == 0).all()
+    print(memory("VmHWM:") - memory("RssFile:") - before, memory("RssFile:") - mapped)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("n_queries", [1, 16])
+def test_a_scan_of_a_gibibyte_costs_next_to_nothing(tmp_path: Path, n_queries: int) -> None:
+    path = write_sparse(tmp_path / "big.gguf", 131_072, 4096)
+    command = [sys.executable, "-c", SCAN, str(path), str(n_queries)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    own, mapped = map(int, done.stdout.split())
+    assert own < 20 * 10**6
+    assert mapped > 900 * MIB  # all of it was looked at
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_reading_costs_the_table_and_no_more(tmp_path: Path) -> None:
     path = write_sparse(tmp_path / "table.gguf", 4096, 4096)

@@ -20,11 +20,11 @@ INLINE float e4m3_halved(uint32_t byte) {
     return half_to_float((uint16_t)half) * 128.0f;
 }
 
-INLINE void decode_mxfp4(const block_mxfp4 *block, float *to) {
+INLINE void decode_mxfp4(const block_mxfp4 *block, sink to) {
     decode_nibbles(block->q, e2m1_doubled, e8m0_halved(block->e), to);
 }
 
-INLINE void decode_nvfp4(const block_nvfp4 *block, float *to) {
+INLINE void decode_nvfp4(const block_nvfp4 *block, sink to) {
     vb table = vb_load(e2m1_doubled);
     for (int pair = 0; pair < 2; pair++) { /* two groups of 16 in 16 bytes */
         vb q = vb_load(block->q + 16 * pair);
@@ -32,8 +32,8 @@ INLINE void decode_nvfp4(const block_nvfp4 *block, float *to) {
         vb high = high_nibbles(q);
         vf first = vf_set(e4m3_halved(block->s[2 * pair]));
         vf second = vf_set(e4m3_halved(block->s[2 * pair + 1]));
-        vf_store(to + 32 * pair, vf_mul(vf_lookup(table, vb_join_low(low, high)), first));
-        vf_store(to + 32 * pair + 16, vf_mul(vf_lookup(table, vb_join_high(low, high)), second));
+        emit(skip(to, 32 * pair), vf_mul(vf_lookup(table, vb_join_low(low, high)), first));
+        emit(skip(to, 32 * pair + 16), vf_mul(vf_lookup(table, vb_join_high(low, high)), second));
     }
 }
 

@@ -21,9 +21,17 @@ INLINE vb vb_at_least(vb a, vb b) { return _mm_cmpeq_epi8(_mm_max_epu8(a, b), a)
 
 /* ------------------------------------------------------------------------------------------ floats */
 
+/* Bytes to 32-bit lanes: of a register in both halves, a shuffle that crosses no half costs less than the instruction
+ * that widens. */
+INLINE __m256i spread_bytes(__m256i twice, int first) {
+    const __m256i lanes = _mm256_setr_epi32((int)0x80808000, (int)0x80808001, (int)0x80808002, (int)0x80808003,
+                                            (int)0x80808004, (int)0x80808005, (int)0x80808006, (int)0x80808007);
+    return _mm256_shuffle_epi8(twice, _mm256_add_epi32(lanes, _mm256_set1_epi32(first)));
+}
+
 INLINE vf vf_from_u8(vb a) {
-    return (vf){_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a)),
-                _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(a, a)))};
+    __m256i twice = _mm256_broadcastsi128_si256(a);
+    return (vf){_mm256_cvtepi32_ps(spread_bytes(twice, 0)), _mm256_cvtepi32_ps(spread_bytes(twice, 8))};
 }
 
 INLINE vf vf_from_i8(vb a) {
@@ -31,8 +39,22 @@ INLINE vf vf_from_i8(vb a) {
                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(a, a)))};
 }
 
+INLINE vf vf_load_i8(const void *from) {
+    const uint8_t *p = (const uint8_t *)from;
+    return (vf){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))),
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8))))};
+}
+
 INLINE vf vf_lookup(vb table, vb index) { return vf_from_i8(_mm_shuffle_epi8(table, index)); }
 INLINE vf vf_set(float value) { return (vf){_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
+
+INLINE vf vf_set_half(const void *from) {
+    int16_t half;
+    __builtin_memcpy(&half, from, sizeof half);
+    __m256 wide = _mm256_cvtph_ps(_mm_set1_epi16(half));
+    return (vf){wide, wide};
+}
+
 INLINE vf vf_set_halves(float low, float high) { return (vf){_mm256_set1_ps(low), _mm256_set1_ps(high)}; }
 
 INLINE vf vf_add(vf a, vf b) { return (vf){_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
@@ -115,6 +137,14 @@ INLINE void vf_store_bfloat(void *to, vf v) {
 }
 
 INLINE float half_to_float(uint16_t half) { return _cvtsh_ss(half); }
+
+/* One register of floats, for loops that need them all. */
+typedef __m256 vr;
+#define VR_LANES 8
+INLINE vr vr_zero(void) { return _mm256_setzero_ps(); }
+INLINE vr vr_load(const float *from) { return _mm256_loadu_ps(from); }
+INLINE void vr_store(float *to, vr v) { _mm256_storeu_ps(to, v); }
+INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm256_fmadd_ps(a, b, c); }
 
 /* ----------------------------------------------------------------------------- past the caches */
 

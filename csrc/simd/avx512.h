@@ -15,8 +15,15 @@ INLINE vb vb_at_least(vb a, vb b) { return _mm_movm_epi8(_mm_cmpge_epu8_mask(a, 
 
 INLINE vf vf_from_u8(vb a) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a)); }
 INLINE vf vf_from_i8(vb a) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(a)); }
+INLINE vf vf_load_i8(const void *from) { return vf_from_i8(vb_load(from)); }
+
 INLINE vf vf_lookup(vb table, vb index) { return vf_from_i8(_mm_shuffle_epi8(table, index)); }
 INLINE vf vf_set(float value) { return _mm512_set1_ps(value); }
+INLINE vf vf_set_half(const void *from) {
+    int16_t half;
+    __builtin_memcpy(&half, from, sizeof half);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(half));
+}
 INLINE vf vf_set_halves(float low, float high) {
     return _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(low), _mm512_set1_ps(high));
 }
@@ -60,6 +67,14 @@ INLINE void vf_store_bfloat(void *to, vf v) {
 }
 
 INLINE float half_to_float(uint16_t half) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half))); }
+
+/* One register of floats, for loops that need them all. */
+typedef __m512 vr;
+#define VR_LANES 16
+INLINE vr vr_zero(void) { return _mm512_setzero_ps(); }
+INLINE vr vr_load(const float *from) { return _mm512_loadu_ps(from); }
+INLINE void vr_store(float *to, vr v) { _mm512_storeu_ps(to, v); }
+INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm512_fmadd_ps(a, b, c); }
 
 /* ----------------------------------------------------------------------------- past the caches */
 

@@ -13,75 +13,94 @@
 
 #include <stddef.h>
 
+#include "decode/blocks.h"
 #include "simd/kernels.h"
+
+INLINE float sums_total(sums all) { return vf_sum(vf_add(vf_add(all.a, all.b), vf_add(all.c, all.d))); }
 
 /* The sum of a block, n a multiple of 64. The four groups are independent, which hides the latency of the sums. */
 INLINE float dot_block(const float *row, const float *query, size_t n) {
-    vf a = vf_set(0), b = a, c = a, d = a;
+    sums all = {vf_set(0), vf_set(0), vf_set(0), vf_set(0)};
     for (size_t i = 0; i < n; i += 64) {
-        a = vf_fuse(vf_load(row + i), vf_load(query + i), a);
-        b = vf_fuse(vf_load(row + i + 16), vf_load(query + i + 16), b);
-        c = vf_fuse(vf_load(row + i + 32), vf_load(query + i + 32), c);
-        d = vf_fuse(vf_load(row + i + 48), vf_load(query + i + 48), d);
+        UNROLL
+        for (int part = 0; part < 64; part += 16)
+            emit((sink){NULL, &all, query + i, part}, vf_load(row + i + part));
     }
-    return vf_sum(vf_add(vf_add(a, b), vf_add(c, d)));
+    return sums_total(all);
 }
 
-/* One group of lanes for two rows and three queries at once: five loads for six products, and sums enough to hide
- * their latency. */
-INLINE void dot_lanes_2x3(const float *row, const float *query, size_t n, vf sums[6]) {
-    const float *row_1 = row + PYE_DOT_COLUMNS, *query_1 = query + PYE_DOT_COLUMNS;
-    const float *query_2 = query_1 + PYE_DOT_COLUMNS;
-    vf a0 = vf_set(0), a1 = a0, a2 = a0, b0 = a0, b1 = a0, b2 = a0;
+/* As many of the 64 lanes as a register holds, for three rows and four queries at once: swhole loads for twelve products,
+ * and sums enough to hide their latency; with the operands they fill 16 registers. */
+INLINE void dot_lanes_3x4(const float *row, const float *query, size_t n, float (*lanes)[64]) {
+    enum { NEXT = PYE_DOT_COLUMNS };
+    vr a0 = vr_zero(), a1 = vr_zero(), a2 = vr_zero(), a3 = vr_zero();
+    vr b0 = vr_zero(), b1 = vr_zero(), b2 = vr_zero(), b3 = vr_zero();
+    vr c0 = vr_zero(), c1 = vr_zero(), c2 = vr_zero(), c3 = vr_zero();
     for (size_t i = 0; i < n; i += 64) {
-        vf a = vf_load(row + i), b = vf_load(row_1 + i);
-        vf q = vf_load(query + i);
-        a0 = vf_fuse(a, q, a0);
-        b0 = vf_fuse(b, q, b0);
-        q = vf_load(query_1 + i);
-        a1 = vf_fuse(a, q, a1);
-        b1 = vf_fuse(b, q, b1);
-        q = vf_load(query_2 + i);
-        a2 = vf_fuse(a, q, a2);
-        b2 = vf_fuse(b, q, b2);
+        vr a = vr_load(row + i), b = vr_load(row + NEXT + i), c = vr_load(row + 2 * NEXT + i);
+        vr q = vr_load(query + i);
+        a0 = vr_fuse(a, q, a0);
+        b0 = vr_fuse(b, q, b0);
+        c0 = vr_fuse(c, q, c0);
+        q = vr_load(query + NEXT + i);
+        a1 = vr_fuse(a, q, a1);
+        b1 = vr_fuse(b, q, b1);
+        c1 = vr_fuse(c, q, c1);
+        q = vr_load(query + 2 * NEXT + i);
+        a2 = vr_fuse(a, q, a2);
+        b2 = vr_fuse(b, q, b2);
+        c2 = vr_fuse(c, q, c2);
+        q = vr_load(query + 3 * NEXT + i);
+        a3 = vr_fuse(a, q, a3);
+        b3 = vr_fuse(b, q, b3);
+        c3 = vr_fuse(c, q, c3);
     }
-    sums[0] = a0;
-    sums[1] = a1;
-    sums[2] = a2;
-    sums[3] = b0;
-    sums[4] = b1;
-    sums[5] = b2;
+    vr_store(lanes[0], a0);
+    vr_store(lanes[1], a1);
+    vr_store(lanes[2], a2);
+    vr_store(lanes[3], a3);
+    vr_store(lanes[4], b0);
+    vr_store(lanes[5], b1);
+    vr_store(lanes[6], b2);
+    vr_store(lanes[7], b3);
+    vr_store(lanes[8], c0);
+    vr_store(lanes[9], c1);
+    vr_store(lanes[10], c2);
+    vr_store(lanes[11], c3);
 }
 
-INLINE void dot_block_2x3(const float *row, const float *query, size_t n, double *totals, size_t stride) {
-    vf lanes[4][6];
-    for (size_t group = 0; group < 4; group++)
-        dot_lanes_2x3(row + 16 * group, query + 16 * group, n, lanes[group]);
-    for (size_t i = 0; i < 6; i++) {
-        vf sum = vf_add(vf_add(lanes[0][i], lanes[1][i]), vf_add(lanes[2][i], lanes[3][i]));
-        totals[i / 3 * stride + i % 3] += (double)vf_sum(sum);
+INLINE void dot_block_3x4(const float *row, const float *query, size_t n, double *totals, size_t stride) {
+    _Alignas(64) float lanes[12][64];
+    for (size_t lane = 0; lane < 64; lane += VR_LANES)
+        dot_lanes_3x4(row + lane, query + lane, n, (float (*)[64])(void *)(lanes[0] + lane));
+    for (size_t i = 0; i < 12; i++) {
+        const float *of = lanes[i];
+        sums all = {vf_load(of), vf_load(of + 16), vf_load(of + 32), vf_load(of + 48)};
+        totals[i / 4 * stride + i % 4] += (double)sums_total(all);
     }
 }
 
+/* One query after the other, so that of each the rows find it in the first cache. */
+INLINE void dot_query(const float *rows, size_t n_rows, const float *query, size_t n, double *totals,
+                      size_t stride) {
+    for (size_t row = 0; row < n_rows; row++)
+        totals[row * stride] += (double)dot_block(rows + row * PYE_DOT_COLUMNS, query, n);
+}
+
+/* Four queries at a time stay in the first cache while all rows, which are there already, pass by. */
 INLINE void dot_rows(const float *rows, size_t n_rows, const float *queries, size_t n_queries, size_t n,
                      double *totals) {
-    size_t row = 0;
-    for (; n_rows - row >= 2 && n_queries >= 3; row += 2) {
-        const float *at = rows + row * PYE_DOT_COLUMNS;
-        double *to = totals + row * n_queries;
-        size_t query = 0;
-        for (; n_queries - query >= 3; query += 3)
-            dot_block_2x3(at, queries + query * PYE_DOT_COLUMNS, n, to + query, n_queries);
-        for (; query < n_queries; query++) {
-            const float *last = queries + query * PYE_DOT_COLUMNS;
-            to[query] += (double)dot_block(at, last, n);
-            to[n_queries + query] += (double)dot_block(at + PYE_DOT_COLUMNS, last, n);
-        }
+    size_t query = 0, whole = n_rows / 3 * 3;
+    for (; n_queries - query >= 4; query += 4) {
+        const float *four = queries + query * PYE_DOT_COLUMNS;
+        for (size_t row = 0; row < whole; row += 3)
+            dot_block_3x4(rows + row * PYE_DOT_COLUMNS, four, n, totals + row * n_queries + query, n_queries);
+        for (size_t i = 0; i < 4; i++)
+            dot_query(rows + whole * PYE_DOT_COLUMNS, n_rows - whole, four + i * PYE_DOT_COLUMNS, n,
+                      totals + whole * n_queries + query + i, n_queries);
     }
-    for (; row < n_rows; row++)
-        for (size_t query = 0; query < n_queries; query++)
-            totals[row * n_queries + query] +=
-                (double)dot_block(rows + row * PYE_DOT_COLUMNS, queries + query * PYE_DOT_COLUMNS, n);
+    for (; query < n_queries; query++)
+        dot_query(rows, n_rows, queries + query * PYE_DOT_COLUMNS, n, totals + query, n_queries);
 }
 
 /* Squares of float32 are exact in float64, so that it makes no difference here whether a product and a sum are fused. */

@@ -28,6 +28,10 @@ typedef void (*pye_stream_bytes)(const void *from, void *to, size_t n_bytes);
 typedef void (*pye_dot_rows)(const float *rows, size_t n_rows, const float *queries, size_t n_queries, size_t n,
                              double *totals);
 
+/* The dot product of one block straight from the stored weights: the same bits as decoding first. n is a multiple of
+ * PYE_DOT_STEP and of the type's block. */
+typedef float (*pye_fused_dot)(const uint8_t *from, const float *query, size_t n);
+
 /* Adds the squares of n floats, a multiple of PYE_SQUARE_LANES, each to lane i mod PYE_SQUARE_LANES. */
 #define PYE_SQUARE_LANES 16
 typedef void (*pye_add_squares)(const float *row, size_t n, double lanes[PYE_SQUARE_LANES]);
@@ -40,6 +44,7 @@ typedef struct pye_kernels {
     pye_stream_bytes stream;
     void (*fence)(void);
     pye_dot_rows dot;
+    pye_fused_dot fused[PYE_TYPE_IDS]; /* NULL for types that have none */
     pye_add_squares squares;
 } pye_kernels;
 

@@ -22,7 +22,7 @@
 #define DECODE_BLOCKS(name, n_weights)                                                                            \
     INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n) {                                     \
         for (size_t i = 0; i < n; i += (n_weights), from += sizeof(block_##name))                                 \
-            decode_##name((const block_##name *)(const void *)from, to + i);                                      \
+            decode_##name((const block_##name *)(const void *)from, (sink){.to = to + i});                        \
     }
 DECODE_BLOCKS(q4_0, 32)
 DECODE_BLOCKS(q4_1, 32)
@@ -60,6 +60,47 @@ DECODE_BLOCKS(q2_0, 64)
     }
 #include "base/types.def"
 #undef PYE_TYPE
+
+/* The same decoders into a dot product, for types that unpack faster than their weights could be stored and loaded
+ * again. Blocks of fewer than 64 weights are taken several at once, so that each sum is known by name. */
+#define FUSE_BLOCKS(name, n_weights)                                                                              \
+    static float JOIN(fused_##name, _, ISA)(const uint8_t *from, const float *query, size_t n) {                  \
+        sums all = {vf_set(0), vf_set(0), vf_set(0), vf_set(0)};                                                  \
+        for (size_t i = 0; i < n; i += (n_weights) < 64 ? 64 : (n_weights)) {                                     \
+            UNROLL                                                                                                \
+            for (int part = 0; part < 64; part += (n_weights), from += sizeof(block_##name))                      \
+                decode_##name((const block_##name *)(const void *)from, (sink){NULL, &all, query + i, part});     \
+        }                                                                                                         \
+        return sums_total(all);                                                                                   \
+    }
+FUSE_BLOCKS(q4_0, 32)
+FUSE_BLOCKS(q4_1, 32)
+FUSE_BLOCKS(q5_0, 32)
+FUSE_BLOCKS(q5_1, 32)
+FUSE_BLOCKS(q8_0, 32)
+FUSE_BLOCKS(q2_k, 256)
+FUSE_BLOCKS(q3_k, 256)
+FUSE_BLOCKS(q4_k, 256)
+FUSE_BLOCKS(q5_k, 256)
+FUSE_BLOCKS(q6_k, 256)
+FUSE_BLOCKS(iq4_nl, 32)
+FUSE_BLOCKS(mxfp4, 32)
+#undef FUSE_BLOCKS
+
+#define FUSE_LANES(name, load)                                                                                    \
+    static float JOIN(fused_##name, _, ISA)(const uint8_t *from, const float *query, size_t n) {                  \
+        sums all = {vf_set(0), vf_set(0), vf_set(0), vf_set(0)};                                                  \
+        for (size_t i = 0; i < n; i += 64) {                                                                      \
+            UNROLL                                                                                                \
+            for (int part = 0; part < 64; part += 16, from += 16 * sizeof(block_##name))                          \
+                emit((sink){NULL, &all, query + i, part}, load(from));                                            \
+        }                                                                                                         \
+        return sums_total(all);                                                                                   \
+    }
+FUSE_LANES(f32, vf_load)
+FUSE_LANES(f16, vf_load_half)
+FUSE_LANES(bf16, vf_load_bfloat)
+#undef FUSE_LANES
 
 INLINE void narrow_lanes(const float *from, uint8_t *to, size_t n, void (*store)(void *, vf)) {
     size_t whole = n - n % 16;
@@ -123,6 +164,26 @@ const pye_kernels JOIN(pye_kernels, _, ISA) = {
     .to_bfloat = JOIN(to_bfloat, _, ISA),
     .stream = JOIN(stream, _, ISA),
     .fence = JOIN(fence, _, ISA),
+    .fused =
+        {
+#define FUSED(NAME, name) [PYE_TYPE_##NAME] = JOIN(fused_##name, _, ISA)
+            FUSED(F32, f32),
+            FUSED(F16, f16),
+            FUSED(BF16, bf16),
+            FUSED(Q4_0, q4_0),
+            FUSED(Q4_1, q4_1),
+            FUSED(Q5_0, q5_0),
+            FUSED(Q5_1, q5_1),
+            FUSED(Q8_0, q8_0),
+            FUSED(Q2_K, q2_k),
+            FUSED(Q3_K, q3_k),
+            FUSED(Q4_K, q4_k),
+            FUSED(Q5_K, q5_k),
+            FUSED(Q6_K, q6_k),
+            FUSED(IQ4_NL, iq4_nl),
+            FUSED(MXFP4, mxfp4),
+#undef FUSED
+        },
     .dot = JOIN(dot, _, ISA),
     .squares = JOIN(squares, _, ISA),
 };

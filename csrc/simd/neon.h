@@ -74,10 +74,19 @@ INLINE vf vf_from_i8(vb a) {
                  vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
 }
 
+INLINE vf vf_load_i8(const void *from) { return vf_from_i8(vb_load(from)); }
+
 INLINE vf vf_lookup(vb table, vb index) { return vf_from_i8(vqtbl1q_u8(table, index)); }
 
 INLINE vf vf_set(float value) {
     float32x4_t v = vdupq_n_f32(value);
+    return (vf){{v, v, v, v}};
+}
+
+INLINE vf vf_set_half(const void *from) {
+    uint16_t half;
+    __builtin_memcpy(&half, from, sizeof half);
+    float32x4_t v = vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half)));
     return (vf){{v, v, v, v}};
 }
 
@@ -176,6 +185,14 @@ INLINE void vf_store_bfloat(void *to, vf v) {
 INLINE float half_to_float(uint16_t half) {
     return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half))), 0);
 }
+
+/* One register of floats, for loops that need them all. */
+typedef float32x4_t vr;
+#define VR_LANES 4
+INLINE vr vr_zero(void) { return vdupq_n_f32(0); }
+INLINE vr vr_load(const float *from) { return vld1q_f32(from); }
+INLINE void vr_store(float *to, vr v) { vst1q_f32(to, v); }
+INLINE vr vr_fuse(vr a, vr b, vr c) { return vfmaq_f32(c, a, b); }
 
 /* ----------------------------------------------------------------------------- past the caches */
 

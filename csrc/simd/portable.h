@@ -125,6 +125,9 @@ INLINE vf vf_from_i8(vb a) {
     return vf_load(values);
 }
 
+/* 16 signed bytes of memory. */
+INLINE vf vf_load_i8(const void *from) { return vf_from_i8(vb_load(from)); }
+
 /* The signed byte table[index] of each lane, as a float; every index is below 16. */
 INLINE vf vf_lookup(vb table, vb index) {
     vb found = {0};
@@ -137,6 +140,13 @@ INLINE vf vf_lookup(vb table, vb index) {
 INLINE vf vf_set(float value) {
     vf_quarter v = {value, value, value, value};
     return (vf){v, v, v, v};
+}
+
+/* A half of memory in all lanes. */
+INLINE vf vf_set_half(const void *from) {
+    uint16_t half;
+    memcpy(&half, from, sizeof half);
+    return vf_set(pye_half_to_float(half));
 }
 
 /* `low` in lanes 0-7, `high` in lanes 8-15. */
@@ -300,6 +310,14 @@ INLINE void vf_store_bfloat(void *to, vf v) {
 
 /* One half to float: a block's scale. */
 INLINE float half_to_float(uint16_t half) { return pye_half_to_float(half); }
+
+/* One register of floats, for loops that need them all: VR_LANES is 4, 8 or 16. */
+typedef vf_quarter vr;
+#define VR_LANES 4
+INLINE vr vr_zero(void) { return (vr){0}; }
+INLINE vr vr_load(const float *from) { return load_quarter((const uint8_t *)from); }
+INLINE void vr_store(float *to, vr v) { memcpy(to, &v, sizeof v); }
+INLINE vr vr_fuse(vr a, vr b, vr c) { return fuse_four(a, b, c); }
 
 /* ----------------------------------------------------------------------------- past the caches */
 

@@ -8,7 +8,7 @@
 #include "table/scan.h"
 
 /* With fewer queries a row is read from its beginning to its end before the next, as memory likes it best. */
-#define QUERIES_WORTH_ROWS 3
+#define QUERIES_WORTH_ROWS 4
 
 #define LINE_BYTES 64
 #define PREFETCH_BYTES 4096
@@ -74,10 +74,35 @@ static void hand_out(const pye_scan_job *job, const pye_scan_scratch *scratch, u
     }
 }
 
+/* One row against one query, from the stored weights, where there is a kernel for that. */
+static bool scan_fused(const pye_scan_job *job, uint64_t position, double *total) {
+    const pye_table *table = job->table;
+    const pye_type_info *type = table->type;
+    pye_fused_dot dot = table->kernels->fused[type->id];
+    size_t n_columns = (size_t)table->info.n_columns;
+    if (dot == NULL || table->swap || n_columns % PYE_DOT_STEP != 0)
+        return false;
+    const uint8_t *row = row_of(job, position);
+    *total = 0;
+    for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
+        size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
+        size_t n_bytes = n / type->n_weights * type->block_bytes;
+        prefetch(row + PREFETCH_BYTES, n_bytes);
+        *total += (double)dot(row, job->queries + column, n);
+        row += n_bytes;
+    }
+    return true;
+}
+
 /* At most PYE_SCAN_ROWS rows. */
 static void scan_few(const pye_scan_job *job, const pye_scan_scratch *scratch, uint64_t first, size_t n_rows) {
     const pye_table *table = job->table;
     size_t n_columns = (size_t)table->info.n_columns;
+    double total;
+    if (job->n_queries == 1 && scan_fused(job, first, &total)) {
+        hand_out(job, scratch, first, 0, total);
+        return;
+    }
     memset(scratch->totals, 0, n_rows * job->n_queries * sizeof *scratch->totals);
     for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
         size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;

@@ -1,10 +1,12 @@
 /* Every back end that runs here against the portable one, bit for bit: all decoders on random blocks, with the row
- * followed by a canary and at an odd address; and both narrowings, on hard and random floats, against base/half.h. A NaN must be met by a
+ * followed by a canary and at an odd address; dot products of one block, by themselves and straight from the blocks, against
+ * their definition; and both narrowings, on hard and random floats, against base/half.h. A NaN must be met by a
  * NaN, whatever its payload, since processors differ there; narrowed NaNs must agree in full.
  *
  *     differential [rounds]      prints one line per back end; exit status 1 on the first difference
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -96,13 +98,86 @@ static void check_narrowing(const pye_kernels *kernels, uint16_t (*narrow)(float
         fail(kernels->isa, "write past the narrowed row", n, 0xCA, got[n]);
 }
 
+/* A dot product of one block as simd/dot.h words it, number by number. */
+static float reference_dot(const float *row, const float *query, size_t n) {
+    float lanes[64] = {0};
+    for (size_t i = 0; i < n; i++)
+        lanes[i % 64] = fmaf(row[i], query[i], lanes[i % 64]);
+    float sums[16];
+    for (size_t i = 0; i < 16; i++)
+        sums[i] = (lanes[i] + lanes[i + 16]) + (lanes[i + 32] + lanes[i + 48]);
+    for (size_t half = 8; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            sums[i] += sums[i + half];
+    return sums[0];
+}
+
+static int is_same_double(double a, double b) { return memcmp(&a, &b, sizeof a) == 0 || (a != a && b != b); }
+
+enum { MAX_QUERIES = 8, MAX_ROWS = 5 };
+
+/* Small, or any bits now and then: then sums overflow, cancel and lose what is subnormal. */
+static float dot_float(int is_wild) {
+    uint64_t r = random_u64();
+    if (is_wild)
+        return pye_float_from_bits((uint32_t)(r >> 32));
+    return (float)((double)(int64_t)r * 0x1p-63) * (r % 16 == 0 ? 1e-20f : 1.0f);
+}
+
+static void check_dot(const pye_kernels *kernels) {
+    static float rows[MAX_ROWS * PYE_DOT_COLUMNS], queries[MAX_QUERIES * PYE_DOT_COLUMNS];
+    double totals[MAX_ROWS * MAX_QUERIES];
+    size_t n = PYE_DOT_STEP * (1 + (size_t)(random_u64() % (PYE_DOT_COLUMNS / PYE_DOT_STEP)));
+    size_t n_rows = 1 + (size_t)(random_u64() % MAX_ROWS), n_queries = 1 + (size_t)(random_u64() % MAX_QUERIES);
+    int is_wild = random_u64() % 4 == 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        rows[i] = dot_float(is_wild);
+    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++)
+        queries[i] = dot_float(is_wild);
+    for (size_t i = 0; i < MAX_ROWS * MAX_QUERIES; i++)
+        totals[i] = 0.5;
+    kernels->dot(rows, n_rows, queries, n_queries, n, totals);
+    for (size_t row = 0; row < n_rows; row++)
+        for (size_t query = 0; query < n_queries; query++) {
+            float dot = reference_dot(rows + row * PYE_DOT_COLUMNS, queries + query * PYE_DOT_COLUMNS, n);
+            if (!is_same_double(totals[row * n_queries + query], 0.5 + (double)dot))
+                fail(kernels->isa, "dot product", row * n_queries + query, pye_float_bits(dot), 0);
+        }
+    double lanes[PYE_SQUARE_LANES] = {0}, expected[PYE_SQUARE_LANES] = {0};
+    kernels->squares(rows, n, lanes);
+    pye_kernels_portable.squares(rows, n, expected);
+    for (size_t i = 0; i < PYE_SQUARE_LANES; i++)
+        if (!is_same_double(lanes[i], expected[i]))
+            fail(kernels->isa, "sum of squares", i, 0, 0);
+}
+
+/* Straight from the blocks, at an odd address, against decoding first. */
+static void check_fused(const pye_kernels *kernels, const pye_type_info *type) {
+    static uint8_t blocks[1 + PYE_DOT_COLUMNS * 8];
+    static float row[PYE_DOT_COLUMNS], query[PYE_DOT_COLUMNS];
+    size_t step = type->n_weights > PYE_DOT_STEP ? type->n_weights : PYE_DOT_STEP;
+    size_t n = step * (1 + (size_t)(random_u64() % (PYE_DOT_COLUMNS / step)));
+    if (kernels->fused[type->id] == NULL)
+        return;
+    random_bytes(blocks + 1, n / type->n_weights * type->block_bytes);
+    for (size_t i = 0; i < n; i++)
+        query[i] = dot_float(0);
+    pye_kernels_portable.decode[type->id](blocks + 1, row, n);
+    float expected = reference_dot(row, query, n), got = kernels->fused[type->id](blocks + 1, query, n);
+    uint32_t a = pye_float_bits(expected), b = pye_float_bits(got);
+    if (a != b && !(is_nan(a) && is_nan(b)))
+        fail(kernels->isa, type->name, n, a, b);
+}
+
 static void check_back_end(const pye_kernels *kernels, long rounds) {
     for (long round = 0; round < rounds; round++) {
         for (size_t i = 0; i < pye_n_types(); i++) {
             pye_type_info type;
             (void)pye_type_at(i, &type, NULL);
             check_decoder(kernels, &type);
+            check_fused(kernels, &type);
         }
+        check_dot(kernels);
         check_narrowing(kernels, pye_half_from_float, kernels->to_half, "float16");
         check_narrowing(kernels, pye_bfloat_from_float, kernels->to_bfloat, "bfloat16");
     }

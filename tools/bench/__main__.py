@@ -122,7 +122,7 @@ def _measure(name: str, isa: str, quick: bool) -> Json:
     with tempfile.TemporaryDirectory(prefix="pyembed-bench-") as folder:
         output = Path(folder) / "section.json"
         command = [sys.executable, "-m", _package(), "--child", name, "--json", str(output)]
-        environment = {**os.environ, "PYEMBED_ISA": isa}
+        environment = {**os.environ, "PYEMBED_ISA": isa, "OPENBLAS_NUM_THREADS": "1"}
         subprocess.run(
             [*command, *["--quick"] * quick],
             cwd=ceilings.ROOT,

@@ -109,6 +109,16 @@ def gguf_py() -> ModuleType | None:
         return None
 
 
+def faiss() -> ModuleType | None:
+    """Return faiss, told to use one thread; None if it is not installed."""
+    try:
+        module = importlib.import_module("faiss")
+    except ImportError:
+        return None
+    module.omp_set_num_threads(1)
+    return module
+
+
 def has_llama() -> bool:
     """Return whether llama-cpp-python is installed."""
     return importlib.util.find_spec("llama_cpp") is not None
@@ -117,7 +127,7 @@ def has_llama() -> bool:
 def versions() -> Json:
     """Return the version of every peer; None where it is missing."""
     found: Json = {}
-    for package in ("numpy", "torch", "gguf", "llama-cpp-python", "pywhispercpp"):
+    for package in ("numpy", "faiss-cpu", "torch", "gguf", "llama-cpp-python", "pywhispercpp"):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -41,6 +41,7 @@ def targets(sections: list[Json]) -> list[Target]:
     found += _half(_one(sections, "half"))
     found += _call(_one(sections, "call"))
     found.append(_threads(_one(sections, "threads")))
+    found += _scan(_one(sections, "scan"))
     found += _opening(_one(sections, "open"))
     return found
 
@@ -173,6 +174,18 @@ def _threads(data: Json | None) -> Target:
     figures = f"{'below it' if short else 'least'}: {figures}; pure computation "
     figures += f"{number(data['pure computation']['median'])}x"
     return Target(asked, NOT_MET if short else MET, figures)
+
+
+def _scan(data: Json | None) -> Iterator[Target]:
+    types = {kind["type"]: kind for kind in data["types"]} if data else {}
+    for names, least in ((("F16", "Q8_0"), 0.9), (("Q4_0", "Q4_K", "Q6_K"), 0.6)):
+        asked = f"one query, one thread, {', '.join(names)}: at least {least} of reading the bytes"
+        yield _least(asked, {name: types[name]["of the read"] for name in names if name in types}, least)
+    asked = "64 queries at least 8x cheaper than one by one"
+    yield _least(asked, {name: kind["cheaper"] for name, kind in types.items()}, 8.0)
+    asked = "one query, F16, one thread: faster than NumPy float32 and faiss"
+    rivals = {peer["peer"]: peer.get("against") for peer in data["peers"]} if data else {}
+    yield _least(asked, rivals, 1.0)
 
 
 def _opening(data: Json | None) -> Iterator[Target]:

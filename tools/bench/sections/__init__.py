@@ -37,7 +37,7 @@ class Section:
 
 def all_sections() -> dict[str, Section]:
     """Return the sections by name, in the order in which they run."""
-    from . import call, growth, half, hot, memory, opening, servers, threads
+    from . import call, growth, half, hot, memory, opening, scan, servers, threads
 
     return {
         "open": Section(opening.run, opening.tables),
@@ -47,5 +47,6 @@ def all_sections() -> dict[str, Section]:
         "call": Section(call.run, call.tables),
         "servers": Section(servers.run, servers.tables),
         "threads": Section(threads.run, threads.tables),
+        "scan": Section(scan.run, scan.tables),
         "growth": Section(growth.run, growth.tables),
     }
