@@ -54,7 +54,7 @@ PYTHON_LAYERS = [
     ["__init__"],
     ["integrations.__init__", "integrations.prometheus"],
     ["cli.show", "cli.files", "cli.progress"],
-    ["cli.embed", "cli.info", "cli.lock", "cli.size"],
+    ["cli.diff", "cli.embed", "cli.info", "cli.lock", "cli.size"],
     ["cli.export", "cli.extract", "cli.health", "cli.plot"],
     ["cli.__init__"],
     ["__main__"],

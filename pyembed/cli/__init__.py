@@ -10,10 +10,10 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import PyembedError
-from . import embed, export, extract, health, info, lock, plot, size
+from . import diff, embed, export, extract, health, info, lock, plot, size
 from .show import escape
 
-_COMMANDS = (info, embed, size, lock, extract, export, health, plot)
+_COMMANDS = (info, diff, embed, size, lock, extract, export, health, plot)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from ..report import Findings
-from ..rules import Severity
+from ..rules import Rule, Severity
 from . import rules
 from .alignment import Alignment, Ids, align
 from .rows import Progress, RowComparison, compare_rows
@@ -17,7 +17,9 @@ from .tokens import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Refere
 
 _SHOWN = 3
 _PAD = re.compile(r"\[PAD\d+\]")
-_PLACEHOLDER = re.compile(r"[<\[].*(unused|reserved|extra|placeholder|dummy|pad).*[>\]]", re.IGNORECASE | re.DOTALL)
+_PLACEHOLDER = re.compile(
+    r"[<\[].*(unused|reserved|extra|placeholder|dummy|pad).*[>\]]", re.IGNORECASE | re.DOTALL
+)
 
 
 def compare(model: Reference, reference: Reference, findings: Findings, progress: Progress) -> None:
@@ -64,12 +66,16 @@ def _tokens(
     ours, theirs = model.tokens, _by_id(reference.tokens)
     smaller = min(alignment.n_model, alignment.n_reference)
     if alignment.n_common < 0.5 * smaller or not smaller:
-        family = f" (families {model.family} and {reference.family})" if model.family != reference.family else ""
+        family = (
+            f" (families {model.family} and {reference.family})" if model.family != reference.family else ""
+        )
         findings.add(
             rules.UNRELATED,
             f"only {alignment.n_common} of the model's {alignment.n_model} tokens are among the "
             f"{alignment.n_reference} of the {reference.kind}{family}; first: "
-            + _list(f"{i} {ours.texts[i]!r} is {theirs.get(i, '')!r} there" for i in alignment.replaced.tolist()),
+            + _list(
+                f"{i} {ours.texts[i]!r} is {theirs.get(i, '')!r} there" for i in alignment.replaced.tolist()
+            ),
         )
         return "the vocabulary is another one than the reference's"
     severity = Severity.WARNING if go_along else Severity.ERROR
@@ -119,13 +125,22 @@ def _moved(ours: TokenList, alignment: Alignment, severity: Severity, findings: 
             n_ids=run.n_ids,
             shift=run.shift,
         )
-    partners = dict(zip(alignment.scattered.tolist(), alignment.partner[alignment.scattered].tolist(), strict=True))
+    partners = dict(
+        zip(alignment.scattered.tolist(), alignment.partner[alignment.scattered].tolist(), strict=True)
+    )
     _report_scattered(
         rules.PERMUTED, partners, lambda i: repr(ours.texts[i]), "of the reference", severity, findings
     )
 
 
-def _report_scattered(rule, partners, name, where, severity, findings) -> None:  # type: ignore[no-untyped-def]
+def _report_scattered(
+    rule: Rule,
+    partners: dict[int, int],
+    name: Callable[[int], str],
+    where: str,
+    severity: Severity,
+    findings: Findings,
+) -> None:
     """Report tokens that moved one by one: exchanged pairs, single ones, or the lot."""
     if len(partners) > 20:
         first, last = min(partners), max(partners)
@@ -170,7 +185,8 @@ def _unmatched(ours: TokenList, theirs: TokenList, alignment: Alignment, finding
         kinds = Counter(_class(ours.texts[i], ours.types[i]) for i in extra)
         findings.add(
             rules.EXTRA,
-            f"{_counts(kinds)} that the reference does not have: " + _list(f"{i} {ours.texts[i]!r}" for i in extra),
+            f"{_counts(kinds)} that the reference does not have: "
+            + _list(f"{i} {ours.texts[i]!r}" for i in extra),
             severity=Severity.WARNING if kinds["learned"] else Severity.NOTE,
             first_id=extra[0],
             last_id=extra[-1],
@@ -213,7 +229,12 @@ def _special(model: Reference, reference: Reference, alignment: Alignment, findi
         ours = model.special.get(role)
         if ours is not None and alignment.partner[ours] != theirs and ours != theirs:
             text = model.tokens.texts[ours]
-            findings.add(rules.SPECIAL, f"{role} is {ours} {text!r}, the reference's {theirs}", first_id=ours, last_id=ours)
+            findings.add(
+                rules.SPECIAL,
+                f"{role} is {ours} {text!r}, the reference's {theirs}",
+                first_id=ours,
+                last_id=ours,
+            )
 
 
 def _types(ours: TokenList, theirs: TokenList, alignment: Alignment, findings: Findings) -> None:
@@ -262,16 +283,22 @@ def _scores(model: Reference, reference: Reference, alignment: Alignment, findin
 
 
 def _merges(model: Reference, reference: Reference, findings: Findings) -> None:
-    if model.family not in ("gpt2", "gemma4") or reference.merges is None or model.merges == reference.merges:
+    if model.family not in ("gpt2", "gemma4") or reference.merges is None:
         return
     ours, theirs = model.merges or [], reference.merges
-    if not ours and theirs:
+    if ours == theirs:
+        return
+    if not ours:
         findings.add(
-            rules.MERGES, f"the model has none of the reference's {len(theirs)} merges", severity=Severity.ERROR
+            rules.MERGES,
+            f"the model has none of the reference's {len(theirs)} merges",
+            severity=Severity.ERROR,
         )
         return
     n_common = len(set(ours) & set(theirs))
-    first = next((k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    first = next(
+        (k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+    )
     shown = [repr(merges[first]) if first < len(merges) else "the end" for merges in (ours, theirs)]
     findings.add(
         rules.MERGES,
@@ -315,7 +342,9 @@ def _rows(
 
 def _rows_findings(rows: RowComparison, findings: Findings) -> str:
     if rows.scale != 1:
-        findings.add(rules.ROWS_SCALED, f"the model's rows are {rows.scale:.4g} times as long as the reference's")
+        findings.add(
+            rules.ROWS_SCALED, f"the model's rows are {rows.scale:.4g} times as long as the reference's"
+        )
     for run in rows.runs:
         findings.add(
             rules.ROWS_SHIFTED,
@@ -331,7 +360,8 @@ def _rows_findings(rows: RowComparison, findings: Findings) -> str:
     )
     if rows.n_unsought:
         findings.add(
-            rules.ROWS_MOVED, f"{rows.n_unsought} more rows are not in place; where they lie was not looked up"
+            rules.ROWS_MOVED,
+            f"{rows.n_unsought} more rows are not in place; where they lie was not looked up",
         )
     if len(rows.changed):
         ids = rows.changed.tolist()
@@ -355,7 +385,7 @@ def _rows_findings(rows: RowComparison, findings: Findings) -> str:
     return f"{n_wrong} of {rows.n} rows compared are not those of their tokens ({how})"
 
 
-def _list(items: Iterator[str] | Sequence[str]) -> str:
+def _list(items: Iterable[str]) -> str:
     shown = []
     for item in items:
         if len(shown) == _SHOWN:

@@ -60,7 +60,9 @@ def _open_directory(path: str) -> Reference:
     names = [name for name in _TOKEN_FILES if os.path.isfile(os.path.join(path, name))]
     rows = [name for name in _ROW_FILES if os.path.isfile(os.path.join(path, name))]
     if not names and not rows:
-        raise FormatError(f"{path}: the directory holds none of {', '.join([*_TOKEN_FILES, *_ROW_FILES])}", path)
+        raise FormatError(
+            f"{path}: the directory holds none of {', '.join([*_TOKEN_FILES, *_ROW_FILES])}", path
+        )
     if not names:
         return read_model(os.path.join(path, rows[0]))
     found = _open_file(os.path.join(path, names[0]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ _N_SAMPLE = 2048
 _MAX_SOUGHT = 4096  # rows that are looked for among all others
 _N_VOTES = 512
 _MAX_SHIFTS = 8
+_MIN_VOTES = 3
+_MIN_NEAR = 64  # pairs in place whose errors say what is usual
 _SEED = 20240229
 
 # Root mean square error of rows of Gaussian weights, measured with ggml's quantisers.
@@ -118,23 +121,39 @@ def compare_rows(
     work = _Pairs(model, reference, ids, partner, progress)
     background, scale = work.sample()
     error = work.errors(ids, partner, "comparing rows", 0.0, 0.6)
-    near = error < 0.5 * background
-    median, threshold = _usual(error[near], background)
+    shifts = work.popular_shifts(np.flatnonzero(~(error < 0.5 * background)), error)
+    errors_at = {shift: work.errors_at(shift) for shift in shifts}
+    home = np.minimum.reduce([error, *errors_at.values()])
+    near = home < 0.5 * background
+    median, threshold = _usual(home[near], background)
+    if near.sum() >= _MIN_NEAR:  # rows that moved have the errors of those in place
+        work.near_enough = min(2 * threshold, work.near_enough)
     suspects = np.flatnonzero(~(error <= threshold))
+    found: dict[int, int] = {}
+    open_, fits = suspects, np.zeros(len(ids), np.bool_)
+    for shift, errors in errors_at.items():
+        good = open_[work.is_match(errors[open_], error[open_])]
+        found.update(zip(good.tolist(), (ids[good] + shift).tolist(), strict=True))
+        open_ = np.setdiff1d(open_, good, assume_unique=True)
+        fits |= errors <= work.near_enough
+    sought = open_
+    if len(open_) > _MAX_SOUGHT:
+        sought = open_[np.linspace(0, len(open_) - 1, _MAX_SOUGHT).astype(np.int64)]
+    found.update(work.nearest(sought, error))
     expected = float(np.hypot(TYPE_ERROR.get(model.type, 0.1), TYPE_ERROR.get(reference.type, 0.1)))
-    found, sought = work.search(suspects, error, background)
     moved = np.array(sorted(found), np.int64)
     rows = np.array([found[j] for j in moved.tolist()], np.int64)
-    here = np.full(model.shape[0], -1, np.int64)
-    here[ids] = ids
-    here[ids[moved]] = rows
+    # What did not stay in place, or fits a shift as well, does not end a run.
+    here = np.full(int(ids.max()) + 1, -1, np.int64)
+    stayed = np.setdiff1d(np.flatnonzero(~fits), suspects)
+    here[ids[stayed]] = ids[stayed]
     runs, scattered = runs_of(ids[moved], rows - ids[moved], here)
     # A pair that stands out a little, and is nearest to its own, is only a row that quantises badly.
-    bound = max(2 * threshold, 4 * expected) if len(error[near]) else 0.0
-    lost = np.setdiff1d(sought, moved)
+    bound = max(2 * threshold, 4 * expected) if near.any() else 0.0
+    lost = np.setdiff1d(sought, moved, assume_unique=True)
     changed = lost[~(error[lost] <= min(bound, 0.5 * background))]
     row_of = dict(zip(ids[moved].tolist(), rows.tolist(), strict=True))
-    n_unsought = len(suspects) - len(sought)
+    n_unsought = len(open_) - len(sought)
     return RowComparison(
         len(ids),
         median,
@@ -168,6 +187,7 @@ class _Pairs:
         self.model, self.reference, self.ids, self.partner = model, reference, ids, partner
         self.progress = progress
         self.scale = np.float32(1)
+        self.near_enough = np.inf  # error below which a row is taken for another
         self.chunk = max(1, _CHUNK_WEIGHTS // max(1, model.shape[1]))
 
     def sample(self) -> tuple[float, float]:
@@ -188,7 +208,9 @@ class _Pairs:
         others = np.roll(chosen, len(chosen) // 2)
         errors = self.errors(self.ids[chosen], self.partner[others], "sampling rows", 0.0, 0.0)
         errors = errors[np.isfinite(errors)]
-        return (float(np.median(errors)) if len(errors) else 0.0), float(self.scale)
+        background = float(np.median(errors)) if len(errors) else 0.0
+        self.near_enough = 0.6 * background
+        return background, float(self.scale)
 
     def errors(self, rows: Ids, others: Ids, what: str, begin: float, end: float) -> Floats:
         """Return the errors of pairs of rows; infinite where a row is not finite."""
@@ -209,41 +231,29 @@ class _Pairs:
             out[part] = error
         return out
 
-    def search(self, suspects: Ids, error: Floats, background: float) -> tuple[dict[int, int], Ids]:
-        """Find the rows of pairs that stand out.
-
-        Returns
-        -------
-        found : dict of int to int
-            By position of the pair, the row of the model that is the reference's.
-        sought : ndarray
-            The positions that were looked for.
-        """
-        found: dict[int, int] = {}
+    def popular_shifts(self, suspects: Ids, error: Floats) -> list[int]:
+        """Return the offsets at which the rows of several of some pairs lie, the most frequent first."""
         if not len(suspects):
-            return found, suspects
-        projected = self._project_model()
-        open_ = suspects
-        votes = open_[np.unique(np.linspace(0, len(open_) - 1, min(len(open_), _N_VOTES)).astype(np.int64))]
-        seen = self._nearest(votes, error, background, projected)
-        shifts, counts = np.unique([row - self.ids[j] for j, row in seen.items()], return_counts=True)
-        popular = shifts[(counts >= 3)][np.argsort(-counts[counts >= 3], kind="stable")][:_MAX_SHIFTS]
-        for shift in popular.tolist():
-            open_ = self._try_shift(int(shift), open_, error, background, found)
-        sought = open_
-        if len(open_) > _MAX_SOUGHT:
-            sought = open_[np.linspace(0, len(open_) - 1, _MAX_SOUGHT).astype(np.int64)]
-        found.update(self._nearest(sought, error, background, projected))
-        return found, np.sort(np.concatenate([np.setdiff1d(suspects, open_), sought]))
+            return []
+        places = np.linspace(0, len(suspects) - 1, min(len(suspects), _N_VOTES)).astype(np.int64)
+        found = self.nearest(suspects[places], error)
+        shifts, counts = np.unique(
+            np.array([row - self.ids[j] for j, row in found.items()], np.int64), return_counts=True
+        )
+        order = np.argsort(-counts, kind="stable")
+        return [int(shifts[k]) for k in order[:_MAX_SHIFTS] if counts[k] >= _MIN_VOTES]
 
-    def _try_shift(self, shift: int, open_: Ids, error: Floats, background: float, found: dict[int, int]) -> Ids:
-        rows = self.ids[open_] + shift
+    def errors_at(self, shift: int) -> Floats:
+        """Return the errors of all pairs if the rows lay `shift` further on; infinite where there are none."""
+        rows = self.ids + shift
         inside = (rows >= 0) & (rows < self.model.shape[0])
-        pairs = open_[inside]
-        errors = self.errors(rows[inside], self.partner[pairs], "looking for moved rows", 0.7, 0.7)
-        good = _is_match(errors, error[pairs], background)
-        found.update(zip(pairs[good].tolist(), rows[inside][good].tolist(), strict=True))
-        return np.setdiff1d(open_, pairs[good], assume_unique=True)
+        errors = np.full(len(rows), np.inf, np.float32)
+        errors[inside] = self.errors(rows[inside], self.partner[inside], "looking for moved rows", 0.7, 0.8)
+        return errors
+
+    @cached_property
+    def _projected(self) -> Floats:
+        return self._project_model()
 
     def _project_model(self) -> Floats:
         n, width = self.model.shape
@@ -259,9 +269,12 @@ class _Pairs:
         out[~np.isfinite(out).all(axis=1)] = 1e18  # far from everything
         return out
 
-    def _nearest(self, pairs: Ids, error: Floats, background: float, projected: Floats) -> dict[int, int]:
+    def nearest(self, pairs: Ids, error: Floats) -> dict[int, int]:
         """Return the rows nearest to the reference's, for pairs where another than its own is."""
         found: dict[int, int] = {}
+        if not len(pairs):
+            return found
+        projected = self._projected
         lengths = np.einsum("ij,ij->i", projected, projected)
         step = max(1, (1 << 25) // max(1, len(projected)))
         for first in range(0, len(pairs), step):
@@ -278,11 +291,10 @@ class _Pairs:
                 errors = self.errors(rows, self.partner[part], "looking for moved rows", 0.75, 0.75)
                 better = errors < best_error
                 best[better], best_error[better] = rows[better], errors[better]
-            good = _is_match(best_error, error[part], background) & (best != self.ids[part])
+            good = self.is_match(best_error, error[part]) & (best != self.ids[part])
             found.update(zip(part[good].tolist(), best[good].tolist(), strict=True))
         return found
 
-
-def _is_match(errors: Floats, own: Floats, background: float) -> npt.NDArray[np.bool_]:
-    """Return which rows are clearly nearer than the one in place, and near at all."""
-    return (errors < 0.7 * own) & (errors < 0.6 * background)
+    def is_match(self, errors: Floats, own: Floats) -> npt.NDArray[np.bool_]:
+        """Return which rows are clearly nearer than the one in place, and near at all."""
+        return (errors < 0.7 * own) & (errors <= self.near_enough)

@@ -16,7 +16,9 @@ def read_tokenizer_json(path: str, content: dict[str, Any]) -> Reference:
     """Return the tokens of a parsed ``tokenizer.json``."""
     model = as_object(path, content.get("model"), "model")
     kind = _kind(path, model)
-    entries = _unigram(path, model) if kind == "Unigram" else from_ids(path, model.get("vocab"), "model.vocab")
+    entries = (
+        _unigram(path, model) if kind == "Unigram" else from_ids(path, model.get("vocab"), "model.vocab")
+    )
     family = {"WordPiece": "bert", "Unigram": "t5"}.get(kind) or _bpe_family(content, entries)
     entries.update(_added(path, content.get("added_tokens")))
     key = hugging_face_key(family, model.get("continuing_subword_prefix"))
@@ -65,7 +67,9 @@ def hugging_face_key(family: str, prefix: Any = None) -> Any:
 def _kind(path: str, model: dict[str, Any]) -> str:
     kind = model.get("type")
     if kind is None:  # files of early versions do not say
-        kind = "BPE" if "merges" in model else "WordPiece" if "max_input_chars_per_word" in model else "Unigram"
+        kind = (
+            "BPE" if "merges" in model else "WordPiece" if "max_input_chars_per_word" in model else "Unigram"
+        )
     if kind not in ("BPE", "WordPiece", "Unigram"):
         raise FormatError(f"{path}: a model of type {str(kind)[:80]!r}; known: BPE, WordPiece, Unigram", path)
     return str(kind)
@@ -94,7 +98,8 @@ def _added(path: str, added: Any) -> Iterator[tuple[int, tuple[str, int]]]:
         token_id = as_id(path, token.get("id"), text)
         if ids.setdefault(token_id, text) != text:
             raise FormatError(
-                f"{path}: the added tokens {ids[token_id][:80]!r} and {text[:80]!r} both have id {token_id}", path
+                f"{path}: the added tokens {ids[token_id][:80]!r} and {text[:80]!r} both have id {token_id}",
+                path,
             )
         yield token_id, (text, CONTROL if token.get("special") is True else USER_DEFINED)
 

@@ -128,6 +128,11 @@ class Reference:
     no_table: str = "it has no rows"
     close: Callable[[], None] = lambda: None
 
+    @property
+    def is_model(self) -> bool:
+        """Whether it is one file with tensors, which have types and names of their own."""
+        return self.kind.endswith(" file")
+
     def __enter__(self) -> Reference:
         return self
 
