@@ -53,9 +53,7 @@ def test_exchanged_rows_metadata_and_tensors(tmp_path: Path, capsys: pytest.Capt
     rows = rows_of_floats(100, 32)
     moved = rows.copy()
     moved[[1, 2]] = rows[[2, 1]]
-    a = write(
-        tmp_path / "a.gguf", rows=moved, pre="x", tensors=None or {"token_embd.weight": moved, "new": rows}
-    )
+    a = write(tmp_path / "a.gguf", rows=moved, pre="x", tensors={"token_embd.weight": moved, "new": rows})
     b = write(tmp_path / "b.gguf")
     code, found = diff(capsys, a, b)
     assert code == 1

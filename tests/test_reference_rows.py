@@ -63,7 +63,7 @@ def of_rows(report: Report) -> list[Finding]:
 def test_clean_copies_are_equal_up_to_quantisation(minilm, rows, tmp_path, kind) -> None:
     report = validate(write(minilm, tmp_path / "copy.gguf", rows, kind), minilm)
     assert of_rows(report) == []
-    text = [v.text for v in report.verdicts if v.evidence == "reference"][0]
+    text = next(v.text for v in report.verdicts if v.evidence == "reference")
     assert f"all {N} rows compared are equal up to quantisation" in text
 
 

@@ -96,7 +96,7 @@ def test_each_mutation_of_a_tokenizer_json_is_named(data_dir: Path, tmp_path: Pa
         content = tokenizer_json(model)
         n = len(model.vocabulary)
     added = content["added_tokens"]
-    clean = {text: token_id for text, token_id in content["model"]["vocab"].items()}  # type: ignore[index]
+    clean = dict(content["model"]["vocab"])  # type: ignore[index]
     texts = list(clean)
     folder = tmp_path
 

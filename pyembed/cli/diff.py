@@ -30,7 +30,8 @@ def add_parser(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "diff",
         help="compare two files: vocabulary, rows, metadata, tensors",
-        description="Compare two models, or a model and a tokenizer's files. Exits 0 if they are the same up to "
+        description="Compare two models, or a model and a tokenizer's files. Exits 0 if they are the "
+        "same up to "
         "quantisation, 1 if they differ.",
         epilog="example: pyembed diff model-q4_0.gguf tokenizer.json",
     )

@@ -36,7 +36,7 @@ def compare(model: Reference, reference: Reference, findings: Findings, progress
         go_along = rows is not None and rows.in_place
         said.append(_tokens(model, reference, alignment, go_along, findings))
     if rows is not None:
-        said.append(_rows_findings(rows, findings))
+        said.append(_rows_findings(rows, model.tokens, findings))
     if said:
         findings.conclude("; ".join(said))
     elif reference.tokens is not None and model.tokens is None:
@@ -117,7 +117,8 @@ def _moved(ours: TokenList, alignment: Alignment, severity: Severity, findings: 
         partner = run.first + run.shift
         findings.add(
             rules.SHIFTED,
-            f"tokens {run.first} to {run.last} are tokens {partner} to {run.last + run.shift} of the reference; "
+            f"tokens {run.first} to {run.last} are tokens {partner} to {run.last + run.shift} of the "
+            f"reference; "
             f"first: {ours.texts[run.first]!r} is {partner} there",
             severity=severity,
             first_id=run.first,
@@ -129,13 +130,20 @@ def _moved(ours: TokenList, alignment: Alignment, severity: Severity, findings: 
         zip(alignment.scattered.tolist(), alignment.partner[alignment.scattered].tolist(), strict=True)
     )
     _report_scattered(
-        rules.PERMUTED, partners, lambda i: repr(ours.texts[i]), "of the reference", severity, findings
+        rules.PERMUTED,
+        partners,
+        "token",
+        lambda i: repr(ours.texts[i]),
+        "of the reference",
+        severity,
+        findings,
     )
 
 
 def _report_scattered(
     rule: Rule,
     partners: dict[int, int],
+    what: str,
     name: Callable[[int], str],
     where: str,
     severity: Severity,
@@ -144,19 +152,22 @@ def _report_scattered(
     """Report tokens that moved one by one: exchanged pairs, single ones, or the lot."""
     if len(partners) > 20:
         first, last = min(partners), max(partners)
-        shown = _list(f"token {i} {name(i)} is at {partners[i]}" for i in partners)
-        message = f"{len(partners)} tokens between ids {first} and {last} are out of order: {shown} {where}"
-        facts = {"first_id": first, "last_id": last, "n_ids": len(partners)}
-        findings.add(rule, message, severity=severity, **facts)
+        shown = _list(f"{i} {name(i)} is at {partners[i]}" for i in partners)
+        message = f"{len(partners)} {_plural(what)} between ids {first} and {last} are out of order: {shown} {where}"
+        findings.add(rule, message, severity=severity, first_id=first, last_id=last, n_ids=len(partners))
         return
     for i, j in partners.items():
         if partners.get(j) == i:
             if i < j:
-                message = f"tokens {i} {name(i)} and {j} {name(j)} are exchanged"
+                message = f"{_plural(what)} {i} {name(i)} and {j} {name(j)} are exchanged"
                 findings.add(rule, message, severity=severity, first_id=i, last_id=j, n_ids=2, shift=j - i)
         else:
-            message = f"token {i} {name(i)} is at {j} {where}"
+            message = f"{what} {i} {name(i)} is at {j} {where}"
             findings.add(rule, message, severity=severity, first_id=i, last_id=i, n_ids=1, shift=j - i)
+
+
+def _plural(what: str) -> str:
+    return {"token": "tokens", "row of token": "rows of tokens"}[what]
 
 
 def _replaced(ours: TokenList, theirs: dict[int, str], alignment: Alignment, findings: Findings) -> None:
@@ -275,7 +286,8 @@ def _scores(model: Reference, reference: Reference, alignment: Alignment, findin
         i = wrong[0]
         findings.add(
             rules.SCORES,
-            f"{len(wrong)} tokens have other scores: {i} has {ours[i]:g}, not {by_id[int(alignment.partner[i])]:g}",
+            f"{len(wrong)} tokens have other scores: {i} has {ours[i]:g}, not "
+            f"{by_id[int(alignment.partner[i])]:g}",
             first_id=wrong[0],
             last_id=wrong[-1],
             n_ids=len(wrong),
@@ -340,7 +352,10 @@ def _rows(
     return compare_rows(ours, theirs, ids, partner, progress)
 
 
-def _rows_findings(rows: RowComparison, findings: Findings) -> str:
+def _rows_findings(rows: RowComparison, tokens: TokenList | None, findings: Findings) -> str:
+    def name(token_id: int) -> str:
+        return "" if tokens is None else repr(tokens.texts[token_id])
+
     if rows.scale != 1:
         findings.add(
             rules.ROWS_SCALED, f"the model's rows are {rows.scale:.4g} times as long as the reference's"
@@ -348,7 +363,8 @@ def _rows_findings(rows: RowComparison, findings: Findings) -> str:
     for run in rows.runs:
         findings.add(
             rules.ROWS_SHIFTED,
-            f"the rows of tokens {run.first} to {run.last} lie at {run.first + run.shift} to {run.last + run.shift}",
+            f"the rows of tokens {run.first} to {run.last} lie at {run.first + run.shift} to "
+            f"{run.last + run.shift}",
             first_id=run.first,
             last_id=run.last,
             n_ids=run.n_ids,
@@ -356,7 +372,7 @@ def _rows_findings(rows: RowComparison, findings: Findings) -> str:
         )
     scattered = {i: rows.row_of[i] for i in rows.scattered.tolist()}
     _report_scattered(
-        rules.ROWS_MOVED, scattered, lambda i: "", "of the model's rows", Severity.ERROR, findings
+        rules.ROWS_MOVED, scattered, "row of token", name, "of the model's rows", Severity.ERROR, findings
     )
     if rows.n_unsought:
         findings.add(
@@ -379,14 +395,15 @@ def _rows_findings(rows: RowComparison, findings: Findings) -> str:
     if not n_wrong:
         findings.add(
             rules.ROWS_CHANGED,
-            f"rows are in place, but differ by {rows.median_error:.2g} where their types explain {rows.expected:.2g}",
+            f"rows are in place, but differ by {rows.median_error:.2g} where their types explain "
+            f"{rows.expected:.2g}",
         )
         return f"all {rows.n} rows compared are in place, but trained further ({how})"
     return f"{n_wrong} of {rows.n} rows compared are not those of their tokens ({how})"
 
 
 def _list(items: Iterable[str]) -> str:
-    shown = []
+    shown: list[str] = []
     for item in items:
         if len(shown) == _SHOWN:
             return ", ".join(shown) + ", ..."

@@ -16,7 +16,8 @@ from .vocabulary_files import is_ranks, read_ranks, read_vocab_json, read_vocab_
 
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}")
 _KINDS = (
-    "a GGUF model, tokenizer.json, a SentencePiece .model, vocab.txt, vocab.json (with merges.txt), tiktoken ranks, "
+    "a GGUF model, tokenizer.json, a SentencePiece .model, vocab.txt, vocab.json (with merges.txt), "
+    "tiktoken ranks, "
     'safetensors, a directory that holds one, or a digest "sha256:..."'
 )
 #: In a directory, best first: what says most about the tokens.

@@ -1,8 +1,9 @@
 """Rows of two tables, token by token: equal up to quantisation, moved, or changed.
 
-The error of a pair of rows is \\|a - b\\| / max(\\|a\\|, \\|b\\|). What counts as small is measured: by how far rows of
-different tokens lie apart, and by the errors of the pairs that lie closer than half of that. Only pairs that stand
-out are looked for elsewhere: by their distance in a random projection, then exactly.
+The error of a pair of rows a, b is the length of a - b over that of the longer of the two. What counts as
+small is measured: by how far rows of different tokens lie apart, and by the errors of the pairs that lie
+closer than half of that. Only pairs that stand out are looked for elsewhere: by their distance in a random
+projection, then exactly.
 """
 
 from __future__ import annotations
@@ -244,7 +245,7 @@ class _Pairs:
         return [int(shifts[k]) for k in order[:_MAX_SHIFTS] if counts[k] >= _MIN_VOTES]
 
     def errors_at(self, shift: int) -> Floats:
-        """Return the errors of all pairs if the rows lay `shift` further on; infinite where there are none."""
+        """Return the errors of all pairs if the rows lay `shift` further on; infinite outside."""
         rows = self.ids + shift
         inside = (rows >= 0) & (rows < self.model.shape[0])
         errors = np.full(len(rows), np.inf, np.float32)

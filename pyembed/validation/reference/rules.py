@@ -10,7 +10,8 @@ SHIFTED = Rule(
     "reference/shifted",
     Severity.ERROR,
     "Tokens stand at other ids than in the reference, all by the same offset",
-    "Each of these ids selects the row of another token: the model computes with wrong vectors, and nothing fails.",
+    "Each of these ids selects the row of another token: the model computes with wrong vectors, and "
+    "nothing fails.",
     "A token was inserted or dropped in the middle of the list, by an edit or by a converter.",
     _CONVERT,
 )
@@ -18,7 +19,8 @@ PERMUTED = Rule(
     "reference/permuted",
     Severity.ERROR,
     "Tokens stand at other ids than in the reference",
-    "Each of these ids selects the row of another token: the model computes with wrong vectors, and nothing fails.",
+    "Each of these ids selects the row of another token: the model computes with wrong vectors, and "
+    "nothing fails.",
     "The list was sorted, merged or read through a mapping without order.",
     _CONVERT,
 )
@@ -26,10 +28,12 @@ REPLACED = Rule(
     "reference/replaced-token",
     Severity.ERROR,
     "At some ids the model has other tokens than the reference",
-    "Texts with the reference's tokens are split otherwise; a special token is not recognised, and generation may "
+    "Texts with the reference's tokens are split otherwise; a special token is not recognised, and "
+    "generation may "
     "not stop.",
     "Special tokens that a converter wrote as placeholders, or reserved tokens that were given names.",
-    "Check that the reference belongs to the model; if it does, convert again with its added tokens beside it.",
+    "Check that the reference belongs to the model; if it does, convert again with its added tokens "
+    "beside it.",
 )
 EXTRA = Rule(
     "reference/extra-token",
@@ -107,7 +111,8 @@ ROWS_SHIFTED = Rule(
     "reference/rows-shifted",
     Severity.ERROR,
     "Rows lie at other ids than those of their tokens, all by the same offset",
-    "Each of these ids selects the row of another token: the model computes with wrong vectors, and nothing fails.",
+    "Each of these ids selects the row of another token: the model computes with wrong vectors, and "
+    "nothing fails.",
     "A row was inserted or dropped in the middle of the table, or the token list was.",
     _CONVERT,
 )
@@ -115,7 +120,8 @@ ROWS_MOVED = Rule(
     "reference/rows-moved",
     Severity.ERROR,
     "Rows lie at other ids than those of their tokens",
-    "Each of these ids selects the row of another token: the model computes with wrong vectors, and nothing fails.",
+    "Each of these ids selects the row of another token: the model computes with wrong vectors, and "
+    "nothing fails.",
     "Rows that were exchanged, or a table whose order is that of another token list.",
     _CONVERT,
 )
@@ -146,9 +152,11 @@ ROWS_WIDTH = Rule(
 
 EVIDENCE = Evidence(
     "reference",
-    proves="Every token has the id, and where the reference carries rows, every row the content, that the reference "
+    proves="Every token has the id, and where the reference carries rows, every row the content, "
+    "that the reference "
     "gives it.",
-    blind_to="Whatever is wrong in the reference too; rows, where it carries none; and rows that are exchanged but lie "
+    blind_to="Whatever is wrong in the reference too; rows, where it carries none; and rows that are "
+    "exchanged but lie "
     "closer together than quantisation can tell apart.",
     rules=(
         SHIFTED,

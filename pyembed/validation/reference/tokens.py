@@ -27,9 +27,9 @@ def token_bytes(text: str) -> bytes:
 def key_of(spelling: Spelling) -> Callable[[str, int], bytes]:
     """Return what turns a stored text and type into the form in which tokens of two files are compared.
 
-    WordPiece becomes the ``##`` form of ``vocab.txt``, a byte alphabet the bytes themselves. Where U+2581 stands
-    for a space it becomes one in all tokens, since converters do that to some of them; byte tokens keep their
-    ``<0xNN>``, which sets them apart from the character of that byte.
+    WordPiece becomes the ``##`` form of ``vocab.txt``, a byte alphabet the bytes themselves. Where U+2581
+    stands for a space it becomes one in all tokens, since converters do that to some of them; byte tokens
+    keep their ``<0xNN>``, which sets them apart from the character of that byte.
     """
     if isinstance(spelling, WordPiece):
         return lambda text, type: token_bytes(spelling.written(text, type))
