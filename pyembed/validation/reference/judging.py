@@ -153,7 +153,8 @@ def _report_scattered(
     if len(partners) > 20:
         first, last = min(partners), max(partners)
         shown = _list(f"{i} {name(i)} is at {partners[i]}" for i in partners)
-        message = f"{len(partners)} {_plural(what)} between ids {first} and {last} are out of order: {shown} {where}"
+        n = f"{len(partners)} {_plural(what)}"
+        message = f"{n} between ids {first} and {last} are out of order: {shown} {where}"
         findings.add(rule, message, severity=severity, first_id=first, last_id=last, n_ids=len(partners))
         return
     for i, j in partners.items():
