@@ -10,44 +10,14 @@ from typing import Any
 from . import validation
 from .dtypes import raw_type
 from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError, VocabularyError
-from .gguf import Tensors
 from .lock import Lock, require_lock
 from .model import OUTPUT_TABLE, TOKEN_TABLE, Model
+from .naming import token_table_name
 from .source import Path, RawLayout, Source
 from .table import EmbeddingTable
 from .validation import Finding, Report, Severity
 
 _log = logging.getLogger("pyembed")
-
-# Token tables of the architectures that Hugging Face's transformers knows, with the prefixes they come with.
-_TOKEN_TABLE_NAMES = (
-    "model.embed_tokens.weight",
-    "embed_tokens.weight",
-    "language_model.model.embed_tokens.weight",
-    "model.language_model.embed_tokens.weight",
-    "model.tok_embeddings.weight",
-    "tok_embeddings.weight",
-    "model.decoder.embed_tokens.weight",
-    "transformer.wte.weight",
-    "wte.weight",
-    "transformer.word_embeddings.weight",
-    "word_embeddings.weight",
-    "transformer.embedding.word_embeddings.weight",
-    "gpt_neox.embed_in.weight",
-    "embeddings.word_embeddings.weight",
-    "bert.embeddings.word_embeddings.weight",
-    "roberta.embeddings.word_embeddings.weight",
-    "distilbert.embeddings.word_embeddings.weight",
-    "model.embeddings.tok_embeddings.weight",
-    "embeddings.tok_embeddings.weight",
-    "backbone.embeddings.weight",
-    "backbone.embedding.weight",
-    "rwkv.embeddings.weight",
-    "shared.weight",
-    "embeddings",
-    "embedding.weight",
-    TOKEN_TABLE,
-)
 
 
 def load_model(
@@ -338,30 +308,6 @@ def _raw_layout(path: Path, shape: tuple[int, int], dtype: Any, offset: int) -> 
     if max(rows, columns, offset) >= 2**63:
         raise ValueError(f"shape {(rows, columns)} at byte {offset} does not fit 63 bits")
     return RawLayout(rows, columns, weights.id, big_endian, offset)
-
-
-def token_table_name(source: Source) -> str:
-    """Return the name of the tensor that holds an open file's token embeddings.
-
-    Raises
-    ------
-    ValueError
-        If there is no telling; the message lists the candidates.
-    """
-    if source.format == "gguf":
-        return TOKEN_TABLE
-    if source.format != "safetensors":
-        return "data"
-    tables = [info.name for info in Tensors(source).values() if len(info.shape) == 2]
-    if len(tables) == 1:
-        return tables[0]
-    known = [name for name in tables if name in _TOKEN_TABLE_NAMES]
-    if len(known) == 1:
-        return known[0]
-    candidates = known or tables
-    names = ", ".join(candidates[:20]) + (", ..." if len(candidates) > 20 else "")
-    why = f"its tensors of two dimensions are {names}" if candidates else "it has no tensor of two dimensions"
-    raise ValueError(f"{source.path}: which tensor is the token table? Say tensor=...; {why}")
 
 
 def demo_model() -> str:

@@ -10,10 +10,10 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import PyembedError
-from . import embed, export, extract, geometry, health, info, lock, plot, size
+from . import diff, embed, export, extract, geometry, health, info, lock, plot, size
 from .show import escape
 
-_COMMANDS = (info, embed, geometry, size, lock, extract, export, health, plot)
+_COMMANDS = (info, embed, geometry, health, plot, diff, lock, size, extract, export)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..dtypes import TENSOR_TYPES
 from ..gguf import Tensors
-from ..loader import token_table_name
+from ..naming import token_table_name
 from ..source import Source, TensorInfo
 from .files import add_tensor, model_path
 from .show import print_facts, print_json, print_table, size_text

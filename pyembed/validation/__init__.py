@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ..errors import FormatError, nearest_names
 from . import container
+from . import reference as reference_evidence
 from .report import Finding, Findings, Report, Verdict
 from .rules import Evidence, Outcome, Rule, Severity
 from .subject import Subject
@@ -61,7 +62,10 @@ class Kind:
 
 
 #: In the order in which they are looked at and reported.
-KINDS: tuple[Kind, ...] = (Kind("header", container),)
+KINDS: tuple[Kind, ...] = (
+    Kind("header", container),
+    Kind("order", reference_evidence, needs_reference=True),
+)
 
 
 def all_rules() -> Mapping[str, Rule]:

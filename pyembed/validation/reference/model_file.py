@@ -1,0 +1,60 @@
+"""Models as references: their tokens, and the rows of their tables."""
+
+from __future__ import annotations
+
+from ...errors import FormatError, NotFoundError
+from ...gguf import Metadata, StringArray
+from ...naming import token_table_name
+from ...source import Source
+from ...table import EmbeddingTable
+from ...vocabulary import Vocabulary
+from ..subject import Subject
+from .tokens import MAX_TOKENS, Reference, TokenList, key_of, spelling_for
+
+_TOKENIZER = "tokenizer.ggml."
+
+
+def of_subject(subject: Subject) -> Reference:
+    """Return the model that is being validated in the form in which it is compared."""
+    found = Reference("model", subject.source.path)
+    if subject.level == "full":
+        found.table = subject.table
+    if subject.vocabulary is not None:
+        _fill(found, subject.vocabulary, subject.metadata)
+    return found
+
+
+def read_model(path: str) -> Reference:
+    """Open a GGUF, safetensors or .npy file with its table; of GGUF, with its tokens too."""
+    source = Source(path)
+    try:
+        found = Reference(f"{source.format} file", path, close=source.close)
+        metadata = Metadata(source) if source.format == "gguf" else None
+        if metadata is not None and _TOKENIZER + "tokens" in metadata:
+            _fill(found, Vocabulary(source, metadata), metadata)
+        try:
+            found.table = EmbeddingTable(source, token_table_name(source))
+        except (FormatError, NotFoundError) as error:
+            found.no_table = str(error)
+        if found.tokens is None and found.table is None:
+            raise FormatError(f"{path}: neither tokens nor rows to compare with: {found.no_table}", path)
+    except BaseException:
+        source.close()
+        raise
+    return found
+
+
+def _fill(found: Reference, vocabulary: Vocabulary, metadata: Metadata) -> None:
+    n = len(vocabulary)
+    if n > MAX_TOKENS:
+        raise FormatError(f"{found.path}: {n} tokens; more than {MAX_TOKENS} cannot be compared", found.path)
+    types = vocabulary.types.tolist()
+    texts = list(vocabulary.tokens)
+    key = key_of(spelling_for(vocabulary.model, vocabulary.pre))
+    keys = [key(text, type) for text, type in zip(texts, types, strict=True)]
+    scores = vocabulary.scores.tolist() if _TOKENIZER + "scores" in metadata else None
+    merges = metadata.get(_TOKENIZER + "merges")
+    found.family, found.pre, found.special = vocabulary.model, vocabulary.pre, vocabulary.special
+    found.tokens = TokenList(range(n), texts, keys, types, scores)
+    found.digest = vocabulary.digest
+    found.merges = list(merges) if isinstance(merges, StringArray) else None
