@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -19,7 +20,10 @@ ALLOCATORS = ("malloc", "calloc", "realloc", "strdup")
 
 
 def run(*command: object) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    # Sanitizers do not go together: what this process may have been given is not for that one.
+    environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+    words = [str(part) for part in command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
