@@ -46,7 +46,9 @@ def files_of_every_kind(folder: Path) -> list[Path]:
     (folder / "set").mkdir()
     weight_map = {}
     for i in range(2):
-        header = json.dumps({f"t\u00e9{i}": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}).encode()
+        header = json.dumps(
+            {f"t\u00e9{i}": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
+        ).encode()
         (folder / f"set/{i}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(16))
         weight_map[f"t\u00e9{i}"] = f"{i}.safetensors"
     (folder / "set/model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))

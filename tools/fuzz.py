@@ -1,8 +1,9 @@
 """Fuzz the readers and decoders with libFuzzer, under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-Each target is a file of ``tests/fuzz``. It starts from the inputs in ``tests/fuzz/corpus``, from well-formed ones that
-``tests/fuzz/seeds.py`` makes, and from what earlier runs found (``build/fuzz/corpus``). An input that crashes, hangs or
-takes too much memory is kept in ``build/fuzz/found``; the exit status is then 1.
+Each target is a file of ``tests/fuzz``. It starts from the inputs in ``tests/fuzz/corpus``, from
+well-formed ones that ``tests/fuzz/seeds.py`` makes, and from what earlier runs found
+(``build/fuzz/corpus``). An input that crashes, hangs or takes too much memory is kept in
+``build/fuzz/found``; the exit status is then 1.
 
 Usage: ``python -m tools.fuzz [--seconds N] [--jobs N] [--keep] [TARGET ...]``.
 """
@@ -50,9 +51,7 @@ class Result:
         )
 
 
-HEADER = (
-    f"{'target':12} {'executions':>12} {'a second':>9} {'edges':>9} {'features':>9} {'corpus':>7} {'findings':>9}"
-)
+HEADER = f"{'target':12} {'executions':>12} {'a second':>9} {'edges':>9} {'features':>9} {'corpus':>7} {'findings':>9}"
 
 
 def build(names: list[str]) -> None:

@@ -1,7 +1,8 @@
 """Mutate real files and see that nothing comes of it but an error or a model: no crash, no hang, no memory.
 
-Each file is copied into memory, bytes of the copy are changed at random, and what is left is opened and asked for
-everything, in a process that may take no more memory than the file's size and 64 MiB. See ``tests/c/mutate.c``.
+Each file is copied into memory, bytes of the copy are changed at random, and what is left is opened and
+asked for everything, in a process that may take no more memory than the file's size and 64 MiB. See
+``tests/c/mutate.c``.
 
 Usage: ``python -m tools.mutate [--single N] [--multi N] [FILE ...]``; the numbers are for each file.
 """
@@ -34,7 +35,7 @@ class Outcome:
 
 
 def default_files() -> list[Path]:
-    """Return the demo model, and three vocabularies of the folder that PYEMBED_TEST_DATA names, if it does."""
+    """Return the demo model, and three vocabularies from the folder that PYEMBED_TEST_DATA names."""
     folder = os.environ.get("PYEMBED_TEST_DATA")
     names = [Path(folder) / "vocab" / f"ggml-vocab-{name}.gguf" for name in VOCABULARIES] if folder else []
     return [DEMO, *(path for path in names if path.exists())]
@@ -65,7 +66,7 @@ def mutate(mutator: Path, files: Iterable[Path], single: int, multi: int, seed: 
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("file", nargs="*", type=Path, help="the demo model and three vocabularies without one")
+    parser.add_argument("file", nargs="*", type=Path, help="without one: the demo model, three vocabularies")
     parser.add_argument("--single", type=int, default=25_000, help="mutations of one byte")
     parser.add_argument("--multi", type=int, default=2_500, help="mutations of 2 to 16 bytes")
     parser.add_argument("--seed", type=int, default=1)

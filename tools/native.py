@@ -1,4 +1,4 @@
-"""Compiles the C library and programs that use its inside, with flags of their own: for sanitizers and fuzzing."""
+"""Compiles the C library, and programs that use its inside, with flags of their own."""
 
 from __future__ import annotations
 
@@ -85,5 +85,5 @@ class Build:
         """Link a program of the library and some sources, and return its path."""
         objects = [self._compile(source) for source in sources]
         program = self.folder / name
-        self._run(*self._flags, *link, *objects, *self._library, "-lpthread", "-o", program)
+        self._run(*self._flags, *link, *objects, *self._library, "-lpthread", "-lm", "-o", program)
         return program

@@ -1,8 +1,9 @@
 """Run the tests under sanitizers.
 
-``asan`` compiles the extension module with AddressSanitizer and UndefinedBehaviorSanitizer, into an environment of its own
-below ``build``, and runs the Python tests with it; those that compile C programs do so as ever. ``tsan`` runs threads that
-gather, open, close, look up and check at the same time under ThreadSanitizer, with every back end of this machine.
+``asan`` compiles the extension module with AddressSanitizer and UndefinedBehaviorSanitizer, into an
+environment of its own below ``build``, and runs the Python tests with it; those that compile C programs
+do so as ever. ``tsan`` runs threads that gather, open, close, look up and check at the same time under
+ThreadSanitizer, with every back end of this machine.
 
 Usage: ``python -m tools.sanitize {asan,tsan} [PYTEST-ARGUMENT ...]``.
 """
@@ -36,19 +37,17 @@ def runtime(compiler: list[str]) -> str:
 
 
 def environment() -> Path:
-    """Return the Python of an environment that has this one's packages, but its own pyembed, compiled anew."""
-    python = WORK / "venv" / "bin" / "python"
+    """Return the Python of an environment with this one's packages and a pyembed compiled anew."""
+    python: Path = WORK / "venv" / "bin" / "python"
     if not python.exists():
         venv.create(WORK / "venv", with_pip=False, symlinks=True)
     site = next((WORK / "venv" / "lib").glob("python*/site-packages"))
     # Only a path: what makes this environment find the sources' pyembed is a hook that is not taken over.
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     define = "cmake.define.PYEMBED_SANITIZE=address,undefined"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--force-reinstall"]
-        + ["--config-settings", define, "--config-settings", f"build-dir={WORK / 'build'}", "-e", ROOT],
-        check=True,
-    )
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--force-reinstall"]
+    settings = ["--config-settings", define, "--config-settings", f"build-dir={WORK / 'build'}"]
+    subprocess.run([*pip, *settings, "-e", ROOT], check=True)
     return python
 
 
@@ -58,7 +57,7 @@ def asan(arguments: list[str]) -> int:
     if compiler is None:
         raise BuildError("no C compiler is installed")
     preloaded = {
-        # The interpreter keeps much until its end, which is no leak of ours; the C programs do look for leaks.
+        # The interpreter keeps much until its end, which is no leak of ours; the C programs look for leaks.
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:handle_sigbus=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "LD_PRELOAD": runtime(compiler),

@@ -24,7 +24,6 @@ from gguf_bytes import (
     STRING,
     U16,
     U32,
-    U64,
     Array,
     GGUFBytes,
 )
@@ -66,7 +65,9 @@ def gguf_seeds() -> Iterator[bytes]:
             file = GGUFBytes(version, big_endian).add("general.architecture", STRING, "llama")
             for kind in NUMBER_CODES:
                 file.add(f"n{kind}", kind, 1).add(f"a{kind}", ARRAY, Array(kind, [1, 0]))
-            nested = Array(ARRAY, [Array(I32, [1]), Array(STRING, ["a", ""]), Array(ARRAY, [Array(BOOL, [1])])])
+            nested = Array(
+                ARRAY, [Array(I32, [1]), Array(STRING, ["a", ""]), Array(ARRAY, [Array(BOOL, [1])])]
+            )
             yield bytes(file.add("nested", ARRAY, nested).add("f", F64, 0.5))
     for kind, (weights, n_bytes) in BLOCKS.items():
         yield bytes(GGUFBytes().tensor("token_embd.weight", (2, weights), kind, rng.bytes(2 * n_bytes)))
@@ -77,8 +78,15 @@ def gguf_seeds() -> Iterator[bytes]:
     vocabulary.add("tokenizer.ggml.token_type", ARRAY, Array(I32, [1] * len(tokens)))
     yield bytes(vocabulary)
     aligned = GGUFBytes(alignment=8).add("general.alignment", U32, 8)
-    yield bytes(aligned.tensor("a", (3,), 24, b"abc").tensor("b", (2, 3), 1, bytes(12)).tensor("c", (), 0, bytes(4)))
-    yield bytes(GGUFBytes().tensor("odd", (3, 32), 99, bytes(7)).tensor("empty", (0, 32), 2).tensor("", (1, 1, 1, 4), 0, bytes(16)))
+    yield bytes(
+        aligned.tensor("a", (3,), 24, b"abc").tensor("b", (2, 3), 1, bytes(12)).tensor("c", (), 0, bytes(4))
+    )
+    yield bytes(
+        GGUFBytes()
+        .tensor("odd", (3, 32), 99, bytes(7))
+        .tensor("empty", (0, 32), 2)
+        .tensor("", (1, 1, 1, 4), 0, bytes(16))
+    )
 
 
 def safetensors_headers() -> Iterator[bytes]:
@@ -87,7 +95,9 @@ def safetensors_headers() -> Iterator[bytes]:
     yield json.dumps({"w": entry}).encode()
     yield json.dumps({"__metadata__": {"format": "pt"}, "a": half[0], "b\n\u00e9": half[1]}).encode()
     yield json.dumps({"w": {**entry, "dtype": "F4", "shape": [2, 2, 2, 2, 8]}}).encode() + b"   "
-    yield json.dumps({"w": {**entry, "dtype": "NEW"}, "z": {**half[0], "shape": [0, 9], "data_offsets": [0, 0]}}).encode()
+    yield json.dumps(
+        {"w": {**entry, "dtype": "NEW"}, "z": {**half[0], "shape": [0, 9], "data_offsets": [0, 0]}}
+    ).encode()
 
 
 def npy_headers() -> Iterator[bytes]:
@@ -121,8 +131,14 @@ def all_seeds() -> dict[str, list[bytes]]:
     tokens = [b"", b"a", b"ab", b"ab", "▁the".encode(), bytes(range(200))]
     return {
         "gguf": list(gguf_seeds()),
-        "safetensors": [*safetensors_headers(), *(struct.pack("<Q", len(h)) + h + data for h in safetensors_headers())],
-        "npy": [*npy_headers(), *(b"\x93NUMPY\2\0" + struct.pack("<I", len(h)) + h + data for h in npy_headers())],
+        "safetensors": [
+            *safetensors_headers(),
+            *(struct.pack("<Q", len(h)) + h + data for h in safetensors_headers()),
+        ],
+        "npy": [
+            *npy_headers(),
+            *(b"\x93NUMPY\2\0" + struct.pack("<I", len(h)) + h + data for h in npy_headers()),
+        ],
         "split": list(split_seeds()),
         "vocabulary": [b"".join(bytes([len(t)]) + t for t in tokens[:n]) for n in range(1, len(tokens) + 1)],
         "decode": [bytes([i]) + rng.bytes(2 * n_bytes) for i, (_, n_bytes) in enumerate(BLOCKS.values())],
