@@ -51,7 +51,10 @@ class Result:
         )
 
 
-HEADER = f"{'target':12} {'executions':>12} {'a second':>9} {'edges':>9} {'features':>9} {'corpus':>7} {'findings':>9}"
+HEADER = (
+    f"{'target':12} {'executions':>12} {'a second':>9} {'edges':>9} "
+    f"{'features':>9} {'corpus':>7} {'findings':>9}"
+)
 
 
 def build(names: list[str]) -> None:

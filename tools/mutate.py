@@ -55,7 +55,7 @@ def mutate(mutator: Path, files: Iterable[Path], single: int, multi: int, seed: 
     outcomes = []
     for path in files:
         with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as scratch:
-            command = [mutator, f"{scratch}/copy.gguf", path, str(single), str(multi), str(seed)]
+            command = [str(mutator), f"{scratch}/copy.gguf", str(path), str(single), str(multi), str(seed)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)

@@ -45,9 +45,19 @@ def environment() -> Path:
     # Only a path: what makes this environment find the sources' pyembed is a hook that is not taken over.
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     define = "cmake.define.PYEMBED_SANITIZE=address,undefined"
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--force-reinstall"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "-q",
+        "--no-deps",
+        "--force-reinstall",
+    ]
     settings = ["--config-settings", define, "--config-settings", f"build-dir={WORK / 'build'}"]
-    subprocess.run([*pip, *settings, "-e", ROOT], check=True)
+    subprocess.run([*pip, *settings, "-e", str(ROOT)], check=True)
     return python
 
 
