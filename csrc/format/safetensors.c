@@ -291,8 +291,7 @@ static pye_status check_tiling(const header_reader *reader, const uint32_t *orde
 
 static pye_status check_data(const header_reader *reader) {
     size_t n = reader->model->n_tensors - reader->first_tensor;
-    uint32_t *order = pye_sorted_order(&reader->model->allocator, n, compare_places,
-                                       tensors_of(reader));
+    uint32_t *order = pye_sorted_order(&reader->model->allocator, n, compare_places, tensors_of(reader));
     if (order == NULL)
         return pye_fail_memory(reader->error, (uint64_t)n * 2 * sizeof *order);
     pye_status status = check_tiling(reader, order, n);
