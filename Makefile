@@ -4,9 +4,9 @@ PREFIX ?= /usr/local
 BIN := .venv/bin
 CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/*)
-C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h tests/c/*.c tests/c/*.h)
+C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h tests/c/*.c tests/c/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-slow test-integrations lint fmt bench latency golden install clean
+.PHONY: demo test test-slow test-integrations fuzz asan tsan mutate lint fmt bench latency golden install clean
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -21,6 +21,18 @@ test-slow: .venv/.installed  ## compare all of the large files with gguf-py, whi
 test-integrations: .venv/.installed  ## install real engines and run beside them: make test-integrations ENGINES=engine-wheels
 	$(BIN)/pip install --quiet -e '.[test,$(or $(ENGINES),engines)]'
 	$(BIN)/pytest -m integration
+
+fuzz: .venv/.installed  ## fuzz the readers and decoders: make fuzz SECONDS=600 ARGS="gguf npy"
+	$(BIN)/python -m tools.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
+asan: .venv/.installed  ## run the tests under AddressSanitizer and UBSan: make asan ARGS="-k gather"
+	$(BIN)/python -m tools.sanitize asan $(ARGS)
+
+tsan: .venv/.installed  ## run threads that do everything at once under ThreadSanitizer
+	$(BIN)/python -m tools.sanitize tsan
+
+mutate: .venv/.installed  ## change bytes of real files and open what is left
+	$(BIN)/python -m tools.mutate $(ARGS)
 
 lint: .venv/.linters  ## check style, types and the compiler's warnings
 	$(BIN)/ruff check

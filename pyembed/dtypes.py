@@ -89,7 +89,7 @@ def _numpy_dtype(dtype: object) -> np.dtype[Any] | None:
     try:
         if dtype is not None:
             return np.dtype(dtype)  # type: ignore[call-overload, no-any-return]
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy parses some texts as Python
         pass
     raise TypeError(f"{dtype!r} is not a dtype")
 

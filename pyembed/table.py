@@ -48,6 +48,8 @@ class EmbeddingTable:
         self._owns_source = owns_source
         self._name = name
         self._table: CData | None = None
+        if not isinstance(name, str):
+            raise TypeError(f"a tensor's name is a str, not a {type(name).__name__}")
         if source.tensor(name) is None:
             raise NotFoundError(f"{source.path}: no tensor is named {name!r}", near_tensors(source, name))
         self._table = source.open_table(name)

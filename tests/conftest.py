@@ -12,6 +12,7 @@ import pytest
 
 import pyembed
 from model_files import MakeVocabulary, write_model
+from tools.native import ASAN, Build, find_compiler
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,15 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("PYEMBED_TEST_DATA names no folder of real models")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def asan_build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Return the C library compiled with AddressSanitizer and UBSan."""
+    compiler = find_compiler("cc", "gcc", "clang")
+    if compiler is None:
+        pytest.skip("no C compiler is installed")
+    return Build(tmp_path_factory.mktemp("asan"), compiler, ASAN)
 
 
 @pytest.fixture

@@ -259,9 +259,15 @@ static int compare_places(const void *context, uint32_t a, uint32_t b) {
     return (x->n_bytes > y->n_bytes) - (x->n_bytes < y->n_bytes);
 }
 
+/* The file's own; NULL where the model has none yet, to which nothing may be added. */
+static const pye_tensor *tensors_of(const header_reader *reader) {
+    const pye_tensor *all = reader->model->tensors;
+    return all != NULL ? all + reader->first_tensor : NULL;
+}
+
 /* The format has every byte of the data belong to exactly one tensor. */
 static pye_status check_tiling(const header_reader *reader, const uint32_t *order, size_t n) {
-    const pye_tensor *tensors = reader->model->tensors + reader->first_tensor;
+    const pye_tensor *tensors = tensors_of(reader);
     uint64_t reached = reader->data_offset;
     char name[PYE_QUOTE_BYTES];
     char other[PYE_QUOTE_BYTES];
@@ -285,8 +291,7 @@ static pye_status check_tiling(const header_reader *reader, const uint32_t *orde
 
 static pye_status check_data(const header_reader *reader) {
     size_t n = reader->model->n_tensors - reader->first_tensor;
-    uint32_t *order = pye_sorted_order(&reader->model->allocator, n, compare_places,
-                                       reader->model->tensors + reader->first_tensor);
+    uint32_t *order = pye_sorted_order(&reader->model->allocator, n, compare_places, tensors_of(reader));
     if (order == NULL)
         return pye_fail_memory(reader->error, (uint64_t)n * 2 * sizeof *order);
     pye_status status = check_tiling(reader, order, n);

@@ -17,6 +17,7 @@ typedef uint16_t vb_words __attribute__((vector_size(16)));
 typedef float vf_quarter __attribute__((vector_size(16)));
 typedef int32_t vf_bits __attribute__((vector_size(16)));
 typedef uint32_t vf_words __attribute__((vector_size(16)));
+typedef uint32_t vf_words __attribute__((vector_size(16)));
 
 typedef struct vf {
     vf_quarter a, b, c, d;
@@ -269,7 +270,9 @@ INLINE vf vf_load_bfloat(const void *from) {
 /* pye_half_from_float, four at a time. */
 INLINE vf_bits narrow_to_halves(vf_quarter v) {
     vf_bits bits = (vf_bits)v, sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7FFFFFFF;
-    vf_bits normal = (magnitude - ((127 - 15) << 23) + 0x0FFF + ((magnitude >> 13) & 1)) >> 13;
+    /* Unsigned, because compilers add in an order of their own, in which the greatest NaN overflows. */
+    vf_words words = (vf_words)magnitude;
+    vf_bits normal = (vf_bits)(words - ((127u - 15u) << 23) + 0x0FFFu + ((words >> 13) & 1u)) >> 13;
     vf_bits subnormal = (vf_bits)((vf_quarter)magnitude + 0.5f) - 0x3F000000;
     vf_bits nan = ((magnitude >> 13) & 0x03FF) | 0x7E00;
     vf_bits is_small = magnitude < 0x38800000, is_large = magnitude > 0x477FEFFF, is_nan = magnitude > 0x7F800000;

@@ -1,0 +1,107 @@
+/* Everything at once, for ThreadSanitizer: threads that gather, alone and with workers, that look tokens up, that open and
+ * close, and that ask what became of the file.
+ *
+ *     threads FILE [rounds]
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pyembed.h"
+
+enum { N_THREADS = 8, N_IDS = 256, MAX_COLUMNS = 1024 };
+
+static const char *path;
+static int rounds = 50;
+static pye_table *table;
+static pye_vocabulary *vocabulary;
+static pye_model *model;
+static pye_table_info info;
+
+static void require(int holds, const char *what) {
+    if (holds)
+        return;
+    printf("does not hold: %s\n", what);
+    exit(1);
+}
+
+static void gather(const pye_table *from, int round, unsigned n_threads) {
+    int32_t ids[N_IDS];
+    float *out = malloc(sizeof *out * N_IDS * MAX_COLUMNS);
+    pye_gather_options options = {.struct_bytes = sizeof options, .n_threads = n_threads};
+    require(out != NULL, "there is memory");
+    for (int i = 0; i < N_IDS; i++)
+        ids[i] = (int32_t)((uint64_t)(round * 31 + i * 7) % info.n_rows);
+    require(pye_table_gather(from, ids, N_IDS, out, &options, NULL) == PYE_OK, "a gather succeeds");
+    free(out);
+}
+
+static void look_up(const pye_vocabulary *tokens, int round) {
+    pye_token token;
+    uint64_t id;
+    uint64_t first = (uint64_t)round * 97 % pye_vocabulary_n_tokens(tokens);
+    require(pye_vocabulary_tokens(tokens, first, 1, &token, NULL) == PYE_OK, "a token is there");
+    require(pye_vocabulary_find(tokens, token.text.data, token.text.size, &id, NULL) == PYE_OK && id <= first,
+            "a token is found");
+}
+
+static void open_and_close(int round) {
+    pye_open_options options = {.struct_bytes = sizeof options, .guard = 1};
+    options.load_mode = round % 3 == 0 ? PYE_LOAD_NONE : PYE_LOAD_MMAP;
+    pye_model *own;
+    pye_table *rows;
+    pye_vocabulary *tokens;
+    const char *name = "token_embd.weight";
+    require(pye_model_open(path, &options, &own, NULL) == PYE_OK, "a model opens");
+    require(pye_table_open(own, name, strlen(name), &rows, NULL) == PYE_OK, "a table opens");
+    require(pye_vocabulary_open(own, &tokens, NULL) == PYE_OK, "a vocabulary opens");
+    pye_model_close(own);
+    gather(rows, round, 2);
+    pye_table_close(rows);
+    look_up(tokens, round);
+    pye_vocabulary_close(tokens);
+}
+
+static void *work(void *argument) {
+    int number = *(int *)argument;
+    for (int round = 0; round < rounds; round++) {
+        pye_change change;
+        uint32_t shard;
+        gather(table, round, number % 2 == 0 ? 4 : 1);
+        look_up(vocabulary, round);
+        require(pye_model_check(model, &change, &shard, NULL) == PYE_OK && change == PYE_CHANGE_NONE,
+                "nobody changed the file");
+        if (number < 3)
+            open_and_close(round);
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    pthread_t threads[N_THREADS];
+    int numbers[N_THREADS];
+    const char *name = "token_embd.weight";
+    pye_open_options options = {.struct_bytes = sizeof options, .guard = 1};
+    require(argc > 1, "a file is given");
+    path = argv[1];
+    if (argc > 2)
+        rounds = atoi(argv[2]);
+    require(pye_model_open(path, &options, &model, NULL) == PYE_OK, "the model opens");
+    require(pye_table_open(model, name, strlen(name), &table, NULL) == PYE_OK, "its table opens");
+    require(pye_vocabulary_open(model, &vocabulary, NULL) == PYE_OK, "its vocabulary opens");
+    pye_table_get_info(table, &info);
+    require(info.n_columns <= MAX_COLUMNS, "its rows are not too wide");
+    for (int i = 0; i < N_THREADS; i++) {
+        numbers[i] = i;
+        require(pthread_create(&threads[i], NULL, work, &numbers[i]) == 0, "a thread starts");
+    }
+    for (int i = 0; i < N_THREADS; i++)
+        (void)pthread_join(threads[i], NULL);
+    pye_vocabulary_close(vocabulary);
+    pye_table_close(table);
+    pye_model_close(model);
+    printf("%d threads, %d rounds\n", N_THREADS, rounds);
+    return 0;
+}

@@ -1,0 +1,71 @@
+/* Every decoder of every back end that runs here against the portable one, bit for bit. The input: a byte that chooses the
+ * type, then blocks; what is left of the last one is zeros. A NaN must be met by a NaN, whatever its payload. Then the
+ * result is narrowed, also by all. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "harness.h"
+#include "simd/kernels.h"
+
+enum { MAX_BLOCKS = 4, CANARY_BYTES = 64 };
+
+#define CANARY 0x5A
+
+static bool is_nan(uint32_t bits) { return (bits & 0x7FFFFFFFu) > 0x7F800000u; }
+
+static void compare(const pye_kernels *kernels, const pye_type_info *type, const uint8_t *blocks, size_t n,
+                    const float *expected) {
+    /* Neither the blocks nor the row are aligned. */
+    uint8_t *got = malloc(1 + 4 * n + CANARY_BYTES);
+    uint16_t *narrow = malloc(4 * n);
+    fuzz_require(got != NULL && narrow != NULL, "there is memory");
+    memset(got, CANARY, 1 + 4 * n + CANARY_BYTES);
+    kernels->decode[type->id](blocks, (float *)(void *)(got + 1), n);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t a, b;
+        memcpy(&a, &expected[i], 4);
+        memcpy(&b, got + 1 + 4 * i, 4);
+        fuzz_require(a == b || (is_nan(a) && is_nan(b)), "back ends decode alike");
+    }
+    for (size_t i = 0; i < CANARY_BYTES; i++)
+        fuzz_require(got[1 + 4 * n + i] == CANARY, "a decoder keeps to its row");
+    kernels->to_half(expected, narrow, n);
+    pye_kernels_portable.to_half(expected, narrow + n, n);
+    fuzz_require(memcmp(narrow, narrow + n, 2 * n) == 0, "back ends narrow to half alike");
+    kernels->to_bfloat(expected, narrow, n);
+    pye_kernels_portable.to_bfloat(expected, narrow + n, n);
+    fuzz_require(memcmp(narrow, narrow + n, 2 * n) == 0, "back ends narrow to bfloat alike");
+    free(got);
+    free(narrow);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 2)
+        return 0;
+    pye_type_info type;
+    (void)pye_type_at(data[0] % pye_n_types(), &type, NULL);
+    size_t n_blocks = (size - 2) / type.block_bytes + 1;
+    if (type.n_weights > 1 && n_blocks > MAX_BLOCKS)
+        n_blocks = MAX_BLOCKS;
+    size_t n_bytes = n_blocks * type.block_bytes, n = n_blocks * type.n_weights;
+    /* Memory of just this size, so that a sanitizer sees one byte too many; its start is odd. */
+    uint8_t *blocks = calloc(1, 1 + n_bytes);
+    float *expected = malloc(4 * n);
+    fuzz_require(blocks != NULL && expected != NULL, "there is memory");
+    memcpy(blocks + 1, data + 1, size - 1 < n_bytes ? size - 1 : n_bytes);
+    pye_kernels_portable.decode[type.id](blocks + 1, expected, n);
+#if defined(__x86_64__)
+    if (pye_cpu_features() & PYE_CPU_AVX2)
+        compare(&pye_kernels_avx2, &type, blocks + 1, n, expected);
+    if (pye_cpu_features() & PYE_CPU_AVX512)
+        compare(&pye_kernels_avx512, &type, blocks + 1, n, expected);
+#elif defined(__aarch64__)
+    compare(&pye_kernels_neon, &type, blocks + 1, n, expected);
+#endif
+    pye_type_swap(type.id, blocks + 1, n_blocks);
+    pye_kernels_portable.decode[type.id](blocks + 1, expected, n);
+    free(blocks);
+    free(expected);
+    return 0;
+}

@@ -1,0 +1,165 @@
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SOME = 64, MAX_DEPTH = 4, MAX_TABLES = 16 };
+
+void fuzz_require(bool holds, const char *what) {
+    if (holds)
+        return;
+    (void)fprintf(stderr, "does not hold: %s\n", what);
+    abort();
+}
+
+void fuzz_write(char path[FUZZ_PATH_BYTES], const char *name, const uint8_t *data, size_t size) {
+    const char *folder = getenv("PYEMBED_FUZZ_FOLDER");
+    (void)snprintf(path, FUZZ_PATH_BYTES, "%s/%ld%s", folder != NULL ? folder : "/dev/shm", (long)getpid(), name);
+    FILE *file = fopen(path, "wb");
+    bool written = file != NULL && fwrite(data, 1, size, file) == size;
+    if (file == NULL || fclose(file) != 0 || !written) {
+        perror(path);
+        exit(2);
+    }
+}
+
+static size_t at_most(uint64_t n, size_t most) { return n < most ? (size_t)n : most; }
+
+/* A file lies there whose bytes can be read: sums them, so that a sanitizer looks at each. */
+static unsigned touch(pye_string string) {
+    unsigned sum = 0;
+    for (size_t i = 0; i < string.size; i++)
+        sum += (unsigned char)string.data[i];
+    return sum;
+}
+
+static void exercise_array(const pye_model *model, const pye_value *array, int depth) {
+    uint64_t numbers[SOME];
+    pye_string strings[SOME];
+    pye_value arrays[SOME];
+    size_t n = at_most(array->n_elements, SOME);
+    uint64_t last = array->n_elements - n;
+    if (pye_array_strings(model, array, last, n, strings, NULL) == PYE_OK)
+        for (size_t i = 0; i < n; i++)
+            (void)touch(strings[i]);
+    (void)pye_array_read(model, array, last, n, numbers, NULL);
+    if (depth < MAX_DEPTH && pye_array_arrays(model, array, 0, n, arrays, NULL) == PYE_OK)
+        for (size_t i = 0; i < at_most(n, 4); i++)
+            exercise_array(model, &arrays[i], depth + 1);
+    fuzz_require(pye_array_strings(model, array, last, n + 1, strings, NULL) != PYE_OK, "an array has an end");
+}
+
+static void exercise_metadata(const pye_model *model) {
+    for (size_t i = 0; i < pye_model_n_metadata(model); i++) {
+        pye_value value, found;
+        fuzz_require(pye_metadata_at(model, i, &value, NULL) == PYE_OK, "metadata that was checked is there");
+        fuzz_require(pye_metadata_find(model, value.key.data, value.key.size, &found, NULL) == PYE_OK &&
+                         found.offset == value.offset,
+                     "metadata is found by its key");
+        if (value.type == PYE_VALUE_ARRAY)
+            exercise_array(model, &value, 0);
+        else if (value.type == PYE_VALUE_STRING)
+            (void)touch(value.as.string);
+    }
+}
+
+static void exercise_table(pye_model *model, const pye_tensor *tensor) {
+    pye_table *table;
+    pye_table_info info;
+    if (pye_table_open(model, tensor->name.data, tensor->name.size, &table, NULL) != PYE_OK)
+        return;
+    pye_table_get_info(table, &info);
+    fuzz_require(info.n_rows == 0 || info.row_bytes <= tensor->n_bytes / info.n_rows, "rows lie in their tensor");
+    if (info.n_rows > 0 && info.n_columns <= 1u << 20) {
+        uint64_t ids[3] = {0, info.n_rows - 1, info.n_rows / 2};
+        pye_gather_options options = {.struct_bytes = sizeof options, .id_type = PYE_ID_U64, .n_threads = 1};
+        options.dtype = (pye_dtype)(info.n_rows % 3);
+        void *out = malloc((size_t)info.n_columns * 3 * 4 + 1);
+        if (out != NULL)
+            fuzz_require(pye_table_gather(table, ids, 3, out, &options, NULL) == PYE_OK, "rows can be gathered");
+        ids[1] = info.n_rows;
+        if (out != NULL)
+            fuzz_require(pye_table_gather(table, ids, 3, out, &options, NULL) == PYE_ERROR_ID,
+                         "there is a last row");
+        free(out);
+    }
+    pye_table_close(table);
+}
+
+static void exercise_tensors(pye_model *model) {
+    size_t n_tables = 0;
+    for (size_t i = 0; i < pye_model_n_tensors(model); i++) {
+        pye_tensor tensor, found;
+        pye_shard shard;
+        fuzz_require(pye_tensor_at(model, i, &tensor, NULL) == PYE_OK, "a tensor is there");
+        fuzz_require(pye_tensor_find(model, tensor.name.data, tensor.name.size, &found, NULL) == PYE_OK &&
+                         found.offset == tensor.offset && found.shard == tensor.shard,
+                     "a tensor is found by its name");
+        fuzz_require(pye_model_shard(model, tensor.shard, &shard, NULL) == PYE_OK, "a tensor has a file");
+        (void)touch(tensor.type_name);
+        if (tensor.n_bytes == PYE_UNKNOWN_BYTES)
+            continue;
+        fuzz_require(tensor.offset <= shard.file_bytes && tensor.n_bytes <= shard.file_bytes - tensor.offset,
+                     "a tensor lies in its file");
+        if (n_tables++ < MAX_TABLES)
+            exercise_table(model, &tensor);
+    }
+}
+
+static void exercise_vocabulary(pye_model *model) {
+    pye_vocabulary *vocabulary;
+    if (pye_vocabulary_open(model, &vocabulary, NULL) != PYE_OK)
+        return;
+    uint64_t n_tokens = pye_vocabulary_n_tokens(vocabulary);
+    pye_token tokens[SOME];
+    size_t n = at_most(n_tokens, SOME);
+    fuzz_require(pye_vocabulary_tokens(vocabulary, n_tokens - n, n, tokens, NULL) == PYE_OK, "tokens are there");
+    for (size_t i = 0; i < n; i++) {
+        uint64_t id;
+        pye_token found;
+        (void)touch(tokens[i].text);
+        fuzz_require(
+            pye_vocabulary_find(vocabulary, tokens[i].text.data, tokens[i].text.size, &id, NULL) == PYE_OK &&
+                id <= n_tokens - n + i && pye_vocabulary_tokens(vocabulary, id, 1, &found, NULL) == PYE_OK &&
+                found.text.size == tokens[i].text.size &&
+                (found.text.size == 0 || memcmp(found.text.data, tokens[i].text.data, found.text.size) == 0),
+            "a token is found by its text");
+    }
+    char digest[PYE_DIGEST_BYTES];
+    fuzz_require(pye_vocabulary_digest(vocabulary, digest, NULL) == PYE_OK, "there is a digest");
+    pye_vocabulary_close(vocabulary);
+}
+
+void fuzz_exercise(pye_model *model) {
+    pye_change change;
+    uint32_t shard;
+    exercise_metadata(model);
+    exercise_tensors(model);
+    exercise_vocabulary(model);
+    fuzz_require(pye_model_check(model, &change, &shard, NULL) == PYE_OK && change == PYE_CHANGE_NONE,
+                 "nobody changed the file");
+}
+
+static pye_status open_as(const char *path, pye_format format, pye_load_mode mode, pye_error *error) {
+    pye_open_options options = {.struct_bytes = sizeof options, .format = format, .load_mode = mode, .guard = 1};
+    pye_model *model;
+    pye_status status = pye_model_open(path, &options, &model, error);
+    if (status == PYE_OK) {
+        fuzz_exercise(model);
+        pye_model_close(model);
+    }
+    return status;
+}
+
+void fuzz_open(const char *path, pye_format format) {
+    pye_error mapped = {0}, read = {0};
+    (void)open_as(path, format, PYE_LOAD_MMAP, &mapped);
+    (void)open_as(path, format, PYE_LOAD_NONE, &read);
+    fuzz_require(mapped.status == read.status && mapped.offset == read.offset &&
+                     strcmp(mapped.message, read.message) == 0,
+                 "a file is judged alike, mapped and read");
+    fuzz_require(mapped.status != PYE_ERROR_ARGUMENT && strlen(mapped.message) < PYE_ERROR_MESSAGE_BYTES,
+                 "a file's faults are the file's");
+}

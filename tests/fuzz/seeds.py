@@ -1,0 +1,159 @@
+"""Writes what fuzzing starts from: for each target well-formed inputs of every kind, and a dictionary of its words.
+
+Usage: ``python tests/fuzz/seeds.py FOLDER``; writes ``FOLDER/<target>/*`` and ``FOLDER/<target>.dict``.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from gguf_bytes import (
+    ARRAY,
+    BOOL,
+    F32,
+    F64,
+    I32,
+    NUMBER_CODES,
+    STRING,
+    U16,
+    U32,
+    Array,
+    GGUFBytes,
+)
+
+# id: (weights, bytes) of a block; csrc/base/types.def has the names.
+BLOCKS = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
+    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
+    16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82),
+    23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
+    34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18), 42: (64, 18),
+}  # fmt: skip
+
+WORDS = {
+    "gguf": [
+        b"GGUF", b"general.alignment", b"general.architecture", b"tokenizer.ggml.tokens",
+        b"tokenizer.ggml.scores", b"tokenizer.ggml.token_type", b"split.no", b"split.count",
+        b"split.tensors.count", b"token_embd.weight", *(struct.pack("<I", n) for n in range(13)),
+        struct.pack("<Q", 2**63), struct.pack("<Q", 2**64 - 1), struct.pack("<Q", 2**60),
+        struct.pack("<Q", 0x7FFFFFFFFFFFFFC0), struct.pack("<I", 2**31), struct.pack("<I", 13),
+    ],
+    "safetensors": [
+        b"__metadata__", b'"dtype":', b'"shape":', b'"data_offsets":', b"[0,16]", b"\\u00e9", b"\\ud83d\\ude00",
+        b"18446744073709551615", b"18446744073709551616", b"9223372036854775807", b"[[[[[[[[", b'{"":{"":{"":',
+        b"null", b"true", b"false", b"-0.0e+1", *(f'"{t}"'.encode() for t in ("F64", "F32", "F16", "BF16", "I8", "F4", "U8")),
+    ],
+    "npy": [
+        b"\x93NUMPY\x01\x00", b"'descr': ", b"'fortran_order': ", b"'shape': ", b"True", b"False", b"(2, 2)", b"(4,)",
+        b"'<f4'", b"'>f8'", b"'|i1'", b"'<M8[ns]'", b"'<U2'", b"18446744073709551615", b"2L", b"[('a', '<f4')]",
+    ],
+}  # fmt: skip
+WORDS["split"] = WORDS["gguf"] + WORDS["safetensors"] + [b"weight_map", b"a.safetensors", b"b.safetensors"]
+
+
+def gguf_seeds() -> Iterator[bytes]:
+    rng = np.random.default_rng(0)
+    for version in (1, 2, 3):
+        for big_endian in (False, True):
+            file = GGUFBytes(version, big_endian).add("general.architecture", STRING, "llama")
+            for kind in NUMBER_CODES:
+                file.add(f"n{kind}", kind, 1).add(f"a{kind}", ARRAY, Array(kind, [1, 0]))
+            nested = Array(
+                ARRAY, [Array(I32, [1]), Array(STRING, ["a", ""]), Array(ARRAY, [Array(BOOL, [1])])]
+            )
+            yield bytes(file.add("nested", ARRAY, nested).add("f", F64, 0.5))
+    for kind, (weights, n_bytes) in BLOCKS.items():
+        yield bytes(GGUFBytes().tensor("token_embd.weight", (2, weights), kind, rng.bytes(2 * n_bytes)))
+    tokens = ["", "a", "b", "a", "<0x00>", "▁the", *(f"t{i}" for i in range(20))]
+    vocabulary = GGUFBytes().add("tokenizer.ggml.model", STRING, "llama")
+    vocabulary.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, tokens))
+    vocabulary.add("tokenizer.ggml.scores", ARRAY, Array(F32, [0.0] * len(tokens)))
+    vocabulary.add("tokenizer.ggml.token_type", ARRAY, Array(I32, [1] * len(tokens)))
+    yield bytes(vocabulary)
+    aligned = GGUFBytes(alignment=8).add("general.alignment", U32, 8)
+    yield bytes(
+        aligned.tensor("a", (3,), 24, b"abc").tensor("b", (2, 3), 1, bytes(12)).tensor("c", (), 0, bytes(4))
+    )
+    yield bytes(
+        GGUFBytes()
+        .tensor("odd", (3, 32), 99, bytes(7))
+        .tensor("empty", (0, 32), 2)
+        .tensor("", (1, 1, 1, 4), 0, bytes(16))
+    )
+
+
+def safetensors_headers() -> Iterator[bytes]:
+    entry = {"dtype": "F32", "shape": [2, 8], "data_offsets": [0, 64]}
+    half = [{"dtype": "F16", "shape": [4, 4], "data_offsets": [i, i + 32]} for i in (0, 32)]
+    yield json.dumps({"w": entry}).encode()
+    yield json.dumps({"__metadata__": {"format": "pt"}, "a": half[0], "b\n\u00e9": half[1]}).encode()
+    yield json.dumps({"w": {**entry, "dtype": "F4", "shape": [2, 2, 2, 2, 8]}}).encode() + b"   "
+    yield json.dumps(
+        {"w": {**entry, "dtype": "NEW"}, "z": {**half[0], "shape": [0, 9], "data_offsets": [0, 0]}}
+    ).encode()
+
+
+def npy_headers() -> Iterator[bytes]:
+    for descr in ("<f4", ">f2", "|i1", "<i8", "<M8[ns]", "<V2", "<U2"):
+        for shape in ("(2, 2)", "(4,)", "()", "(1, 2, 1, 1, 2)", "(2L, 2L)"):
+            yield f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+
+
+def split_seeds() -> Iterator[bytes]:
+    def pack(kind: int, parts: list[bytes]) -> bytes:
+        return bytes([kind]) + b"".join(struct.pack("<H", len(part)) + part for part in parts)
+
+    for n in (2, 3):
+        parts = []
+        for i in range(n):
+            shard = GGUFBytes().add("split.no", U16, i).add("split.count", U16, n)
+            shard.add("split.tensors.count", I32, n).add("general.name", STRING, "m")
+            parts.append(bytes(shard.tensor(f"t{i}", (2, 2), 0, bytes(16))))
+        yield pack(0, parts)
+    shards = []
+    for name in "xy":
+        header = json.dumps({name: {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}).encode()
+        shards.append(struct.pack("<Q", len(header)) + header + bytes(16))
+    names = {"x": "a.safetensors", "y": "b.safetensors"}
+    yield pack(1, [json.dumps({"metadata": {"total_size": 32}, "weight_map": names}).encode(), *shards])
+
+
+def all_seeds() -> dict[str, list[bytes]]:
+    rng = np.random.default_rng(1)
+    data = bytes(64)
+    tokens = [b"", b"a", b"ab", b"ab", "▁the".encode(), bytes(range(200))]
+    return {
+        "gguf": list(gguf_seeds()),
+        "safetensors": [
+            *safetensors_headers(),
+            *(struct.pack("<Q", len(h)) + h + data for h in safetensors_headers()),
+        ],
+        "npy": [
+            *npy_headers(),
+            *(b"\x93NUMPY\2\0" + struct.pack("<I", len(h)) + h + data for h in npy_headers()),
+        ],
+        "split": list(split_seeds()),
+        "vocabulary": [b"".join(bytes([len(t)]) + t for t in tokens[:n]) for n in range(1, len(tokens) + 1)],
+        "decode": [bytes([i]) + rng.bytes(2 * n_bytes) for i, (_, n_bytes) in enumerate(BLOCKS.values())],
+    }
+
+
+def write_seeds(folder: Path) -> None:
+    for target, seeds in all_seeds().items():
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        for i, seed in enumerate(seeds):
+            (folder / target / f"seed-{i:03d}").write_bytes(seed)
+    for target, words in WORDS.items():
+        lines = ["".join(f"\\x{byte:02x}" for byte in word) for word in words]
+        (folder / f"{target}.dict").write_text("".join(f'"{line}"\n' for line in lines))
+
+
+if __name__ == "__main__":
+    write_seeds(Path(sys.argv[1]))

@@ -1,0 +1,114 @@
+"""Run the tests under sanitizers.
+
+``asan`` compiles the extension module with AddressSanitizer and UndefinedBehaviorSanitizer, into an
+environment of its own below ``build``, and runs the Python tests with it; those that compile C programs
+do so as ever. ``tsan`` runs threads that gather, open, close, look up and check at the same time under
+ThreadSanitizer, with every back end of this machine.
+
+Usage: ``python -m tools.sanitize {asan,tsan} [PYTEST-ARGUMENT ...]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+from .native import ROOT, Build, BuildError, find_compiler
+
+WORK = ROOT / "build" / "asan"
+ROUNDS = 400
+
+
+def runtime(compiler: list[str]) -> str:
+    """Return the path of the compiler's AddressSanitizer library, which has to be loaded first of all."""
+    asked = subprocess.run(
+        [*compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    )
+    path = asked.stdout.strip()
+    if not os.path.isabs(path):
+        raise BuildError(f"{' '.join(compiler)} has no libasan.so; gcc has one")
+    return os.path.realpath(path)
+
+
+def environment() -> Path:
+    """Return the Python of an environment with this one's packages and a pyembed compiled anew."""
+    python: Path = WORK / "venv" / "bin" / "python"
+    if not python.exists():
+        venv.create(WORK / "venv", with_pip=False, symlinks=True)
+    site = next((WORK / "venv" / "lib").glob("python*/site-packages"))
+    # Only a path: what makes this environment find the sources' pyembed is a hook that is not taken over.
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    define = "cmake.define.PYEMBED_SANITIZE=address,undefined"
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "-q",
+        "--no-deps",
+        "--force-reinstall",
+    ]
+    settings = ["--config-settings", define, "--config-settings", f"build-dir={WORK / 'build'}"]
+    subprocess.run([*pip, *settings, "-e", str(ROOT)], check=True)
+    return python
+
+
+def asan(arguments: list[str]) -> int:
+    """Run the Python tests with a sanitized extension module."""
+    compiler = find_compiler("gcc", "cc")
+    if compiler is None:
+        raise BuildError("no C compiler is installed")
+    preloaded = {
+        # The interpreter keeps much until its end, which is no leak of ours; the C programs look for leaks.
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:handle_sigbus=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "LD_PRELOAD": runtime(compiler),
+    }
+    python = environment()
+    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **preloaded}, check=False).returncode
+
+
+def tsan() -> int:
+    """Run the threads' program under ThreadSanitizer."""
+    compiler = find_compiler("gcc", "cc", "clang")
+    if compiler is None:
+        raise BuildError("no C compiler is installed")
+    build = Build(ROOT / "build" / "tsan", compiler, ["-fsanitize=thread", "-Wno-tsan"])
+    program = build.program("threads", [ROOT / "tests" / "c" / "threads.c"])
+    # Some kernels spread addresses wider than ThreadSanitizer bears.
+    fixed = ["setarch", "-R"] if shutil.which("setarch") else []
+    for isa in ("", "portable"):
+        print(f"back end: {isa or 'the best'}", flush=True)
+        done = subprocess.run(
+            [*fixed, program, ROOT / "pyembed" / "data" / "demo.gguf", str(ROUNDS)],
+            env={**os.environ, **({"PYEMBED_ISA": isa} if isa else {})},
+            check=False,
+        )
+        if done.returncode != 0:
+            return done.returncode
+    return 0
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("sanitizer", choices=("asan", "tsan"))
+    chosen, rest = parser.parse_known_args()
+    try:
+        return asan(rest) if chosen.sanitizer == "asan" else tsan()
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
