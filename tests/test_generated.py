@@ -43,3 +43,21 @@ def test_version_of_the_package_is_that_of_the_header() -> None:
     header = (TOOLS.parent / "csrc/include/pyembed.h").read_text()
     parts = [line.split()[2] for line in header.splitlines() if line.startswith("#define PYE_VERSION_")]
     assert pyembed.__version__ == ".".join(parts)
+
+
+def test_rules() -> None:
+    check("make_rules.py")
+
+
+def test_every_rule_is_whole() -> None:
+    from pyembed.validation import KINDS, all_rules
+
+    rules = [rule for kind in KINDS for rule in kind.module.EVIDENCE.rules]
+    assert len(rules) == len(all_rules()), "two rules have the same name"
+    for rule in rules:
+        kind, slash, name = rule.name.partition("/")
+        assert slash
+        assert kind in {"container", "tensor", "vocabulary", "reference", "geometry"}
+        assert name == name.lower().replace(" ", "-")
+        assert not rule.title.endswith(".")
+        assert all(text.endswith(".") for text in (rule.meaning, rule.cause, rule.advice)), rule.name

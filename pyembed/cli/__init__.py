@@ -10,10 +10,10 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import PyembedError
-from . import diff, embed, export, extract, geometry, health, info, lock, plot, size
+from . import diff, embed, export, extract, geometry, health, info, lock, plot, size, validate
 from .show import escape
 
-_COMMANDS = (info, embed, geometry, health, plot, diff, lock, size, extract, export)
+_COMMANDS = (info, embed, validate, diff, geometry, health, plot, lock, size, extract, export)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .rules import Evidence, Outcome, Rule, Severity
+from .sarif import sarif
 
 #: Findings of one rule, severity and outcome that a report holds; further ones are only counted.
 MAX_FINDINGS_A_RULE = 20
@@ -78,6 +79,8 @@ class Report:
         By rule, how many findings more there were.
     verdicts : list of Verdict
         One for each kind of evidence that was looked at.
+    rules : dict of str to Rule
+        The rules that the findings are of.
     """
 
     path: str
@@ -85,6 +88,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     omitted: dict[str, int] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
+    rules: dict[str, Rule] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -118,6 +122,10 @@ class Report:
     def to_json(self) -> str:
         """Return the report as a JSON object."""
         return json.dumps(self.to_dict(), indent=2)
+
+    def to_sarif(self) -> str:
+        """Return the report as a SARIF 2.1.0 log."""
+        return json.dumps(sarif([self.to_dict()], self.rules), indent=2)
 
 
 class Findings:
@@ -159,6 +167,7 @@ class Findings:
             self._report.omitted[rule.name] = self._report.omitted.get(rule.name, 0) + 1
             return
         self._n_kept[kind] += 1
+        self._report.rules[rule.name] = rule
         self._report.findings.append(Finding(kind[0], kind[1], message, llama_cpp=kind[2], **facts))
 
     def n_of(self, rule: Rule) -> int:

@@ -1,0 +1,113 @@
+"""Reports as SARIF 2.1.0, the OASIS standard for results of analyses, which code hosts and editors show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from .._native import ffi, lib
+from .rules import Rule
+
+Json: TypeAlias = Mapping[str, Any]
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_FACTS = ("first_id", "last_id", "n_ids", "shift", "tensor")
+
+
+def sarif(reports: Sequence[Json], rules: Mapping[str, Rule]) -> dict[str, Any]:
+    """Return a SARIF log of one run that holds the findings of some reports.
+
+    The verdicts of each kind of evidence, and how many findings were left out, are notifications of the run.
+
+    Parameters
+    ----------
+    reports : sequence of mapping
+        What `Report.to_dict` returned.
+    rules : mapping of str to Rule
+        By name, all that the findings are of.
+    """
+    indices = {name: index for index, name in enumerate(rules)}
+    return {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "pyembed",
+                        "version": ffi.string(lib.pye_version()).decode("ascii"),
+                        "rules": [_rule(rule) for rule in rules.values()],
+                    }
+                },
+                "invocations": [
+                    {
+                        "executionSuccessful": True,
+                        "toolExecutionNotifications": list(_notifications(reports)),
+                    }
+                ],
+                "results": [
+                    _result(report["path"], finding, indices[finding["rule"]])
+                    for report in reports
+                    for finding in report["findings"]
+                ],
+            }
+        ],
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.name,
+        "shortDescription": {"text": rule.title},
+        "fullDescription": {"text": rule.meaning},
+        "help": {"text": f"How it arises: {rule.cause}\nWhat to do: {rule.advice}"},
+        "defaultConfiguration": {"level": rule.severity.value},
+        "properties": {"llama.cpp": rule.llama_cpp.value},
+    }
+
+
+def _result(path: str, finding: Json, index: int) -> dict[str, Any]:
+    facts = {name: finding[name] for name in _FACTS if finding[name] is not None}
+    return {
+        "ruleId": finding["rule"],
+        "ruleIndex": index,
+        "level": finding["severity"],
+        "message": {"text": finding["message"]},
+        "locations": [_location(finding["path"] or path, finding)],
+        "properties": {**facts, "llama.cpp": finding["llama_cpp"]},
+    }
+
+
+def _location(path: str, finding: Json) -> dict[str, Any]:
+    place: dict[str, Any] = {"artifactLocation": {"uri": _uri(path)}}
+    if finding["offset"] is not None:
+        place["region"] = {"byteOffset": finding["offset"]}
+    location: dict[str, Any] = {"physicalLocation": place}
+    names = []
+    if finding["tensor"] is not None:
+        names.append({"fullyQualifiedName": finding["tensor"], "kind": "member"})
+    first, last = finding["first_id"], finding["last_id"]
+    if first is not None:
+        ids = f"token {first}" if last in (None, first) else f"tokens {first} to {last}"
+        names.append({"fullyQualifiedName": ids, "kind": "element"})
+    if names:
+        location["logicalLocations"] = names
+    return location
+
+
+def _uri(path: str) -> str:
+    """Return a path as a URI, relative if the path is: it then means the same wherever it is shown."""
+    pure = PurePath(path)
+    data = path.encode("utf-8", "surrogateescape")
+    return f"file://{quote(data)}" if pure.is_absolute() else quote(data)
+
+
+def _notifications(reports: Iterable[Json]) -> Iterable[dict[str, Any]]:
+    for report in reports:
+        where = [{"physicalLocation": {"artifactLocation": {"uri": _uri(report["path"])}}}]
+        texts = [f"{verdict['evidence']}: {verdict['text']}" for verdict in report["verdicts"]]
+        texts += [f"{n} more findings of {rule}" for rule, n in report["omitted"].items()]
+        for text in texts:
+            yield {"level": "note", "message": {"text": text}, "locations": where}
