@@ -1,7 +1,7 @@
 """Write ``docs/rules.md`` from the rules themselves.
 
-Usage: ``python tools/make_rules.py [--check]``; with ``--check`` nothing is written, and the exit code is 1 if
-the page differs.
+Usage: ``python tools/make_rules.py [--check]``; with ``--check`` nothing is written, and the exit code is 1
+if the page differs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pyembed.validation import KINDS, Evidence, Outcome, Rule
 PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 _HEAD = """# Rules
 
-What `pyembed validate`, `Model.validate` and `load_model` look for; written by `tools/make_rules.py` from the
-rules themselves. A finding of severity *error* makes a report not ok and `load_model` raise; `ignore=["..."]` and
-`--ignore` drop the findings of a rule by its name.
+What `pyembed validate`, `Model.validate` and `load_model` look for; `tools/make_rules.py` writes this page from
+the rules themselves. A finding of severity *error* makes a report not ok and `load_model` raise.
+`ignore=["..."]` and `--ignore` drop the findings of a rule by its name.
 
 A kind of evidence proves something, and is blind to something else. Where it has nothing to judge by, a report
 says so.
