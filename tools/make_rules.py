@@ -15,12 +15,12 @@ from pyembed.validation import KINDS, Evidence, Outcome, Rule
 PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 _HEAD = """# Rules
 
-What `pyembed validate`, `Model.validate` and `load_model` look for; `tools/make_rules.py` writes this page from
-the rules themselves. A finding of severity *error* makes a report not ok and `load_model` raise.
+What `pyembed validate`, `Model.validate` and `load_model` look for; `tools/make_rules.py` writes this page
+from the rules themselves. A finding of severity *error* makes a report not ok and `load_model` raise.
 `ignore=["..."]` and `--ignore` drop the findings of a rule by its name.
 
-A kind of evidence proves something, and is blind to something else. Where it has nothing to judge by, a report
-says so.
+A kind of evidence proves something, and is blind to something else. Where it has nothing to judge by, a
+report says so.
 """
 _LLAMA_CPP = {
     Outcome.LOAD: "loads it",
