@@ -51,7 +51,7 @@ class Facts:
         self.normal: Mask = self.types == TokenType.NORMAL
 
     def _numbers(self, name: str, dtype: np.dtype[Any], absent: float) -> npt.NDArray[Any]:
-        """Return an array of the metadata, which has been checked to be as long as the token list at least."""
+        """Return an array of the metadata, which is known to be as long as the token list at least."""
         values = self.metadata.get(f"tokenizer.ggml.{name}")
         if not isinstance(values, np.ndarray) or values.size < self.n:
             return np.full(self.n, absent, dtype)

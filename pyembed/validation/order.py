@@ -1,8 +1,8 @@
 """Where a list of tokens departs from the order that a law gives it.
 
-A law gives ranks: the token of rank r is expected at id b + r. What matters is the displacement ``id - r``. It is one
-number b for a list in order. From a token that was inserted it is one more to the end, from one that was deleted one
-less; two tokens that changed places are two odd ones in a long run.
+A law gives ranks: the token of rank r is expected at id b + r. What matters is the displacement ``id - r``.
+It is one number b for a list in order. From a token that was inserted it is one more to the end, from one
+that was deleted one less; two tokens that changed places are two odd ones in a long run.
 
 A displacement larger by k than where the list begins means that the row of token i is found at row i - k: the
 `shift` of a finding is -k.
@@ -30,7 +30,8 @@ ORDER = Rule(
     "vocabulary/order",
     Severity.ERROR,
     "Tokens stand where the law of their family has others",
-    "Those tokens find the rows of other tokens. The model computes with them and answers nonsense, without any error.",
+    "Those tokens find the rows of other tokens. The model computes with them and answers nonsense, "
+    "without any error.",
     "Tokens were swapped, sorted or replaced in the list after the model was trained.",
     "Convert the model again from the original tokenizer; compare with it by reference=.",
 )
@@ -122,7 +123,8 @@ def report_order(order: Order, facts: Facts, findings: Findings, law: str) -> No
         lowest, highest = min(int(span.min()) for span in spans), max(int(span.max()) for span in spans)
         findings.add(
             ORDER,
-            f"the tokens between {lowest} and {highest} are in another order: {len(spans)} blocks are moved ({law})",
+            f"the tokens between {lowest} and {highest} are in another order: {len(spans)} blocks "
+            f"are moved ({law})",
             first_id=lowest,
             last_id=highest,
             n_ids=sum(span.size for span in spans),
@@ -146,8 +148,8 @@ def out_of_order(values: npt.NDArray[Any]) -> Mask:
     """Return which of some values have to go so that the rest never descend, where only few do."""
     wrong: Mask = np.zeros(values.size, np.bool_)
     for i in (np.flatnonzero(np.diff(values) < 0) + 1).tolist():
-        # The one before the descent is too large, or the one behind it too small; of neighbours that changed places
-        # each could be.
+        # The one before the descent is too large, or the one behind it too small; of neighbours that
+        # changed places each could be.
         if i < 2 or values[i] >= values[i - 2]:
             wrong[i - 1] = True
         if i + 1 == values.size or values[i + 1] >= values[i - 1]:

@@ -102,7 +102,12 @@ RULES = (
 )
 
 #: Families that llama.cpp knows.
-MODELS = frozenset("llama gpt2 hybriddna whitespace gemma4 bert t5 rwkv plamo2 test none no_vocab".split())
+MODELS = frozenset(
+    {
+        *("llama", "gpt2", "hybriddna", "whitespace", "gemma4", "bert"),
+        *("t5", "rwkv", "plamo2", "test", "none", "no_vocab"),
+    }
+)
 _KEYS = (
     *("bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "mask"),
     *("fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep", "prefix", "suffix", "middle"),
@@ -214,7 +219,7 @@ def _judge_family(subject: Subject, facts: Facts, findings: Findings) -> None:
         findings.add(PRE_MISSING, "tokenizer.ggml.pre is missing: texts are cut by a default")
     name = metadata.get("general.name")
     if facts.model == "llama" and isinstance(name, str) and re.search("phi-?3", name):
-        missing = [text for text in _PHI3_TEXTS if text not in facts.vocabulary]
+        missing = [text for text in _PHI3_TEXTS if text not in facts.vocabulary.tokens]
         if missing:
             findings.add(
                 PHI3, f"general.name is {name!r} and there is no token {missing[0]!r}: llama.cpp refuses it"

@@ -1,6 +1,8 @@
-"""The vocabulary against itself and against the table: counts, texts, types, byte tokens, padding, and the order."""
+"""The vocabulary against itself and the table: counts, texts, types, byte tokens, padding, and the order."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +110,8 @@ BYTE_TYPE = Rule(
     "vocabulary/byte-token-type",
     Severity.WARNING,
     "The type BYTE and the texts <0xNN> do not fit each other",
-    "A byte token of another type is text of six characters; another text of type BYTE stands for no byte. llama.cpp "
+    "A byte token of another type is text of six characters; another text of type BYTE stands for "
+    "no byte. llama.cpp "
     "refuses a BYTE token of fewer than three characters.",
     "Types are shifted against texts, or were lost.",
     "Convert the model again.",
@@ -138,9 +141,10 @@ FAMILIES = (bpe, spm, wordpiece, unigram)
 
 EVIDENCE = Evidence(
     "vocabulary",
-    proves="Token list, scores, types and merges fit each other, the family's laws of order, and the number of rows.",
-    blind_to="Whether rows were moved while the tokens stayed; longer WordPiece pieces and unigram pieces of equal "
-    "score; added tokens among themselves; families without a known law.",
+    proves="Token list, scores, types and merges fit each other, the family's laws of order and the number "
+    "of rows.",
+    blind_to="Whether rows were moved while the tokens stayed; longer WordPiece pieces, and unigram pieces of "
+    "equal score; added tokens among themselves; families without a known law.",
     rules=(
         *RULES,
         *special.RULES,
@@ -152,6 +156,8 @@ EVIDENCE = Evidence(
 _UNREAD = frozenset({"none", "no_vocab"})
 _BYTE_FAMILIES = frozenset({"llama", "t5", "gemma4", "plamo2"})
 _MAX_READ = 1000
+#: Fewer byte tokens are no alphabet.
+MIN_BYTE_TOKENS = 128
 
 
 def examine(subject: Subject, findings: Findings) -> None:
@@ -187,7 +193,7 @@ def _no_vocabulary(subject: Subject, findings: Findings) -> None:
     findings.no_evidence("the file carries no vocabulary that can be used")
 
 
-def _span(ids: Ids) -> dict[str, int]:
+def _span(ids: Ids) -> dict[str, Any]:
     return {"first_id": int(ids[0]), "last_id": int(ids[-1]), "n_ids": int(ids.size)}
 
 
@@ -198,7 +204,12 @@ def _judge_counts(subject: Subject, facts: Facts, findings: Findings) -> None:
     for name in (subject.table_name, "output.weight", "per_layer_token_embd.weight"):
         info = subject.tensors.get(name)
         if info is not None and len(info.shape) == 2 and info.shape[0] != facts.n:
-            findings.add(ROW_COUNT, _describe_rows(facts, name, info.shape[0]), tensor=name)
+            # Rows behind the last token move none: llama.cpp refuses them, and nothing is wrong with the
+            # others.
+            severity = Severity.ERROR if info.shape[0] < facts.n else Severity.WARNING
+            findings.add(
+                ROW_COUNT, _describe_rows(facts, name, info.shape[0]), severity=severity, tensor=name
+            )
     architecture = subject.metadata.get("general.architecture")
     size = subject.metadata.get(f"{architecture}.vocab_size")
     if isinstance(size, int) and size != facts.n:
@@ -258,7 +269,9 @@ def _judge_cut_texts(facts: Facts, findings: Findings) -> None:
         if text and same != token_id:
             findings.add(
                 DUPLICATE,
-                f"tokens {same} and {facts.quote(token_id)} are the same up to a NUL byte, on which llama.cpp aborts",
+                f"tokens {same} and {facts.quote(token_id)} are the same up to a NUL byte, on which "
+                f"llama.cpp "
+                "aborts",
                 **_span(np.array(sorted((same, token_id)))),
             )
 
@@ -282,8 +295,8 @@ def _judge_bytes(facts: Facts, findings: Findings) -> None:
     if short.size and facts.model != "bert":
         findings.add(
             BYTE_TYPE,
-            f"{short.size} tokens of type BYTE are shorter than three characters, on which llama.cpp refuses the "
-            f"model: {facts.quote_some(short)}",
+            f"{short.size} tokens of type BYTE are shorter than three characters, on which llama.cpp refuses "
+            f"the model: {facts.quote_some(short)}",
             llama_cpp=Outcome.REFUSE,
             **_span(short),
         )
@@ -304,12 +317,12 @@ def _judge_bytes(facts: Facts, findings: Findings) -> None:
         refused = Outcome.REFUSE if facts.model == "plamo2" else Outcome.LOAD
         some = ", ".join(f"<0x{byte:02X}>" for byte in missing[:4])
         findings.add(BYTE_MISSING, f"{missing.size} byte tokens are missing: {some}", llama_cpp=refused)
-    if ids.size > 1:
+    if ids.size >= MIN_BYTE_TOKENS:
         _judge_byte_order(facts, findings, ids, np.unique(byte_of))
 
 
 def _judge_byte_order(facts: Facts, findings: Findings, ids: Ids, byte_of: Ids) -> None:
-    # A byte that is missing may have been left out at training, or deleted: only order is judged where one is.
+    # A byte that is missing may have been left out at training, or deleted: its place does not count.
     ranks = byte_of if byte_of.size == 256 else np.arange(ids.size)
     found = order.find_order(ids, ranks)
     if found is not None:

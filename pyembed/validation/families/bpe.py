@@ -1,8 +1,9 @@
 """Byte-pair encoding: tokens stand in the order in which merges first make them, behind the alphabet.
 
-Two kinds of merge lists are known. A trained one has one merge a token: the product of merge k is token base + k. One
-made from a list of ranks has a merge for every cut of a token into two tokens, grouped by token. In both the
-products, as they first appear, have consecutive ids. In gemma4's list runs of spaces have ids apart.
+Two kinds of merge lists are known. A trained one has one merge a token: the product of merge k is token
+base + k. One made from a list of ranks has a merge for every cut of a token into two tokens, grouped by
+token. In both the products, as they first appear, have consecutive ids. In gemma4's list runs of spaces
+have ids apart.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ MERGES_MISSING = Rule(
     "vocabulary/merges-missing",
     Severity.WARNING,
     "There are no merges, or many tokens that no merge makes",
-    "A text is cut into other tokens than those the model was trained on. llama.cpp refuses a model of this family "
+    "A text is cut into other tokens than those the model was trained on. llama.cpp refuses a model "
+    "of this family "
     "without any list of merges.",
     "The converter dropped merges.",
     "Convert the model again from its tokenizer.json or merges.txt.",

@@ -1,8 +1,8 @@
 """SentencePiece's byte-pair encoding: scores count down from the first learned piece.
 
-The score of a learned piece is minus its rank. Pieces of several characters come first, each made of two that come
-before it or are single characters; then the single characters. Runs of spaces that converters put in, with a score
-of their own, are left out.
+The score of a learned piece is minus its rank. Pieces of several characters come first, each made of two
+that come before it or are single characters; then the single characters. Runs of spaces that converters put
+in, with a score of their own, are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ PIECE_ORDER = Rule(
     "vocabulary/piece-order",
     Severity.ERROR,
     "Pieces do not fit what comes before them",
-    "A learned piece is made of two pieces that come before it, and pieces of several characters come before single "
+    "A learned piece is made of two pieces that come before it, and pieces of several characters "
+    "come before single "
     "ones. These tokens stand at ids, and so at rows, of other pieces.",
     "Texts were swapped, shifted or replaced in the token list while scores stayed where they were.",
     "Convert the model again from its tokenizer.model; compare with it by reference=.",

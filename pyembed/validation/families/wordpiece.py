@@ -35,7 +35,8 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     if byte_typed.size:
         findings.add(
             BYTE_TYPED,
-            f"{byte_typed.size} tokens are of type BYTE, on which llama.cpp aborts: {facts.quote_some(byte_typed)}",
+            f"{byte_typed.size} tokens are of type BYTE, on which llama.cpp aborts: "
+            f"{facts.quote_some(byte_typed)}",
             first_id=int(byte_typed[0]),
             last_id=int(byte_typed[-1]),
             n_ids=byte_typed.size,
@@ -70,7 +71,8 @@ def _judge_run(facts: Facts, findings: Findings, name: str, chosen: Mask) -> int
     if wrong.size:
         findings.add(
             ORDER,
-            f"{wrong.size} tokens stand out of the order of code points among {name}: {facts.quote_some(wrong)}",
+            f"{wrong.size} tokens stand out of the order of code points among {name}: "
+            f"{facts.quote_some(wrong)}",
             first_id=int(wrong[0]),
             last_id=int(wrong[-1]),
             n_ids=wrong.size,
