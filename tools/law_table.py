@@ -1,8 +1,8 @@
-"""Count which corruptions of real vocabularies are detected, by rule, and write the table into ``docs/validation.md``.
+"""Count which corruptions of real vocabularies are detected, and write the table into ``docs/validation.md``.
 
-Every corruption of ``tests/vocabulary_files.py`` is made in the vocabulary it names and validated at level ``order``. It
-counts as detected where a finding has the expected rule, ids and shift. Random swaps, deletions and insertions of
-learned tokens follow, of which the expected finding is known too.
+Every corruption of ``tests/vocabulary_files.py`` is made in the vocabulary it names and validated at level
+``order``. It counts as detected where a finding has the expected rule, ids and shift. Random swaps,
+deletions and insertions of learned tokens follow, of which the expected finding is known too.
 
 Usage: ``PYEMBED_TEST_DATA=FOLDER python tools/law_table.py [--random N]``.
 """
@@ -15,6 +15,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pyembed
@@ -23,7 +24,7 @@ from pyembed.outputs import replacing
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from vocabulary_files import Corruption, corruptions, read_parts  # noqa: E402
+from vocabulary_files import Corruption, Parts, corruptions, read_parts  # noqa: E402
 
 PAGE = ROOT / "docs/validation.md"
 BEGIN, END = "<!-- laws: begin -->", "<!-- laws: end -->"
@@ -45,12 +46,17 @@ def random_corruptions(n: int) -> list[Corruption]:
             a, b = sorted(numbers.sample(range(low, high), 2))
             x = numbers.randrange(low + 20, high - 20)
             made += [
+                Corruption("random swap", name, partial(Parts.swap, a=a, b=b), "vocabulary/order", a, b, 2),
                 Corruption(
-                    "random swap", name, lambda p, a=a, b=b: p.swap(a, b), "vocabulary/order", a, b, 2
+                    "random deletion", name, partial(Parts.drop, token_id=x), "vocabulary/shift", x, shift=1
                 ),
-                Corruption("random deletion", name, lambda p, x=x: p.drop(x), "vocabulary/shift", x, shift=1),
                 Corruption(
-                    "random insertion", name, lambda p, x=x: p.insert(x), "vocabulary/shift", x + 1, shift=-1
+                    "random insertion",
+                    name,
+                    partial(Parts.insert, token_id=x),
+                    "vocabulary/shift",
+                    x + 1,
+                    shift=-1,
                 ),
             ]
     return made

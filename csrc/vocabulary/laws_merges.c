@@ -1,8 +1,17 @@
 /* Merges, and cuts of tokens, looked up by text: a batch at a time, so that the table's slots are fetched ahead. */
-#include <stdlib.h>
+#include <stdatomic.h>
+#include <string.h>
 
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/utf8.h"
 #include "vocabulary/laws.h"
+
+/* Below this a thread costs more than it saves. */
+#define MERGES_A_THREAD 32768
+/* Tokens up to this length leave every thread room for a product of its own. */
+#define MAX_SHARED_BYTES 65536
 
 typedef struct merge_hashes {
     uint64_t left;
@@ -53,19 +62,70 @@ static pye_status resolve_batch(const pye_text_table *table, const pye_vocabular
     return PYE_OK;
 }
 
+/* Merges are shared out in batches; each thread has its own room for products. */
+typedef struct merge_job {
+    const pye_text_table *table;
+    const pye_vocabulary *vocabulary;
+    const pye_value *merges;
+    pye_merge_tokens *out;
+    char *scratch;
+    size_t scratch_bytes; /* of each thread */
+    _Atomic(uint64_t) next;
+    atomic_size_t n_threads; /* that have begun */
+    atomic_bool failed;
+    pye_status status; /* of the first that failed, which wrote `error` */
+    pye_error *error;
+} merge_job;
+
+static void resolve_merges(void *context) {
+    merge_job *job = context;
+    char *scratch = job->scratch + atomic_fetch_add(&job->n_threads, 1) * job->scratch_bytes;
+    uint64_t n_merges = job->merges->n_elements;
+    while (!atomic_load(&job->failed)) {
+        uint64_t first = atomic_fetch_add(&job->next, PYE_LAWS_BATCH);
+        if (first >= n_merges)
+            return;
+        uint64_t n = n_merges - first < PYE_LAWS_BATCH ? n_merges - first : PYE_LAWS_BATCH;
+        pye_error error;
+        pye_status status =
+            resolve_batch(job->table, job->vocabulary, job->merges, first, n, scratch, job->out + first, &error);
+        if (status == PYE_OK || atomic_exchange(&job->failed, true))
+            continue;
+        job->status = status;
+        if (job->error != NULL)
+            *job->error = error;
+    }
+}
+
 pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary *vocabulary,
                               const pye_value *merges, pye_merge_tokens *out, pye_error *error) {
-    char *scratch = malloc(table->max_bytes + 1);
-    if (scratch == NULL)
-        return pye_fail_memory(error, table->max_bytes + 1);
-    pye_status status = PYE_OK;
-    uint64_t n_merges = merges->n_elements;
-    for (uint64_t first = 0; first < n_merges && status == PYE_OK; first += PYE_LAWS_BATCH) {
-        uint64_t n = n_merges - first < PYE_LAWS_BATCH ? n_merges - first : PYE_LAWS_BATCH;
-        status = resolve_batch(table, vocabulary, merges, first, n, scratch, out + first, error);
-    }
-    free(scratch);
-    return status;
+    size_t n_threads = merges->n_elements < MERGES_A_THREAD || table->max_bytes > MAX_SHARED_BYTES
+                           ? 1
+                           : (size_t)(merges->n_elements / MERGES_A_THREAD);
+    size_t n_cpus = pye_cpu_count();
+    n_threads = n_threads < n_cpus ? n_threads : n_cpus;
+    n_threads = n_threads < PYE_POOL_MAX_THREADS ? n_threads : PYE_POOL_MAX_THREADS;
+    size_t scratch_bytes = table->max_bytes + 1;
+    pye_model *model = vocabulary->model;
+    merge_job job = {.table = table,
+                     .vocabulary = vocabulary,
+                     .merges = merges,
+                     .out = out,
+                     .scratch = pye_allocate(&model->allocator, n_threads * scratch_bytes),
+                     .scratch_bytes = scratch_bytes,
+                     .status = PYE_OK,
+                     .error = error};
+    if (job.scratch == NULL)
+        return pye_fail_memory(error, n_threads * scratch_bytes);
+    atomic_init(&job.next, 0);
+    atomic_init(&job.n_threads, 0);
+    atomic_init(&job.failed, false);
+    if (n_threads == 1)
+        resolve_merges(&job);
+    else
+        pye_pool_run(&model->pool, &model->allocator, n_threads, resolve_merges, &job);
+    pye_release(job.scratch);
+    return job.status;
 }
 
 /* A cut of one token, on its way through the table. */

@@ -1,8 +1,11 @@
 /* The hash folds 16 bytes at a time through a 64 x 64 -> 128 bit product, each factor mixed with a secret half of the
  * key or with the state, and ends with the length; the table is at most two thirds full. */
-#include <stdlib.h>
-
 #include "vocabulary/laws.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
 
 static uint64_t fold(uint64_t a, uint64_t b) {
     __extension__ typedef unsigned __int128 wide;
@@ -71,7 +74,7 @@ pye_status pye_text_table_build(pye_text_table *table, const pye_vocabulary *voc
     *table = (pye_text_table){.mask = n_slots - 1, .id_bits = 1};
     while ((uint64_t)1 << table->id_bits <= n_tokens)
         table->id_bits++;
-    table->slots = calloc((size_t)n_slots, sizeof *table->slots);
+    table->slots = pye_allocate_zeros(&vocabulary->model->allocator, (size_t)n_slots * sizeof *table->slots);
     if (table->slots == NULL)
         return pye_fail_memory(error, n_slots * sizeof *table->slots);
     pye_choose_key(table->key, table->slots);
@@ -86,4 +89,4 @@ pye_status pye_text_table_build(pye_text_table *table, const pye_vocabulary *voc
     return PYE_OK;
 }
 
-void pye_text_table_free(pye_text_table *table) { free(table->slots); }
+void pye_text_table_free(pye_text_table *table) { pye_release(table->slots); }

@@ -1,4 +1,6 @@
 /* What the text of a token tells by itself. */
+#include <string.h>
+
 #include "base/utf8.h"
 #include "vocabulary/laws.h"
 

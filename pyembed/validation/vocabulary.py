@@ -143,7 +143,7 @@ EVIDENCE = Evidence(
     "vocabulary",
     proves="Token list, scores, types and merges fit each other, the family's laws of order and the number "
     "of rows.",
-    blind_to="Whether rows were moved while the tokens stayed; longer WordPiece pieces, and unigram pieces of "
+    blind_to="Whether rows were moved while the tokens stayed; longer WordPiece pieces, unigram pieces of "
     "equal score; added tokens among themselves; families without a known law.",
     rules=(
         *RULES,

@@ -8,7 +8,7 @@ have ids apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -91,7 +91,6 @@ class _Products:
     ids: Ids
     ranks: Ids
     one_merge: bool
-    missing: list[str] = field(default_factory=list)
 
 
 def judge(facts: Facts, findings: Findings, level: str) -> str | None:
@@ -145,22 +144,25 @@ def _report_unknown(facts: Facts, findings: Findings) -> Mask:
 
 
 def _products(facts: Facts, no_product: Mask) -> _Products:
-    product = facts.merges["product"].astype(np.int64)
-    known = np.flatnonzero(~no_product)
-    # Written from the last merge to the first, so that each token keeps the first that makes it.
+    made = facts.merges["product"]
+    # Merges of one token mostly follow each other: only the first of such a run can be the token's first.
+    changes = np.concatenate([[0], np.flatnonzero(made[1:] != made[:-1]) + 1])
+    known = changes[made[changes] != NO_TOKEN]
+    product = made[known].astype(np.int64)
+    # Written from the last to the first, so that each token keeps the first that makes it.
     first = np.full(facts.n, -1)
-    first[product[known[::-1]]] = known[::-1]
-    new = np.zeros(product.size, np.bool_)
-    new[first[first >= 0]] = True
-    one_merge = new.sum() >= 0.98 * known.size
+    first[product[::-1]] = known[::-1]
+    is_first = first[product] == known
+    one_merge = int(is_first.sum()) >= 0.98 * (made.size - int(no_product.sum()))
+    known, product = known[is_first], product[is_first]
     missing = _missing_products(facts, np.flatnonzero(no_product))
-    for merge in missing.values():
-        new[merge] = True
     if facts.marked:
-        new[known] &= ~_space_runs(facts)[product[known]]
-    ranks = np.cumsum(new) - 1
-    taken = new & ~no_product
-    return _Products(product[taken], ranks[taken], one_merge, list(missing))
+        learned = ~_space_runs(facts)[product]
+        known, product = known[learned], product[learned]
+    # A product that is no token has its rank all the same.
+    gaps = np.sort(np.fromiter(missing.values(), np.int64, len(missing)))
+    ranks = np.arange(known.size) + np.searchsorted(gaps, known)
+    return _Products(product, ranks, one_merge)
 
 
 def _space_runs(facts: Facts) -> Mask:
