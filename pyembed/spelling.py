@@ -231,9 +231,14 @@ class EscapedBytes(Plain):
 _MARKED_PRES = {"gemma4", "granite-embed-multi-311m", "sarvam-moe"}
 
 
+def spells_marked(model: str | None, pre: str | None) -> bool:
+    """Return whether texts are stored plainly, with U+2581 for a space."""
+    return model in {"llama", "t5", "gemma4"} or (model == "gpt2" and pre in _MARKED_PRES)
+
+
 def spelling_of(model: str | None, pre: str | None, *, lowercase: bool, strip_accents: bool) -> Spelling:
     """Return the spelling of a vocabulary by its ``tokenizer.ggml.model`` and ``.pre``."""
-    if model in {"llama", "t5", "gemma4"} or (model == "gpt2" and pre in _MARKED_PRES):
+    if spells_marked(model, pre):
         return MarkedSpaces()
     if model in {"gpt2", "whitespace"}:
         return ByteAlphabet()

@@ -315,6 +315,41 @@ class Vocabulary(Sequence[Token]):
         self._source.check(lib.pye_vocabulary_digest(self._handle(), out, error), error)
         return ffi.string(out).decode("ascii")
 
+    def examine(
+        self, *, merges: bool = True, splits: bool = False
+    ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void], npt.NDArray[np.void]]:
+        """Return what the laws of the order are judged by, as structured arrays.
+
+        Parameters
+        ----------
+        merges, splits : bool, optional
+            Whether to fill the second and the third array, which are empty otherwise.
+
+        Returns
+        -------
+        tokens, merges, splits : ndarray
+            A ``pye_token_facts`` for each token, a ``pye_merge_tokens`` for each merge and a
+            ``pye_token_splits`` for each token; ``pyembed.h`` explains the fields.
+        """
+        texts = self._metadata.get(_PREFIX + "merges") if merges else None
+        n_merges = len(texts) if isinstance(texts, StringArray) else 0
+        facts, error = ffi.new("pye_vocabulary_facts *"), ffi.new("pye_error *")
+        facts.struct_bytes = ffi.sizeof("pye_vocabulary_facts")
+        arrays = {
+            field: np.empty(n, [(name, np.uint32) for name, _ in ffi.typeof(struct).fields])
+            for field, struct, n in (
+                ("tokens", "pye_token_facts", self._n),
+                ("merges", "pye_merge_tokens", n_merges),
+                ("splits", "pye_token_splits", self._n if splits else 0),
+            )
+        }
+        buffers = {field: ffi.from_buffer(array) for field, array in arrays.items() if array.size}
+        for field, buffer in buffers.items():
+            setattr(facts, field, ffi.cast("void *", buffer))
+        facts.n_merges = n_merges
+        self._source.check(lib.pye_vocabulary_examine(self._handle(), facts, error), error)
+        return arrays["tokens"], arrays["merges"], arrays["splits"]
+
     def _handle(self) -> CData:
         vocabulary = self._vocabulary
         if vocabulary is None:

@@ -447,6 +447,64 @@ PYE_API pye_status pye_vocabulary_find(const pye_vocabulary *vocabulary, const c
 PYE_API pye_status pye_vocabulary_digest(const pye_vocabulary *vocabulary, char digest[PYE_DIGEST_BYTES],
                                          pye_error *error);
 
+/* What the text of a token tells, and which token has it first. */
+typedef enum pye_text_flag {
+    PYE_TEXT_EMPTY = 1,
+    PYE_TEXT_NUL = 2,        /* a NUL byte inside */
+    PYE_TEXT_NOT_UTF8 = 4,   /* not well-formed UTF-8 */
+    PYE_TEXT_BYTE = 8,       /* <0xNN>; `number` is the byte */
+    PYE_TEXT_ALPHABET = 16,  /* nothing but characters that stand for bytes in GPT-2's alphabet */
+    PYE_TEXT_MARK = 32,      /* begins with U+2581, the mark of a space */
+    PYE_TEXT_BRACKETED = 64, /* <...> or [...], at least one character inside */
+    PYE_TEXT_PAD = 128,      /* [PADn] or <padn>; `number` is n */
+    PYE_TEXT_UNUSED = 256,   /* <unusedn> or [unusedn], also after the mark of a space; likewise */
+    PYE_TEXT_RESERVED = 512, /* <|reserved_special_token_n|> or the like; likewise */
+    PYE_TEXT_REPEATED = 1024 /* one character, once or more often */
+} pye_text_flag;
+
+#define PYE_NO_TOKEN 0xFFFFFFFF
+#define PYE_MAX_SPLIT_BYTES 512
+
+typedef struct pye_token_facts {
+    uint32_t flags;         /* of pye_text_flag */
+    uint32_t n_code_points; /* of malformed UTF-8: bytes */
+    uint32_t code_point; /* the first, after a mark of a space if more follows; 0 of an empty or malformed text */
+    uint32_t number;     /* see the flags */
+    uint32_t first_id;   /* the lowest id of a token with the same text */
+} pye_token_facts;
+
+/* A merge "left right" in ids; PYE_NO_TOKEN for a text that is no token, for all three where the entry has no space
+ * at or after its second byte. `product` is the token left + right. */
+typedef struct pye_merge_tokens {
+    uint32_t left;
+    uint32_t right;
+    uint32_t product;
+} pye_merge_tokens;
+
+/* How a token's text can be cut, between two code points, into two texts that are tokens. Of texts longer than
+ * PYE_MAX_SPLIT_BYTES, or malformed, both are PYE_NO_TOKEN. */
+typedef struct pye_token_splits {
+    uint32_t n;        /* cuts of which both halves are tokens */
+    uint32_t n_sooner; /* of those, where each half has a lower id than the token, or is one code point */
+} pye_token_splits;
+
+/* Set `struct_bytes` to sizeof(pye_vocabulary_facts); each pointer to an array of the caller's, or to NULL for what is
+ * not wanted. */
+typedef struct pye_vocabulary_facts {
+    size_t struct_bytes;
+    pye_token_facts *tokens;  /* one a token */
+    pye_token_splits *splits; /* one a token */
+    pye_merge_tokens *merges; /* one for each of tokenizer.ggml.merges */
+    uint64_t n_merges;        /* how many `merges` has room for: as many as the file has */
+} pye_vocabulary_facts;
+
+/* Works out what the laws of a vocabulary's order are judged by. Time and memory are proportional to the bytes of the
+ * token list and the merges: 8 to 32 bytes a token are allocated until it returns, and a cut costs at most
+ * PYE_MAX_SPLIT_BYTES. Where a call fails, the arrays may have been written in part.
+ * PYE_ERROR_ARGUMENT where the file's merges are not `n_merges` strings; PYE_ERROR_MEMORY. */
+PYE_API pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary, const pye_vocabulary_facts *facts,
+                                          pye_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -53,7 +53,7 @@ static uint64_t hash_text(const uint64_t key[2], pye_string text) {
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-static void choose_key(uint64_t key[2], const void *address) {
+void pye_choose_key(uint64_t key[2], const void *address) {
     int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, key, 2 * sizeof *key);
     if (fd >= 0)
@@ -117,7 +117,7 @@ pye_token_index *pye_token_index_build(const pye_vocabulary *vocabulary) {
         pye_release(slots);
         return NULL;
     }
-    choose_key(index->key, index);
+    pye_choose_key(index->key, index);
     index->mask = n_slots - 1;
     index->slots = slots;
     insert_all(index, vocabulary);

@@ -16,6 +16,9 @@ struct pye_vocabulary {
     _Atomic(pye_token_index *) index; /* NULL until it is first needed */
 };
 
+/* A key that the author of a file cannot know; `address` is a weak source of it for where the system has none. */
+void pye_choose_key(uint64_t key[2], const void *address);
+
 /* Builds the index: text to lowest id. NULL if memory is short. */
 pye_token_index *pye_token_index_build(const pye_vocabulary *vocabulary);
 void pye_token_index_free(pye_token_index *index);

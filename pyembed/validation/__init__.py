@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import FormatError, nearest_names
-from . import container
+from . import container, vocabulary
 from . import reference as reference_evidence
 from .report import Finding, Findings, Report, Verdict
 from .rules import Evidence, Outcome, Rule, Severity
@@ -64,6 +64,7 @@ class Kind:
 #: In the order in which they are looked at and reported.
 KINDS: tuple[Kind, ...] = (
     Kind("header", container),
+    Kind("order", vocabulary),
     Kind("order", reference_evidence, needs_reference=True),
 )
 

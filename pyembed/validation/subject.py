@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..errors import FormatError
 from ..gguf import Metadata, Tensors
 from ..source import Source
 from ..table import EmbeddingTable
 from ..vocabulary import Vocabulary
+from .facts import Facts
 
 
 def _silent(text: str, done: float) -> None:
@@ -49,6 +51,11 @@ class Subject:
     progress: Callable[[str, float], None] = field(default=_silent)
     level: str = "full"
     reference: object = None
+
+    @cached_property
+    def facts(self) -> Facts | None:
+        """What the vocabulary is judged by; None where there is no vocabulary."""
+        return None if self.vocabulary is None else Facts(self.vocabulary, self.metadata)
 
     @property
     def table(self) -> EmbeddingTable | None:

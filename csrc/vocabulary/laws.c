@@ -1,0 +1,35 @@
+#include "vocabulary/laws.h"
+
+#include <inttypes.h>
+
+#include "base/options.h"
+
+static pye_status find_merges(const pye_vocabulary *vocabulary, uint64_t n_merges, pye_value *merges,
+                              pye_error *error) {
+    static const char key[] = "tokenizer.ggml.merges";
+    pye_status status = pye_metadata_find(vocabulary->model, key, strlen(key), merges, NULL);
+    if (status == PYE_OK && merges->type == PYE_VALUE_ARRAY && merges->n_elements == n_merges &&
+        (merges->element_type == PYE_VALUE_STRING || n_merges == 0))
+        return PYE_OK;
+    return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%s is not an array of %" PRIu64 " strings", key,
+                    n_merges);
+}
+
+pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary, const pye_vocabulary_facts *facts,
+                                  pye_error *error) {
+    pye_vocabulary_facts wanted;
+    pye_status status = pye_copy_options(&wanted, sizeof wanted, facts, "pye_vocabulary_facts", error);
+    pye_value merges = {.element_type = -1};
+    if (status == PYE_OK && wanted.merges != NULL)
+        status = find_merges(vocabulary, wanted.n_merges, &merges, error);
+    if (status != PYE_OK)
+        return status;
+    pye_text_table table;
+    status = pye_text_table_build(&table, vocabulary, wanted.tokens, error);
+    if (status == PYE_OK && wanted.merges != NULL)
+        status = pye_merges_resolve(&table, vocabulary, &merges, wanted.merges, error);
+    if (status == PYE_OK && wanted.splits != NULL)
+        status = pye_splits_count(&table, vocabulary, wanted.splits, error);
+    pye_text_table_free(&table);
+    return status;
+}

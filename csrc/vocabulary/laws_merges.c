@@ -1,0 +1,225 @@
+/* Merges, and cuts of tokens, looked up by text: a batch at a time, so that the table's slots are fetched ahead. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/utf8.h"
+#include "vocabulary/laws.h"
+
+/* Below this a thread costs more than it saves. */
+#define MERGES_A_THREAD 32768
+/* Tokens up to this length leave every thread room for a product of its own. */
+#define MAX_SHARED_BYTES 65536
+
+typedef struct merge_hashes {
+    uint64_t left;
+    uint64_t right;
+    uint64_t product;
+    bool whole;       /* it has two parts */
+    bool has_product; /* which is no longer than the longest token */
+} merge_hashes;
+
+/* `scratch` has room for the longest token. A part or product that is longer is no token. */
+static merge_hashes hash_merge(const pye_text_table *table, pye_string merge, char *scratch) {
+    merge_hashes hashes = {0};
+    const char *space = merge.size < 2 ? NULL : memchr(merge.data + 1, ' ', merge.size - 1);
+    if (space == NULL)
+        return hashes;
+    size_t n_left = (size_t)(space - merge.data);
+    size_t n_right = merge.size - n_left - 1;
+    hashes.whole = true;
+    hashes.left = pye_text_hash(table, merge.data, n_left);
+    hashes.right = pye_text_hash(table, space + 1, n_right);
+    pye_text_table_prefetch(table, hashes.left);
+    pye_text_table_prefetch(table, hashes.right);
+    if (n_left + n_right <= table->max_bytes) {
+        memcpy(scratch, merge.data, n_left);
+        memcpy(scratch + n_left, space + 1, n_right);
+        hashes.product = pye_text_hash(table, scratch, n_left + n_right);
+        hashes.has_product = true;
+        pye_text_table_prefetch(table, hashes.product);
+    }
+    return hashes;
+}
+
+static pye_status resolve_batch(const pye_text_table *table, const pye_vocabulary *vocabulary,
+                                const pye_value *merges, uint64_t first, uint64_t n, char *scratch,
+                                pye_merge_tokens *out, pye_error *error) {
+    pye_string texts[PYE_LAWS_BATCH];
+    merge_hashes hashes[PYE_LAWS_BATCH];
+    pye_status status = pye_array_strings(vocabulary->model, merges, first, n, texts, error);
+    if (status != PYE_OK)
+        return status;
+    for (uint64_t i = 0; i < n; i++)
+        hashes[i] = hash_merge(table, texts[i], scratch);
+    for (uint64_t i = 0; i < n; i++) {
+        out[i].left = hashes[i].whole ? pye_text_table_find(table, hashes[i].left) : PYE_NO_TOKEN;
+        out[i].right = hashes[i].whole ? pye_text_table_find(table, hashes[i].right) : PYE_NO_TOKEN;
+        out[i].product = hashes[i].has_product ? pye_text_table_find(table, hashes[i].product) : PYE_NO_TOKEN;
+    }
+    return PYE_OK;
+}
+
+/* Merges are shared out in batches; each thread has its own room for products. */
+typedef struct merge_job {
+    const pye_text_table *table;
+    const pye_vocabulary *vocabulary;
+    const pye_value *merges;
+    pye_merge_tokens *out;
+    char *scratch;
+    size_t scratch_bytes; /* of each thread */
+    _Atomic(uint64_t) next;
+    atomic_size_t n_threads; /* that have begun */
+    atomic_bool failed;
+    pye_status status; /* of the first that failed, which wrote `error` */
+    pye_error *error;
+} merge_job;
+
+static void resolve_merges(void *context) {
+    merge_job *job = context;
+    char *scratch = job->scratch + atomic_fetch_add(&job->n_threads, 1) * job->scratch_bytes;
+    uint64_t n_merges = job->merges->n_elements;
+    while (!atomic_load(&job->failed)) {
+        uint64_t first = atomic_fetch_add(&job->next, PYE_LAWS_BATCH);
+        if (first >= n_merges)
+            return;
+        uint64_t n = n_merges - first < PYE_LAWS_BATCH ? n_merges - first : PYE_LAWS_BATCH;
+        pye_error error;
+        pye_status status =
+            resolve_batch(job->table, job->vocabulary, job->merges, first, n, scratch, job->out + first, &error);
+        if (status == PYE_OK || atomic_exchange(&job->failed, true))
+            continue;
+        job->status = status;
+        if (job->error != NULL)
+            *job->error = error;
+    }
+}
+
+pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary *vocabulary,
+                              const pye_value *merges, pye_merge_tokens *out, pye_error *error) {
+    size_t n_threads = merges->n_elements < MERGES_A_THREAD || table->max_bytes > MAX_SHARED_BYTES
+                           ? 1
+                           : (size_t)(merges->n_elements / MERGES_A_THREAD);
+    size_t n_cpus = pye_cpu_count();
+    n_threads = n_threads < n_cpus ? n_threads : n_cpus;
+    n_threads = n_threads < PYE_POOL_MAX_THREADS ? n_threads : PYE_POOL_MAX_THREADS;
+    size_t scratch_bytes = table->max_bytes + 1;
+    pye_model *model = vocabulary->model;
+    merge_job job = {.table = table,
+                     .vocabulary = vocabulary,
+                     .merges = merges,
+                     .out = out,
+                     .scratch = pye_allocate(&model->allocator, n_threads * scratch_bytes),
+                     .scratch_bytes = scratch_bytes,
+                     .status = PYE_OK,
+                     .error = error};
+    if (job.scratch == NULL)
+        return pye_fail_memory(error, n_threads * scratch_bytes);
+    atomic_init(&job.next, 0);
+    atomic_init(&job.n_threads, 0);
+    atomic_init(&job.failed, false);
+    if (n_threads == 1)
+        resolve_merges(&job);
+    else
+        pye_pool_run(&model->pool, &model->allocator, n_threads, resolve_merges, &job);
+    pye_release(job.scratch);
+    return job.status;
+}
+
+/* A cut of one token, on its way through the table. */
+typedef struct cut {
+    uint64_t hash; /* of the half that is looked up next */
+    pye_string text;
+    size_t n_left;
+    uint32_t id;
+    bool left_sooner;
+} cut;
+
+static bool is_one_code_point(pye_string text) {
+    return text.size > 0 && pye_utf8_length((const uint8_t *)text.data, text.size) == text.size;
+}
+
+static bool is_sooner(uint32_t half_id, uint32_t id, pye_string half) {
+    return half_id < id || is_one_code_point(half);
+}
+
+/* First all left halves, then the right halves of those that are tokens. */
+static void count_cuts(const pye_text_table *table, cut *cuts, size_t n_cuts, pye_token_splits *out) {
+    size_t n_kept = 0;
+    for (size_t i = 0; i < n_cuts; i++) {
+        cut one = cuts[i];
+        uint32_t left = pye_text_table_find(table, one.hash);
+        if (left == PYE_NO_TOKEN)
+            continue;
+        one.left_sooner = is_sooner(left, one.id, (pye_string){one.text.data, one.n_left});
+        one.hash = pye_text_hash(table, one.text.data + one.n_left, one.text.size - one.n_left);
+        pye_text_table_prefetch(table, one.hash);
+        cuts[n_kept++] = one;
+    }
+    for (size_t i = 0; i < n_kept; i++) {
+        const cut *one = &cuts[i];
+        uint32_t right = pye_text_table_find(table, one->hash);
+        if (right == PYE_NO_TOKEN)
+            continue;
+        pye_string half = {one->text.data + one->n_left, one->text.size - one->n_left};
+        out[one->id].n++;
+        out[one->id].n_sooner += one->left_sooner && is_sooner(right, one->id, half);
+    }
+}
+
+typedef struct cut_batch {
+    size_t n;
+    cut cuts[PYE_LAWS_BATCH];
+} cut_batch;
+
+/* Puts the cuts of one token into the batch, and counts those of the batch whenever it is full. */
+static void add_cuts(const pye_text_table *table, pye_string text, uint32_t id, cut_batch *batch,
+                     pye_token_splits *out) {
+    const uint8_t *bytes = (const uint8_t *)text.data;
+    for (size_t at = 0; at < text.size;) {
+        at += pye_utf8_length(bytes + at, text.size - at);
+        if (at >= text.size)
+            break;
+        uint64_t hash = pye_text_hash(table, text.data, at);
+        pye_text_table_prefetch(table, hash);
+        batch->cuts[batch->n++] = (cut){hash, text, at, id, false};
+        if (batch->n == PYE_LAWS_BATCH) {
+            count_cuts(table, batch->cuts, batch->n, out);
+            batch->n = 0;
+        }
+    }
+}
+
+static bool is_well_formed(pye_string text) {
+    for (size_t at = 0; at < text.size;) {
+        size_t n = pye_utf8_length((const uint8_t *)text.data + at, text.size - at);
+        if (n == 0)
+            return false;
+        at += n;
+    }
+    return true;
+}
+
+pye_status pye_splits_count(const pye_text_table *table, const pye_vocabulary *vocabulary, pye_token_splits *out,
+                            pye_error *error) {
+    cut_batch batch;
+    batch.n = 0;
+    uint64_t n_tokens = vocabulary->tokens.n_elements;
+    for (uint64_t first = 0; first < n_tokens; first += PYE_LAWS_BATCH) {
+        uint64_t n = n_tokens - first < PYE_LAWS_BATCH ? n_tokens - first : PYE_LAWS_BATCH;
+        pye_string texts[PYE_LAWS_BATCH];
+        pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);
+        if (status != PYE_OK)
+            return status;
+        for (uint64_t i = 0; i < n; i++) {
+            bool cuttable = texts[i].size <= PYE_MAX_SPLIT_BYTES && is_well_formed(texts[i]);
+            out[first + i] = cuttable ? (pye_token_splits){0, 0} : (pye_token_splits){PYE_NO_TOKEN, PYE_NO_TOKEN};
+            if (cuttable)
+                add_cuts(table, texts[i], (uint32_t)(first + i), &batch, out);
+        }
+    }
+    count_cuts(table, batch.cuts, batch.n, out);
+    return PYE_OK;
+}

@@ -1,0 +1,142 @@
+/* What the text of a token tells by itself. */
+#include <string.h>
+
+#include "base/utf8.h"
+#include "vocabulary/laws.h"
+
+#define MARK 0x2581u /* stands for a space in SentencePiece's texts */
+#define MARK_BYTES 3
+
+static uint32_t decode(const uint8_t *p, size_t n) {
+    switch (n) {
+    case 1:
+        return p[0];
+    case 2:
+        return (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu);
+    case 3:
+        return (p[0] & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu);
+    default:
+        return (p[0] & 0x07u) << 18 | (p[1] & 0x3Fu) << 12 | (p[2] & 0x3Fu) << 6 | (p[3] & 0x3Fu);
+    }
+}
+
+/* The characters that GPT-2 spells bytes with: printable Latin-1, and U+0100 to U+0143 for the 68 others. */
+static bool is_alphabet(uint32_t c) { return (c >= 0x21 && c <= 0x7E) || (c >= 0xA1 && c <= 0x143 && c != 0xAD); }
+
+static void read_code_points(pye_string text, pye_token_facts *facts) {
+    const uint8_t *bytes = (const uint8_t *)text.data;
+    bool alphabet = true;
+    bool repeated = true;
+    uint32_t first = 0;
+    uint32_t second = 0;
+    uint32_t n_points = 0;
+    for (size_t at = 0; at < text.size; n_points++) {
+        size_t n = pye_utf8_length(bytes + at, text.size - at);
+        if (n == 0) {
+            facts->flags |= PYE_TEXT_NOT_UTF8;
+            facts->n_code_points = (uint32_t)(text.size < UINT32_MAX ? text.size : UINT32_MAX);
+            facts->code_point = 0;
+            return;
+        }
+        uint32_t c = decode(bytes + at, n);
+        if (n_points == 0)
+            first = c;
+        else if (n_points == 1)
+            second = c;
+        alphabet = alphabet && is_alphabet(c);
+        repeated = repeated && c == first;
+        at += n;
+    }
+    facts->n_code_points = n_points;
+    facts->code_point = first == MARK && n_points > 1 ? second : first;
+    if (n_points > 0)
+        facts->flags |= (alphabet ? (uint32_t)PYE_TEXT_ALPHABET : 0u) |
+                        (repeated ? (uint32_t)PYE_TEXT_REPEATED : 0u) |
+                        (first == MARK ? (uint32_t)PYE_TEXT_MARK : 0u);
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool read_byte_token(pye_string text, uint32_t *byte) {
+    if (text.size != 6 || memcmp(text.data, "<0x", 3) != 0 || text.data[5] != '>')
+        return false;
+    int high = hex_digit(text.data[3]);
+    int low = hex_digit(text.data[4]);
+    if (high < 0 || low < 0)
+        return false;
+    *byte = (uint32_t)(high * 16 + low);
+    return true;
+}
+
+/* Names of tokens that hold a place, as they stand before a number. */
+static const struct placeholder {
+    const char *begins;
+    const char *ends;
+    uint32_t flag;
+} placeholders[] = {
+    {"[PAD", "]", PYE_TEXT_PAD},
+    {"<pad", ">", PYE_TEXT_PAD},
+    {"<unused", ">", PYE_TEXT_UNUSED},
+    {"[unused", "]", PYE_TEXT_UNUSED},
+    {"[UNUSED", "]", PYE_TEXT_UNUSED},
+    {"<|reserved_special_token_", "|>", PYE_TEXT_RESERVED},
+    {"<|reserved_token_", "|>", PYE_TEXT_RESERVED},
+    {"<reserved_", ">", PYE_TEXT_RESERVED},
+    {"<|unused_", "|>", PYE_TEXT_RESERVED},
+};
+
+/* `text` is `begins`, one to nine decimal digits, `ends`. */
+static bool read_placeholder(pye_string text, const struct placeholder *kind, uint32_t *number) {
+    size_t n_begins = strlen(kind->begins);
+    size_t n_ends = strlen(kind->ends);
+    if (text.size <= n_begins + n_ends || text.size > n_begins + n_ends + 9 ||
+        memcmp(text.data, kind->begins, n_begins) != 0 ||
+        memcmp(text.data + text.size - n_ends, kind->ends, n_ends) != 0)
+        return false;
+    uint32_t value = 0;
+    for (size_t i = n_begins; i < text.size - n_ends; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        value = value * 10 + (uint32_t)(text.data[i] - '0');
+    }
+    *number = value;
+    return true;
+}
+
+static void read_brackets(pye_string text, pye_token_facts *facts) {
+    if ((facts->flags & PYE_TEXT_MARK) != 0 && text.size > MARK_BYTES)
+        text = (pye_string){text.data + MARK_BYTES, text.size - MARK_BYTES};
+    if (text.size < 3 || !((text.data[0] == '<' && text.data[text.size - 1] == '>') ||
+                           (text.data[0] == '[' && text.data[text.size - 1] == ']')))
+        return;
+    if ((facts->flags & PYE_TEXT_MARK) == 0)
+        facts->flags |= PYE_TEXT_BRACKETED;
+    if (read_byte_token(text, &facts->number)) {
+        facts->flags |= (facts->flags & PYE_TEXT_MARK) == 0 ? (uint32_t)PYE_TEXT_BYTE : 0u;
+        return;
+    }
+    for (size_t i = 0; i < sizeof placeholders / sizeof *placeholders; i++)
+        if (read_placeholder(text, &placeholders[i], &facts->number)) {
+            facts->flags |= placeholders[i].flag;
+            return;
+        }
+}
+
+void pye_text_facts(pye_string text, pye_token_facts *facts) {
+    facts->flags = text.size == 0 ? (uint32_t)PYE_TEXT_EMPTY : 0u;
+    facts->n_code_points = 0;
+    facts->code_point = 0;
+    facts->number = 0;
+    if (text.size == 0)
+        return;
+    if (memchr(text.data, 0, text.size) != NULL)
+        facts->flags |= PYE_TEXT_NUL;
+    read_code_points(text, facts);
+    read_brackets(text, facts);
+}

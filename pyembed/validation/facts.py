@@ -1,0 +1,94 @@
+"""What a vocabulary is judged by: one array for each property of its tokens and merges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._native import lib
+from ..gguf import Metadata, StringArray
+from ..spelling import TokenType, spells_marked
+from ..vocabulary import Vocabulary
+
+NO_TOKEN: int = lib.PYE_NO_TOKEN
+_MAX_QUOTED = 40
+
+Ids = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class Facts:
+    """The facts about the tokens of one vocabulary; all arrays are in order of id.
+
+    Attributes
+    ----------
+    n : int
+        Number of tokens.
+    model, pre : str or None
+        The family and the pre-tokenizer, as the file has them.
+    types : ndarray of int32
+    scores : ndarray of float32
+    typed, scored : bool
+        Whether the file has types and scores at all.
+    normal : ndarray of bool
+        Which tokens are of type NORMAL: all, where the file has no types.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, metadata: Metadata) -> None:
+        self.vocabulary = vocabulary
+        self.metadata = metadata
+        self.n = len(vocabulary)
+        self.model, self.pre = vocabulary.model, vocabulary.pre
+        self.types = self._numbers("token_type", np.dtype(np.int32), TokenType.NORMAL)
+        self.scores = self._numbers("scores", np.dtype(np.float32), 0)
+        self.typed = self.n > 0 and "tokenizer.ggml.token_type" in metadata
+        self.scored = self.n > 0 and "tokenizer.ggml.scores" in metadata
+        self.tokens, self.merges, _ = vocabulary.examine()
+        self.normal: Mask = self.types == TokenType.NORMAL
+
+    def _numbers(self, name: str, dtype: np.dtype[Any], absent: float) -> npt.NDArray[Any]:
+        """Return an array of the metadata, which is known to be as long as the token list at least."""
+        values = self.metadata.get(f"tokenizer.ggml.{name}")
+        if not isinstance(values, np.ndarray) or values.size < self.n:
+            return np.full(self.n, absent, dtype)
+        return values[: self.n].astype(dtype, copy=False)
+
+    def has(self, flag: int) -> Mask:
+        """Return for each token whether its text has one of the flags."""
+        return np.asarray(self.tokens["flags"] & flag != 0)
+
+    @cached_property
+    def marked(self) -> bool:
+        """Whether texts are plain, with U+2581 for a space, although there may be merges."""
+        return spells_marked(self.model, self.pre)
+
+    @cached_property
+    def splits(self) -> npt.NDArray[np.void]:
+        """How each token's text can be cut in two; takes as long again as all else."""
+        return self.vocabulary.examine(merges=False, splits=True)[2]
+
+    @property
+    def merge_texts(self) -> StringArray | None:
+        """The merges as they are written; None where there are none."""
+        texts = self.metadata.get("tokenizer.ggml.merges")
+        return texts if isinstance(texts, StringArray) else None
+
+    def quote(self, token_id: int) -> str:
+        """Return a token for a message: its id and its text."""
+        text = self.vocabulary.tokens[token_id]
+        return f"{token_id} {shorten(text)}"
+
+    def quote_some(self, ids: Iterable[int], most: int = 4) -> str:
+        """Return the first few of some tokens for a message."""
+        known = [int(token_id) for token_id in ids]
+        more = f" and {len(known) - most} more" if len(known) > most else ""
+        return ", ".join(self.quote(token_id) for token_id in known[:most]) + more
+
+
+def shorten(text: str) -> str:
+    """Return a text of the file, quoted and cut short."""
+    return ascii(text) if len(text) <= _MAX_QUOTED else ascii(text[:_MAX_QUOTED]) + "..."

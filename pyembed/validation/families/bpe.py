@@ -1,0 +1,297 @@
+"""Byte-pair encoding: tokens stand in the order in which merges first make them, behind the alphabet.
+
+Two kinds of merge lists are known. A trained one has one merge a token: the product of merge k is token
+base + k. One made from a list of ranks has a merge for every cut of a token into two tokens, grouped by
+token. In both the products, as they first appear, have consecutive ids. In gemma4's list runs of spaces
+have ids apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..._native import lib
+from ..facts import NO_TOKEN, Facts, Ids, Mask, shorten
+from ..order import Order, find_order, report_order
+from ..report import Findings
+from ..rules import Outcome, Rule, Severity
+
+MERGES_MISSING = Rule(
+    "vocabulary/merges-missing",
+    Severity.WARNING,
+    "There are no merges, or many tokens that no merge makes",
+    "A text is cut into other tokens than those the model was trained on. llama.cpp refuses a model "
+    "of this family "
+    "without any list of merges.",
+    "The converter dropped merges.",
+    "Convert the model again from its tokenizer.json or merges.txt.",
+)
+MERGE_UNKNOWN = Rule(
+    "vocabulary/merge-of-unknown-token",
+    Severity.WARNING,
+    "Merges name texts that are no tokens",
+    "Such a merge is never used, so that texts are cut into other tokens; or a token was deleted.",
+    "Tokens were removed or replaced, or the merges come from another tokenizer.",
+    "Take the token list and the merges from the same tokenizer.",
+)
+MERGE_ORDER = Rule(
+    "vocabulary/merge-order",
+    Severity.WARNING,
+    "Merges use tokens before they are made",
+    "In a list with one merge a token, parts come before the whole; here they do not.",
+    "The list of merges was reordered, or tokens were.",
+    "Compare with the original tokenizer.",
+)
+MERGES_INCOMPLETE = Rule(
+    "vocabulary/merges-incomplete",
+    Severity.WARNING,
+    "Some ways to make a token lack their merge",
+    "Where all cuts of a token are merges, each missing one changes how texts are cut.",
+    "The list of merges was cut short or edited.",
+    "Convert the model again from its ranks.",
+)
+TOKEN_BETWEEN = Rule(
+    "vocabulary/token-between",
+    Severity.WARNING,
+    "Tokens stand between the alphabet and the first product of a merge",
+    "Either they belong there, or all tokens behind them are shifted against their rows.",
+    "A token was inserted into the list.",
+    "Compare with the original tokenizer.",
+)
+UNREACHABLE = Rule(
+    "vocabulary/unreachable-token",
+    Severity.NOTE,
+    "Normal tokens that no merge makes",
+    "No text is cut into them, unless the tokenizer takes whole words first.",
+    "Tokens were added to the list as normal ones, or the alphabet has more characters than bytes need.",
+    "Nothing, if they are meant; added tokens are usually of type USER_DEFINED.",
+)
+RULES = (
+    MERGES_MISSING,
+    MERGE_UNKNOWN,
+    MERGE_ORDER,
+    MERGES_INCOMPLETE,
+    TOKEN_BETWEEN,
+    UNREACHABLE,
+)
+
+MODELS = frozenset({"gpt2", "gemma4", "whitespace", "hybriddna"})
+#: Fewer merges than this prove nothing.
+MIN_MERGES = 16
+_MAX_READ = 20_000
+_SPACES = [ord(space) for space in "\t\n \u2581"]
+
+
+@dataclass
+class _Products:
+    """The tokens that merges make, by first appearance, and the ranks that this gives them."""
+
+    ids: Ids
+    ranks: Ids
+    one_merge: bool
+
+
+def judge(facts: Facts, findings: Findings, level: str) -> str | None:
+    """Judge the order of a vocabulary with merges; return what it came to, None where nothing can be said."""
+    if facts.merge_texts is None:
+        if facts.pre != "kimi-k2":
+            findings.add(
+                MERGES_MISSING,
+                "there is no list of merges (tokenizer.ggml.merges), so that llama.cpp refuses the model",
+                llama_cpp=Outcome.REFUSE,
+            )
+        return None
+    unknown = _report_unknown(facts, findings)
+    n_merges = facts.merges.size
+    if n_merges < MIN_MERGES or 2 * unknown.sum() > n_merges:
+        return None
+    products = _products(facts, unknown)
+    order = find_order(products.ids, products.ranks)
+    if order is None:
+        return None
+    law = "one merge a token" if products.one_merge else "merges for every cut of a token"
+    whole = _with_alphabet(facts, products, order, findings) if not facts.marked else order
+    report_order(whole, facts, findings, f"products of merges, {law}")
+    if whole.kept and products.one_merge:
+        _report_parts(facts, findings)
+    if not products.one_merge and level == "full":
+        _report_incomplete(facts, findings)
+    _report_unreachable(facts, findings)
+    return f"{whole.ids.size} learned tokens, {law}: {_summary(whole)}"
+
+
+def _summary(order: Order) -> str:
+    if order.kept:
+        return "all in the order of the merges"
+    return f"{order.odd.size} out of place, {len(order.blocks)} runs shifted"
+
+
+def _report_unknown(facts: Facts, findings: Findings) -> Mask:
+    """Report merges of texts that are no tokens; return for each merge whether its product is none."""
+    merges, texts = facts.merges, facts.merge_texts
+    no_product: Mask = merges["product"] == NO_TOKEN
+    unknown = no_product | (merges["left"] == NO_TOKEN) | (merges["right"] == NO_TOKEN)
+    if texts is not None and unknown.any():
+        where = np.flatnonzero(unknown)
+        some = ", ".join(shorten(texts[int(k)]) for k in where[:3])
+        findings.add(
+            MERGE_UNKNOWN,
+            f"{where.size} of {unknown.size} merges have a part or a product that is no token: {some}",
+        )
+    return no_product
+
+
+def _products(facts: Facts, no_product: Mask) -> _Products:
+    made = facts.merges["product"]
+    # Merges of one token mostly follow each other: only the first of such a run can be the token's first.
+    changes = np.concatenate([[0], np.flatnonzero(made[1:] != made[:-1]) + 1])
+    known = changes[made[changes] != NO_TOKEN]
+    product = made[known].astype(np.int64)
+    # Written from the last to the first, so that each token keeps the first that makes it.
+    first = np.full(facts.n, -1)
+    first[product[::-1]] = known[::-1]
+    is_first = first[product] == known
+    one_merge = int(is_first.sum()) >= 0.98 * (made.size - int(no_product.sum()))
+    known, product = known[is_first], product[is_first]
+    missing = _missing_products(facts, np.flatnonzero(no_product))
+    if facts.marked:
+        learned = ~_space_runs(facts)[product]
+        known, product = known[learned], product[learned]
+    # A product that is no token has its rank all the same.
+    gaps = np.sort(np.fromiter(missing.values(), np.int64, len(missing)))
+    ranks = np.arange(known.size) + np.searchsorted(gaps, known)
+    return _Products(product, ranks, one_merge)
+
+
+def _space_runs(facts: Facts) -> Mask:
+    """Return which tokens are runs of one kind of space: they have ids apart, and their merges come early."""
+    return facts.has(lib.PYE_TEXT_REPEATED) & np.isin(facts.tokens["code_point"], _SPACES)
+
+
+def _missing_products(facts: Facts, where: Ids) -> dict[str, int]:
+    """Return the products that are no tokens, each with its first merge: the places of deleted tokens."""
+    texts, found = facts.merge_texts, dict[str, int]()
+    if texts is None or where.size > _MAX_READ:
+        return found
+    for merge in where:
+        text = texts[int(merge)]
+        space = text.find(" ", 1)
+        if space > 0:
+            found.setdefault(text[:space] + text[space + 1 :], int(merge))
+    return found
+
+
+def _with_alphabet(facts: Facts, products: _Products, order: Order, findings: Findings) -> Order:
+    """Return the order of the alphabet, in order of code points, and the products behind it.
+
+    An alphabet that is not in such an order, or stands elsewhere, is left out.
+    """
+    tokens = facts.tokens
+    symbol = facts.has(lib.PYE_TEXT_ALPHABET) & (tokens["n_code_points"] == 1) & facts.normal
+    if not facts.typed:
+        symbol[max(0, order.base) :] = False
+    symbol[products.ids] = False
+    symbol &= tokens["first_id"] == np.arange(facts.n)
+    ids = np.flatnonzero(symbol)
+    points = tokens["code_point"][ids]
+    ids = ids[np.argsort(points, kind="stable")]
+    expected = np.union1d(points, _missing_symbols(facts))
+    ranks = np.searchsorted(expected, np.sort(points)).astype(np.int64)
+    alphabet = find_order(ids, ranks)
+    if alphabet is None:
+        return order
+    gap = order.base - (alphabet.base + expected.size)
+    between = np.arange(order.base - gap, order.base) if gap > 0 else np.empty(0, np.int64)
+    if gap > 0 and not symbol[between].any():
+        if not _may_stand_between(facts, between):
+            findings.add(
+                TOKEN_BETWEEN,
+                f"{gap} tokens stand between the alphabet and the first product: {facts.quote_some(between)}",
+                first_id=int(between[0]),
+                last_id=int(between[-1]),
+                n_ids=int(gap),
+            )
+    elif gap > 0 or alphabet.blocks:
+        gap = 0  # the alphabet itself is longer than it should be: a token was inserted into it
+    else:
+        gap = min(gap, 0)
+    first = expected.size + gap
+    joined = find_order(np.concatenate([ids, products.ids]), np.concatenate([ranks, products.ranks + first]))
+    return joined or order
+
+
+def _missing_symbols(facts: Facts) -> Ids:
+    """Return code points of the alphabet that merges name and that are no tokens."""
+    merges, texts = facts.merges, facts.merge_texts
+    where = np.flatnonzero((merges["left"] == NO_TOKEN) | (merges["right"] == NO_TOKEN))
+    found: set[int] = set()
+    if texts is not None and where.size <= _MAX_READ:
+        for merge in where:
+            text = texts[int(merge)]
+            space = text.find(" ", 1)
+            parts = ((text[:space], "left"), (text[space + 1 :], "right")) if space > 0 else ()
+            found |= {ord(part) for part, side in parts if len(part) == 1 and merges[side][merge] == NO_TOKEN}
+    return np.array(sorted(found), np.int64)
+
+
+def _may_stand_between(facts: Facts, ids: Ids) -> bool:
+    """Return whether tokens between alphabet and products are more single characters, or no learned ones."""
+    learned = ids[facts.normal[ids]]
+    points = facts.tokens["code_point"][learned].astype(np.int64)
+    single = bool(np.all(facts.tokens["n_code_points"][learned] == 1))
+    return single and bool(np.all(np.diff(points) > 0))
+
+
+def _report_parts(facts: Facts, findings: Findings) -> None:
+    merges = facts.merges
+    whole = (merges["left"] != NO_TOKEN) & (merges["right"] != NO_TOKEN) & (merges["product"] != NO_TOKEN)
+    late = whole & ((merges["left"] >= merges["product"]) | (merges["right"] >= merges["product"]))
+    if 0 < late.sum() <= 0.01 * merges.size:
+        ids = np.unique(merges["product"][late]).astype(np.int64)
+        findings.add(
+            MERGE_ORDER,
+            f"{late.sum()} merges use a part that comes later than what they make: {facts.quote_some(ids)}",
+            first_id=int(ids[0]),
+            last_id=int(ids[-1]),
+            n_ids=ids.size,
+        )
+
+
+def _report_incomplete(facts: Facts, findings: Findings) -> None:
+    made = facts.merges["product"][facts.merges["product"] != NO_TOKEN]
+    n_merges = np.bincount(made, minlength=facts.n)
+    n_cuts = facts.splits["n"].astype(np.int64)
+    ids = np.flatnonzero((n_merges > 0) & (n_cuts < NO_TOKEN) & (n_merges < n_cuts))
+    if 0 < ids.size <= 0.1 * np.count_nonzero(n_merges):
+        lacking = int((n_cuts[ids] - n_merges[ids]).sum())
+        findings.add(
+            MERGES_INCOMPLETE,
+            f"{lacking} merges are missing, of {ids.size} tokens: {facts.quote_some(ids)}",
+            first_id=int(ids[0]),
+            last_id=int(ids[-1]),
+            n_ids=ids.size,
+        )
+
+
+def _report_unreachable(facts: Facts, findings: Findings) -> None:
+    reached = np.zeros(facts.n, np.bool_)
+    reached[facts.merges["product"][facts.merges["product"] != NO_TOKEN]] = True
+    placeholders = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED | lib.PYE_TEXT_BYTE
+    single = facts.tokens["n_code_points"] == 1
+    if not facts.marked:
+        single &= facts.has(lib.PYE_TEXT_ALPHABET)
+    ids = np.flatnonzero(
+        facts.normal & ~reached & ~single & ~facts.has(placeholders | lib.PYE_TEXT_BRACKETED)
+    )
+    if ids.size == 0:
+        return
+    rule = MERGES_MISSING if ids.size > 0.02 * facts.n else UNREACHABLE
+    findings.add(
+        rule,
+        f"no merge makes {ids.size} normal tokens: {facts.quote_some(ids)}",
+        first_id=int(ids[0]),
+        last_id=int(ids[-1]),
+        n_ids=ids.size,
+    )

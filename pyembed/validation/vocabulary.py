@@ -1,0 +1,359 @@
+"""The vocabulary against itself and the table: counts, texts, types, byte tokens, padding, and the order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._native import lib
+from ..spelling import TokenType
+from . import order, special
+from .facts import Facts, Ids, Mask
+from .families import bpe, spm, unigram, wordpiece
+from .report import Findings
+from .rules import Evidence, Outcome, Rule, Severity
+from .subject import Subject
+
+UNUSABLE = Rule(
+    "vocabulary/unusable",
+    Severity.ERROR,
+    "The parts of the vocabulary contradict each other",
+    "Tokens cannot be read with certainty; llama.cpp refuses the model.",
+    "Scores or types are fewer than the tokens or of a wrong type, or the token list is no list of strings.",
+    "Convert the model again.",
+    Outcome.REFUSE,
+)
+ROW_COUNT = Rule(
+    "vocabulary/row-count",
+    Severity.ERROR,
+    "A table has another number of rows than there are tokens",
+    "Some tokens have no row, or some rows no token; llama.cpp refuses the model.",
+    "The table was resized to another tokenizer, or padded without padding the token list.",
+    "Pad the token list to the rows of the table, or cut the table, when converting.",
+    Outcome.REFUSE,
+)
+VOCAB_SIZE = Rule(
+    "vocabulary/vocab-size",
+    Severity.WARNING,
+    "The metadata give another size of the vocabulary than the token list has",
+    "Software that trusts the key makes a table of another size.",
+    "The table was padded or resized after the key was written.",
+    "Set the key to the length of the token list.",
+)
+EXTRA_ENTRIES = Rule(
+    "vocabulary/extra-entries",
+    Severity.WARNING,
+    "There are more scores or types than tokens",
+    "What is behind the last token is ignored; perhaps a token is missing.",
+    "A token was deleted from the list, and its score and type were not.",
+    "Convert the model again.",
+)
+DUPLICATE = Rule(
+    "vocabulary/duplicate-token",
+    Severity.ERROR,
+    "Two tokens have the same text",
+    "Only one of them is ever found by its text; llama.cpp aborts the process when it loads the model.",
+    "Placeholders of one name, added tokens that were there already, or a damaged list.",
+    "Give each token a text of its own.",
+    Outcome.ABORT,
+)
+EMPTY = Rule(
+    "vocabulary/empty-token",
+    Severity.WARNING,
+    "Tokens have no text",
+    "llama.cpp calls them [EMPTY_n].",
+    "Texts were lost, or the list was padded with nothing.",
+    "Give padding a name of its own, such as [PADn].",
+)
+NUL = Rule(
+    "vocabulary/nul-in-token",
+    Severity.WARNING,
+    "Tokens hold a NUL byte",
+    "llama.cpp cuts them at the NUL, and aborts where that makes two tokens equal.",
+    "Binary data among the tokens.",
+    "Spell the byte as the family does.",
+)
+NOT_UTF8 = Rule(
+    "vocabulary/invalid-utf8",
+    Severity.WARNING,
+    "Tokens are not valid UTF-8",
+    "Nobody checks this at loading; texts come out damaged.",
+    "Bytes were stored as they are instead of by the alphabet of the family.",
+    "Convert the model again.",
+)
+TOKEN_TYPE = Rule(
+    "vocabulary/token-type",
+    Severity.WARNING,
+    "Tokens are of a type that does not exist",
+    "llama.cpp takes them as undefined.",
+    "A damaged or foreign list of types.",
+    "Types are 1 to 6.",
+)
+BYTE_ORDER = Rule(
+    "vocabulary/byte-token-order",
+    Severity.ERROR,
+    "Byte tokens are not in the order of their bytes",
+    "Bytes that have no other token find the rows of other bytes.",
+    "The list was sorted or edited.",
+    "Convert the model again.",
+)
+BYTE_MISSING = Rule(
+    "vocabulary/byte-token-missing",
+    Severity.WARNING,
+    "Byte tokens are missing",
+    "A text with such a byte cannot be tokenised; without <0x0A> a newline becomes another token.",
+    "Tokens were removed from the list.",
+    "Restore the 256 tokens <0x00> to <0xFF>.",
+)
+BYTE_TYPE = Rule(
+    "vocabulary/byte-token-type",
+    Severity.WARNING,
+    "The type BYTE and the texts <0xNN> do not fit each other",
+    "A byte token of another type is text of six characters; another text of type BYTE stands for "
+    "no byte. llama.cpp "
+    "refuses a BYTE token of fewer than three characters.",
+    "Types are shifted against texts, or were lost.",
+    "Convert the model again.",
+)
+PADDING = Rule(
+    "vocabulary/padding",
+    Severity.NOTE,
+    "The list ends in padding",
+    "These tokens have rows that nobody trained.",
+    "The table has more rows than the tokenizer has tokens.",
+    "Nothing.",
+)
+PADDING_ORDER = Rule(
+    "vocabulary/padding-order",
+    Severity.WARNING,
+    "Padding is not numbered in one run that ends the list",
+    "Tokens were inserted between placeholders, or placeholders were taken for tokens.",
+    "The list was edited after it was padded.",
+    "Compare with the original tokenizer.",
+)
+RULES = (
+    *(UNUSABLE, ROW_COUNT, VOCAB_SIZE, EXTRA_ENTRIES, DUPLICATE, EMPTY, NUL, NOT_UTF8, TOKEN_TYPE),
+    *(BYTE_ORDER, BYTE_MISSING, BYTE_TYPE, PADDING, PADDING_ORDER),
+)
+
+FAMILIES = (bpe, spm, wordpiece, unigram)
+
+EVIDENCE = Evidence(
+    "vocabulary",
+    proves="Token list, scores, types and merges fit each other, the family's laws of order and the number "
+    "of rows.",
+    blind_to="Whether rows were moved while the tokens stayed; longer WordPiece pieces, unigram pieces of "
+    "equal score; added tokens among themselves; families without a known law.",
+    rules=(
+        *RULES,
+        *special.RULES,
+        *order.RULES,
+        *(rule for family in FAMILIES for rule in family.RULES),
+    ),
+)
+
+_UNREAD = frozenset({"none", "no_vocab"})
+_BYTE_FAMILIES = frozenset({"llama", "t5", "gemma4", "plamo2"})
+_MAX_READ = 1000
+#: Fewer byte tokens are no alphabet.
+MIN_BYTE_TOKENS = 128
+
+
+def examine(subject: Subject, findings: Findings) -> None:
+    """Look at the vocabulary and the number of rows."""
+    facts = subject.facts
+    if facts is None:
+        _no_vocabulary(subject, findings)
+        return
+    if facts.model in _UNREAD:
+        findings.no_evidence(f"the tokenizer is {facts.model!r}: its token list is read by nobody")
+        return
+    _judge_counts(subject, facts, findings)
+    _judge_texts(facts, findings)
+    _judge_types(facts, findings)
+    _judge_bytes(facts, findings)
+    _judge_padding(facts, findings)
+    special.judge(subject, facts, findings)
+    laws = next((family for family in FAMILIES if facts.model in family.MODELS), None)
+    verdict = None if laws is None else laws.judge(facts, findings, subject.level)
+    if verdict is None:
+        findings.no_evidence(
+            f"{facts.n} tokens of the family {facts.model!r} follow no law of order that is known here"
+        )
+    else:
+        findings.conclude(verdict)
+
+
+def _no_vocabulary(subject: Subject, findings: Findings) -> None:
+    if "tokenizer.ggml.tokens" in subject.metadata:
+        error = subject.vocabulary_error
+        message = str(error).removeprefix(f"{subject.source.path}: ")
+        findings.add(UNUSABLE, message, offset=None if error is None else error.offset)
+    findings.no_evidence("the file carries no vocabulary that can be used")
+
+
+def _span(ids: Ids) -> dict[str, Any]:
+    return {"first_id": int(ids[0]), "last_id": int(ids[-1]), "n_ids": int(ids.size)}
+
+
+# ------------------------------------------------------------------------------------------ counts
+
+
+def _judge_counts(subject: Subject, facts: Facts, findings: Findings) -> None:
+    for name in (subject.table_name, "output.weight", "per_layer_token_embd.weight"):
+        info = subject.tensors.get(name)
+        if info is not None and len(info.shape) == 2 and info.shape[0] != facts.n:
+            # Rows behind the last token move none: llama.cpp refuses them, and nothing is wrong with the
+            # others.
+            severity = Severity.ERROR if info.shape[0] < facts.n else Severity.WARNING
+            findings.add(
+                ROW_COUNT, _describe_rows(facts, name, info.shape[0]), severity=severity, tensor=name
+            )
+    architecture = subject.metadata.get("general.architecture")
+    size = subject.metadata.get(f"{architecture}.vocab_size")
+    if isinstance(size, int) and size != facts.n:
+        findings.add(VOCAB_SIZE, f"{architecture}.vocab_size is {size}, and there are {facts.n} tokens")
+    for part in ("scores", "token_type"):
+        values = subject.metadata.get(f"tokenizer.ggml.{part}")
+        if values is not None and hasattr(values, "__len__") and len(values) > facts.n:
+            findings.add(
+                EXTRA_ENTRIES, f"tokenizer.ggml.{part} has {len(values)} entries for {facts.n} tokens"
+            )
+
+
+def _describe_rows(facts: Facts, name: str, n_rows: int) -> str:
+    text = f"{name} has {n_rows} rows for {facts.n} tokens, so that llama.cpp refuses the model"
+    if n_rows > facts.n:
+        return f"{text}; {n_rows - facts.n} rows have no token"
+    extra = np.arange(n_rows, facts.n)
+    n_padding = int(np.count_nonzero(_placeholders(facts)[extra]))
+    what = "all of them padding" if n_padding == extra.size else f"{n_padding} of them padding"
+    return f"{text}; {extra.size} tokens have no row, {what}"
+
+
+def _placeholders(facts: Facts) -> Mask:
+    return facts.has(lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED)
+
+
+# ------------------------------------------------------------------------------------------- texts
+
+
+def _judge_texts(facts: Facts, findings: Findings) -> None:
+    first_id = facts.tokens["first_id"].astype(np.int64)
+    empty = facts.has(lib.PYE_TEXT_EMPTY)
+    for token_id in np.flatnonzero((first_id != np.arange(facts.n)) & ~empty):
+        first = int(first_id[token_id])
+        findings.add(
+            DUPLICATE,
+            f"tokens {first} and {facts.quote(int(token_id))} have the same text, on which llama.cpp aborts",
+            **_span(np.array([first, token_id])),
+        )
+    for rule, mask, what in (
+        (EMPTY, empty, "have no text"),
+        (NUL, facts.has(lib.PYE_TEXT_NUL), "hold a NUL byte"),
+        (NOT_UTF8, facts.has(lib.PYE_TEXT_NOT_UTF8), "are not valid UTF-8"),
+    ):
+        ids = np.flatnonzero(mask)
+        if ids.size:
+            findings.add(rule, f"{ids.size} tokens {what}: {facts.quote_some(ids)}", **_span(ids))
+    _judge_cut_texts(facts, findings)
+
+
+def _judge_cut_texts(facts: Facts, findings: Findings) -> None:
+    """Find tokens that are the same up to their first NUL."""
+    seen: dict[str, int] = {}
+    for token_id in np.flatnonzero(facts.has(lib.PYE_TEXT_NUL))[:_MAX_READ].tolist():
+        text = facts.vocabulary.tokens[token_id].split("\0")[0]
+        same = seen.setdefault(text, facts.vocabulary.id(text) if text in facts.vocabulary else token_id)
+        if text and same != token_id:
+            findings.add(
+                DUPLICATE,
+                f"tokens {same} and {facts.quote(token_id)} are the same up to a NUL byte, on which "
+                f"llama.cpp "
+                "aborts",
+                **_span(np.array(sorted((same, token_id)))),
+            )
+
+
+def _judge_types(facts: Facts, findings: Findings) -> None:
+    ids = np.flatnonzero((facts.types < 0) | (facts.types > max(TokenType)))
+    if ids.size:
+        findings.add(
+            TOKEN_TYPE, f"{ids.size} tokens are of no known type: {facts.quote_some(ids)}", **_span(ids)
+        )
+
+
+# ------------------------------------------------------------------------------------- byte tokens
+
+
+def _judge_bytes(facts: Facts, findings: Findings) -> None:
+    """Judge the tokens <0xNN>: all there, in order, and of their type."""
+    text = facts.has(lib.PYE_TEXT_BYTE)
+    typed = facts.types == TokenType.BYTE
+    short = np.flatnonzero(typed & (facts.tokens["n_code_points"] < 3))
+    if short.size and facts.model != "bert":
+        findings.add(
+            BYTE_TYPE,
+            f"{short.size} tokens of type BYTE are shorter than three characters, on which llama.cpp refuses "
+            f"the model: {facts.quote_some(short)}",
+            llama_cpp=Outcome.REFUSE,
+            **_span(short),
+        )
+    if facts.model not in _BYTE_FAMILIES or not text.any():
+        return
+    wrong = np.flatnonzero(text != typed)
+    if facts.typed and wrong.size:
+        findings.add(
+            BYTE_TYPE,
+            f"{wrong.size} tokens are of type BYTE or spelled <0xNN>, not both: {facts.quote_some(wrong)}",
+            **_span(wrong),
+        )
+    ids = np.flatnonzero(text & (facts.tokens["first_id"] == np.arange(facts.n)))
+    byte_of = facts.tokens["number"][ids].astype(np.int64)
+    ids = ids[np.argsort(byte_of, kind="stable")]
+    missing = np.setdiff1d(np.arange(256), byte_of)
+    if missing.size:
+        refused = Outcome.REFUSE if facts.model == "plamo2" else Outcome.LOAD
+        some = ", ".join(f"<0x{byte:02X}>" for byte in missing[:4])
+        findings.add(BYTE_MISSING, f"{missing.size} byte tokens are missing: {some}", llama_cpp=refused)
+    if ids.size >= MIN_BYTE_TOKENS:
+        _judge_byte_order(facts, findings, ids, np.unique(byte_of))
+
+
+def _judge_byte_order(facts: Facts, findings: Findings, ids: Ids, byte_of: Ids) -> None:
+    # A byte that is missing may have been left out at training, or deleted: its place does not count.
+    ranks = byte_of if byte_of.size == 256 else np.arange(ids.size)
+    found = order.find_order(ids, ranks)
+    if found is not None:
+        order.report_order(found, facts, findings, "byte tokens")
+        return
+    wrong = np.sort(ids)
+    findings.add(
+        BYTE_ORDER,
+        f"the {ids.size} byte tokens between {wrong[0]} and {wrong[-1]} are not in the order of their bytes",
+        **_span(wrong),
+    )
+
+
+# ------------------------------------------------------------------------------------------ padding
+
+
+def _judge_padding(facts: Facts, findings: Findings) -> None:
+    ids = np.flatnonzero(facts.has(lib.PYE_TEXT_PAD))
+    if ids.size == 0:
+        return
+    numbers = facts.tokens["number"][ids].astype(np.int64)
+    broken = (np.diff(ids) != 1) | (np.diff(numbers) != 1)
+    if broken.any() or int(ids[-1]) != facts.n - 1:
+        where = int(np.argmax(broken)) if broken.any() else ids.size - 1
+        findings.add(
+            PADDING_ORDER,
+            f"{ids.size} padding tokens are not numbered in one run to the end of the list: see "
+            f"{facts.quote_some(ids[where : where + 2])}",
+            **_span(ids),
+        )
+        return
+    by = int(numbers[0] - ids[0])
+    named = "by their ids" if by == 0 else f"{abs(by)} {'above' if by > 0 else 'below'} their ids"
+    findings.add(PADDING, f"the last {ids.size} tokens are padding, numbered {named}", **_span(ids))

@@ -1,0 +1,218 @@
+"""Laws of order in real vocabularies: kept by all of them, and each seen where it is broken."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyembed
+from pyembed.validation.order import find_order, out_of_order
+from vocabulary_files import Corruption, Parts, corruptions, read_parts
+
+# What is true of the shipped files, beyond their order: rules of notes and warnings.
+KNOWN = {
+    "bert-bge": set(),
+    "gemma-4": {"end-of-turn"},
+    "gpt-2": set(),
+    "llama-bpe": {"end-of-turn"},
+    "llama-spm": set(),
+    "nomic-bert-moe": {"padding"},
+    "phi-3": {"padding", "end-of-turn"},
+    "qwen2": {"padding", "end-of-turn"},
+}
+
+
+@lru_cache(maxsize=2)
+def parts_of(path: Path) -> Parts:
+    return read_parts(path)
+
+
+def report(tmp_path: Path, parts: Parts, level: str = "order", **options: object) -> pyembed.Report:
+    path = tmp_path / "changed.gguf"
+    path.write_bytes(parts.to_bytes(**options))
+    return pyembed.validate(path, level=level)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_real_vocabularies_keep_the_laws(name: str, data_dir: Path) -> None:
+    found = pyembed.validate(data_dir / f"vocab/ggml-vocab-{name}.gguf", level="order")
+    assert found.ok
+    mine = [finding for finding in found.findings if finding.rule.startswith("vocabulary/")]
+    assert {finding.rule.removeprefix("vocabulary/") for finding in mine} == KNOWN[name]
+    assert {finding.severity.value for finding in mine} <= {"note"}
+    assert next(verdict for verdict in found.verdicts if verdict.evidence == "vocabulary").has_evidence
+
+
+def test_models_keep_the_laws(data_dir: Path) -> None:
+    for path in (data_dir / "models/minilm-f16.gguf", pyembed.demo_model()):
+        found = pyembed.validate(path, level="order")
+        assert [f.rule for f in found.findings if f.rule.startswith("vocabulary/")] == []
+
+
+@pytest.mark.parametrize(
+    "case", sorted(corruptions(), key=lambda case: case.vocabulary), ids=lambda c: f"{c.vocabulary}: {c.name}"
+)
+def test_corruptions_are_seen(case: Corruption, data_dir: Path, tmp_path: Path) -> None:
+    whole = parts_of(data_dir / f"vocab/ggml-vocab-{case.vocabulary}.gguf")
+    found = report(tmp_path, case.change(whole.copy()))
+    matching = [finding for finding in found.findings if finding.rule == case.rule]
+    assert matching, [finding.message for finding in found.findings]
+    for field in ("first_id", "last_id", "n_ids", "shift"):
+        expected = getattr(case, field)
+        if expected is not None:
+            assert getattr(matching[0], field) == expected, (field, matching[0].message)
+    if case.rule in ("vocabulary/order", "vocabulary/shift"):
+        assert not found.ok
+
+
+def test_all_cuts_have_their_merges_at_full(data_dir: Path, tmp_path: Path) -> None:
+    parts = parts_of(data_dir / "vocab/ggml-vocab-llama-bpe.gguf").copy()
+    assert parts.merges is not None
+    del parts.merges[100_001]
+    found = report(tmp_path, parts, "full")
+    (finding,) = [f for f in found.findings if f.rule == "vocabulary/merges-incomplete"]
+    assert finding.message.startswith("1 merges are missing, of 1 tokens")
+
+
+@pytest.mark.parametrize(("version", "big_endian"), [(1, False), (2, False), (3, True)])
+def test_versions_and_byte_orders(version: int, big_endian: bool, data_dir: Path, tmp_path: Path) -> None:
+    parts = parts_of(data_dir / "vocab/ggml-vocab-llama-spm.gguf").copy()
+    options = {"version": version, "big_endian": big_endian}
+    assert report(tmp_path, parts, **options).ok
+    (finding,) = [
+        f for f in report(tmp_path, parts.swap(300, 9000), **options).findings if f.severity == "error"
+    ]
+    assert (finding.rule, finding.first_id, finding.last_id, finding.n_ids) == (
+        "vocabulary/order",
+        300,
+        9000,
+        2,
+    )
+
+
+# --------------------------------------------------------------------------------- what must be let through
+
+
+def toy(n: int = 6, **more: object) -> Parts:
+    return Parts("gpt2", [f"t{i}".encode() for i in range(n)], **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt2", "llama", "bert", "t5", "gemma4", "rwkv", "plamo2", "other", "none"]
+)
+@pytest.mark.parametrize("n", [0, 1, 6, 3000])
+def test_made_up_vocabularies_pass(model: str, n: int, tmp_path: Path) -> None:
+    letters = random.Random(n)
+    tokens = list(
+        dict.fromkeys(bytes(letters.choices(b"abcdefgh", k=letters.randint(1, 9))) for _ in range(n))
+    )
+    for parts in (
+        Parts(model, tokens, merges=[]),
+        Parts(model, tokens, [1] * len(tokens), [0.0] * len(tokens)),
+        Parts(model, tokens, [1] * len(tokens), [-float(i) for i in range(len(tokens))]),
+        Parts(model, tokens, [1] * len(tokens), merges=[b"a b", b"b c", b"nothing", b" ", b""] * 20),
+    ):
+        assert report(tmp_path, parts).ok
+
+
+@pytest.mark.parametrize("name", ["gpt-2", "llama-spm", "llama-bpe", "bert-bge"])
+def test_extended_and_shortened_vocabularies_pass(name: str, data_dir: Path, tmp_path: Path) -> None:
+    whole = parts_of(data_dir / f"vocab/ggml-vocab-{name}.gguf")
+    n = len(whole.tokens)
+    for kind in (1, 3, 4):
+        extended = whole.copy()
+        for i in range(100):
+            extended.insert(n + i, f"<extra {i}>".encode(), kind)
+        assert report(tmp_path, extended).ok
+    untyped = whole.copy()
+    untyped.types = untyped.scores = None
+    assert report(tmp_path, untyped).ok
+    reserved = whole.copy()
+    for i in range(100):
+        reserved.insert(n + i, b"[PAD%d]" % (n + i), 5)
+    assert report(tmp_path, reserved).ok
+
+
+def test_ids_by_frequency_are_no_evidence(data_dir: Path, tmp_path: Path) -> None:
+    parts = parts_of(data_dir / "vocab/ggml-vocab-gpt-2.gguf").copy()
+    order = list(range(50_256))
+    random.Random(0).shuffle(order)
+    found = report(tmp_path, parts.move(0, 50_255, order))
+    assert found.ok
+    verdict = next(verdict for verdict in found.verdicts if verdict.evidence == "vocabulary")
+    assert (verdict.has_evidence, "no law of order" in verdict.text) == (False, True)
+
+
+def test_long_tokens_cost_linear_time(tmp_path: Path) -> None:
+    tokens = [b"a" * i for i in range(1, 600)] + [b"b" * 1_000_000]
+    parts = Parts("llama", tokens, [1] * 600, [-float(i) for i in range(600)])
+    assert report(tmp_path, parts).ok
+
+
+# ------------------------------------------------------------------------------------------------- pieces
+
+
+def test_texts_are_described(tmp_path: Path) -> None:
+    tokens = [
+        b"",
+        b"a\0",
+        b"\xff",
+        b"<0x0a>",
+        b"[PAD7]",
+        b"<unused12>",
+        "\u2581x".encode(),
+        b"aaa",
+        b"[PAD7]",
+    ]
+    path = tmp_path / "m.gguf"
+    path.write_bytes(Parts("llama", tokens).to_bytes())
+    with pyembed.load_model(path, validate="off") as model:
+        facts, merges, splits = model.vocabulary.examine(splits=True)
+    assert [int(flags) & 15 for flags in facts["flags"]] == [1, 2, 4, 8, 0, 0, 0, 0, 0]
+    assert facts["number"].tolist() == [0, 0, 0, 10, 7, 12, 0, 0, 7]
+    assert facts["first_id"].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 4]
+    assert facts["n_code_points"].tolist() == [0, 2, 1, 6, 6, 10, 2, 3, 6]
+    assert (merges.size, splits["n"].tolist()) == (0, [0, 0, 0xFFFFFFFF, 0, 0, 0, 0, 0, 0])
+
+
+def test_merges_and_cuts_in_ids(tmp_path: Path) -> None:
+    tokens = [b"a", b"b", b"ab", b"aba", b" c", b" ca"]
+    path = tmp_path / "m.gguf"
+    merges = [b"a b", b"ab a", b"a ba", b" c a", b"ab", b"", b"x y"]
+    path.write_bytes(Parts("gpt2", tokens, merges=merges).to_bytes())
+    with pyembed.load_model(path, validate="off") as model:
+        _, ids, splits = model.vocabulary.examine(splits=True)
+    none = 0xFFFFFFFF
+    assert ids.tolist() == [
+        (0, 1, 2), (2, 0, 3), (0, none, 3), (4, 0, 5), (none,) * 3, (none,) * 3, (none,) * 3,
+    ]  # fmt: skip
+    assert splits.tolist() == [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0), (1, 1)]
+
+
+def orders(ids: Sequence[int]) -> tuple[list[tuple[int, int, int]], list[int]]:
+    found = find_order(np.array(ids, np.int64), np.arange(len(ids)))
+    assert found is not None
+    return found.blocks, found.odd.tolist()
+
+
+def test_orders() -> None:
+    whole = list(range(100))
+    assert orders(whole) == ([], [])
+    swapped = [*whole[:10], 60, *whole[11:60], 10, *whole[61:]]
+    assert orders(swapped) == ([], [10, 60])
+    assert orders([*whole[:40], *(i + 1 for i in whole[40:])]) == ([(1, 40, 99)], [])
+    assert orders([1, 0, *whole[2:]]) == ([], [0, 1])
+    assert orders([*whole[:98], 99, 98]) == ([], [98, 99])
+    shuffled = random.Random(1).sample(whole, 100)
+    assert find_order(np.array(shuffled), np.arange(100)) is None
+
+
+def test_descents() -> None:
+    assert np.flatnonzero(out_of_order(np.array([1, 2, 9, 4, 5, 6, 3, 10]))).tolist() == [2, 6]
+    assert np.flatnonzero(out_of_order(np.array([1, 3, 2, 4]))).tolist() == [1, 2]
+    assert not out_of_order(np.array([1, 1, 2, 2])).any()
