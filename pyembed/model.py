@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, overload
 import numpy.typing as npt
 
 from . import splicing, validation
+from .architectures import WITHOUT_HEAD
 from .errors import FormatError, NotFoundError
 from .geometry import Geometry, Neighbour
 from .gguf import Metadata, Tensors
@@ -22,17 +23,6 @@ Out = TypeVar("Out")
 
 TOKEN_TABLE = "token_embd.weight"
 OUTPUT_TABLE = "output.weight"
-# Architectures that end in hidden states: nothing projects them back to tokens.
-_WITHOUT_HEAD = {
-    "bert",
-    "eurobert",
-    "jina-bert-v2",
-    "jina-bert-v3",
-    "modern-bert",
-    "neo-bert",
-    "nomic-bert",
-    "nomic-bert-moe",
-}
 
 
 class Model(FirstLayer):
@@ -130,7 +120,7 @@ class Model(FirstLayer):
     @property
     def tied(self) -> bool:
         """Whether the output projection is the token table: in GGUF, if there is no ``output.weight``."""
-        if self.architecture in _WITHOUT_HEAD or self._token_table not in self.tensors:
+        if self.architecture in WITHOUT_HEAD or self._token_table not in self.tensors:
             return False
         return self._token_table == OUTPUT_TABLE or OUTPUT_TABLE not in self.tensors
 
@@ -145,7 +135,7 @@ class Model(FirstLayer):
         """
         if OUTPUT_TABLE in self.tensors:
             return self.open_table(OUTPUT_TABLE)
-        if self.architecture in _WITHOUT_HEAD:
+        if self.architecture in WITHOUT_HEAD:
             raise NotFoundError(f"{self.path}: the architecture {self.architecture} has no output table")
         return self.table
 

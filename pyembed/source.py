@@ -197,6 +197,47 @@ class Change:
         return f"{self.path} was {self.kind.value} since it was opened"
 
 
+@dataclass(frozen=True, slots=True)
+class MetadataEntry:
+    """Where and how a file stores a metadata value.
+
+    Attributes
+    ----------
+    key : str
+    type, element_type : int
+        Numbers of GGUF value types; -1 for the element type of what is no array.
+    n : int
+        Elements of an array, bytes of a string, else 1.
+    offset : int
+        Byte offset of the value, or of an array's first element.
+    """
+
+    key: str
+    type: int
+    element_type: int
+    n: int
+    offset: int
+
+
+_TENSOR_FIELDS = (
+    ("name_bytes", np.uint64, ("name", "size")),
+    ("type", np.int32, ("type",)),
+    ("n_dims", np.uint32, ("n_dims",)),
+    ("shape", (np.uint64, (lib.PYE_MAX_DIMS,)), ("shape",)),
+    ("n_bytes", np.uint64, ("n_bytes",)),
+    ("offset", np.uint64, ("offset",)),
+    ("shard", np.uint32, ("shard",)),
+)
+_TENSOR_LAYOUT = np.dtype(
+    {
+        "names": [name for name, _, _ in _TENSOR_FIELDS],
+        "formats": [kind for _, kind, _ in _TENSOR_FIELDS],
+        "offsets": [ffi.offsetof("pye_tensor", *path) for _, _, path in _TENSOR_FIELDS],
+        "itemsize": ffi.sizeof("pye_tensor"),
+    }
+)
+
+
 class ProgressRelay:
     """Stands between the C library's callback and the user's, and keeps what the user's raised."""
 
@@ -363,6 +404,18 @@ class Source:
         self.ensure_intact(model)
         return keys
 
+    def metadata_entries(self) -> list[MetadataEntry]:
+        """Return how each metadata value is stored, in the file's order."""
+        model, value, error = self._handle(), ffi.new("pye_value *"), ffi.new("pye_error *")
+        entries = []
+        for index in range(lib.pye_model_n_metadata(model)):
+            self.check(lib.pye_metadata_at(model, index, value, error), error)
+            is_string = value.type == lib.PYE_VALUE_STRING
+            n = getattr(value, "as").string.size if is_string else value.n_elements
+            key = decode_string(value.key)
+            entries.append(MetadataEntry(key, value.type, value.element_type, n, value.offset))
+        return entries
+
     def metadata_value(self, key: str) -> CData | None:
         """Return the ``pye_value *`` of a key, None if there is no such key."""
         model, value, error = self._handle(), ffi.new("pye_value *"), ffi.new("pye_error *")
@@ -463,6 +516,21 @@ class Source:
         )
         self.ensure_intact(model)
         return info
+
+    def tensor_columns(self) -> npt.NDArray[Any]:
+        """Return the facts about all tensors as a structured array, in the files' order.
+
+        Its fields are ``name_bytes``, ``type``, ``n_dims``, ``shape`` (rows first), ``n_bytes``, ``offset``
+        and ``shard``, as in ``pye_tensor``.
+        """
+        model, error = self._handle(), ffi.new("pye_error *")
+        n = lib.pye_model_n_tensors(model)
+        if n == 0:
+            return np.empty(0, _TENSOR_LAYOUT)
+        tensors = ffi.new("pye_tensor[]", n)
+        for index in range(n):
+            self.check(lib.pye_tensor_at(model, index, tensors + index, error), error)
+        return np.frombuffer(ffi.buffer(tensors), _TENSOR_LAYOUT)
 
     # -------------------------------------------------------------------- what is opened of a model
 

@@ -37,6 +37,8 @@ PYTHON_LAYERS = [
         "validation.families.unigram",
         "validation.families.wordpiece",
     ],
+    ["validation.container_rules", "validation.tensor_rules"],
+    ["validation.extents", "validation.value_types", "validation.tensor_rows"],
     ["validation.container", "validation.tensors", "validation.vocabulary"],
     ["validation.reference.rules", "validation.reference.tokens"],
     ["validation.reference.alignment", "validation.reference.model_file", "validation.reference.reading"],
