@@ -9,7 +9,8 @@ import numpy as np
 
 from ._native import lib
 from .errors import CData, NotFoundError, nearest_names
-from .source import Source, TensorInfo
+from .records import TensorInfo
+from .source import Source
 
 Scalar: TypeAlias = "int | float | bool | str"
 

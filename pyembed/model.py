@@ -15,7 +15,8 @@ from .errors import FormatError, NotFoundError
 from .geometry import Geometry, Neighbour
 from .gguf import Metadata, Tensors
 from .inputs import FirstLayer
-from .source import Change, Source, Stats
+from .records import Change, Stats
+from .source import Source
 from .table import EmbeddingTable
 from .vocabulary import Vocabulary
 
@@ -308,12 +309,31 @@ class Model(FirstLayer):
         ValueError
             For an unknown `level` or a name in `ignore` that is no rule.
         """
+        return validation.run(self._subject(progress), level, reference, ignore)
+
+    def check_tensors(
+        self, *, ignore: Iterable[str] = (), progress: Callable[[str, float], None] | None = None
+    ) -> validation.Report:
+        """Look at the bytes of every tensor for what llama.cpp refuses when it is asked to check tensors.
+
+        That is any float, or scale of a block, that is NaN or infinite, and a few uses of types that no
+        quantiser has. It takes as long as reading the file. `validate` with level ``"full"`` looks for the
+        same, and takes the latter for warnings.
+
+        Returns
+        -------
+        Report
+            Its findings are errors of the rules ``tensor/not-finite`` and ``tensor/check-tensors``.
+        """
+        return validation.check_tensors(self._subject(progress), ignore)
+
+    def _subject(self, progress: Callable[[str, float], None] | None) -> validation.Subject:
         vocabulary, why = None, None
         try:
             vocabulary = self.vocabulary
         except FormatError as error:
             why = error
-        subject = validation.Subject(
+        return validation.Subject(
             self._source,
             self._metadata,
             self._tensors,
@@ -323,7 +343,6 @@ class Model(FirstLayer):
             self._token_table,
             *((progress,) if progress is not None else ()),
         )
-        return validation.run(subject, level, reference, ignore)
 
     # -------------------------------------------------------------------------------------- geometry
 

@@ -20,7 +20,7 @@ C_MAY_INCLUDE = {
 # Each module may import those before it, and none of its own line.
 PYTHON_LAYERS = [
     ["_native"],
-    ["architectures", "errors", "outputs"],
+    ["architectures", "errors", "outputs", "records"],
     ["dtypes", "source"],
     ["arrays", "gguf", "spelling"],
     ["scan"],

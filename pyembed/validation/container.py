@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import lib
-from ..architectures import KNOWN
-from ..source import Shard
+from ..architectures import ARCHITECTURES
+from ..records import Shard
 from .container_rules import (
     ALIGNMENT,
     ARCHITECTURE,
@@ -63,12 +63,12 @@ def _examine_header(shard: Shard, path: str | None, findings: Findings) -> None:
 
 def _examine_metadata(subject: Subject, has_tensors: bool, is_set: bool, findings: Findings) -> None:
     entries = subject.source.metadata_entries()
-    architecture = _text(subject, "general.architecture")
+    architecture = subject.architecture
     tokenizer = _text(subject, "tokenizer.ggml.model")
     examine_entries(subject.source, entries, findings)
     examine_types(entries, expected_types(architecture, tokenizer, is_set), findings)
     examine_needed(subject.metadata, architecture, has_tensors, findings)
-    if architecture is not None and architecture not in KNOWN:
+    if architecture is not None and architecture not in ARCHITECTURES:
         message = f"llama.cpp knows no language model of architecture {shown(architecture)}"
         findings.add(ARCHITECTURE, message)
     names = " ".join(_text(subject, f"general.{key}") or "" for key in ("name", "finetune", "basename"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..source import Shard
+from ..records import Shard
 from .container_rules import (
     GAP,
     MISALIGNED_DATA,

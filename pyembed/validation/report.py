@@ -106,11 +106,15 @@ class Report:
 
     @property
     def llama_cpp(self) -> Outcome:
-        """What llama.cpp makes of the model, by all that was found: the worst of the findings'.
+        """What llama.cpp makes of the model, by all that was found: what it meets first, as far as known.
 
         It says ``"load"`` also where nothing that stops it was looked for, as at level ``"header"``.
         """
         outcomes = {finding.llama_cpp for finding in self.findings}
+        # The container is read before anything else that could end the process.
+        first = {finding.llama_cpp for finding in self.findings if finding.rule.startswith("container/")}
+        if Outcome.REFUSE in first:
+            return Outcome.REFUSE
         return next((bad for bad in (Outcome.ABORT, Outcome.REFUSE) if bad in outcomes), Outcome.LOAD)
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from .._native import lib
-from ..source import MetadataEntry, Source
+from ..records import MetadataEntry
+from ..source import Source
 from .container_rules import BOOL, KEY, MISSING_KEY, NESTED_ARRAY, TOO_LONG, VALUE_TYPE
 from .report import Findings, shown
 
