@@ -335,7 +335,7 @@ class Model(FirstLayer):
             why = error
         return validation.Subject(
             self._source,
-            self._metadata,
+            self._metadata.uncached(),  # which long arrays do not outlive
             self._tensors,
             vocabulary,
             why,
