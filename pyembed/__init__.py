@@ -21,8 +21,8 @@ from .loader import demo_model, load_model, open_table, validate
 from .lock import check_lock, make_lock
 from .model import Model
 from .recipes import InputRecipe
+from .records import Change, ChangeKind, Stats, TensorInfo
 from .scan import Top
-from .source import Change, ChangeKind, Stats, TensorInfo
 from .spelling import TokenType
 from .splicing import PaddedRows
 from .table import EmbeddingTable

@@ -1,4 +1,4 @@
-"""What each architecture does to a row of the token table before its first layer: one row of data each.
+"""What each architecture does to a row of the token table before its first layer, and where its output is.
 
 The names are those of ``general.architecture``. What is said of them was read from llama.cpp 0.5.0-dev, the
 version inside llama-cpp-python 0.3.36; the tests compare it with that engine's own tensors.
@@ -147,3 +147,29 @@ TRANSFORMERS: dict[str, Literal["raw", "input"]] = {
     "qwen2": "raw",
     "qwen3": "raw",
 }
+
+
+# ------------------------------------------------------------------------------- output projections
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: They end in hidden states: nothing projects them back to tokens.
+WITHOUT_HEAD = _names(
+    "bert eurobert jina-bert-v2 jina-bert-v3 modern-bert neo-bert nomic-bert nomic-bert-moe"
+)
+
+#: The output is the token table, and a tensor ``output.weight`` is one too many.
+ALWAYS_TIED = _names("bitnet cohere2 command-r gemma gemma2 gemma4-assistant openelm pockettts")
+
+#: Without a tensor ``output.weight`` they do not load.
+NEVER_TIED = _names(
+    """
+    apertus arwkv7 baichuan bailingmoe bailingmoe2 codeshell dbrx deepseek4 dots1 exaone-moe glm5-next
+    gpt-oss gptneox hy_v4 internlm2 jais kimi-k3 kimi-linear llada-moe maple mellum mimo2 minimax-m2
+    minimax-m3 muse-glimmer nemotron olmo2 olmoe orion phi2 phimoe plamo plm qwen qwen2moe rwkv6
+    rwkv6qwen2 rwkv7 stablelm talkie xverse
+    """
+)

@@ -12,7 +12,8 @@ from .errors import GGUFError, NotFoundError
 from .gguf import Tensors, near_tensors
 from .gguf_writer import GGUFWriter
 from .outputs import check_is_none_of, replacing
-from .source import Path, Source, TensorInfo
+from .records import TensorInfo
+from .source import Path, Source
 
 KEPT = (
     "token_embd.weight",

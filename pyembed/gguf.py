@@ -9,7 +9,8 @@ import numpy as np
 
 from ._native import lib
 from .errors import CData, NotFoundError, nearest_names
-from .source import Source, TensorInfo
+from .records import TensorInfo
+from .source import Source
 
 Scalar: TypeAlias = "int | float | bool | str"
 
@@ -192,6 +193,10 @@ class Metadata(Mapping[str, Any]):
             )
         self._decoded[key] = decoded = _decode(self._source, value)
         return decoded
+
+    def uncached(self) -> Metadata:
+        """Return the same metadata with nothing decoded yet: what is decoded through it goes with it."""
+        return Metadata(self._source, self._overrides)
 
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, str):

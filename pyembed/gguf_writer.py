@@ -9,7 +9,8 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 from ._native import lib
 from .dtypes import tensor_type
 from .errors import CData
-from .source import Source, TensorInfo, encode_text
+from .records import TensorInfo
+from .source import Source, encode_text
 from .stored import FileRange, tensor_range
 
 Piece: TypeAlias = "bytes | FileRange"

@@ -13,7 +13,8 @@ from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError, V
 from .lock import Lock, require_lock
 from .model import OUTPUT_TABLE, TOKEN_TABLE, Model
 from .naming import token_table_name
-from .source import Path, RawLayout, Source
+from .records import RawLayout
+from .source import Path, Source
 from .table import EmbeddingTable
 from .validation import Finding, Report, Severity
 
@@ -24,6 +25,7 @@ def load_model(
     path: Path,
     *,
     load_mode: str = "auto",
+    check_tensors: bool = False,
     vocab_only: bool = False,
     validate: str = "order",
     ignore: Iterable[str] = (),
@@ -42,6 +44,9 @@ def load_model(
         ``"none"`` reads the tensors of tables into memory, ``"mmap"`` maps the file and lets rows come in
         when touched, the ``mlock`` modes lock what they hold, ``"dio"`` reads past the page cache.
         ``"auto"`` is ``"mmap"``. `Model.load_mode` tells what came of it.
+    check_tensors : bool, optional
+        Look at the bytes of every tensor, and refuse what llama.cpp refuses with the option of that name: see
+        `Model.check_tensors`.
     vocab_only : bool, optional
         Leave the token table alone until it is asked for. Only the modes that read or lock do otherwise: they
         load it now.
@@ -91,6 +96,8 @@ def load_model(
         model = Model(source, kv_overrides)
         if validate != "off":
             _heed(model.validate(validate, ignore=ignore))
+        if check_tensors:
+            _heed(model.check_tensors(ignore=ignore))
         if (
             source.load_mode != "mmap"
             and not vocab_only

@@ -10,11 +10,13 @@ from typing import Any, Literal, TypeVar, overload
 import numpy.typing as npt
 
 from . import splicing, validation
+from .architectures import WITHOUT_HEAD
 from .errors import FormatError, NotFoundError
 from .geometry import Geometry, Neighbour
 from .gguf import Metadata, Tensors
 from .inputs import FirstLayer
-from .source import Change, Source, Stats
+from .records import Change, Stats
+from .source import Source
 from .table import EmbeddingTable
 from .vocabulary import Vocabulary
 
@@ -22,17 +24,6 @@ Out = TypeVar("Out")
 
 TOKEN_TABLE = "token_embd.weight"
 OUTPUT_TABLE = "output.weight"
-# Architectures that end in hidden states: nothing projects them back to tokens.
-_WITHOUT_HEAD = {
-    "bert",
-    "eurobert",
-    "jina-bert-v2",
-    "jina-bert-v3",
-    "modern-bert",
-    "neo-bert",
-    "nomic-bert",
-    "nomic-bert-moe",
-}
 
 
 class Model(FirstLayer):
@@ -130,7 +121,7 @@ class Model(FirstLayer):
     @property
     def tied(self) -> bool:
         """Whether the output projection is the token table: in GGUF, if there is no ``output.weight``."""
-        if self.architecture in _WITHOUT_HEAD or self._token_table not in self.tensors:
+        if self.architecture in WITHOUT_HEAD or self._token_table not in self.tensors:
             return False
         return self._token_table == OUTPUT_TABLE or OUTPUT_TABLE not in self.tensors
 
@@ -145,7 +136,7 @@ class Model(FirstLayer):
         """
         if OUTPUT_TABLE in self.tensors:
             return self.open_table(OUTPUT_TABLE)
-        if self.architecture in _WITHOUT_HEAD:
+        if self.architecture in WITHOUT_HEAD:
             raise NotFoundError(f"{self.path}: the architecture {self.architecture} has no output table")
         return self.table
 
@@ -318,14 +309,33 @@ class Model(FirstLayer):
         ValueError
             For an unknown `level` or a name in `ignore` that is no rule.
         """
+        return validation.run(self._subject(progress), level, reference, ignore)
+
+    def check_tensors(
+        self, *, ignore: Iterable[str] = (), progress: Callable[[str, float], None] | None = None
+    ) -> validation.Report:
+        """Look at the bytes of every tensor for what llama.cpp refuses when it is asked to check tensors.
+
+        That is any float, or scale of a block, that is NaN or infinite, and a few uses of types that no
+        quantiser has. It takes as long as reading the file. `validate` with level ``"full"`` looks for the
+        same, and takes the latter for warnings.
+
+        Returns
+        -------
+        Report
+            Its findings are errors of the rules ``tensor/not-finite`` and ``tensor/check-tensors``.
+        """
+        return validation.check_tensors(self._subject(progress), ignore)
+
+    def _subject(self, progress: Callable[[str, float], None] | None) -> validation.Subject:
         vocabulary, why = None, None
         try:
             vocabulary = self.vocabulary
         except FormatError as error:
             why = error
-        subject = validation.Subject(
+        return validation.Subject(
             self._source,
-            self._metadata,
+            self._metadata.uncached(),  # which long arrays do not outlive
             self._tensors,
             vocabulary,
             why,
@@ -333,7 +343,6 @@ class Model(FirstLayer):
             self._token_table,
             *((progress,) if progress is not None else ()),
         )
-        return validation.run(subject, level, reference, ignore)
 
     # -------------------------------------------------------------------------------------- geometry
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .architectures import ARCHITECTURES, SQRT_WIDTH, TRANSFORMERS, Architecture, NormRule, ScaleKey
 from .errors import RecipeError
-from .source import TensorInfo
+from .records import TensorInfo
 
 TYPE_TABLE = "token_types.weight"
 POSITION_TABLE = "position_embd.weight"

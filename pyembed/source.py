@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ._native import ffi, lib
 from .errors import CData, check
+from .records import Change, ChangeKind, MetadataEntry, RawLayout, Shard, Stats, TensorInfo
 
 Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 
@@ -73,128 +72,29 @@ def encode_text(text: str) -> bytes | None:
         return None
 
 
-class Stats(NamedTuple):
-    """What the tables of a model have done since it was opened.
-
-    Attributes
-    ----------
-    n_gathers : int
-        Gathers that succeeded.
-    n_rows : int
-        Rows that they wrote.
-    n_bytes_read, n_bytes_written : int
-        Bytes of the file's rows that were decoded, and bytes of output.
-    seconds : float
-        Time inside gathers, of all threads together. Of gathers of fewer than 16 rows every 16th is timed
-        and counted 16 times.
-    n_major_faults : int
-        Of the whole process since its start: pages that had to be read from a disk.
-    """
-
-    n_gathers: int
-    n_rows: int
-    n_bytes_read: int
-    n_bytes_written: int
-    seconds: float
-    n_major_faults: int
-
-
-@dataclass(frozen=True, slots=True)
-class RawLayout:
-    """Where a raw file's rows lie: `rows` x `columns` weights of type `type_id` from byte `offset` on."""
-
-    rows: int
-    columns: int
-    type_id: int
-    big_endian: bool
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Facts about one file of a model; 0 where its format has no such notion."""
-
-    path: str
-    n_bytes: int
-    data_offset: int
-    alignment: int
-    n_metadata: int
-    n_tensors: int
-    version: int
-    big_endian: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """Where and how a file stores a tensor.
-
-    Attributes
-    ----------
-    name : str
-        Unique in its model.
-    shape : tuple of int
-        Rows first: the last number is the width of a row.
-    type : str
-        Such as ``"Q4_K"``; for a type unknown here the file's own spelling, or ``"type 99"``.
-    n_bytes : int or None
-        None for a type unknown here.
-    offset : int
-        Byte offset in the file `path`.
-    path : str
-        The file that holds it; of a split set, the shard.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    type: str
-    n_bytes: int | None
-    offset: int
-    path: str
-
-
-class ChangeKind(str, Enum):
-    """What became of a file since it was opened.
-
-    After the first two the open model goes on as before, with the file that it opened. After the last two
-    what it reads is not to be trusted.
-    """
-
-    REPLACED = "replaced"
-    REMOVED = "removed"
-    OVERWRITTEN = "overwritten"
-    TRUNCATED = "truncated"
-
-
 _CHANGES: Mapping[int, ChangeKind] = {
     lib.PYE_CHANGE_REPLACED: ChangeKind.REPLACED,
     lib.PYE_CHANGE_REMOVED: ChangeKind.REMOVED,
     lib.PYE_CHANGE_OVERWRITTEN: ChangeKind.OVERWRITTEN,
     lib.PYE_CHANGE_TRUNCATED: ChangeKind.TRUNCATED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What became of a model's file since it was opened.
-
-    Attributes
-    ----------
-    kind : ChangeKind
-        Compares equal to its name in lower case, such as ``"replaced"``.
-    path : str
-        The file; of several, the one that fares worst.
-    """
-
-    kind: ChangeKind
-    path: str
-
-    @property
-    def harmless(self) -> bool:
-        """Whether the open model goes on as before, with the file that it opened."""
-        return self.kind in (ChangeKind.REPLACED, ChangeKind.REMOVED)
-
-    def __str__(self) -> str:
-        return f"{self.path} was {self.kind.value} since it was opened"
+_TENSOR_FIELDS = (
+    ("name_bytes", np.uint64, ("name", "size")),
+    ("type", np.int32, ("type",)),
+    ("n_dims", np.uint32, ("n_dims",)),
+    ("shape", (np.uint64, (lib.PYE_MAX_DIMS,)), ("shape",)),
+    ("n_bytes", np.uint64, ("n_bytes",)),
+    ("offset", np.uint64, ("offset",)),
+    ("shard", np.uint32, ("shard",)),
+)
+_TENSOR_LAYOUT = np.dtype(
+    {
+        "names": [name for name, _, _ in _TENSOR_FIELDS],
+        "formats": [kind for _, kind, _ in _TENSOR_FIELDS],
+        "offsets": [ffi.offsetof("pye_tensor", *path) for _, _, path in _TENSOR_FIELDS],
+        "itemsize": ffi.sizeof("pye_tensor"),
+    }
+)
 
 
 class ProgressRelay:
@@ -363,6 +263,18 @@ class Source:
         self.ensure_intact(model)
         return keys
 
+    def metadata_entries(self) -> list[MetadataEntry]:
+        """Return how each metadata value is stored, in the file's order."""
+        model, value, error = self._handle(), ffi.new("pye_value *"), ffi.new("pye_error *")
+        entries = []
+        for index in range(lib.pye_model_n_metadata(model)):
+            self.check(lib.pye_metadata_at(model, index, value, error), error)
+            is_string = value.type == lib.PYE_VALUE_STRING
+            n = getattr(value, "as").string.size if is_string else value.n_elements
+            key = decode_string(value.key)
+            entries.append(MetadataEntry(key, value.type, value.element_type, n, value.offset))
+        return entries
+
     def metadata_value(self, key: str) -> CData | None:
         """Return the ``pye_value *`` of a key, None if there is no such key."""
         model, value, error = self._handle(), ffi.new("pye_value *"), ffi.new("pye_error *")
@@ -463,6 +375,21 @@ class Source:
         )
         self.ensure_intact(model)
         return info
+
+    def tensor_columns(self) -> npt.NDArray[Any]:
+        """Return the facts about all tensors as a structured array, in the files' order.
+
+        Its fields are ``name_bytes``, ``type``, ``n_dims``, ``shape`` (rows first), ``n_bytes``, ``offset``
+        and ``shard``, as in ``pye_tensor``.
+        """
+        model, error = self._handle(), ffi.new("pye_error *")
+        n = lib.pye_model_n_tensors(model)
+        if n == 0:
+            return np.empty(0, _TENSOR_LAYOUT)
+        tensors = ffi.new("pye_tensor[]", n)
+        for index in range(n):
+            self.check(lib.pye_tensor_at(model, index, tensors + index, error), error)
+        return np.frombuffer(ffi.buffer(tensors), _TENSOR_LAYOUT)
 
     # -------------------------------------------------------------------- what is opened of a model
 

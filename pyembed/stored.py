@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .errors import FormatError, UnsupportedTypeError
-from .source import TensorInfo
+from .records import TensorInfo
 
 _CHUNK = 4 << 20
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntFlag
 from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -12,8 +13,9 @@ from .arrays import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride
 from .dtypes import TENSOR_TYPES, OutputType, output_type
 from .errors import CData, NotFoundError
 from .gguf import near_tensors
+from .records import Change
 from .scan import Progress, Scan, Top, as_queries, as_row_ids, check_k, check_metric, norms_of
-from .source import Change, Source
+from .source import Source
 
 Out = TypeVar("Out")
 
@@ -23,6 +25,20 @@ _from_buffer = ffi.from_buffer
 _gather = lib.pye_table_gather
 _ndarray = np.ndarray
 _MAX_THREADS = 256
+
+
+class RowFault(IntFlag):
+    """What `EmbeddingTable.check_rows` says of a row.
+
+    ``REFUSED`` is what llama.cpp refuses when it is asked to check tensors: a float or a scale that is not
+    finite, the exponent 255 of MXFP4, every row of Q8_1. ``EQUAL`` is that all weights are the same number.
+    """
+
+    NAN = lib.PYE_ROW_NAN
+    INFINITE = lib.PYE_ROW_INFINITE
+    REFUSED = lib.PYE_ROW_REFUSED
+    ZERO = lib.PYE_ROW_ZERO
+    EQUAL = lib.PYE_ROW_EQUAL
 
 
 class _Call(NamedTuple):
@@ -324,6 +340,42 @@ class EmbeddingTable:
         out, error = ffi.new("char[]", lib.PYE_DIGEST_BYTES), ffi.new("pye_error *")
         self._source.check(lib.pye_table_digest(self._handle(), step, out, error), error)
         return ffi.string(out).decode("ascii")
+
+    def check_rows(
+        self, first: int, n: int, *, key: bytes | None = None
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
+        """Return what is wrong with rows `first` to `first` + `n` - 1, and hashes of their bytes.
+
+        Parameters
+        ----------
+        first, n : int
+        key : 16 bytes, optional
+            Of the hashes: chosen at random, so that no file can make different rows collide. Without it there
+            are no hashes.
+
+        Returns
+        -------
+        faults : array of uint8
+            The members of `RowFault` that apply, 0 for a row that is like any other.
+        hashes : array of uint64
+            Equal rows have equal hashes; empty without `key`.
+
+        Raises
+        ------
+        IndexError
+            If not all of the rows are there.
+        """
+        if first < 0 or n < 0 or first + n > len(self):
+            raise IndexError(f"rows {first} to {first + n - 1} are not all there: the table has {len(self)}")
+        faults = np.empty(n, np.uint8)
+        hashes = np.empty(n if key is not None else 0, np.uint64)
+        where = ffi.cast("uint64_t *", hashes.ctypes.data) if key is not None else _NULL
+        words = ffi.new("uint64_t[2]", np.frombuffer(key, np.uint64).tolist()) if key is not None else _NULL
+        error = ffi.new("pye_error *")
+        out = ffi.cast("uint8_t *", faults.ctypes.data)
+        status = lib.pye_table_check(self._handle(), first, n, out, words, where, error)
+        self._source.check(status, error)
+        return faults, hashes
 
     def _handle(self) -> CData:
         table = self._table

@@ -173,7 +173,7 @@ def test_what_llama_cpp_refuses_and_the_format_allows(tmp_path: Path) -> None:
     builder.tensor("n" * 200, (2, 2), 0, rows.tobytes())  # a long name
     builder.tensor("gap", (2, 2), 0, b"", offset=4)  # overlapping the first, misaligned
     path = write(tmp_path / "m.gguf", bytes(builder) + b"trailing bytes")
-    with pyembed.load_model(path) as model:
+    with pyembed.load_model(path, validate="off") as model:
         np.testing.assert_array_equal(model.open_table("gap")[[0, 1]], rows[1:5].reshape(2, 2))
         assert model.metadata["a" * 70_000] == 1
 

@@ -20,7 +20,7 @@ C_MAY_INCLUDE = {
 # Each module may import those before it, and none of its own line.
 PYTHON_LAYERS = [
     ["_native"],
-    ["architectures", "errors", "outputs"],
+    ["architectures", "errors", "outputs", "records"],
     ["dtypes", "source"],
     ["arrays", "gguf", "spelling"],
     ["scan"],
@@ -37,6 +37,8 @@ PYTHON_LAYERS = [
         "validation.families.unigram",
         "validation.families.wordpiece",
     ],
+    ["validation.container_rules", "validation.tensor_rules"],
+    ["validation.extents", "validation.value_types", "validation.tensor_rows"],
     ["validation.container", "validation.tensors", "validation.vocabulary"],
     ["validation.reference.rules", "validation.reference.tokens"],
     ["validation.reference.alignment", "validation.reference.model_file", "validation.reference.reading"],

@@ -326,3 +326,11 @@ pye_status pye_map_load(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_pro
     (void)pthread_mutex_unlock(&map->lock);
     return status;
 }
+
+void pye_map_expect(const pye_map *map, uint64_t offset, uint64_t n_bytes) {
+    if (mode_reads(map->mode) || n_bytes == 0)
+        return;
+    uint64_t into_page = offset % (uint64_t)sysconf(_SC_PAGESIZE);
+    void *begin = (void *)(uintptr_t)(map->base + (offset - into_page));
+    (void)posix_madvise(begin, (size_t)(n_bytes + into_page), POSIX_MADV_WILLNEED);
+}

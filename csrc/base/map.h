@@ -69,4 +69,7 @@ pye_status pye_map_settle(pye_map *map, uint64_t header_bytes, pye_error *error)
 pye_status pye_map_load(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_progress progress, void *data,
                         pye_error *error);
 
+/* A range that lies inside the file will be read from start to end: the system may fetch it meanwhile. */
+void pye_map_expect(const pye_map *map, uint64_t offset, uint64_t n_bytes);
+
 #endif

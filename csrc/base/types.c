@@ -5,18 +5,24 @@
 #include "base/status.h"
 
 static const pye_type_info types[] = {
-#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words) {(id), #NAME, (n_weights), (block_bytes)},
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales) {(id), #NAME, (n_weights), (block_bytes)},
 #include "base/types.def"
 #undef PYE_TYPE
 };
 
 static const char *const words_of[PYE_TYPE_IDS] = {
-#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words) [id] = (words),
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales) [id] = (words),
 #include "base/types.def"
 #undef PYE_TYPE
 };
 
-#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words)                                                   \
+static const char *const scales_of[PYE_TYPE_IDS] = {
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales) [id] = (scales),
+#include "base/types.def"
+#undef PYE_TYPE
+};
+
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales)                                           \
     _Static_assert((block_bytes) <= PYE_MAX_BLOCK_BYTES && (n_weights) <= PYE_MAX_BLOCK_WEIGHTS,                  \
                    "block buffers hold every type");                                                              \
     _Static_assert((id) < PYE_TYPE_IDS, "tables by id hold every type");
@@ -83,3 +89,15 @@ void pye_type_swap(int32_t id, uint8_t *blocks, size_t n_blocks) {
 }
 
 bool pye_type_is_bytes(int32_t id) { return strpbrk(words_of[id], "hwd") == NULL; }
+
+size_t pye_type_scales(int32_t id, pye_scale scales[PYE_MAX_SCALES]) {
+    size_t n = 0;
+    for (const char *at = scales_of[id]; *at != '\0'; n++) {
+        scales[n] = (pye_scale){.kind = *at++};
+        for (; *at >= '0' && *at <= '9'; at++)
+            scales[n].offset = scales[n].offset * 10 + (uint32_t)(*at - '0');
+        while (*at == ' ')
+            at++;
+    }
+    return n;
+}

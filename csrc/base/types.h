@@ -7,7 +7,7 @@
 #include "pyembed.h"
 
 enum {
-#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words) PYE_TYPE_##NAME = (id),
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales) PYE_TYPE_##NAME = (id),
 #include "base/types.def"
 #undef PYE_TYPE
     PYE_TYPE_IDS = 43, /* one more than the highest id */
@@ -32,5 +32,16 @@ void pye_type_swap(int32_t id, uint8_t *blocks, size_t n_blocks);
 
 /* True if blocks of this type read the same in both byte orders. */
 bool pye_type_is_bytes(int32_t id);
+
+/* What must be finite in a block of a type: its kind is a letter of types.def. */
+typedef struct pye_scale {
+    char kind;
+    uint32_t offset; /* bytes from the start of the block */
+} pye_scale;
+
+#define PYE_MAX_SCALES 2
+
+/* Fills `scales` for a live type and returns how many there are. */
+size_t pye_type_scales(int32_t id, pye_scale scales[PYE_MAX_SCALES]);
 
 #endif

@@ -75,7 +75,7 @@ BLOCK(tq2_0, uint8_t q[64]; uint8_t d[2] /* h */;)
 typedef uint8_t block_f32[4], block_f16[2], block_bf16[2], block_f64[8];
 typedef uint8_t block_i8[1], block_i16[2], block_i32[4], block_i64[8];
 
-#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words)                                                   \
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales)                                           \
     _Static_assert(sizeof(block_##name) == (block_bytes), "the block's layout is as long as types.def says");
 #include "base/types.def"
 #undef PYE_TYPE

@@ -393,6 +393,23 @@ PYE_API pye_status pye_table_norms(const pye_table *table, uint32_t n_threads, c
 PYE_API pye_status pye_table_digest(const pye_table *table, uint64_t step, char digest[PYE_DIGEST_BYTES],
                                     pye_error *error);
 
+/* What pye_table_check says of a row, or'ed together. REFUSED is what llama.cpp refuses when it is asked to check tensors:
+ * a float or a scale that is not finite, the exponent 255 of MXFP4, every row of Q8_1. */
+typedef enum pye_row_fault {
+    PYE_ROW_NAN = 1,      /* a weight is not a number */
+    PYE_ROW_INFINITE = 2, /* a weight is infinite */
+    PYE_ROW_REFUSED = 4,
+    PYE_ROW_ZERO = 8,  /* all weights are zero */
+    PYE_ROW_EQUAL = 16 /* all weights are the same number, zero included */
+} pye_row_fault;
+
+/* Looks at rows first .. first + n - 1 without decoding them all: floats and the blocks' scales are scanned as they lie,
+ * and only what is suspicious is decoded. `faults` gets a byte a row, of pye_row_fault. `hashes`, which
+ * may be NULL, gets a 64-bit hash of each row's bytes under `key`: equal rows have equal hashes, and who does not know the
+ * key cannot make others collide. PYE_ERROR_ID where that range is not inside the table. */
+PYE_API pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, uint8_t *faults,
+                                   const uint64_t key[2], uint64_t *hashes, pye_error *error);
+
 /* What the tables of a model have done since it was opened; read without a lock, at any time, by any thread. Set
  * `struct_bytes` to sizeof(pye_stats) before the call. */
 typedef struct pye_stats {

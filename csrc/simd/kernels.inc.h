@@ -54,7 +54,7 @@ DECODE_BLOCKS(q2_0, 64)
 #undef DECODE_BLOCKS
 
 /* decode_<type>_<isa>, so that a line of a profile explains itself. */
-#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words)                                                   \
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales)                                           \
     static void JOIN(decode_##name, _, ISA)(const uint8_t *from, float *to, size_t n) {                           \
         decode_row_##name(from, to, n);                                                                           \
     }
@@ -156,7 +156,7 @@ const pye_kernels JOIN(pye_kernels, _, ISA) = {
     .isa = TEXT(ISA),
     .decode =
         {
-#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words) [id] = JOIN(decode_##name, _, ISA),
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales) [id] = JOIN(decode_##name, _, ISA),
 #include "base/types.def"
 #undef PYE_TYPE
         },

@@ -1,12 +1,13 @@
 /* Text to id: an open-addressing table of (hash, id), built in one pass over the tokens.
  *
- * The texts come from an untrusted file, so the hash is keyed (SipHash-1-3, Aumasson and Bernstein 2012) with bytes
- * that the file's author cannot know: nobody can make all tokens collide. */
+ * The texts come from an untrusted file, so the hash is keyed with bytes that the file's author
+ * cannot know: nobody can make all tokens collide. */
 #include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/siphash.h"
 #include "vocabulary/vocabulary.h"
 
 #define BATCH 256
@@ -16,42 +17,6 @@ struct pye_token_index {
     uint64_t mask;   /* number of slots less one; a power of two less one */
     uint64_t *slots; /* high half: of the hash; low half: id + 1, or 0 for a free slot */
 };
-
-static uint64_t rotate(uint64_t x, int n) { return x << n | x >> (64 - n); }
-
-static void sip_round(uint64_t v[4]) {
-    v[0] += v[1];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[2] = rotate(v[2], 32);
-}
-
-static uint64_t hash_text(const uint64_t key[2], pye_string text) {
-    /* The four constants are the ASCII text "somepseudorandomlygeneratedbytes". */
-    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du, key[0] ^ 0x6c7967656e657261u,
-                     key[1] ^ 0x7465646279746573u};
-    for (size_t i = 0; i <= text.size; i += 8) {
-        size_t n = text.size - i < 8 ? text.size - i : 8;
-        uint64_t word = 0;
-        if (n > 0)
-            memcpy(&word, text.data + i, n);
-        if (n < 8)
-            word |= (uint64_t)text.size << 56;
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
-    v[2] ^= 0xFF;
-    for (int i = 0; i < 3; i++)
-        sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
 
 void pye_choose_key(uint64_t key[2], const void *address) {
     int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
@@ -95,7 +60,7 @@ static void insert_all(pye_token_index *index, const pye_vocabulary *vocabulary)
             return; /* only if the file was overwritten since it was opened: those tokens cannot be found */
         /* The slots lie all over memory: all of a batch are on their way before the first is needed. */
         for (uint64_t i = 0; i < n; i++) {
-            hashes[i] = hash_text(index->key, texts[i]);
+            hashes[i] = pye_siphash(index->key, texts[i].data, texts[i].size);
             __builtin_prefetch(&index->slots[hashes[i] & index->mask], 1, 3);
         }
         for (uint64_t i = 0; i < n; i++) {
@@ -132,6 +97,6 @@ void pye_token_index_free(pye_token_index *index) {
 }
 
 uint64_t pye_token_index_find(const pye_token_index *index, const pye_vocabulary *vocabulary, pye_string text) {
-    uint64_t slot = find_slot(index, vocabulary, text, hash_text(index->key, text));
+    uint64_t slot = find_slot(index, vocabulary, text, pye_siphash(index->key, text.data, text.size));
     return index->slots[slot] == 0 ? UINT64_MAX : (index->slots[slot] & UINT32_MAX) - 1;
 }

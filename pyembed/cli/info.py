@@ -13,7 +13,8 @@ from ..errors import VocabularyError
 from ..gguf import StringArray, Tensors
 from ..loader import load_model
 from ..model import OUTPUT_TABLE, Model
-from ..source import Source, TensorInfo
+from ..records import TensorInfo
+from ..source import Source
 from ..spelling import TokenType
 from ..vocabulary import Vocabulary
 from .files import add_model, model_path

@@ -8,7 +8,8 @@ from typing import Any
 from ..dtypes import TENSOR_TYPES
 from ..gguf import Tensors
 from ..naming import token_table_name
-from ..source import Source, TensorInfo
+from ..records import TensorInfo
+from ..source import Source
 from .files import add_tensor, model_path
 from .show import print_facts, print_json, print_table, size_text
 

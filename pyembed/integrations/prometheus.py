@@ -13,7 +13,7 @@ except ImportError as error:
     ) from error
 
 from ..model import Model
-from ..source import Stats
+from ..records import Stats
 
 _METRICS = (
     ("gathers", "Gathers that succeeded.", "n_gathers"),

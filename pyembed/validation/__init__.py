@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import FormatError, nearest_names
-from . import container, vocabulary
+from . import container, tensor_rows, tensors, vocabulary
 from . import reference as reference_evidence
 from .report import Finding, Findings, Report, Verdict
 from .rules import Evidence, Outcome, Rule, Severity
@@ -31,6 +31,7 @@ __all__ = [
     "all_rules",
     "check_ignored",
     "check_level",
+    "check_tensors",
     "run",
     "unreadable",
 ]
@@ -64,6 +65,7 @@ class Kind:
 #: In the order in which they are looked at and reported.
 KINDS: tuple[Kind, ...] = (
     Kind("header", container),
+    Kind("order", tensors),
     Kind("order", vocabulary),
     Kind("order", reference_evidence, needs_reference=True),
 )
@@ -122,6 +124,13 @@ def run(
             reference is not None or not kind.needs_reference
         ):
             kind.module.examine(subject, Findings(report, kind.module.EVIDENCE, ignored))
+    return report
+
+
+def check_tensors(subject: Subject, ignore: Iterable[str] = ()) -> Report:
+    """Return a report of what llama.cpp refuses if it is asked to check tensors, all of it errors."""
+    report = Report(subject.source.path, "full")
+    tensor_rows.check_tensors(subject, Findings(report, tensors.EVIDENCE, check_ignored(ignore)))
     return report
 
 

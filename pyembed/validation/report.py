@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +13,14 @@ from .sarif import sarif
 
 #: Findings of one rule, severity and outcome that a report holds; further ones are only counted.
 MAX_FINDINGS_A_RULE = 20
+
+
+_MAX_SHOWN = 100
+
+
+def shown(text: str) -> str:
+    """Return a text of the file, such as a name, quoted and not too long for a message."""
+    return repr(text) if len(text) <= _MAX_SHOWN else repr(text[:_MAX_SHOWN]) + "..."
 
 
 @dataclass(frozen=True)
@@ -97,11 +106,15 @@ class Report:
 
     @property
     def llama_cpp(self) -> Outcome:
-        """What llama.cpp makes of the model, by all that was found: the worst of the findings'.
+        """What llama.cpp makes of the model, by all that was found: what it meets first, as far as known.
 
         It says ``"load"`` also where nothing that stops it was looked for, as at level ``"header"``.
         """
         outcomes = {finding.llama_cpp for finding in self.findings}
+        # The container is read before anything else that could end the process.
+        first = {finding.llama_cpp for finding in self.findings if finding.rule.startswith("container/")}
+        if Outcome.REFUSE in first:
+            return Outcome.REFUSE
         return next((bad for bad in (Outcome.ABORT, Outcome.REFUSE) if bad in outcomes), Outcome.LOAD)
 
     def to_dict(self) -> dict[str, Any]:
@@ -169,6 +182,19 @@ class Findings:
         self._n_kept[kind] += 1
         self._report.rules[rule.name] = rule
         self._report.findings.append(Finding(kind[0], kind[1], message, llama_cpp=kind[2], **facts))
+
+    def add_many(self, rule: Rule, n: int, describe: Callable[[int], Mapping[str, Any]]) -> None:
+        """Report `n` findings of `rule`; those that are kept are described by the arguments of `add`.
+
+        It takes the same time for any `n`, which a hostile file may make as large as it likes.
+        """
+        if rule.name in self._ignored:
+            return
+        for which in range(min(n, MAX_FINDINGS_A_RULE)):
+            self.add(rule, **describe(which))
+        if n > MAX_FINDINGS_A_RULE:
+            self._n[rule.name] += n - MAX_FINDINGS_A_RULE
+            self._report.omitted[rule.name] = self._report.omitted.get(rule.name, 0) + n - MAX_FINDINGS_A_RULE
 
     def n_of(self, rule: Rule) -> int:
         """Return how many findings of a rule there were so far, ignored ones not counted."""

@@ -58,6 +58,12 @@ class Subject:
         return None if self.vocabulary is None else Facts(self.vocabulary, self.metadata)
 
     @property
+    def architecture(self) -> str | None:
+        """``general.architecture``; None where the file does not say."""
+        value = self.metadata.get("general.architecture")
+        return value if isinstance(value, str) else None
+
+    @property
     def table(self) -> EmbeddingTable | None:
         """The table of token embeddings; None where the file has none that can be decoded."""
         if self.table_name not in self.tensors:

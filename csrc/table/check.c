@@ -1,0 +1,190 @@
+/* What is wrong with rows, found without decoding them all.
+ *
+ * A block's weights are finite if its scales are (and, for exponents near the end of their range, not too large). So the
+ * scales are scanned where they lie, and only rows in which one is suspicious are decoded to see what came of it. Whether
+ * all weights are the same number shows in the first few of almost every row. */
+#include <inttypes.h>
+#include <math.h>
+
+#include "base/cursor.h"
+#include "base/float_mode.h"
+#include "base/siphash.h"
+#include "base/status.h"
+#include "table/rows.h"
+
+/* Weights that are decoded at once: a multiple of every block. */
+#define TILE_WEIGHTS 256
+
+/* What a scan of a row's scales found, ascending. */
+typedef enum suspicion {
+    NOTHING = 0,
+    LARGE = 1,  /* finite, but products with it may not be */
+    REFUSED = 2 /* llama.cpp refuses it */
+} suspicion;
+
+static uint16_t swap16(uint16_t v) { return (uint16_t)(v >> 8 | v << 8); }
+
+/* The numbers of one place in every block of a row: true if all bits of `mask` are set in one. The mask is turned round
+ * instead of the numbers. */
+#define DEFINE_SCAN(name, word, swap_word)                                                                        \
+    static bool name(const uint8_t *at, size_t n_blocks, size_t stride, word mask, bool swap) {                   \
+        word wanted = swap ? swap_word(mask) : mask;                                                              \
+        unsigned found = 0;                                                                                       \
+        if (stride == sizeof(word)) /* a loop of its own, which the compiler can vectorise */                     \
+            for (size_t i = 0; i < n_blocks; i++) {                                                               \
+                word value;                                                                                       \
+                memcpy(&value, at + i * sizeof(word), sizeof value);                                              \
+                found |= (value & wanted) == wanted;                                                              \
+            }                                                                                                     \
+        else                                                                                                      \
+            for (size_t i = 0; i < n_blocks; i++) {                                                               \
+                word value;                                                                                       \
+                memcpy(&value, at + i * stride, sizeof value);                                                    \
+                found |= (value & wanted) == wanted;                                                              \
+            }                                                                                                     \
+        return found != 0;                                                                                        \
+    }
+DEFINE_SCAN(has_half, uint16_t, swap16)
+DEFINE_SCAN(has_float, uint32_t, pye_swap32)
+#undef DEFINE_SCAN
+
+/* Exponents of 1023 + 127 and above: what rounds to a float of the largest exponent, or to none. */
+static bool has_large_double(const uint8_t *at, size_t n, bool swap) {
+    unsigned found = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t value;
+        memcpy(&value, at + i * sizeof value, sizeof value);
+        if (swap)
+            value = pye_swap64(value);
+        found |= (value & UINT64_C(0x7FF0000000000000)) >= UINT64_C(0x47E0000000000000);
+    }
+    return found != 0;
+}
+
+/* The half's highest nibble leads the fourth word, and its exponent is the nibble's lower three bits and the two upper ones
+ * of the nibble that leads the third. */
+static bool has_scattered_half(const uint8_t *at, size_t n_blocks, size_t stride, bool swap) {
+    unsigned found = 0;
+    for (size_t i = 0; i < n_blocks; i++, at += stride) {
+        uint16_t words[4];
+        memcpy(words, at, sizeof words);
+        uint16_t third = swap ? swap16(words[2]) : words[2];
+        uint16_t fourth = swap ? swap16(words[3]) : words[3];
+        found |= (third & 0xC000) == 0xC000 && (fourth & 0x7000) == 0x7000;
+    }
+    return found != 0;
+}
+
+/* With exponent e and the largest code, 12: 12 x 2^(e - 128) is infinite from e = 253 on. */
+static suspicion scan_exponents(const uint8_t *at, size_t n_blocks, size_t stride) {
+    uint8_t most = 0;
+    for (size_t i = 0; i < n_blocks; i++)
+        most = at[i * stride] > most ? at[i * stride] : most;
+    return most == 255 ? REFUSED : most >= 253 ? LARGE : NOTHING;
+}
+
+static suspicion scan_scale(const pye_table *table, pye_scale scale, const uint8_t *row, size_t n_blocks) {
+    size_t stride = table->type->block_bytes;
+    const uint8_t *at = row + scale.offset;
+    switch (scale.kind) {
+    case 'h':
+        return has_half(at, n_blocks, stride, 0x7C00, table->swap) ? REFUSED : NOTHING;
+    case 'b':
+        return has_half(at, n_blocks, stride, 0x7F80, table->swap) ? REFUSED : NOTHING;
+    case 'w':
+        if (has_float(at, n_blocks, stride, 0x7F800000, table->swap))
+            return REFUSED;
+        /* A code of 128 takes a scale of 2^121, whose exponent is 248, beyond the largest float. */
+        return table->type->n_weights > 1 && has_float(at, n_blocks, stride, 0x7C000000, table->swap) ? LARGE
+                                                                                                      : NOTHING;
+    case 'd':
+        return has_large_double(at, n_blocks, table->swap) ? LARGE : NOTHING;
+    case 'm':
+        return has_scattered_half(at, n_blocks, stride, table->swap) ? REFUSED : NOTHING;
+    default:
+        return scan_exponents(at, n_blocks, stride);
+    }
+}
+
+typedef struct checker {
+    const pye_table *table;
+    pye_scale scales[PYE_MAX_SCALES];
+    size_t n_scales;
+} checker;
+
+static size_t bytes_of(const pye_type_info *type, size_t n_weights) {
+    return n_weights / type->n_weights * type->block_bytes;
+}
+
+/* Which kinds of numbers a row holds that are not finite. */
+static uint8_t classify(const checker *check, const uint8_t *row) {
+    float tile[TILE_WEIGHTS];
+    size_t n_columns = (size_t)check->table->info.n_columns;
+    uint8_t faults = 0;
+    for (size_t i = 0; i < n_columns; i += TILE_WEIGHTS) {
+        size_t n = n_columns - i < TILE_WEIGHTS ? n_columns - i : TILE_WEIGHTS;
+        pye_table_decode(check->table, row + bytes_of(check->table->type, i), tile, n);
+        for (size_t k = 0; k < n; k++) {
+            if (isnan(tile[k]))
+                faults |= PYE_ROW_NAN;
+            else if (isinf(tile[k]))
+                faults |= PYE_ROW_INFINITE;
+        }
+    }
+    return faults;
+}
+
+static uint8_t find_not_finite(const checker *check, const uint8_t *row) {
+    size_t n_blocks = (size_t)check->table->info.n_columns / check->table->type->n_weights;
+    suspicion worst = NOTHING;
+    for (size_t i = 0; i < check->n_scales; i++) {
+        suspicion found = scan_scale(check->table, check->scales[i], row, n_blocks);
+        worst = found > worst ? found : worst;
+    }
+    if (worst == NOTHING)
+        return 0;
+    uint8_t faults = classify(check, row);
+    /* A double that does not fit a float is refused too. */
+    bool is_refused = worst == REFUSED || (faults != 0 && check->table->info.type == PYE_TYPE_F64);
+    return is_refused ? faults | PYE_ROW_REFUSED : faults;
+}
+
+static uint8_t find_equal(const checker *check, const uint8_t *row) {
+    float tile[TILE_WEIGHTS];
+    size_t n_columns = (size_t)check->table->info.n_columns;
+    float first = 0;
+    for (size_t i = 0; i < n_columns; i += TILE_WEIGHTS) {
+        size_t n = n_columns - i < TILE_WEIGHTS ? n_columns - i : TILE_WEIGHTS;
+        pye_table_decode(check->table, row + bytes_of(check->table->type, i), tile, n);
+        first = i == 0 ? tile[0] : first;
+        for (size_t k = 0; k < n; k++)
+            if (tile[k] != first) /* of which a NaN is never the same */
+                return 0;
+    }
+    return first == 0 ? PYE_ROW_ZERO | PYE_ROW_EQUAL : PYE_ROW_EQUAL;
+}
+
+pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, uint8_t *faults,
+                           const uint64_t key[2], uint64_t *hashes, pye_error *error) {
+    const pye_table_info *info = &table->info;
+    if (first > info->n_rows || n > info->n_rows - first)
+        return pye_fail(error, PYE_ERROR_ID, first,
+                        "%" PRIu64 " rows from row %" PRIu64 " on are not inside the table, which has %" PRIu64, n,
+                        first, info->n_rows);
+    checker check = {.table = table};
+    check.n_scales = pye_type_scales(info->type, check.scales);
+    const pye_map *map = table->map;
+    pye_map_expect(map, (uint64_t)(table->rows - map->base) + first * info->row_bytes, n * info->row_bytes);
+    uint8_t always = info->type == PYE_TYPE_Q8_1 ? PYE_ROW_REFUSED : 0;
+    uint64_t mode = pye_float_mode_begin();
+    for (uint64_t i = 0; i < n; i++) {
+        const uint8_t *row = table->rows + (first + i) * info->row_bytes;
+        faults[i] = always;
+        if (info->n_columns > 0)
+            faults[i] |= find_not_finite(&check, row) | find_equal(&check, row);
+        if (hashes != NULL)
+            hashes[i] = pye_siphash(key, row, (size_t)info->row_bytes);
+    }
+    pye_float_mode_end(mode);
+    return pye_map_intact(map, info->shard, error);
+}
