@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import FormatError, nearest_names
-from . import container, vocabulary
+from . import container, geometry, vocabulary
 from . import reference as reference_evidence
 from .report import Finding, Findings, Report, Verdict
 from .rules import Evidence, Outcome, Rule, Severity
@@ -66,6 +66,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("header", container),
     Kind("order", vocabulary),
     Kind("order", reference_evidence, needs_reference=True),
+    Kind("full", geometry),
 )
 
 
