@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# On small matrices a BLAS with many threads is slower, by far so where others use the cores too.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import FormatError, nearest_names
-from . import container, tensor_rows, tensors, vocabulary
+from . import container, geometry, tensor_rows, tensors, vocabulary
 from . import reference as reference_evidence
 from .report import Finding, Findings, Report, Verdict
 from .rules import Evidence, Outcome, Rule, Severity
@@ -68,6 +68,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("order", tensors),
     Kind("order", vocabulary),
     Kind("order", reference_evidence, needs_reference=True),
+    Kind("full", geometry),
 )
 
 
