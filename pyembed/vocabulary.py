@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,23 @@ class Token:
     bytes: bytes
     score: float
     type: TokenType | int
+
+
+class VocabularyFacts(NamedTuple):
+    """What the laws of a vocabulary's order are judged by; ``pyembed.h`` explains the fields.
+
+    Attributes
+    ----------
+    tokens, merges, splits : structured ndarray
+        A ``pye_token_facts`` a token, a ``pye_merge_tokens`` a merge, a ``pye_token_splits`` a token.
+    first_merges : ndarray of uint32
+        The merges that are the first to make their product, ascending.
+    """
+
+    tokens: npt.NDArray[np.void]
+    merges: npt.NDArray[np.void]
+    splits: npt.NDArray[np.void]
+    first_merges: npt.NDArray[np.uint32]
 
 
 _TYPES = {int(kind): kind for kind in TokenType}
@@ -315,40 +332,37 @@ class Vocabulary(Sequence[Token]):
         self._source.check(lib.pye_vocabulary_digest(self._handle(), out, error), error)
         return ffi.string(out).decode("ascii")
 
-    def examine(
-        self, *, merges: bool = True, splits: bool = False
-    ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void], npt.NDArray[np.void]]:
+    def examine(self, *, merges: bool = True, splits: bool = False) -> VocabularyFacts:
         """Return what the laws of the order are judged by, as structured arrays.
 
         Parameters
         ----------
         merges, splits : bool, optional
-            Whether to fill the second and the third array, which are empty otherwise.
+            Whether to fill those arrays, which are empty otherwise.
 
         Returns
         -------
-        tokens, merges, splits : ndarray
-            A ``pye_token_facts`` for each token, a ``pye_merge_tokens`` for each merge and a
-            ``pye_token_splits`` for each token; ``pyembed.h`` explains the fields.
+        VocabularyFacts
         """
         texts = self._metadata.get(_PREFIX + "merges") if merges else None
         n_merges = len(texts) if isinstance(texts, StringArray) else 0
         facts, error = ffi.new("pye_vocabulary_facts *"), ffi.new("pye_error *")
         facts.struct_bytes = ffi.sizeof("pye_vocabulary_facts")
-        arrays = {
-            field: np.empty(n, [(name, np.uint32) for name, _ in ffi.typeof(struct).fields])
-            for field, struct, n in (
-                ("tokens", "pye_token_facts", self._n),
-                ("merges", "pye_merge_tokens", n_merges),
-                ("splits", "pye_token_splits", self._n if splits else 0),
-            )
-        }
+        kinds = (
+            ("tokens", _layout("pye_token_facts"), self._n),
+            ("merges", _layout("pye_merge_tokens"), n_merges),
+            ("splits", _layout("pye_token_splits"), self._n if splits else 0),
+            ("first_merges", np.dtype(np.uint32), n_merges),
+        )
+        arrays = {name: np.empty(n, dtype) for name, dtype, n in kinds}
         buffers = {field: ffi.from_buffer(array) for field, array in arrays.items() if array.size}
         for field, buffer in buffers.items():
             setattr(facts, field, ffi.cast("void *", buffer))
         facts.n_merges = n_merges
         self._source.check(lib.pye_vocabulary_examine(self._handle(), facts, error), error)
-        return arrays["tokens"], arrays["merges"], arrays["splits"]
+        n_first = int(np.searchsorted(arrays["first_merges"], np.uint32(lib.PYE_NO_TOKEN)))
+        arrays["first_merges"] = arrays["first_merges"][:n_first]
+        return VocabularyFacts(**arrays)
 
     def _handle(self) -> CData:
         vocabulary = self._vocabulary
@@ -363,6 +377,10 @@ class Vocabulary(Sequence[Token]):
     def __repr__(self) -> str:
         state = ", closed" if self._vocabulary is None else ""
         return f"<Vocabulary of {self._source.path}: {self._n} tokens{state}>"
+
+
+def _layout(struct: str) -> np.dtype[Any]:
+    return np.dtype([(name, np.uint32) for name, _ in ffi.typeof(struct).fields])
 
 
 def _letters(text: str) -> str:

@@ -314,3 +314,10 @@ def test_size_text() -> None:
     assert [size_text(n) for n in sizes] == [
         "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "320.0 MiB", "1.0 TiB", "1024.0 TiB",
     ]  # fmt: skip
+
+
+def test_embed_never_writes_over_the_model(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = path.read_bytes()
+    complaint = run(capsys, "embed", path, "--ids", "1", "--out", path, code=2)
+    assert "is the model itself" in complaint
+    assert path.read_bytes() == before

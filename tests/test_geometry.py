@@ -105,10 +105,10 @@ def test_analogies_leave_their_words_out(demo: pyembed.Model) -> None:
     target = rows["files"].astype(np.float64) - rows["file"] + rows["directory"]
     best = demo.nearest(target, 33)
     assert [one.id for one in found] == [one.id for one in best if one.id in {one.id for one in found}][:30]
-    spared = demo.analogy(["files", "directory"], ["file"], 30, leave_out_variants=True)
-    assert (
-        "\u2581directories" not in {one.text for one in spared} or "\u2581directorys" not in demo.vocabulary
-    )
+    spared = demo.analogy(["file", "string"], [], 30, leave_out_variants=True)
+    texts = {one.text for one in demo.analogy(["file", "string"], [], 30)}
+    assert "\u2581files" in texts
+    assert "\u2581files" not in {one.text for one in spared}
     assert demo.analogy(["file", rows["files"]], [], 1)[0].id != find_word(demo.vocabulary, "file")
 
 

@@ -172,7 +172,7 @@ def test_texts_are_described(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(Parts("llama", tokens).to_bytes())
     with pyembed.load_model(path, validate="off") as model:
-        facts, merges, splits = model.vocabulary.examine(splits=True)
+        facts, merges, splits, _ = model.vocabulary.examine(splits=True)
     assert [int(flags) & 15 for flags in facts["flags"]] == [1, 2, 4, 8, 0, 0, 0, 0, 0]
     assert facts["number"].tolist() == [0, 0, 0, 10, 7, 12, 0, 0, 7]
     assert facts["first_id"].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 4]
@@ -186,7 +186,8 @@ def test_merges_and_cuts_in_ids(tmp_path: Path) -> None:
     merges = [b"a b", b"ab a", b"a ba", b" c a", b"ab", b"", b"x y"]
     path.write_bytes(Parts("gpt2", tokens, merges=merges).to_bytes())
     with pyembed.load_model(path, validate="off") as model:
-        _, ids, splits = model.vocabulary.examine(splits=True)
+        _, ids, splits, first = model.vocabulary.examine(splits=True)
+    assert first.tolist() == [0, 1, 3]
     none = 0xFFFFFFFF
     assert ids.tolist() == [
         (0, 1, 2), (2, 0, 3), (0, none, 3), (4, 0, 5), (none,) * 3, (none,) * 3, (none,) * 3,

@@ -513,12 +513,14 @@ typedef struct pye_vocabulary_facts {
     pye_token_splits *splits; /* one a token */
     pye_merge_tokens *merges; /* one for each of tokenizer.ggml.merges */
     uint64_t n_merges;        /* how many `merges` has room for: as many as the file has */
+    uint32_t *first_merges;   /* with `merges`, one for each: the merges that are the first to make their product,
+                               * ascending, then PYE_NO_TOKEN for as many as are left */
 } pye_vocabulary_facts;
 
 /* Works out what the laws of a vocabulary's order are judged by. Time and memory are proportional to the bytes of the
  * token list and the merges: 8 to 32 bytes a token are allocated until it returns, and a cut costs at most
  * PYE_MAX_SPLIT_BYTES. Where a call fails, the arrays may have been written in part.
- * PYE_ERROR_ARGUMENT where the file's merges are not `n_merges` strings; PYE_ERROR_MEMORY. */
+ * PYE_ERROR_ARGUMENT where the file's merges are not `n_merges` strings, or are asked for in part; PYE_ERROR_MEMORY. */
 PYE_API pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary, const pye_vocabulary_facts *facts,
                                           pye_error *error);
 

@@ -29,7 +29,7 @@ INLINE float dot_block(const float *row, const float *query, size_t n) {
     return sums_total(all);
 }
 
-/* As many of the 64 lanes as a register holds, for three rows and four queries at once: swhole loads for twelve products,
+/* As many of the 64 lanes as a register holds, for three rows and four queries at once: seven loads for twelve products,
  * and sums enough to hide their latency; with the operands they fill 16 registers. */
 INLINE void dot_lanes_3x4(const float *row, const float *query, size_t n, float (*lanes)[64]) {
     enum { NEXT = PYE_DOT_COLUMNS };

@@ -20,6 +20,9 @@ pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary, const pye_vo
     pye_vocabulary_facts wanted;
     pye_status status = pye_copy_options(&wanted, sizeof wanted, facts, "pye_vocabulary_facts", error);
     pye_value merges = {.element_type = -1};
+    if (status == PYE_OK && wanted.first_merges != NULL && (wanted.merges == NULL || wanted.n_merges > UINT32_MAX))
+        status = pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+                          "first_merges needs merges, and at most as many as 32 bits number");
     if (status == PYE_OK && wanted.merges != NULL)
         status = find_merges(vocabulary, wanted.n_merges, &merges, error);
     if (status != PYE_OK)
@@ -28,8 +31,10 @@ pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary, const pye_vo
     status = pye_text_table_build(&table, vocabulary, wanted.tokens, error);
     if (status == PYE_OK && wanted.merges != NULL)
         status = pye_merges_resolve(&table, vocabulary, &merges, wanted.merges, error);
+    if (status == PYE_OK && wanted.first_merges != NULL)
+        status = pye_merges_first(vocabulary, wanted.merges, wanted.n_merges, wanted.first_merges, error);
     if (status == PYE_OK && wanted.splits != NULL)
         status = pye_splits_count(&table, vocabulary, wanted.splits, error);
     pye_text_table_free(&table);
-    return status;
+    return status == PYE_OK ? pye_model_intact(vocabulary->model, error) : status;
 }

@@ -6,6 +6,8 @@
 #ifndef PYE_VOCABULARY_LAWS_H
 #define PYE_VOCABULARY_LAWS_H
 
+#include <string.h>
+
 #include "vocabulary/vocabulary.h"
 
 #define PYE_LAWS_BATCH 256
@@ -23,7 +25,38 @@ pye_status pye_text_table_build(pye_text_table *table, const pye_vocabulary *voc
                                 pye_error *error);
 void pye_text_table_free(pye_text_table *table);
 
-uint64_t pye_text_hash(const pye_text_table *table, const char *text, size_t n_bytes);
+static inline uint64_t pye_fold(uint64_t a, uint64_t b) {
+    __extension__ typedef unsigned __int128 wide;
+    wide product = (wide)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Folds 16 bytes at a time through a 64 x 64 -> 128 bit product, each factor mixed with a secret half of the key or with
+ * the state, and ends with the length. */
+static inline uint64_t pye_text_hash(const pye_text_table *table, const char *text, size_t n_bytes) {
+    uint64_t state = table->key[0] ^ (uint64_t)n_bytes * 0x9E3779B97F4A7C15u;
+    for (; n_bytes > 16; text += 16, n_bytes -= 16) {
+        uint64_t words[2];
+        memcpy(words, text, sizeof words);
+        state = pye_fold(words[0] ^ table->key[1], words[1] ^ state);
+    }
+    uint64_t low = 0;
+    uint64_t high = 0;
+    if (n_bytes >= 8) { /* the two words overlap where fewer than 16 bytes are left */
+        memcpy(&low, text, 8);
+        memcpy(&high, text + n_bytes - 8, 8);
+    } else if (n_bytes >= 4) {
+        uint32_t half;
+        memcpy(&half, text, 4);
+        low = half;
+        memcpy(&half, text + n_bytes - 4, 4);
+        high = half;
+    } else if (n_bytes > 0) { /* one, two or three bytes: first, middle and last are all of them */
+        low = (uint64_t)(uint8_t)text[0] | (uint64_t)(uint8_t)text[n_bytes / 2] << 8 |
+              (uint64_t)(uint8_t)text[n_bytes - 1] << 16;
+    }
+    return pye_fold(pye_fold(low ^ table->key[1], high ^ state) ^ table->key[0], 0xD6E8FEB86659FD93u);
+}
 
 static inline void pye_text_table_prefetch(const pye_text_table *table, uint64_t hash) {
     __builtin_prefetch(&table->slots[hash & table->mask], 0, 3);
@@ -44,6 +77,10 @@ void pye_text_facts(pye_string text, pye_token_facts *facts);
 /* Parts and products of all merges. */
 pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary *vocabulary,
                               const pye_value *merges, pye_merge_tokens *out, pye_error *error);
+
+/* The merges that are the first to make their product, then PYE_NO_TOKEN. */
+pye_status pye_merges_first(const pye_vocabulary *vocabulary, const pye_merge_tokens *merges, uint64_t n_merges,
+                            uint32_t *out, pye_error *error);
 
 /* For each token how its text can be cut in two. */
 pye_status pye_splits_count(const pye_text_table *table, const pye_vocabulary *vocabulary, pye_token_splits *out,

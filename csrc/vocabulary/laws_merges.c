@@ -2,7 +2,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/utf8.h"
@@ -21,8 +20,27 @@ typedef struct merge_hashes {
     bool has_product; /* which is no longer than the longest token */
 } merge_hashes;
 
-/* `scratch` has room for the longest token. A part or product that is longer is no token. */
-static merge_hashes hash_merge(const pye_text_table *table, pye_string merge, char *scratch) {
+/* The product of the merge before, which many merges of one token share. */
+typedef struct product_text {
+    char *bytes; /* room for the longest token */
+    size_t n;    /* SIZE_MAX before the first */
+    uint64_t hash;
+} product_text;
+
+static uint64_t hash_product(const pye_text_table *table, pye_string left, pye_string right, product_text *last) {
+    if (last->n == left.size + right.size && memcmp(last->bytes, left.data, left.size) == 0 &&
+        memcmp(last->bytes + left.size, right.data, right.size) == 0)
+        return last->hash;
+    memcpy(last->bytes, left.data, left.size);
+    memcpy(last->bytes + left.size, right.data, right.size);
+    last->n = left.size + right.size;
+    last->hash = pye_text_hash(table, last->bytes, last->n);
+    pye_text_table_prefetch(table, last->hash);
+    return last->hash;
+}
+
+/* A part or product that is longer than the longest token is no token. */
+static merge_hashes hash_merge(const pye_text_table *table, pye_string merge, product_text *last) {
     merge_hashes hashes = {0};
     const char *space = merge.size < 2 ? NULL : memchr(merge.data + 1, ' ', merge.size - 1);
     if (space == NULL)
@@ -35,11 +53,9 @@ static merge_hashes hash_merge(const pye_text_table *table, pye_string merge, ch
     pye_text_table_prefetch(table, hashes.left);
     pye_text_table_prefetch(table, hashes.right);
     if (n_left + n_right <= table->max_bytes) {
-        memcpy(scratch, merge.data, n_left);
-        memcpy(scratch + n_left, space + 1, n_right);
-        hashes.product = pye_text_hash(table, scratch, n_left + n_right);
+        pye_string left = {merge.data, n_left}, right = {space + 1, n_right};
+        hashes.product = hash_product(table, left, right, last);
         hashes.has_product = true;
-        pye_text_table_prefetch(table, hashes.product);
     }
     return hashes;
 }
@@ -52,8 +68,9 @@ static pye_status resolve_batch(const pye_text_table *table, const pye_vocabular
     pye_status status = pye_array_strings(vocabulary->model, merges, first, n, texts, error);
     if (status != PYE_OK)
         return status;
+    product_text last = {scratch, SIZE_MAX, 0};
     for (uint64_t i = 0; i < n; i++)
-        hashes[i] = hash_merge(table, texts[i], scratch);
+        hashes[i] = hash_merge(table, texts[i], &last);
     for (uint64_t i = 0; i < n; i++) {
         out[i].left = hashes[i].whole ? pye_text_table_find(table, hashes[i].left) : PYE_NO_TOKEN;
         out[i].right = hashes[i].whole ? pye_text_table_find(table, hashes[i].right) : PYE_NO_TOKEN;
@@ -99,12 +116,8 @@ static void resolve_merges(void *context) {
 
 pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary *vocabulary,
                               const pye_value *merges, pye_merge_tokens *out, pye_error *error) {
-    size_t n_threads = merges->n_elements < MERGES_A_THREAD || table->max_bytes > MAX_SHARED_BYTES
-                           ? 1
-                           : (size_t)(merges->n_elements / MERGES_A_THREAD);
-    size_t n_cpus = pye_cpu_count();
-    n_threads = n_threads < n_cpus ? n_threads : n_cpus;
-    n_threads = n_threads < PYE_POOL_MAX_THREADS ? n_threads : PYE_POOL_MAX_THREADS;
+    bool is_shared = table->max_bytes <= MAX_SHARED_BYTES;
+    size_t n_threads = pye_pool_threads(is_shared ? 0 : 1, merges->n_elements / MERGES_A_THREAD);
     size_t scratch_bytes = table->max_bytes + 1;
     pye_model *model = vocabulary->model;
     merge_job job = {.table = table,
@@ -120,12 +133,30 @@ pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary 
     atomic_init(&job.next, 0);
     atomic_init(&job.n_threads, 0);
     atomic_init(&job.failed, false);
-    if (n_threads == 1)
-        resolve_merges(&job);
-    else
-        pye_pool_run(&model->pool, &model->allocator, n_threads, resolve_merges, &job);
+    pye_pool_run(&model->pool, &model->allocator, n_threads, resolve_merges, &job);
     pye_release(job.scratch);
     return job.status;
+}
+
+pye_status pye_merges_first(const pye_vocabulary *vocabulary, const pye_merge_tokens *merges, uint64_t n_merges,
+                            uint32_t *out, pye_error *error) {
+    size_t n_bytes = (size_t)vocabulary->tokens.n_elements / 8 + 1;
+    uint8_t *made = pye_allocate_zeros(&vocabulary->model->allocator, n_bytes); /* one bit a token */
+    if (made == NULL)
+        return pye_fail_memory(error, n_bytes);
+    uint64_t n = 0;
+    for (uint64_t i = 0; i < n_merges; i++) {
+        uint32_t product = merges[i].product;
+        uint8_t bit = (uint8_t)(1u << product % 8);
+        if (product == PYE_NO_TOKEN || (made[product / 8] & bit) != 0)
+            continue;
+        made[product / 8] |= bit;
+        out[n++] = (uint32_t)i;
+    }
+    for (; n < n_merges; n++)
+        out[n] = PYE_NO_TOKEN;
+    pye_release(made);
+    return PYE_OK;
 }
 
 /* A cut of one token, on its way through the table. */

@@ -1,42 +1,15 @@
-/* The hash folds 16 bytes at a time through a 64 x 64 -> 128 bit product, each factor mixed with a secret half of the
- * key or with the state, and ends with the length; the table is at most two thirds full. */
+/* The table of all tokens' texts: at most two thirds full. */
 #include "vocabulary/laws.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/status.h"
 
-static uint64_t fold(uint64_t a, uint64_t b) {
-    __extension__ typedef unsigned __int128 wide;
-    wide product = (wide)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-uint64_t pye_text_hash(const pye_text_table *table, const char *text, size_t n_bytes) {
-    uint64_t state = table->key[0] ^ (uint64_t)n_bytes * 0x9E3779B97F4A7C15u;
-    for (; n_bytes > 16; text += 16, n_bytes -= 16) {
-        uint64_t words[2];
-        memcpy(words, text, sizeof words);
-        state = fold(words[0] ^ table->key[1], words[1] ^ state);
-    }
-    uint64_t low = 0;
-    uint64_t high = 0;
-    if (n_bytes >= 8) { /* the two words overlap where fewer than 16 bytes are left */
-        memcpy(&low, text, 8);
-        memcpy(&high, text + n_bytes - 8, 8);
-    } else if (n_bytes >= 4) {
-        uint32_t half;
-        memcpy(&half, text, 4);
-        low = half;
-        memcpy(&half, text + n_bytes - 4, 4);
-        high = half;
-    } else {
-        for (size_t i = 0; i < n_bytes; i++)
-            low = low << 8 | (uint8_t)text[i];
-    }
-    return fold(fold(low ^ table->key[1], high ^ state) ^ table->key[0], 0xD6E8FEB86659FD93u);
-}
+/* Below this a thread costs more than it saves. */
+#define TOKENS_A_THREAD 32768
+#define PREFETCHED 16
 
 static void insert(pye_text_table *table, uint64_t hash, uint64_t id, uint32_t *first_id) {
     uint64_t id_mask = ((uint64_t)1 << table->id_bits) - 1;
@@ -49,20 +22,85 @@ static void insert(pye_text_table *table, uint64_t hash, uint64_t id, uint32_t *
         *first_id = (uint32_t)((table->slots[slot] & id_mask) - 1);
 }
 
-static void insert_batch(pye_text_table *table, const pye_string *texts, uint64_t first, uint64_t n,
-                         pye_token_facts *facts) {
-    uint64_t hashes[PYE_LAWS_BATCH];
-    /* The slots lie all over memory: all of a batch are on their way before the first is needed. */
+/* What one text tells by itself, and its hash: shared out among threads in batches. */
+typedef struct text_job {
+    pye_text_table *table;
+    const pye_vocabulary *vocabulary;
+    uint64_t *hashes;
+    pye_token_facts *facts;
+    _Atomic(uint64_t) next;
+    atomic_size_t max_bytes;
+    atomic_bool failed;
+    pye_status status; /* of the first that failed, which wrote `error` */
+    pye_error *error;
+} text_job;
+
+static pye_status read_batch(text_job *job, uint64_t first, uint64_t n, pye_error *error) {
+    pye_string texts[PYE_LAWS_BATCH];
+    const pye_vocabulary *vocabulary = job->vocabulary;
+    pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);
+    if (status != PYE_OK)
+        return status;
+    size_t longest = 0;
     for (uint64_t i = 0; i < n; i++) {
-        if (texts[i].size > table->max_bytes)
-            table->max_bytes = texts[i].size;
-        hashes[i] = pye_text_hash(table, texts[i].data, texts[i].size);
-        __builtin_prefetch(&table->slots[hashes[i] & table->mask], 1, 3);
+        longest = texts[i].size > longest ? texts[i].size : longest;
+        job->hashes[first + i] = pye_text_hash(job->table, texts[i].data, texts[i].size);
+        if (job->facts != NULL)
+            pye_text_facts(texts[i], &job->facts[first + i]);
     }
-    for (uint64_t i = 0; facts != NULL && i < n; i++)
-        pye_text_facts(texts[i], &facts[first + i]);
-    for (uint64_t i = 0; i < n; i++)
-        insert(table, hashes[i], first + i, facts == NULL ? NULL : &facts[first + i].first_id);
+    size_t known = atomic_load(&job->max_bytes);
+    while (longest > known && !atomic_compare_exchange_weak(&job->max_bytes, &known, longest))
+        ;
+    return PYE_OK;
+}
+
+static void read_texts(void *context) {
+    text_job *job = context;
+    uint64_t n_tokens = job->vocabulary->tokens.n_elements;
+    while (!atomic_load(&job->failed)) {
+        uint64_t first = atomic_fetch_add(&job->next, PYE_LAWS_BATCH);
+        if (first >= n_tokens)
+            return;
+        pye_error error;
+        uint64_t n = n_tokens - first < PYE_LAWS_BATCH ? n_tokens - first : PYE_LAWS_BATCH;
+        pye_status status = read_batch(job, first, n, &error);
+        if (status == PYE_OK || atomic_exchange(&job->failed, true))
+            continue;
+        job->status = status;
+        if (job->error != NULL)
+            *job->error = error;
+    }
+}
+
+/* In order of id, so that of equal texts the first has its slot. The slots lie all over memory: some are on their way
+ * while others are filled. */
+static void insert_all(pye_text_table *table, const uint64_t *hashes, uint64_t n_tokens, pye_token_facts *facts) {
+    for (uint64_t i = 0; i < n_tokens; i++) {
+        if (n_tokens - i > PREFETCHED)
+            __builtin_prefetch(&table->slots[hashes[i + PREFETCHED] & table->mask], 1, 3);
+        insert(table, hashes[i], i, facts == NULL ? NULL : &facts[i].first_id);
+    }
+}
+
+static pye_status fill(pye_text_table *table, const pye_vocabulary *vocabulary, pye_token_facts *facts,
+                       uint64_t *hashes, pye_error *error) {
+    pye_model *model = vocabulary->model;
+    uint64_t n_tokens = vocabulary->tokens.n_elements;
+    text_job job = {.table = table,
+                    .vocabulary = vocabulary,
+                    .hashes = hashes,
+                    .facts = facts,
+                    .status = PYE_OK,
+                    .error = error};
+    atomic_init(&job.next, 0);
+    atomic_init(&job.max_bytes, 0);
+    atomic_init(&job.failed, false);
+    size_t n_threads = pye_pool_threads(0, n_tokens / TOKENS_A_THREAD);
+    pye_pool_run(&model->pool, &model->allocator, n_threads, read_texts, &job);
+    if (job.status == PYE_OK)
+        insert_all(table, hashes, n_tokens, facts);
+    table->max_bytes = atomic_load(&job.max_bytes);
+    return job.status;
 }
 
 pye_status pye_text_table_build(pye_text_table *table, const pye_vocabulary *vocabulary, pye_token_facts *facts,
@@ -74,19 +112,17 @@ pye_status pye_text_table_build(pye_text_table *table, const pye_vocabulary *voc
     *table = (pye_text_table){.mask = n_slots - 1, .id_bits = 1};
     while ((uint64_t)1 << table->id_bits <= n_tokens)
         table->id_bits++;
-    table->slots = pye_allocate_zeros(&vocabulary->model->allocator, (size_t)n_slots * sizeof *table->slots);
-    if (table->slots == NULL)
+    const pye_allocator *allocator = &vocabulary->model->allocator;
+    table->slots = pye_allocate_zeros(allocator, (size_t)n_slots * sizeof *table->slots);
+    uint64_t *hashes = pye_allocate(allocator, ((size_t)n_tokens + 1) * sizeof *hashes);
+    if (table->slots == NULL || hashes == NULL) {
+        pye_release(hashes);
         return pye_fail_memory(error, n_slots * sizeof *table->slots);
-    pye_choose_key(table->key, table->slots);
-    for (uint64_t first = 0; first < n_tokens; first += PYE_LAWS_BATCH) {
-        uint64_t n = n_tokens - first < PYE_LAWS_BATCH ? n_tokens - first : PYE_LAWS_BATCH;
-        pye_string texts[PYE_LAWS_BATCH];
-        pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);
-        if (status != PYE_OK)
-            return status;
-        insert_batch(table, texts, first, n, facts);
     }
-    return PYE_OK;
+    pye_choose_key(table->key, table->slots);
+    pye_status status = fill(table, vocabulary, facts, hashes, error);
+    pye_release(hashes);
+    return status;
 }
 
 void pye_text_table_free(pye_text_table *table) { pye_release(table->slots); }

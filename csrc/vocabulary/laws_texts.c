@@ -21,38 +21,58 @@ static uint32_t decode(const uint8_t *p, size_t n) {
 }
 
 /* The characters that GPT-2 spells bytes with: printable Latin-1, and U+0100 to U+0143 for the 68 others. */
-static bool is_alphabet(uint32_t c) { return (c >= 0x21 && c <= 0x7E) || (c >= 0xA1 && c <= 0x143 && c != 0xAD); }
+static bool is_alphabet(uint32_t c) {
+    return c - 0x21u <= 0x7Eu - 0x21u || (c - 0xA1u <= 0x143u - 0xA1u && c != 0xADu);
+}
+
+/* What a text's code points have in common, and its first two. */
+typedef struct code_points {
+    uint32_t n;
+    uint32_t first;
+    uint32_t second;
+    bool alphabet;
+    bool repeated;
+    bool has_nul;
+} code_points;
+
+/* Length of the well-formed beginning. */
+static size_t read_well_formed(const uint8_t *bytes, size_t size, code_points *points) {
+    uint32_t n = 0, first = 0, second = 0;
+    bool alphabet = true, repeated = true, has_nul = false;
+    size_t at = 0;
+    while (at < size) {
+        size_t length = bytes[at] < 0x80 ? 1 : pye_utf8_length(bytes + at, size - at);
+        if (length == 0)
+            break;
+        uint32_t c = length == 1 ? bytes[at] : decode(bytes + at, length);
+        first = n == 0 ? c : first;
+        second = n == 1 ? c : second;
+        alphabet &= is_alphabet(c);
+        repeated &= c == first;
+        has_nul |= c == 0;
+        at += length;
+        n++;
+    }
+    *points = (code_points){n, first, second, alphabet, repeated, has_nul};
+    return at;
+}
 
 static void read_code_points(pye_string text, pye_token_facts *facts) {
     const uint8_t *bytes = (const uint8_t *)text.data;
-    bool alphabet = true;
-    bool repeated = true;
-    uint32_t first = 0;
-    uint32_t second = 0;
-    uint32_t n_points = 0;
-    for (size_t at = 0; at < text.size; n_points++) {
-        size_t n = pye_utf8_length(bytes + at, text.size - at);
-        if (n == 0) {
-            facts->flags |= PYE_TEXT_NOT_UTF8;
-            facts->n_code_points = (uint32_t)(text.size < UINT32_MAX ? text.size : UINT32_MAX);
-            facts->code_point = 0;
-            return;
-        }
-        uint32_t c = decode(bytes + at, n);
-        if (n_points == 0)
-            first = c;
-        else if (n_points == 1)
-            second = c;
-        alphabet = alphabet && is_alphabet(c);
-        repeated = repeated && c == first;
-        at += n;
+    code_points points;
+    size_t well_formed = read_well_formed(bytes, text.size, &points);
+    if (well_formed < text.size) {
+        points.has_nul |= memchr(bytes + well_formed, 0, text.size - well_formed) != NULL;
+        facts->flags |= (uint32_t)PYE_TEXT_NOT_UTF8 | (points.has_nul ? (uint32_t)PYE_TEXT_NUL : 0u);
+        facts->n_code_points = (uint32_t)(text.size < UINT32_MAX ? text.size : UINT32_MAX);
+        return;
     }
-    facts->n_code_points = n_points;
-    facts->code_point = first == MARK && n_points > 1 ? second : first;
-    if (n_points > 0)
-        facts->flags |= (alphabet ? (uint32_t)PYE_TEXT_ALPHABET : 0u) |
-                        (repeated ? (uint32_t)PYE_TEXT_REPEATED : 0u) |
-                        (first == MARK ? (uint32_t)PYE_TEXT_MARK : 0u);
+    bool has_mark = points.first == MARK;
+    facts->n_code_points = points.n;
+    facts->code_point = has_mark && points.n > 1 ? points.second : points.first;
+    facts->flags |= (points.alphabet ? (uint32_t)PYE_TEXT_ALPHABET : 0u) |
+                    (points.repeated ? (uint32_t)PYE_TEXT_REPEATED : 0u) |
+                    (has_mark ? (uint32_t)PYE_TEXT_MARK : 0u) | (points.has_nul ? (uint32_t)PYE_TEXT_NUL : 0u);
 }
 
 static int hex_digit(char c) {
@@ -135,8 +155,6 @@ void pye_text_facts(pye_string text, pye_token_facts *facts) {
     facts->number = 0;
     if (text.size == 0)
         return;
-    if (memchr(text.data, 0, text.size) != NULL)
-        facts->flags |= PYE_TEXT_NUL;
     read_code_points(text, facts);
     read_brackets(text, facts);
 }

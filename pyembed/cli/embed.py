@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dtypes import OUTPUT_TYPES
-from ..outputs import replacing
+from ..outputs import check_is_none_of, replacing
 from .files import OpenFile, add_model, add_tensor, ids_argument
 from .show import print_facts, print_json, print_table
 
@@ -41,6 +41,8 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     with OpenFile(arguments.model, arguments.tensor) as file:
+        if arguments.out is not None:
+            check_is_none_of(arguments.out, [file.table.path])
         ids = arguments.ids if arguments.tokens is None else file.token_ids(arguments.tokens)
         rows = file.table.gather(ids, dtype=arguments.dtype)
         facts: dict[str, object] = {

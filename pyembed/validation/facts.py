@@ -31,7 +31,6 @@ class Facts:
     model, pre : str or None
         The family and the pre-tokenizer, as the file has them.
     types : ndarray of int32
-    scores : ndarray of float32
     typed, scored : bool
         Whether the file has types and scores at all.
     normal : ndarray of bool
@@ -44,10 +43,10 @@ class Facts:
         self.n = len(vocabulary)
         self.model, self.pre = vocabulary.model, vocabulary.pre
         self.types = self._numbers("token_type", np.dtype(np.int32), TokenType.NORMAL)
-        self.scores = self._numbers("scores", np.dtype(np.float32), 0)
         self.typed = self.n > 0 and "tokenizer.ggml.token_type" in metadata
         self.scored = self.n > 0 and "tokenizer.ggml.scores" in metadata
-        self.tokens, self.merges, _ = vocabulary.examine()
+        known = vocabulary.examine()
+        self.tokens, self.merges, self.first_merges = known.tokens, known.merges, known.first_merges
         self.normal: Mask = self.types == TokenType.NORMAL
 
     def _numbers(self, name: str, dtype: np.dtype[Any], absent: float) -> npt.NDArray[Any]:
@@ -59,7 +58,28 @@ class Facts:
 
     def has(self, flag: int) -> Mask:
         """Return for each token whether its text has one of the flags."""
-        return np.asarray(self.tokens["flags"] & flag != 0)
+        return np.asarray(self._flags & np.uint32(flag) != 0)
+
+    @cached_property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """The scores in order of id, zeros where the file has none."""
+        return self._numbers("scores", np.dtype(np.float32), 0)
+
+    @cached_property
+    def repeats(self) -> Ids:
+        """The tokens whose text another token has that comes before."""
+        return np.flatnonzero(self.tokens["first_id"] != np.arange(self.n, dtype=np.uint32))
+
+    # Copies that lie together: each is gone through several times.
+
+    @cached_property
+    def _flags(self) -> npt.NDArray[np.uint32]:
+        return np.ascontiguousarray(self.tokens["flags"])
+
+    @cached_property
+    def product(self) -> npt.NDArray[np.uint32]:
+        """The token that each merge makes, `NO_TOKEN` where it is none."""
+        return np.ascontiguousarray(self.merges["product"])
 
     @cached_property
     def marked(self) -> bool:
@@ -69,7 +89,7 @@ class Facts:
     @cached_property
     def splits(self) -> npt.NDArray[np.void]:
         """How each token's text can be cut in two; takes as long again as all else."""
-        return self.vocabulary.examine(merges=False, splits=True)[2]
+        return self.vocabulary.examine(merges=False, splits=True).splits
 
     @property
     def merge_texts(self) -> StringArray | None:

@@ -78,6 +78,9 @@ def find_order(ids: Ids, ranks: Ids) -> Order | None:
     if ids.size < 2:
         return None
     displacement = ids - ranks
+    base = int(displacement[0])
+    if np.all(displacement == base):  # so it is as a rule, and all that follows costs as much as the rest
+        return Order(ids, base, [], ids[:0])
     starts = np.flatnonzero(np.diff(displacement, prepend=displacement[0] - 1))
     lengths = np.diff(starts, append=ids.size)
     long = lengths >= min(LONG_RUN, max(2, ids.size // 4))

@@ -215,10 +215,11 @@ def _judge_counts(subject: Subject, facts: Facts, findings: Findings) -> None:
     if isinstance(size, int) and size != facts.n:
         findings.add(VOCAB_SIZE, f"{architecture}.vocab_size is {size}, and there are {facts.n} tokens")
     for part in ("scores", "token_type"):
-        values = subject.metadata.get(f"tokenizer.ggml.{part}")
-        if values is not None and hasattr(values, "__len__") and len(values) > facts.n:
+        stored = subject.source.metadata_value(f"tokenizer.ggml.{part}")
+        if stored is not None and stored.n_elements > facts.n:
             findings.add(
-                EXTRA_ENTRIES, f"tokenizer.ggml.{part} has {len(values)} entries for {facts.n} tokens"
+                EXTRA_ENTRIES,
+                f"tokenizer.ggml.{part} has {stored.n_elements} entries for {facts.n} tokens",
             )
 
 
@@ -240,10 +241,9 @@ def _placeholders(facts: Facts) -> Mask:
 
 
 def _judge_texts(facts: Facts, findings: Findings) -> None:
-    first_id = facts.tokens["first_id"].astype(np.int64)
     empty = facts.has(lib.PYE_TEXT_EMPTY)
-    for token_id in np.flatnonzero((first_id != np.arange(facts.n)) & ~empty):
-        first = int(first_id[token_id])
+    for token_id in facts.repeats[~empty[facts.repeats]]:
+        first = int(facts.tokens["first_id"][token_id])
         findings.add(
             DUPLICATE,
             f"tokens {first} and {facts.quote(int(token_id))} have the same text, on which llama.cpp aborts",
@@ -309,7 +309,8 @@ def _judge_bytes(facts: Facts, findings: Findings) -> None:
             f"{wrong.size} tokens are of type BYTE or spelled <0xNN>, not both: {facts.quote_some(wrong)}",
             **_span(wrong),
         )
-    ids = np.flatnonzero(text & (facts.tokens["first_id"] == np.arange(facts.n)))
+    text[facts.repeats] = False
+    ids = np.flatnonzero(text)
     byte_of = facts.tokens["number"][ids].astype(np.int64)
     ids = ids[np.argsort(byte_of, kind="stable")]
     missing = np.setdiff1d(np.arange(256), byte_of)

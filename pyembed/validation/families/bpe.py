@@ -131,7 +131,7 @@ def _summary(order: Order) -> str:
 def _report_unknown(facts: Facts, findings: Findings) -> Mask:
     """Report merges of texts that are no tokens; return for each merge whether its product is none."""
     merges, texts = facts.merges, facts.merge_texts
-    no_product: Mask = merges["product"] == NO_TOKEN
+    no_product: Mask = facts.product == NO_TOKEN
     unknown = no_product | (merges["left"] == NO_TOKEN) | (merges["right"] == NO_TOKEN)
     if texts is not None and unknown.any():
         where = np.flatnonzero(unknown)
@@ -144,30 +144,25 @@ def _report_unknown(facts: Facts, findings: Findings) -> Mask:
 
 
 def _products(facts: Facts, no_product: Mask) -> _Products:
-    made = facts.merges["product"]
-    # Merges of one token mostly follow each other: only the first of such a run can be the token's first.
-    changes = np.concatenate([[0], np.flatnonzero(made[1:] != made[:-1]) + 1])
-    known = changes[made[changes] != NO_TOKEN]
-    product = made[known].astype(np.int64)
-    # Written from the last to the first, so that each token keeps the first that makes it.
-    first = np.full(facts.n, -1)
-    first[product[::-1]] = known[::-1]
-    is_first = first[product] == known
-    one_merge = int(is_first.sum()) >= 0.98 * (made.size - int(no_product.sum()))
-    known, product = known[is_first], product[is_first]
+    known = facts.first_merges
+    product = facts.product[known]
+    one_merge = known.size >= 0.98 * (facts.product.size - int(no_product.sum()))
     missing = _missing_products(facts, np.flatnonzero(no_product))
     if facts.marked:
-        learned = ~_space_runs(facts)[product]
+        learned = np.flatnonzero(~_space_runs(facts)[product])
         known, product = known[learned], product[learned]
-    # A product that is no token has its rank all the same.
-    gaps = np.sort(np.fromiter(missing.values(), np.int64, len(missing)))
-    ranks = np.arange(known.size) + np.searchsorted(gaps, known)
-    return _Products(product, ranks, one_merge)
+    ranks = np.arange(known.size)
+    if missing:  # a product that is no token has its rank all the same
+        ranks += np.searchsorted(np.sort(np.fromiter(missing.values(), np.int64, len(missing))), known)
+    return _Products(product.astype(np.int64), ranks, one_merge)
 
 
 def _space_runs(facts: Facts) -> Mask:
     """Return which tokens are runs of one kind of space: they have ids apart, and their merges come early."""
-    return facts.has(lib.PYE_TEXT_REPEATED) & np.isin(facts.tokens["code_point"], _SPACES)
+    runs = facts.has(lib.PYE_TEXT_REPEATED)
+    some = np.flatnonzero(runs)
+    runs[some] = np.isin(facts.tokens["code_point"][some], _SPACES)
+    return runs
 
 
 def _missing_products(facts: Facts, where: Ids) -> dict[str, int]:
@@ -193,7 +188,7 @@ def _with_alphabet(facts: Facts, products: _Products, order: Order, findings: Fi
     if not facts.typed:
         symbol[max(0, order.base) :] = False
     symbol[products.ids] = False
-    symbol &= tokens["first_id"] == np.arange(facts.n)
+    symbol[facts.repeats] = False
     ids = np.flatnonzero(symbol)
     points = tokens["code_point"][ids]
     ids = ids[np.argsort(points, kind="stable")]
@@ -260,7 +255,7 @@ def _report_parts(facts: Facts, findings: Findings) -> None:
 
 
 def _report_incomplete(facts: Facts, findings: Findings) -> None:
-    made = facts.merges["product"][facts.merges["product"] != NO_TOKEN]
+    made = facts.product[facts.product != NO_TOKEN]
     n_merges = np.bincount(made, minlength=facts.n)
     n_cuts = facts.splits["n"].astype(np.int64)
     ids = np.flatnonzero((n_merges > 0) & (n_cuts < NO_TOKEN) & (n_merges < n_cuts))
@@ -277,7 +272,7 @@ def _report_incomplete(facts: Facts, findings: Findings) -> None:
 
 def _report_unreachable(facts: Facts, findings: Findings) -> None:
     reached = np.zeros(facts.n, np.bool_)
-    reached[facts.merges["product"][facts.merges["product"] != NO_TOKEN]] = True
+    reached[facts.product[facts.first_merges]] = True
     placeholders = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED | lib.PYE_TEXT_BYTE
     single = facts.tokens["n_code_points"] == 1
     if not facts.marked:
