@@ -177,11 +177,10 @@ def _typed_key(key: str, kind: int, value: Any) -> Case:
     return Case(lambda: model(change={key: (kind, value)}), "refuse", "container/value-type")
 
 
-def _aligned(alignment: int, n_pad: int = 0) -> GGUFBytes:
-    return model(
-        alignment=alignment,
-        change={"general.alignment": (U32, alignment), "general.description": (STRING, "x" * n_pad)},
-    )
+def _aligned(alignment: int, n_pad: int = 0, tensor: Iterable[Tensor] = ()) -> GGUFBytes:
+    padding = (STRING, "x" * n_pad)
+    change = {"general.alignment": (U32, alignment), "general.description": padding}
+    return model(alignment=alignment, change=change, tensor=tensor)
 
 
 CASES: dict[str, Case] = {
@@ -285,6 +284,46 @@ CASES: dict[str, Case] = {
         "tensor/unexpected-output",
     ),
     "olmo2 without an output": Case(lambda: model(architecture="olmo2"), "refuse", "tensor/no-output"),
+    "no tokens": Case(
+        lambda: model(change={"tokenizer.ggml.tokens": None}), "refuse", "container/missing-key"
+    ),
+    "scores that are too few": Case(
+        lambda: model(change={"tokenizer.ggml.scores": (ARRAY, Array(F32, [0.0] * 9))}),
+        "refuse",
+        "vocabulary/unusable",
+    ),
+    "a tokenizer that is unknown": Case(
+        lambda: model(change={"tokenizer.ggml.model": (STRING, "replit")}),
+        "refuse",
+        "vocabulary/model-unknown",
+    ),
+    "a short byte token": Case(lambda: model(change=tokens(t5="x")), "refuse", "vocabulary/byte-token-type"),
+    # -- more than one thing wrong: what llama.cpp meets first counts
+    "a row too many, and misaligned data": Case(
+        lambda: _aligned(8, 8, tensor=[table(shape=(SHAPE[0] + 1, N_EMBD))]), "refuse", "tensor/table-shape"
+    ),
+    "a row too many of I8": Case(
+        lambda: model(tensor=[table(24, (SHAPE[0] + 1, N_EMBD), bytes((SHAPE[0] + 1) * N_EMBD))]),
+        "refuse",
+        "tensor/table-type",
+    ),
+    "olmo2 without an output, of I8": Case(
+        lambda: model(architecture="olmo2", tensor=[typed(24, 1, 1)]), "refuse", "tensor/no-output"
+    ),
+    "a duplicate token, and context_length as u64": Case(
+        lambda: model(change={**tokens(t259="b"), "llama.context_length": (U64, 32)}),
+        "refuse",
+        "vocabulary/duplicate-token",
+    ),
+    "a duplicate token, and a row too many": Case(
+        lambda: model(change=tokens(t259="b"), tensor=[table(shape=(SHAPE[0] + 1, N_EMBD))]),
+        "abort",
+        "vocabulary/duplicate-token",
+    ),
+    "an empty token": Case(lambda: model(change=tokens(t260="")), "load", "vocabulary/empty-token"),
+    "tokens equal up to a NUL": Case(
+        lambda: model(change=tokens(t259="a\0x", t260="a\0y")), "abort", "vocabulary/nul-in-token"
+    ),
     # -- aborts
     **{
         f"alignment {alignment}, misaligned data": Case(

@@ -67,7 +67,7 @@ def _examine_metadata(subject: Subject, has_tensors: bool, is_set: bool, finding
     tokenizer = _text(subject, "tokenizer.ggml.model")
     examine_entries(subject.source, entries, findings)
     examine_types(entries, expected_types(architecture, tokenizer, is_set), findings)
-    examine_needed(subject.metadata, architecture, has_tensors, findings)
+    examine_needed(subject.metadata, architecture, tokenizer, has_tensors, findings)
     if architecture is not None and architecture not in ARCHITECTURES:
         message = f"llama.cpp knows no language model of architecture {shown(architecture)}"
         findings.add(ARCHITECTURE, message)

@@ -73,6 +73,18 @@ class Verdict:
     text: str
 
 
+#: What can end a load, in the order in which llama.cpp meets it: it reads header and metadata, then the
+#: vocabulary, then compares each tensor's shape; only then it places tensors in memory and decodes tokens.
+_STAGES = (
+    ("container", Outcome.REFUSE),
+    ("vocabulary", Outcome.ABORT),
+    ("vocabulary", Outcome.REFUSE),
+    ("tensor", Outcome.REFUSE),
+    ("container", Outcome.ABORT),
+    ("tensor", Outcome.ABORT),
+)
+
+
 @dataclass
 class Report:
     """The result of validating one model.
@@ -110,12 +122,8 @@ class Report:
 
         It says ``"load"`` also where nothing that stops it was looked for, as at level ``"header"``.
         """
-        outcomes = {finding.llama_cpp for finding in self.findings}
-        # The container is read before anything else that could end the process.
-        first = {finding.llama_cpp for finding in self.findings if finding.rule.startswith("container/")}
-        if Outcome.REFUSE in first:
-            return Outcome.REFUSE
-        return next((bad for bad in (Outcome.ABORT, Outcome.REFUSE) if bad in outcomes), Outcome.LOAD)
+        met = {(finding.rule.split("/")[0], finding.llama_cpp) for finding in self.findings}
+        return next((outcome for kind, outcome in _STAGES if (kind, outcome) in met), Outcome.LOAD)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values, as `to_json` writes it."""

@@ -80,6 +80,7 @@ _OF_A_TOKENIZER = {
     "suppress_tokens": "i32[]",
     **{f"{name}_token_id": "u32" for name in _IDS.split()},
 }
+_WITHOUT_TOKENS = ("none", "no_vocab")
 _WITH_MERGES = {"gpt2", "hybriddna", "whitespace", "gemma4"}
 
 
@@ -98,7 +99,7 @@ def expected_types(architecture: str | None, tokenizer: str | None, is_set: bool
     if architecture is not None:
         expected.update({f"{architecture}.{key}": kind for key, kind in _OF_AN_ARCHITECTURE.items()})
     expected["tokenizer.ggml.model"] = "string"
-    if tokenizer not in ("none", "no_vocab"):
+    if tokenizer not in _WITHOUT_TOKENS:
         expected.update({f"tokenizer.ggml.{key}": kind for key, kind in _OF_A_TOKENIZER.items()})
     if tokenizer in _WITH_MERGES:
         expected["tokenizer.ggml.merges"] = "string[]"
@@ -121,10 +122,16 @@ def examine_types(entries: Iterable[MetadataEntry], expected: Mapping[str, str],
 
 
 def examine_needed(
-    keys: Iterable[str], architecture: str | None, has_tensors: bool, findings: Findings
+    keys: Iterable[str],
+    architecture: str | None,
+    tokenizer: str | None,
+    has_tensors: bool,
+    findings: Findings,
 ) -> None:
     """Report keys without which llama.cpp loads no model, or, where there are no tensors, no vocabulary."""
     needed = ["general.architecture", "tokenizer.ggml.model"]
+    if tokenizer not in (None, *_WITHOUT_TOKENS):
+        needed.append("tokenizer.ggml.tokens")
     if has_tensors and architecture is not None:
         needed += [f"{architecture}.{key}" for key in _NEEDED]
     known = set(keys)
