@@ -298,6 +298,15 @@ CASES: dict[str, Case] = {
         "vocabulary/model-unknown",
     ),
     "a short byte token": Case(lambda: model(change=tokens(t5="x")), "refuse", "vocabulary/byte-token-type"),
+    "an empty byte token": Case(lambda: model(change=tokens(t5="")), "load", "vocabulary/empty-token"),
+    **{
+        f"{name} without its tokens": Case(
+            lambda name=name: model(change={"general.name": (STRING, name)}),
+            "refuse",
+            "vocabulary/phi3-tokens",
+        )
+        for name in ("phi-3", "Phi-3-mini", "PHI3")
+    },
     # -- more than one thing wrong: what llama.cpp meets first counts
     "a row too many, and misaligned data": Case(
         lambda: _aligned(8, 8, tensor=[table(shape=(SHAPE[0] + 1, N_EMBD))]), "refuse", "tensor/table-shape"

@@ -218,14 +218,14 @@ def _judge_family(subject: Subject, facts: Facts, findings: Findings) -> None:
     if facts.model in {"gpt2", "whitespace", "hybriddna"} and facts.pre is None:
         findings.add(PRE_MISSING, "tokenizer.ggml.pre is missing: texts are cut by a default")
     name = metadata.get("general.name")
-    if facts.model == "llama" and isinstance(name, str) and re.search("phi-?3", name):
+    if facts.model in {"llama", "gpt2"} and isinstance(name, str) and re.search("phi-?3", name, re.I):
         missing = [text for text in _PHI3_TEXTS if text not in facts.vocabulary.tokens]
         if missing:
             findings.add(
                 PHI3, f"general.name is {name!r} and there is no token {missing[0]!r}: llama.cpp refuses it"
             )
     charsmap = metadata.get("tokenizer.ggml.precompiled_charsmap")
-    if facts.model == "t5" and isinstance(charsmap, np.ndarray) and charsmap.size:
+    if facts.model == "t5" and isinstance(charsmap, np.ndarray):
         raw = charsmap.astype(np.uint8).tobytes()
         if len(raw) < 4 or int.from_bytes(raw[:4], "little") + 4 >= len(raw):
             findings.add(CHARSMAP, "tokenizer.ggml.precompiled_charsmap is shorter than it says itself")

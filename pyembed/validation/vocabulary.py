@@ -291,7 +291,8 @@ def _judge_bytes(facts: Facts, findings: Findings) -> None:
     """Judge the tokens <0xNN>: all there, in order, and of their type."""
     text = facts.has(lib.PYE_TEXT_BYTE)
     typed = facts.types == TokenType.BYTE
-    short = np.flatnonzero(typed & (facts.tokens["n_code_points"] < 3))
+    length = facts.tokens["n_code_points"]
+    short = np.flatnonzero(typed & (length > 0) & (length < 3))  # llama.cpp gives an empty token a text
     if short.size and facts.model != "bert":
         findings.add(
             BYTE_TYPE,
