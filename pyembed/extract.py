@@ -82,7 +82,8 @@ def extract(
     OSError
         If a file cannot be read or written.
     GGUFError
-        If the model is damaged, or its tensors are not all of one byte order.
+        If the model is damaged, its tensors are not all of one byte order, or its files were replaced or
+        written to meanwhile.
     NotFoundError
         (a KeyError) if a name in `tensors` matches nothing, or the model has no token table.
     UnsupportedTypeError
@@ -115,6 +116,9 @@ def extract(
             n_bytes = writer.write(
                 file, (lambda done: None) if progress is None else (lambda done: progress("copying", done))
             )
+            change = source.change()
+            if change is not None:  # bytes are read by path: they may be of two files
+                raise GGUFError(f"{change} and cannot be copied; try again", change.path)
     except NotFoundError as error:
         error.settle()
         raise

@@ -273,6 +273,7 @@ class Source:
             n = getattr(value, "as").string.size if is_string else value.n_elements
             key = decode_string(value.key)
             entries.append(MetadataEntry(key, value.type, value.element_type, n, value.offset))
+        self.ensure_intact(model)
         return entries
 
     def metadata_value(self, key: str) -> CData | None:

@@ -273,3 +273,25 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "no tensor is named 'nothing'" in capsys.readouterr().err
     assert main(["extract", "demo", str(tmp_path / "no" / "x.gguf")]) == 2
     assert f"{tmp_path / 'no' / 'x.gguf'}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["replaced", "removed", "overwritten"])
+def test_a_model_that_changes_while_it_is_copied(kind: str, tmp_path: Path) -> None:
+    """Bytes of two files make no model: there is an error, and the file of before stays."""
+    path = write(tmp_path / "m.gguf", model_bytes())
+    out = write(tmp_path / "x.gguf", b"before")
+    other = write(tmp_path / "other.gguf", model_bytes()[::-1])
+
+    def change(what: str, share: float) -> None:
+        if kind == "replaced" and other.exists():
+            other.replace(path)
+        elif kind == "removed":
+            path.unlink(missing_ok=True)
+        elif kind == "overwritten" and other.exists():
+            path.write_bytes(other.read_bytes())
+            other.unlink()
+
+    with pytest.raises((pyembed.GGUFError, FileNotFoundError), match=r"m\.gguf"):
+        extract(path, out, progress=change)
+    assert out.read_bytes() == b"before"
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"m.gguf", "x.gguf", "other.gguf"}

@@ -27,6 +27,8 @@ def write_model(path: Path, *, n_tokens: int = 4000) -> Path:
     builder.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, tokens))
     builder.add("tokenizer.ggml.scores", ARRAY, Array(F32, [0.5] * n_tokens))
     builder.add("tokenizer.ggml.token_type", ARRAY, Array(I32, [1] * n_tokens))
+    merges = [f"{number} {n_tokens + number}" for number in range(n_tokens)]
+    builder.add("tokenizer.ggml.merges", ARRAY, Array(STRING, merges))
     builder.add("nested", ARRAY, Array(ARRAY, [Array(I32, [1, 2, 3])]))
     rows = np.ones((ROWS, COLUMNS), np.float32)
     builder.tensor("token_embd.weight", rows.shape, 0, rows.tobytes())
@@ -65,6 +67,7 @@ READERS = {
     "metadata": "list(model.metadata['tokenizer.ggml.tokens'])",
     "metadata numbers": "model.metadata['tokenizer.ggml.scores']",
     "metadata key": "model.metadata['tokenizer.ggml.token_type']",
+    "metadata entries": "model._source.metadata_entries()",
     "nested": "model.metadata['nested'][0]",
     "tensor": "model.tensors['output.weight'].shape",
     "table": "model.output_table",
@@ -72,6 +75,12 @@ READERS = {
     "tokens": "list(vocabulary)",
     "id": "vocabulary.id('token number 3999')",
     "digest": "vocabulary.digest",
+    "examine": "vocabulary.examine(splits=True)",
+    "scores": "table.scores(np.ones(64, np.float32))",
+    "top": "table.top(np.ones(64, np.float32), 3)",
+    "norms": "table.norms",
+    "digest of rows": "table.digest()",
+    "check of rows": "table.check_rows(0, 4096)",
     "gather": "table[[4000]]",
 }
 
@@ -88,6 +97,61 @@ model.close()
 assert not catches_bus_errors()
 """
     output_of(program, path)
+
+
+def test_merges_that_are_gone_when_they_are_examined(path: Path) -> None:
+    """The key itself is behind the end of the file: that is no fault of the caller's."""
+    program = """
+from pyembed._native import ffi, lib
+model = pyembed.load_model(sys.argv[1])
+merges = ffi.new("pye_merge_tokens[]", 4000)
+facts = ffi.new("pye_vocabulary_facts *", {"struct_bytes": ffi.sizeof("pye_vocabulary_facts")})
+facts.merges, facts.n_merges = merges, 4000
+vocabulary = model.vocabulary._handle()
+assert lib.pye_vocabulary_examine(vocabulary, facts, ffi.NULL) == lib.PYE_OK
+os.truncate(sys.argv[1], 8192)
+error = ffi.new("pye_error *")
+status = lib.pye_vocabulary_examine(vocabulary, facts, error)
+assert status == error.status == lib.PYE_ERROR_IO, (status, ffi.string(error.message))
+"""
+    output_of(program, path)
+
+
+def test_texts_that_change_while_they_are_cut(tmp_path: Path) -> None:
+    """A text is well-formed when it is looked at and no longer when it is cut: the call ends nevertheless."""
+    whole = "\u00e9".encode() * 255
+    builder = GGUFBytes().add("general.architecture", STRING, "llama")
+    builder.add("tokenizer.ggml.model", STRING, "gpt2")
+    builder.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, [whole] * 512))
+    rows = np.ones((512, 4), np.float32)
+    builder.tensor("token_embd.weight", rows.shape, 0, rows.tobytes())
+    path = tmp_path / "m.gguf"
+    path.write_bytes(bytes(builder))
+    start = bytes(builder).index(whole)
+    program = """
+import mmap, random
+start, stride = int(sys.argv[2]), 8 + 510
+chance = random.Random(1)
+with pyembed.load_model(sys.argv[1], validate="off") as model, open(sys.argv[1], "r+b") as file:
+    vocabulary, texts = model.vocabulary, mmap.mmap(file.fileno(), 0)
+    begun = time.perf_counter()
+    vocabulary.examine(splits=True)
+    took = time.perf_counter() - begun
+    whole = texts[start : start + 512 * stride]
+    torn = bytearray(whole)
+    for i in range(512):
+        torn[i * stride : i * stride + 510] = bytes([0xC3]) * 510
+    def tear(delay):
+        time.sleep(delay)
+        texts[start : start + 512 * stride] = torn
+    for _ in range(20):
+        writer = threading.Thread(target=tear, args=[took * chance.random()])
+        writer.start()
+        vocabulary.examine(splits=True)
+        writer.join()
+        texts[start : start + 512 * stride] = whole
+"""
+    output_of(program, path, start, timeout=20)
 
 
 def test_a_file_truncated_while_it_is_opened(path: Path) -> None:

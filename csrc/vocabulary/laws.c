@@ -8,6 +8,8 @@ static pye_status find_merges(const pye_vocabulary *vocabulary, uint64_t n_merge
                               pye_error *error) {
     static const char key[] = "tokenizer.ggml.merges";
     pye_status status = pye_metadata_find(vocabulary->model, key, strlen(key), merges, NULL);
+    if (status == PYE_ERROR_IO)
+        return pye_model_intact(vocabulary->model, error);
     if (status == PYE_OK && merges->type == PYE_VALUE_ARRAY && merges->n_elements == n_merges &&
         (merges->element_type == PYE_VALUE_STRING || n_merges == 0))
         return PYE_OK;

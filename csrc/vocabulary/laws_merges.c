@@ -210,9 +210,10 @@ static void add_cuts(const pye_text_table *table, pye_string text, uint32_t id, 
                      pye_token_splits *out) {
     const uint8_t *bytes = (const uint8_t *)text.data;
     for (size_t at = 0; at < text.size;) {
-        at += pye_utf8_length(bytes + at, text.size - at);
-        if (at >= text.size)
-            break;
+        size_t n = pye_utf8_length(bytes + at, text.size - at);
+        at += n;
+        if (n == 0 || at >= text.size)
+            break; /* 0 only if the file was overwritten since the text was found well-formed */
         uint64_t hash = pye_text_hash(table, text.data, at);
         pye_text_table_prefetch(table, hash);
         batch->cuts[batch->n++] = (cut){hash, text, at, id, false};
