@@ -84,15 +84,20 @@ class VocabularyFacts(NamedTuple):
 
     Attributes
     ----------
-    tokens, merges, splits : structured ndarray
-        A ``pye_token_facts`` a token, a ``pye_merge_tokens`` a merge, a ``pye_token_splits`` a token.
+    tokens, splits : structured ndarray
+        A ``pye_token_facts`` and a ``pye_token_splits`` a token.
+    products : ndarray of uint32
+        The token that each merge makes, ``PYE_NO_TOKEN`` where it is none.
+    merge_flags : ndarray of uint8
+        What is wrong with each merge.
     first_merges : ndarray of uint32
         The merges that are the first to make their product, ascending.
     """
 
     tokens: npt.NDArray[np.void]
-    merges: npt.NDArray[np.void]
     splits: npt.NDArray[np.void]
+    products: npt.NDArray[np.uint32]
+    merge_flags: npt.NDArray[np.uint8]
     first_merges: npt.NDArray[np.uint32]
 
 
@@ -333,7 +338,7 @@ class Vocabulary(Sequence[Token]):
         return ffi.string(out).decode("ascii")
 
     def examine(self, *, merges: bool = True, splits: bool = False) -> VocabularyFacts:
-        """Return what the laws of the order are judged by, as structured arrays.
+        """Return what the laws of the order are judged by.
 
         Parameters
         ----------
@@ -346,22 +351,24 @@ class Vocabulary(Sequence[Token]):
         """
         texts = self._metadata.get(_PREFIX + "merges") if merges else None
         n_merges = len(texts) if isinstance(texts, StringArray) else 0
-        facts, error = ffi.new("pye_vocabulary_facts *"), ffi.new("pye_error *")
-        facts.struct_bytes = ffi.sizeof("pye_vocabulary_facts")
-        kinds = (
-            ("tokens", _layout("pye_token_facts"), self._n),
-            ("merges", _layout("pye_merge_tokens"), n_merges),
-            ("splits", _layout("pye_token_splits"), self._n if splits else 0),
-            ("first_merges", np.dtype(np.uint32), n_merges),
+        arrays = _arrays_together(
+            tokens=(_layout("pye_token_facts"), self._n),
+            splits=(_layout("pye_token_splits"), self._n if splits else 0),
+            products=(np.dtype(np.uint32), n_merges),
+            first_merges=(np.dtype(np.uint32), min(n_merges, self._n)),
+            merge_flags=(np.dtype(np.uint8), n_merges),
         )
-        arrays = {name: np.empty(n, dtype) for name, dtype, n in kinds}
-        buffers = {field: ffi.from_buffer(array) for field, array in arrays.items() if array.size}
-        for field, buffer in buffers.items():
-            setattr(facts, field, ffi.cast("void *", buffer))
-        facts.n_merges = n_merges
+        facts, n_first = ffi.new("pye_vocabulary_facts *"), ffi.new("uint64_t *")
+        facts.struct_bytes = ffi.sizeof("pye_vocabulary_facts")
+        wanted = ["tokens", *(["splits"] if splits else [])]
+        if n_merges:
+            wanted += ["products", "first_merges", "merge_flags"]
+            facts.n_merges, facts.n_first_merges = n_merges, n_first
+        for field in wanted:
+            setattr(facts, field, ffi.cast("void *", arrays[field].ctypes.data))
+        error = ffi.new("pye_error *")
         self._source.check(lib.pye_vocabulary_examine(self._handle(), facts, error), error)
-        n_first = int(np.searchsorted(arrays["first_merges"], np.uint32(lib.PYE_NO_TOKEN)))
-        arrays["first_merges"] = arrays["first_merges"][:n_first]
+        arrays["first_merges"] = arrays["first_merges"][: n_first[0]]
         return VocabularyFacts(**arrays)
 
     def _handle(self) -> CData:
@@ -380,7 +387,23 @@ class Vocabulary(Sequence[Token]):
 
 
 def _layout(struct: str) -> np.dtype[Any]:
-    return np.dtype([(name, np.uint32) for name, _ in ffi.typeof(struct).fields])
+    return np.dtype([(name, f"u{ffi.sizeof(field.type)}") for name, field in ffi.typeof(struct).fields])
+
+
+def _arrays_together(**kinds: tuple[np.dtype[Any], int]) -> dict[str, npt.NDArray[Any]]:
+    """Return new arrays in one piece of memory, for which the system may give large pages.
+
+    First touching small ones is a good part of the time of whoever fills the arrays. The types are in order
+    of falling alignment, and even an empty array has an address.
+    """
+    memory = np.empty(sum(n * dtype.itemsize for dtype, n in kinds.values()) + 1, np.uint8)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    at = 0
+    for name, (dtype, n) in kinds.items():
+        end = at + n * dtype.itemsize
+        arrays[name] = memory[at:end].view(dtype)
+        at = end
+    return arrays
 
 
 def _letters(text: str) -> str:

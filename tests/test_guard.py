@@ -104,9 +104,11 @@ def test_merges_that_are_gone_when_they_are_examined(path: Path) -> None:
     program = """
 from pyembed._native import ffi, lib
 model = pyembed.load_model(sys.argv[1])
-merges = ffi.new("pye_merge_tokens[]", 4000)
+products, flags = ffi.new("uint32_t[]", 4000), ffi.new("uint8_t[]", 4000)
+first, n_first = ffi.new("uint32_t[]", 4000), ffi.new("uint64_t *")
 facts = ffi.new("pye_vocabulary_facts *", {"struct_bytes": ffi.sizeof("pye_vocabulary_facts")})
-facts.merges, facts.n_merges = merges, 4000
+facts.products, facts.merge_flags, facts.first_merges, facts.n_first_merges = products, flags, first, n_first
+facts.n_merges = 4000
 vocabulary = model.vocabulary._handle()
 assert lib.pye_vocabulary_examine(vocabulary, facts, ffi.NULL) == lib.PYE_OK
 os.truncate(sys.argv[1], 8192)

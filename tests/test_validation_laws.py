@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import pyembed
+from pyembed._native import ffi, lib
 from pyembed.validation.order import find_order, out_of_order
 from vocabulary_files import Corruption, Parts, corruptions, read_parts
 
@@ -172,27 +173,45 @@ def test_texts_are_described(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(Parts("llama", tokens).to_bytes())
     with pyembed.load_model(path, validate="off") as model:
-        facts, merges, splits, _ = model.vocabulary.examine(splits=True)
+        facts, splits, products, *_ = model.vocabulary.examine(splits=True)
     assert [int(flags) & 15 for flags in facts["flags"]] == [1, 2, 4, 8, 0, 0, 0, 0, 0]
     assert facts["number"].tolist() == [0, 0, 0, 10, 7, 12, 0, 0, 7]
     assert facts["first_id"].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 4]
     assert facts["n_code_points"].tolist() == [0, 2, 1, 6, 6, 10, 2, 3, 6]
-    assert (merges.size, splits["n"].tolist()) == (0, [0, 0, 0xFFFFFFFF, 0, 0, 0, 0, 0, 0])
+    assert (products.size, splits["n"].tolist()) == (0, [0, 0, 0xFFFFFFFF, 0, 0, 0, 0, 0, 0])
 
 
 def test_merges_and_cuts_in_ids(tmp_path: Path) -> None:
-    tokens = [b"a", b"b", b"ab", b"aba", b" c", b" ca"]
+    tokens = [b"a", b"b", b"ab", b"aba", b" c", b" ca", b"cc", b"c"]
     path = tmp_path / "m.gguf"
-    merges = [b"a b", b"ab a", b"a ba", b" c a", b"ab", b"", b"x y"]
+    merges = [b"a b", b"ab a", b"a ba", b" c a", b"ab", b"", b"x y", b"c c"]
     path.write_bytes(Parts("gpt2", tokens, merges=merges).to_bytes())
     with pyembed.load_model(path, validate="off") as model:
-        _, ids, splits, first = model.vocabulary.examine(splits=True)
-    assert first.tolist() == [0, 1, 3]
+        _, splits, products, flags, first = model.vocabulary.examine(splits=True)
+    assert first.tolist() == [0, 1, 3, 7]
     none = 0xFFFFFFFF
-    assert ids.tolist() == [
-        (0, 1, 2), (2, 0, 3), (0, none, 3), (4, 0, 5), (none,) * 3, (none,) * 3, (none,) * 3,
-    ]  # fmt: skip
-    assert splits.tolist() == [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0), (1, 1)]
+    assert products.tolist() == [2, 3, 3, 5, none, none, none, 6]
+    assert flags.tolist() == [0, 0, lib.PYE_MERGE_RIGHT_UNKNOWN, 0, 7, 7, 7, lib.PYE_MERGE_LATE]
+    assert splits.tolist() == [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0), (1, 1), (1, 1), (0, 0)]
+
+
+def test_facts_of_merges_are_asked_for_together(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(Parts("gpt2", [b"a", b"b", b"ab"], merges=[b"a b"]).to_bytes())
+    products, error = ffi.new("uint32_t[]", 2), ffi.new("pye_error *")
+    facts = ffi.new("pye_vocabulary_facts *", {"struct_bytes": ffi.sizeof("pye_vocabulary_facts")})
+    facts.products, facts.n_merges = products, 1
+    with pyembed.load_model(path, validate="off") as model:
+        handle = model.vocabulary._handle()
+        assert lib.pye_vocabulary_examine(handle, facts, error) == lib.PYE_ERROR_ARGUMENT
+        assert b"wanted together" in ffi.string(error.message)
+        flags, first, n_first = ffi.new("uint8_t[]", 2), ffi.new("uint32_t[]", 2), ffi.new("uint64_t *")
+        facts.merge_flags, facts.first_merges, facts.n_first_merges, facts.n_merges = flags, first, n_first, 2
+        assert lib.pye_vocabulary_examine(handle, facts, error) == lib.PYE_ERROR_ARGUMENT
+        assert b"not an array of 2 strings" in ffi.string(error.message)
+        facts.n_merges = 1
+        assert lib.pye_vocabulary_examine(handle, facts, error) == lib.PYE_OK
+    assert (list(products), list(flags), first[0], n_first[0]) == ([2, 0], [0, 0], 0, 1)
 
 
 def orders(ids: Sequence[int]) -> tuple[list[tuple[int, int, int]], list[int]]:

@@ -87,15 +87,6 @@ static pye_status open_file(pye_map *map, pye_error *error) {
     return PYE_OK;
 }
 
-/* Rows lie all over a table: of larger pages fewer have to be looked up. */
-static void want_huge_pages(void *base, size_t n_bytes) {
-#if defined(MADV_HUGEPAGE)
-    (void)madvise(base, n_bytes, MADV_HUGEPAGE);
-#else
-    (void)base, (void)n_bytes;
-#endif
-}
-
 static pye_status open_region(pye_map *map, pye_error *error) {
     void *base;
     if (mode_reads(map->mode)) {
@@ -110,7 +101,7 @@ static pye_status open_region(pye_map *map, pye_error *error) {
         return pye_fail_errno(error, errno, "cannot map %" PRIu64 " bytes", map->size);
     map->base = base;
     if (mode_reads(map->mode)) {
-        want_huge_pages(base, region_bytes(map));
+        pye_want_large_pages(base, region_bytes(map)); /* rows lie all over it: fewer are to be looked up */
         return PYE_OK;
     }
     (void)close(map->fd);

@@ -15,6 +15,9 @@ void *pye_allocate_zeros(const pye_allocator *allocator, size_t n_bytes);
 /* `memory` may be NULL; otherwise its own allocator makes it larger. On failure it stays as it is. */
 void *pye_resize(const pye_allocator *allocator, void *memory, size_t n_bytes);
 
+/* Asks the system to back the memory with large pages, of which fewer have to be looked up, and handed out. */
+void pye_want_large_pages(void *memory, size_t n_bytes);
+
 void pye_release(void *memory); /* NULL is allowed */
 
 #endif

@@ -483,20 +483,21 @@ typedef enum pye_text_flag {
 #define PYE_MAX_SPLIT_BYTES 512
 
 typedef struct pye_token_facts {
-    uint32_t flags;         /* of pye_text_flag */
-    uint32_t n_code_points; /* of malformed UTF-8: bytes */
+    uint16_t flags;         /* of pye_text_flag */
+    uint16_t n_code_points; /* of malformed UTF-8: bytes; at most 65535 */
     uint32_t code_point; /* the first, after a mark of a space if more follows; 0 of an empty or malformed text */
     uint32_t number;     /* see the flags */
     uint32_t first_id;   /* the lowest id of a token with the same text */
 } pye_token_facts;
 
-/* A merge "left right" in ids; PYE_NO_TOKEN for a text that is no token, for all three where the entry has no space
- * at or after its second byte. `product` is the token left + right. */
-typedef struct pye_merge_tokens {
-    uint32_t left;
-    uint32_t right;
-    uint32_t product;
-} pye_merge_tokens;
+/* What is wrong with a merge "left right", which makes the token left + right. All three texts are unknown where the
+ * entry has no space at or after its second byte. */
+typedef enum pye_merge_flag {
+    PYE_MERGE_LEFT_UNKNOWN = 1, /* the text is no token */
+    PYE_MERGE_RIGHT_UNKNOWN = 2,
+    PYE_MERGE_PRODUCT_UNKNOWN = 4,
+    PYE_MERGE_LATE = 8 /* all three are tokens, and a part has no lower id than the product */
+} pye_merge_flag;
 
 /* How a token's text can be cut, between two code points, into two texts that are tokens. Of texts longer than
  * PYE_MAX_SPLIT_BYTES, or malformed, both are PYE_NO_TOKEN. */
@@ -511,16 +512,20 @@ typedef struct pye_vocabulary_facts {
     size_t struct_bytes;
     pye_token_facts *tokens;  /* one a token */
     pye_token_splits *splits; /* one a token */
-    pye_merge_tokens *merges; /* one for each of tokenizer.ggml.merges */
-    uint64_t n_merges;        /* how many `merges` has room for: as many as the file has */
-    uint32_t *first_merges;   /* with `merges`, one for each: the merges that are the first to make their product,
-                               * ascending, then PYE_NO_TOKEN for as many as are left */
+    uint32_t *products;       /* one for each of tokenizer.ggml.merges: the token it makes, or PYE_NO_TOKEN */
+    uint8_t *merge_flags;     /* one for each of the merges, of pye_merge_flag */
+    uint64_t n_merges;        /* how many merges there is room for: as many as the file has */
+    uint32_t
+        *first_merges; /* room for one a token or one a merge, whichever are fewer: the merges that are the first
+                               * to make their product, ascending */
+    uint64_t *n_first_merges; /* how many those are */
 } pye_vocabulary_facts;
 
 /* Works out what the laws of a vocabulary's order are judged by. Time and memory are proportional to the bytes of the
  * token list and the merges: 8 to 32 bytes a token are allocated until it returns, and a cut costs at most
  * PYE_MAX_SPLIT_BYTES. Where a call fails, the arrays may have been written in part.
- * PYE_ERROR_ARGUMENT where the file's merges are not `n_merges` strings, or are asked for in part; PYE_ERROR_MEMORY. */
+ * PYE_ERROR_ARGUMENT where the file's merges are not `n_merges` strings, or of the four arrays of merges there are some
+ * and not all; PYE_ERROR_MEMORY. */
 PYE_API pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary, const pye_vocabulary_facts *facts,
                                           pye_error *error);
 

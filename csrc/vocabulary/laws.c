@@ -22,19 +22,23 @@ pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary, const pye_vo
     pye_vocabulary_facts wanted;
     pye_status status = pye_copy_options(&wanted, sizeof wanted, facts, "pye_vocabulary_facts", error);
     pye_value merges = {.element_type = -1};
-    if (status == PYE_OK && wanted.first_merges != NULL && (wanted.merges == NULL || wanted.n_merges > UINT32_MAX))
+    bool of_merges = wanted.products != NULL;
+    if (status == PYE_OK &&
+        ((wanted.merge_flags != NULL) != of_merges || (wanted.first_merges != NULL) != of_merges ||
+         (wanted.n_first_merges != NULL) != of_merges || wanted.n_merges > UINT32_MAX))
         status = pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                          "first_merges needs merges, and at most as many as 32 bits number");
-    if (status == PYE_OK && wanted.merges != NULL)
+                          "products, merge_flags, first_merges and n_first_merges are wanted together, of fewer "
+                          "merges than 2^32");
+    if (status == PYE_OK && of_merges)
         status = find_merges(vocabulary, wanted.n_merges, &merges, error);
     if (status != PYE_OK)
         return status;
     pye_text_table table;
     status = pye_text_table_build(&table, vocabulary, wanted.tokens, error);
-    if (status == PYE_OK && wanted.merges != NULL)
-        status = pye_merges_resolve(&table, vocabulary, &merges, wanted.merges, error);
-    if (status == PYE_OK && wanted.first_merges != NULL)
-        status = pye_merges_first(vocabulary, wanted.merges, wanted.n_merges, wanted.first_merges, error);
+    if (status == PYE_OK && of_merges)
+        status = pye_merges_resolve(&table, vocabulary, &merges, &wanted, error);
+    if (status == PYE_OK && of_merges)
+        status = pye_merges_first(vocabulary, &wanted, error);
     if (status == PYE_OK && wanted.splits != NULL)
         status = pye_splits_count(&table, vocabulary, wanted.splits, error);
     pye_text_table_free(&table);

@@ -74,13 +74,12 @@ static inline uint32_t pye_text_table_find(const pye_text_table *table, uint64_t
 /* What one text tells by itself; `first_id` is left alone. */
 void pye_text_facts(pye_string text, pye_token_facts *facts);
 
-/* Parts and products of all merges. */
+/* Fills the products and flags of all merges. */
 pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary *vocabulary,
-                              const pye_value *merges, pye_merge_tokens *out, pye_error *error);
+                              const pye_value *merges, const pye_vocabulary_facts *out, pye_error *error);
 
-/* The merges that are the first to make their product, then PYE_NO_TOKEN. */
-pye_status pye_merges_first(const pye_vocabulary *vocabulary, const pye_merge_tokens *merges, uint64_t n_merges,
-                            uint32_t *out, pye_error *error);
+/* From the products, fills the merges that are the first to make theirs. */
+pye_status pye_merges_first(const pye_vocabulary *vocabulary, const pye_vocabulary_facts *out, pye_error *error);
 
 /* For each token how its text can be cut in two. */
 pye_status pye_splits_count(const pye_text_table *table, const pye_vocabulary *vocabulary, pye_token_splits *out,

@@ -60,9 +60,17 @@ static merge_hashes hash_merge(const pye_text_table *table, pye_string merge, pr
     return hashes;
 }
 
+static uint8_t judge_merge(uint32_t left, uint32_t right, uint32_t product) {
+    uint32_t unknown = (left == PYE_NO_TOKEN ? (uint32_t)PYE_MERGE_LEFT_UNKNOWN : 0u) |
+                       (right == PYE_NO_TOKEN ? (uint32_t)PYE_MERGE_RIGHT_UNKNOWN : 0u) |
+                       (product == PYE_NO_TOKEN ? (uint32_t)PYE_MERGE_PRODUCT_UNKNOWN : 0u);
+    bool late = unknown == 0 && (left >= product || right >= product);
+    return (uint8_t)(unknown | (late ? (uint32_t)PYE_MERGE_LATE : 0u));
+}
+
 static pye_status resolve_batch(const pye_text_table *table, const pye_vocabulary *vocabulary,
                                 const pye_value *merges, uint64_t first, uint64_t n, char *scratch,
-                                pye_merge_tokens *out, pye_error *error) {
+                                const pye_vocabulary_facts *out, pye_error *error) {
     pye_string texts[PYE_LAWS_BATCH];
     merge_hashes hashes[PYE_LAWS_BATCH];
     pye_status status = pye_array_strings(vocabulary->model, merges, first, n, texts, error);
@@ -72,9 +80,11 @@ static pye_status resolve_batch(const pye_text_table *table, const pye_vocabular
     for (uint64_t i = 0; i < n; i++)
         hashes[i] = hash_merge(table, texts[i], &last);
     for (uint64_t i = 0; i < n; i++) {
-        out[i].left = hashes[i].whole ? pye_text_table_find(table, hashes[i].left) : PYE_NO_TOKEN;
-        out[i].right = hashes[i].whole ? pye_text_table_find(table, hashes[i].right) : PYE_NO_TOKEN;
-        out[i].product = hashes[i].has_product ? pye_text_table_find(table, hashes[i].product) : PYE_NO_TOKEN;
+        uint32_t left = hashes[i].whole ? pye_text_table_find(table, hashes[i].left) : PYE_NO_TOKEN;
+        uint32_t right = hashes[i].whole ? pye_text_table_find(table, hashes[i].right) : PYE_NO_TOKEN;
+        uint32_t product = hashes[i].has_product ? pye_text_table_find(table, hashes[i].product) : PYE_NO_TOKEN;
+        out->products[first + i] = product;
+        out->merge_flags[first + i] = judge_merge(left, right, product);
     }
     return PYE_OK;
 }
@@ -84,7 +94,7 @@ typedef struct merge_job {
     const pye_text_table *table;
     const pye_vocabulary *vocabulary;
     const pye_value *merges;
-    pye_merge_tokens *out;
+    const pye_vocabulary_facts *out;
     char *scratch;
     size_t scratch_bytes; /* of each thread */
     _Atomic(uint64_t) next;
@@ -105,7 +115,7 @@ static void resolve_merges(void *context) {
         uint64_t n = n_merges - first < PYE_LAWS_BATCH ? n_merges - first : PYE_LAWS_BATCH;
         pye_error error;
         pye_status status =
-            resolve_batch(job->table, job->vocabulary, job->merges, first, n, scratch, job->out + first, &error);
+            resolve_batch(job->table, job->vocabulary, job->merges, first, n, scratch, job->out, &error);
         if (status == PYE_OK || atomic_exchange(&job->failed, true))
             continue;
         job->status = status;
@@ -115,7 +125,7 @@ static void resolve_merges(void *context) {
 }
 
 pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary *vocabulary,
-                              const pye_value *merges, pye_merge_tokens *out, pye_error *error) {
+                              const pye_value *merges, const pye_vocabulary_facts *out, pye_error *error) {
     bool is_shared = table->max_bytes <= MAX_SHARED_BYTES;
     size_t n_threads = pye_pool_threads(is_shared ? 0 : 1, merges->n_elements / MERGES_A_THREAD);
     size_t scratch_bytes = table->max_bytes + 1;
@@ -138,23 +148,25 @@ pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary 
     return job.status;
 }
 
-pye_status pye_merges_first(const pye_vocabulary *vocabulary, const pye_merge_tokens *merges, uint64_t n_merges,
-                            uint32_t *out, pye_error *error) {
-    size_t n_bytes = (size_t)vocabulary->tokens.n_elements / 8 + 1;
+pye_status pye_merges_first(const pye_vocabulary *vocabulary, const pye_vocabulary_facts *out, pye_error *error) {
+    uint64_t n_tokens = vocabulary->tokens.n_elements;
+    size_t n_bytes = (size_t)n_tokens / 8 + 1;
     uint8_t *made = pye_allocate_zeros(&vocabulary->model->allocator, n_bytes); /* one bit a token */
     if (made == NULL)
         return pye_fail_memory(error, n_bytes);
-    uint64_t n = 0;
-    for (uint64_t i = 0; i < n_merges; i++) {
-        uint32_t product = merges[i].product;
-        uint8_t bit = (uint8_t)(1u << product % 8);
-        if (product == PYE_NO_TOKEN || (made[product / 8] & bit) != 0)
-            continue;
-        made[product / 8] |= bit;
-        out[n++] = (uint32_t)i;
+    made[n_tokens / 8] = (uint8_t)(1u << n_tokens % 8); /* and one for what is no token */
+    uint64_t n_left = n_tokens < out->n_merges ? n_tokens : out->n_merges;
+    uint32_t *next = out->first_merges;
+    /* Without a branch on whether a merge is a first one, which nothing could predict. */
+    for (uint64_t i = 0; i < out->n_merges && n_left > 0; i++) {
+        uint64_t product = out->products[i] == PYE_NO_TOKEN ? n_tokens : out->products[i];
+        uint32_t is_first = ~(uint32_t)made[product / 8] >> product % 8 & 1u;
+        made[product / 8] |= (uint8_t)(1u << product % 8);
+        *next = (uint32_t)i;
+        next += is_first;
+        n_left -= is_first;
     }
-    for (; n < n_merges; n++)
-        out[n] = PYE_NO_TOKEN;
+    *out->n_first_merges = (uint64_t)(next - out->first_merges);
     pye_release(made);
     return PYE_OK;
 }

@@ -1,4 +1,4 @@
-/* The table of all tokens' texts: at most two thirds full. */
+/* The table of all tokens' texts: at most two thirds full. The hash of each token lies behind the slots. */
 #include "vocabulary/laws.h"
 
 #include <stdatomic.h>
@@ -113,16 +113,14 @@ pye_status pye_text_table_build(pye_text_table *table, const pye_vocabulary *voc
     while ((uint64_t)1 << table->id_bits <= n_tokens)
         table->id_bits++;
     const pye_allocator *allocator = &vocabulary->model->allocator;
-    table->slots = pye_allocate_zeros(allocator, (size_t)n_slots * sizeof *table->slots);
-    uint64_t *hashes = pye_allocate(allocator, ((size_t)n_tokens + 1) * sizeof *hashes);
-    if (table->slots == NULL || hashes == NULL) {
-        pye_release(hashes);
-        return pye_fail_memory(error, n_slots * sizeof *table->slots);
-    }
+    size_t n_bytes = (size_t)(n_slots + n_tokens) * sizeof *table->slots;
+    table->slots = pye_allocate(allocator, n_bytes);
+    if (table->slots == NULL)
+        return pye_fail_memory(error, n_bytes);
+    pye_want_large_pages(table->slots, n_bytes);
+    memset(table->slots, 0, (size_t)n_slots * sizeof *table->slots);
     pye_choose_key(table->key, table->slots);
-    pye_status status = fill(table, vocabulary, facts, hashes, error);
-    pye_release(hashes);
-    return status;
+    return fill(table, vocabulary, facts, table->slots + n_slots, error);
 }
 
 void pye_text_table_free(pye_text_table *table) { pye_release(table->slots); }

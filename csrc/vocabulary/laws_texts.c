@@ -57,22 +57,24 @@ static size_t read_well_formed(const uint8_t *bytes, size_t size, code_points *p
     return at;
 }
 
-static void read_code_points(pye_string text, pye_token_facts *facts) {
+static uint16_t count_to_16_bits(size_t n) { return (uint16_t)(n < UINT16_MAX ? n : UINT16_MAX); }
+
+/* Returns flags. */
+static uint32_t read_code_points(pye_string text, pye_token_facts *facts) {
     const uint8_t *bytes = (const uint8_t *)text.data;
     code_points points;
     size_t well_formed = read_well_formed(bytes, text.size, &points);
     if (well_formed < text.size) {
         points.has_nul |= memchr(bytes + well_formed, 0, text.size - well_formed) != NULL;
-        facts->flags |= (uint32_t)PYE_TEXT_NOT_UTF8 | (points.has_nul ? (uint32_t)PYE_TEXT_NUL : 0u);
-        facts->n_code_points = (uint32_t)(text.size < UINT32_MAX ? text.size : UINT32_MAX);
-        return;
+        facts->n_code_points = count_to_16_bits(text.size);
+        return (uint32_t)PYE_TEXT_NOT_UTF8 | (points.has_nul ? (uint32_t)PYE_TEXT_NUL : 0u);
     }
     bool has_mark = points.first == MARK;
-    facts->n_code_points = points.n;
+    facts->n_code_points = count_to_16_bits(points.n);
     facts->code_point = has_mark && points.n > 1 ? points.second : points.first;
-    facts->flags |= (points.alphabet ? (uint32_t)PYE_TEXT_ALPHABET : 0u) |
-                    (points.repeated ? (uint32_t)PYE_TEXT_REPEATED : 0u) |
-                    (has_mark ? (uint32_t)PYE_TEXT_MARK : 0u) | (points.has_nul ? (uint32_t)PYE_TEXT_NUL : 0u);
+    return (points.alphabet ? (uint32_t)PYE_TEXT_ALPHABET : 0u) |
+           (points.repeated ? (uint32_t)PYE_TEXT_REPEATED : 0u) | (has_mark ? (uint32_t)PYE_TEXT_MARK : 0u) |
+           (points.has_nul ? (uint32_t)PYE_TEXT_NUL : 0u);
 }
 
 static int hex_digit(char c) {
@@ -129,32 +131,30 @@ static bool read_placeholder(pye_string text, const struct placeholder *kind, ui
     return true;
 }
 
-static void read_brackets(pye_string text, pye_token_facts *facts) {
-    if ((facts->flags & PYE_TEXT_MARK) != 0 && text.size > MARK_BYTES)
+/* Returns flags. */
+static uint32_t read_brackets(pye_string text, bool has_mark, uint32_t *number) {
+    if (has_mark && text.size > MARK_BYTES)
         text = (pye_string){text.data + MARK_BYTES, text.size - MARK_BYTES};
     if (text.size < 3 || !((text.data[0] == '<' && text.data[text.size - 1] == '>') ||
                            (text.data[0] == '[' && text.data[text.size - 1] == ']')))
-        return;
-    if ((facts->flags & PYE_TEXT_MARK) == 0)
-        facts->flags |= PYE_TEXT_BRACKETED;
-    if (read_byte_token(text, &facts->number)) {
-        facts->flags |= (facts->flags & PYE_TEXT_MARK) == 0 ? (uint32_t)PYE_TEXT_BYTE : 0u;
-        return;
-    }
+        return 0;
+    uint32_t bracketed = has_mark ? 0u : (uint32_t)PYE_TEXT_BRACKETED;
+    if (read_byte_token(text, number))
+        return bracketed | (has_mark ? 0u : (uint32_t)PYE_TEXT_BYTE);
     for (size_t i = 0; i < sizeof placeholders / sizeof *placeholders; i++)
-        if (read_placeholder(text, &placeholders[i], &facts->number)) {
-            facts->flags |= placeholders[i].flag;
-            return;
-        }
+        if (read_placeholder(text, &placeholders[i], number))
+            return bracketed | placeholders[i].flag;
+    return bracketed;
 }
 
 void pye_text_facts(pye_string text, pye_token_facts *facts) {
-    facts->flags = text.size == 0 ? (uint32_t)PYE_TEXT_EMPTY : 0u;
+    facts->flags = text.size == 0 ? PYE_TEXT_EMPTY : 0;
     facts->n_code_points = 0;
     facts->code_point = 0;
     facts->number = 0;
     if (text.size == 0)
         return;
-    read_code_points(text, facts);
-    read_brackets(text, facts);
+    uint32_t flags = read_code_points(text, facts);
+    flags |= read_brackets(text, (flags & PYE_TEXT_MARK) != 0, &facts->number);
+    facts->flags = (uint16_t)flags;
 }

@@ -35,6 +35,8 @@ class Facts:
         Whether the file has types and scores at all.
     normal : ndarray of bool
         Which tokens are of type NORMAL: all, where the file has no types.
+    tokens, products, merge_flags, first_merges : ndarray
+        See `VocabularyFacts`.
     """
 
     def __init__(self, vocabulary: Vocabulary, metadata: Metadata) -> None:
@@ -46,7 +48,8 @@ class Facts:
         self.typed = self.n > 0 and "tokenizer.ggml.token_type" in metadata
         self.scored = self.n > 0 and "tokenizer.ggml.scores" in metadata
         known = vocabulary.examine()
-        self.tokens, self.merges, self.first_merges = known.tokens, known.merges, known.first_merges
+        self.tokens, self.products = known.tokens, known.products
+        self.merge_flags, self.first_merges = known.merge_flags, known.first_merges
         self.normal: Mask = self.types == TokenType.NORMAL
 
     def _numbers(self, name: str, dtype: np.dtype[Any], absent: float) -> npt.NDArray[Any]:
@@ -58,7 +61,13 @@ class Facts:
 
     def has(self, flag: int) -> Mask:
         """Return for each token whether its text has one of the flags."""
-        return np.asarray(self._flags & np.uint32(flag) != 0)
+        return np.asarray(self._flags & np.uint16(flag) != 0)
+
+    def merges_with(self, flag: int) -> Ids:
+        """Return the merges that have one of the flags, which few have."""
+        if not self._all_merge_flags & flag:
+            return np.empty(0, np.int64)
+        return np.flatnonzero(self.merge_flags & np.uint8(flag) != 0)
 
     @cached_property
     def scores(self) -> npt.NDArray[np.float32]:
@@ -70,16 +79,14 @@ class Facts:
         """The tokens whose text another token has that comes before."""
         return np.flatnonzero(self.tokens["first_id"] != np.arange(self.n, dtype=np.uint32))
 
-    # Copies that lie together: each is gone through several times.
+    @cached_property
+    def _all_merge_flags(self) -> int:
+        return int(np.bitwise_or.reduce(self.merge_flags))
 
     @cached_property
-    def _flags(self) -> npt.NDArray[np.uint32]:
+    def _flags(self) -> npt.NDArray[np.uint16]:
+        """A copy that lies together: it is gone through often."""
         return np.ascontiguousarray(self.tokens["flags"])
-
-    @cached_property
-    def product(self) -> npt.NDArray[np.uint32]:
-        """The token that each merge makes, `NO_TOKEN` where it is none."""
-        return np.ascontiguousarray(self.merges["product"])
 
     @cached_property
     def marked(self) -> bool:

@@ -190,9 +190,9 @@ def _judge_texts(facts: Facts, findings: Findings) -> None:
             n_ids=len(ends),
         )
     if facts.typed:
-        products = facts.merges["product"]
         for token_id, text in texts.items():
-            if facts.normal[token_id] and _is_control(text, token_id) and not np.any(products == token_id):
+            suspect = facts.normal[token_id] and _is_control(text, token_id)
+            if suspect and not np.any(facts.products == token_id):
                 findings.add(
                     CONTROL_NORMAL,
                     f"token {facts.quote(token_id)} is typed as ordinary text",

@@ -314,13 +314,14 @@ def _judge_bytes(facts: Facts, findings: Findings) -> None:
     ids = np.flatnonzero(text)
     byte_of = facts.tokens["number"][ids].astype(np.int64)
     ids = ids[np.argsort(byte_of, kind="stable")]
-    missing = np.setdiff1d(np.arange(256), byte_of)
+    there = np.bincount(byte_of, minlength=256) > 0
+    missing = np.flatnonzero(~there)
     if missing.size:
         refused = Outcome.REFUSE if facts.model == "plamo2" else Outcome.LOAD
         some = ", ".join(f"<0x{byte:02X}>" for byte in missing[:4])
         findings.add(BYTE_MISSING, f"{missing.size} byte tokens are missing: {some}", llama_cpp=refused)
     if ids.size >= MIN_BYTE_TOKENS:
-        _judge_byte_order(facts, findings, ids, np.unique(byte_of))
+        _judge_byte_order(facts, findings, ids, np.flatnonzero(there))
 
 
 def _judge_byte_order(facts: Facts, findings: Findings, ids: Ids, byte_of: Ids) -> None:

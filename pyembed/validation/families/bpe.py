@@ -81,6 +81,7 @@ MODELS = frozenset({"gpt2", "gemma4", "whitespace", "hybriddna"})
 #: Fewer merges than this prove nothing.
 MIN_MERGES = 16
 _MAX_READ = 20_000
+_PART_UNKNOWN: int = lib.PYE_MERGE_LEFT_UNKNOWN | lib.PYE_MERGE_RIGHT_UNKNOWN
 _SPACES = [ord(space) for space in "\t\n \u2581"]
 
 
@@ -103,11 +104,11 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
                 llama_cpp=Outcome.REFUSE,
             )
         return None
-    unknown = _report_unknown(facts, findings)
-    n_merges = facts.merges.size
-    if n_merges < MIN_MERGES or 2 * unknown.sum() > n_merges:
+    _report_unknown(facts, findings)
+    unmade = facts.merges_with(lib.PYE_MERGE_PRODUCT_UNKNOWN)
+    if facts.products.size < MIN_MERGES or 2 * unmade.size > facts.products.size:
         return None
-    products = _products(facts, unknown)
+    products = _products(facts, unmade)
     order = find_order(products.ids, products.ranks)
     if order is None:
         return None
@@ -128,29 +129,27 @@ def _summary(order: Order) -> str:
     return f"{order.odd.size} out of place, {len(order.blocks)} runs shifted"
 
 
-def _report_unknown(facts: Facts, findings: Findings) -> Mask:
-    """Report merges of texts that are no tokens; return for each merge whether its product is none."""
-    merges, texts = facts.merges, facts.merge_texts
-    no_product: Mask = facts.product == NO_TOKEN
-    unknown = no_product | (merges["left"] == NO_TOKEN) | (merges["right"] == NO_TOKEN)
-    if texts is not None and unknown.any():
-        where = np.flatnonzero(unknown)
+def _report_unknown(facts: Facts, findings: Findings) -> None:
+    """Report merges of texts that are no tokens."""
+    texts = facts.merge_texts
+    where = facts.merges_with(_PART_UNKNOWN | lib.PYE_MERGE_PRODUCT_UNKNOWN)
+    if texts is not None and where.size:
         some = ", ".join(shorten(texts[int(k)]) for k in where[:3])
         findings.add(
             MERGE_UNKNOWN,
-            f"{where.size} of {unknown.size} merges have a part or a product that is no token: {some}",
+            f"{where.size} of {len(texts)} merges have a part or a product that is no token: {some}",
         )
-    return no_product
 
 
-def _products(facts: Facts, no_product: Mask) -> _Products:
+def _products(facts: Facts, unmade: Ids) -> _Products:
+    """Return the products of all merges but those that make no token."""
     known = facts.first_merges
-    product = facts.product[known]
-    one_merge = known.size >= 0.98 * (facts.product.size - int(no_product.sum()))
-    missing = _missing_products(facts, np.flatnonzero(no_product))
+    product = facts.products[known]
+    one_merge = known.size >= 0.98 * (facts.products.size - unmade.size)
+    missing = _missing_products(facts, unmade)
     if facts.marked:
-        learned = np.flatnonzero(~_space_runs(facts)[product])
-        known, product = known[learned], product[learned]
+        runs = np.flatnonzero(_space_runs(facts)[product])
+        known, product = np.delete(known, runs), np.delete(product, runs)
     ranks = np.arange(known.size)
     if missing:  # a product that is no token has its rank all the same
         ranks += np.searchsorted(np.sort(np.fromiter(missing.values(), np.int64, len(missing))), known)
@@ -192,7 +191,7 @@ def _with_alphabet(facts: Facts, products: _Products, order: Order, findings: Fi
     ids = np.flatnonzero(symbol)
     points = tokens["code_point"][ids]
     ids = ids[np.argsort(points, kind="stable")]
-    expected = np.union1d(points, _missing_symbols(facts))
+    expected = np.array(sorted({*points.tolist(), *_missing_symbols(facts)}), np.int64)
     ranks = np.searchsorted(expected, np.sort(points)).astype(np.int64)
     alphabet = find_order(ids, ranks)
     if alphabet is None:
@@ -217,18 +216,21 @@ def _with_alphabet(facts: Facts, products: _Products, order: Order, findings: Fi
     return joined or order
 
 
-def _missing_symbols(facts: Facts) -> Ids:
+def _missing_symbols(facts: Facts) -> set[int]:
     """Return code points of the alphabet that merges name and that are no tokens."""
-    merges, texts = facts.merges, facts.merge_texts
-    where = np.flatnonzero((merges["left"] == NO_TOKEN) | (merges["right"] == NO_TOKEN))
+    texts, where = facts.merge_texts, facts.merges_with(_PART_UNKNOWN)
     found: set[int] = set()
     if texts is not None and where.size <= _MAX_READ:
         for merge in where:
-            text = texts[int(merge)]
+            text, flags = texts[int(merge)], facts.merge_flags[merge]
             space = text.find(" ", 1)
-            parts = ((text[:space], "left"), (text[space + 1 :], "right")) if space > 0 else ()
-            found |= {ord(part) for part, side in parts if len(part) == 1 and merges[side][merge] == NO_TOKEN}
-    return np.array(sorted(found), np.int64)
+            if space > 0:
+                parts = (
+                    (text[:space], lib.PYE_MERGE_LEFT_UNKNOWN),
+                    (text[space + 1 :], lib.PYE_MERGE_RIGHT_UNKNOWN),
+                )
+                found |= {ord(part) for part, flag in parts if len(part) == 1 and flags & flag}
+    return found
 
 
 def _may_stand_between(facts: Facts, ids: Ids) -> bool:
@@ -240,14 +242,12 @@ def _may_stand_between(facts: Facts, ids: Ids) -> bool:
 
 
 def _report_parts(facts: Facts, findings: Findings) -> None:
-    merges = facts.merges
-    whole = (merges["left"] != NO_TOKEN) & (merges["right"] != NO_TOKEN) & (merges["product"] != NO_TOKEN)
-    late = whole & ((merges["left"] >= merges["product"]) | (merges["right"] >= merges["product"]))
-    if 0 < late.sum() <= 0.01 * merges.size:
-        ids = np.unique(merges["product"][late]).astype(np.int64)
+    late = facts.merges_with(lib.PYE_MERGE_LATE)
+    if 0 < late.size <= 0.01 * facts.products.size:
+        ids = np.unique(facts.products[late]).astype(np.int64)
         findings.add(
             MERGE_ORDER,
-            f"{late.sum()} merges use a part that comes later than what they make: {facts.quote_some(ids)}",
+            f"{late.size} merges use a part that comes later than what they make: {facts.quote_some(ids)}",
             first_id=int(ids[0]),
             last_id=int(ids[-1]),
             n_ids=ids.size,
@@ -255,7 +255,7 @@ def _report_parts(facts: Facts, findings: Findings) -> None:
 
 
 def _report_incomplete(facts: Facts, findings: Findings) -> None:
-    made = facts.product[facts.product != NO_TOKEN]
+    made = facts.products[facts.products != NO_TOKEN]
     n_merges = np.bincount(made, minlength=facts.n)
     n_cuts = facts.splits["n"].astype(np.int64)
     ids = np.flatnonzero((n_merges > 0) & (n_cuts < NO_TOKEN) & (n_merges < n_cuts))
@@ -272,7 +272,7 @@ def _report_incomplete(facts: Facts, findings: Findings) -> None:
 
 def _report_unreachable(facts: Facts, findings: Findings) -> None:
     reached = np.zeros(facts.n, np.bool_)
-    reached[facts.product[facts.first_merges]] = True
+    reached[facts.products[facts.first_merges]] = True
     placeholders = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED | lib.PYE_TEXT_BYTE
     single = facts.tokens["n_code_points"] == 1
     if not facts.marked:
