@@ -15,7 +15,7 @@ INLINE vb even_signs_of(uint32_t a, uint32_t b) {
 /* 16 elements: the scale times signed codebook values. */
 INLINE void store_signed(sink to, float scale, vb grid, vb signs) {
     vb signed_grid = vb_sub(vb_xor(grid, signs), signs);
-    emit(to, vf_mul(vf_from_i8(signed_grid), vf_set(scale)));
+    emit(to, vf_mul_i8(signed_grid, vf_i8_scale(vf_set(scale))));
 }
 
 INLINE vb grid_pair(const int8_t *grid, uint32_t a, uint32_t b) { return vb_load_8x2(grid + 8 * a, grid + 8 * b); }
@@ -146,11 +146,11 @@ static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 
 
 /* d times the table's value of each nibble: 32 elements of 16 bytes. `values` are signed. */
 INLINE void decode_nibbles(const uint8_t *nibbles, const int8_t *values, float scale, sink to) {
-    vf d = vf_set(scale);
+    vf d = vf_i8_scale(vf_set(scale));
     vb table = vb_load(values);
     vb q = vb_load(nibbles);
-    emit(to, vf_mul(vf_lookup(table, low_nibbles(q)), d));
-    emit(skip(to, 16), vf_mul(vf_lookup(table, high_nibbles(q)), d));
+    emit(to, vf_mul_i8(vb_lookup(table, low_nibbles(q)), d));
+    emit(skip(to, 16), vf_mul_i8(vb_lookup(table, high_nibbles(q)), d));
 }
 
 INLINE void decode_iq4_nl(const block_iq4_nl *block, sink to) {

@@ -13,6 +13,8 @@ INLINE void decode_q2_k(const block_q2_k *block, sink to) {
     vb s = vb_load(block->s);
     vf_store(scale, vf_mul(vf_from_u8(low_nibbles(s)), vf_set_half(block->d)));
     vf_store(minimum, vf_mul(vf_from_u8(high_nibbles(s)), vf_set_half(block->dm)));
+    IN_MEMORY(scale);
+    IN_MEMORY(minimum);
     for (int half = 0; half < 2; half++) {
         const uint8_t *q = block->q + 32 * half;
         UNROLL
@@ -44,13 +46,15 @@ INLINE vb third_bit_plane(vb mask, int k) {
 /* (d scale) (c - 4, or c where the mask bit is set) */
 INLINE void decode_q3_k(const block_q3_k *block, sink to) {
     float scale[16];
-    vf_store(scale, vf_mul(vf_from_i8(q3_k_scales(block->s)), vf_set_half(block->d)));
+    vf d = vf_i8_scale(vf_set_half(block->d));
+    vf_store(scale, vf_i8_scale(vf_mul_i8(q3_k_scales(block->s), d)));
+    IN_MEMORY(scale);
     UNROLL
     for (int k = 0; k < 16; k++) { /* 16 elements each: plane `plane` of bytes `part` of half `half` */
         int half = k >> 3, plane = k >> 1 & 3, part = 16 * (k & 1);
         vb c = two_bits(block->q + 32 * half + part, plane);
         vb q = vb_or(c, third_bit_plane(vb_load(block->mask + part), 4 * half + plane));
-        emit(skip(to, 16 * k), vf_mul(vf_from_i8(vb_sub(q, vb_set(4))), vf_set(scale[k])));
+        emit(skip(to, 16 * k), vf_mul_i8(vb_sub(q, vb_set(4)), vf_set(scale[k])));
     }
 }
 
@@ -80,6 +84,7 @@ INLINE void store_sub_block(sink to, vb q, const float scale[16], int k) {
 INLINE void decode_q4_k(const block_q4_k *block, sink to) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
+    IN_MEMORY(scale);
     UNROLL
     for (int i = 0; i < 128; i += 16) { /* bytes of q: 32 of them hold two sub-blocks */
         int k = i / 32 * 2;
@@ -98,6 +103,7 @@ INLINE vb fifth_bit_plane(vb high, int k) {
 INLINE void decode_q5_k(const block_q5_k *block, sink to) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
+    IN_MEMORY(scale);
     UNROLL
     for (int i = 0; i < 128; i += 16) {
         int k = i / 32 * 2;
@@ -117,7 +123,9 @@ INLINE vb top_bits(vb high, int p) {
 /* (d s) (q - 32), scales by 16 elements */
 INLINE void decode_q6_k(const block_q6_k *block, sink to) {
     float scale[16];
-    vf_store(scale, vf_mul(vf_from_i8(vb_load(block->s)), vf_set_half(block->d)));
+    vf d = vf_i8_scale(vf_set_half(block->d));
+    vf_store(scale, vf_i8_scale(vf_mul_i8(vb_load(block->s), d)));
+    IN_MEMORY(scale);
     for (int half = 0; half < 2; half++) {
         UNROLL
         for (int group = 0; group < 8; group++) {
@@ -127,7 +135,7 @@ INLINE void decode_q6_k(const block_q6_k *block, sink to) {
             vb nibbles = plane < 2 ? low_nibbles(low) : high_nibbles(low);
             vb top = top_bits(vb_load(block->high + 32 * half + 16 * (group & 1)), plane);
             vb q = vb_sub(vb_or(nibbles, top), vb_set(32));
-            emit(skip(to, 16 * k), vf_mul(vf_from_i8(q), vf_set(scale[k])));
+            emit(skip(to, 16 * k), vf_mul_i8(q, vf_set(scale[k])));
         }
     }
 }

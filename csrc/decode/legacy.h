@@ -11,10 +11,10 @@ INLINE vb high_nibbles(vb q) { return vb_shift_right(q, 4); }
 
 /* d (n - 8) */
 INLINE void decode_q4_0(const block_q4_0 *block, sink to) {
-    vf d = vf_set_half(block->d);
+    vf d = vf_i8_scale(vf_set_half(block->d));
     vb q = vb_load(block->q);
-    emit(to, vf_mul(vf_from_i8(vb_sub(low_nibbles(q), vb_set(8))), d));
-    emit(skip(to, 16), vf_mul(vf_from_i8(vb_sub(high_nibbles(q), vb_set(8))), d));
+    emit(to, vf_mul_i8(vb_sub(low_nibbles(q), vb_set(8)), d));
+    emit(skip(to, 16), vf_mul_i8(vb_sub(high_nibbles(q), vb_set(8)), d));
 }
 
 /* d n + m */
@@ -28,14 +28,14 @@ INLINE void decode_q4_1(const block_q4_1 *block, sink to) {
 
 /* d (n + 16 bit - 16). In eight bits n - 16 is n | 0xF0, so that only clear bits change anything. */
 INLINE void decode_q5_0(const block_q5_0 *block, sink to) {
-    vf d = vf_set_half(block->d);
+    vf d = vf_i8_scale(vf_set_half(block->d));
     uint32_t clear = ~load_u32(block->high);
     vb q = vb_load(block->q);
     vb minus_16 = vb_set(0xF0);
     vb low = vb_or(low_nibbles(q), vb_and(vb_from_bits(clear & 0xFFFFu), minus_16));
     vb top = vb_or(high_nibbles(q), vb_and(vb_from_bits(clear >> 16), minus_16));
-    emit(to, vf_mul(vf_from_i8(low), d));
-    emit(skip(to, 16), vf_mul(vf_from_i8(top), d));
+    emit(to, vf_mul_i8(low, d));
+    emit(skip(to, 16), vf_mul_i8(top, d));
 }
 
 /* d (n + 16 bit) + m */
@@ -75,11 +75,11 @@ INLINE void decode_q1_0(const block_q1_0 *block, sink to) {
 /* d (c - 1): four lanes a byte, so a byte is repeated four times and each copy keeps other bits. */
 INLINE void decode_q2_0(const block_q2_0 *block, sink to) {
     static const uint8_t keep[16] = {3, 12, 48, 192, 3, 12, 48, 192, 3, 12, 48, 192, 3, 12, 48, 192};
-    vf d = vf_set_half(block->d);
+    vf d = vf_i8_scale(vf_set_half(block->d));
     for (int i = 0; i < 4; i++) {
         vb c = vb_and(vb_repeat_4(block->q + 4 * i), vb_load(keep));
         c = vb_or(vb_or(c, vb_shift_right(c, 2)), vb_or(vb_shift_right(c, 4), vb_shift_right(c, 6)));
-        emit(skip(to, 16 * i), vf_mul(vf_from_i8(vb_sub(vb_and(c, vb_set(3)), vb_set(1))), d));
+        emit(skip(to, 16 * i), vf_mul_i8(vb_sub(vb_and(c, vb_set(3)), vb_set(1)), d));
     }
 }
 

@@ -20,8 +20,13 @@ INLINE float e4m3_halved(uint32_t byte) {
     return half_to_float((uint16_t)half) * 128.0f;
 }
 
+/* The scale may be too small for vf_mul_i8. */
 INLINE void decode_mxfp4(const block_mxfp4 *block, sink to) {
-    decode_nibbles(block->q, e2m1_doubled, e8m0_halved(block->e), to);
+    vf d = vf_set(e8m0_halved(block->e));
+    vb table = vb_load(e2m1_doubled);
+    vb q = vb_load(block->q);
+    emit(to, vf_mul(vf_from_i8(vb_lookup(table, low_nibbles(q))), d));
+    emit(skip(to, 16), vf_mul(vf_from_i8(vb_lookup(table, high_nibbles(q))), d));
 }
 
 INLINE void decode_nvfp4(const block_nvfp4 *block, sink to) {
@@ -30,10 +35,10 @@ INLINE void decode_nvfp4(const block_nvfp4 *block, sink to) {
         vb q = vb_load(block->q + 16 * pair);
         vb low = low_nibbles(q);
         vb high = high_nibbles(q);
-        vf first = vf_set(e4m3_halved(block->s[2 * pair]));
-        vf second = vf_set(e4m3_halved(block->s[2 * pair + 1]));
-        emit(skip(to, 32 * pair), vf_mul(vf_lookup(table, vb_join_low(low, high)), first));
-        emit(skip(to, 32 * pair + 16), vf_mul(vf_lookup(table, vb_join_high(low, high)), second));
+        vf first = vf_i8_scale(vf_set(e4m3_halved(block->s[2 * pair])));
+        vf second = vf_i8_scale(vf_set(e4m3_halved(block->s[2 * pair + 1])));
+        emit(skip(to, 32 * pair), vf_mul_i8(vb_lookup(table, vb_join_low(low, high)), first));
+        emit(skip(to, 32 * pair + 16), vf_mul_i8(vb_lookup(table, vb_join_high(low, high)), second));
     }
 }
 

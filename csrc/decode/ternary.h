@@ -10,7 +10,7 @@ INLINE vb times_three(vb q) { return vb_add(vb_add(q, q), q); }
  * yields -1, so the digit is what is subtracted. */
 INLINE void store_digit(sink to, vb q, vf d) {
     vb minus_digit = vb_add(vb_at_least(q, vb_set(86)), vb_at_least(q, vb_set(171)));
-    emit(to, vf_mul(vf_from_i8(vb_sub(vb_set(255), minus_digit)), d));
+    emit(to, vf_mul_i8(vb_sub(vb_set(255), minus_digit), d));
 }
 
 /* Five digits of 16 bytes, `step` elements from a digit to the next: multiplying by three brings the next one up. */
@@ -21,7 +21,7 @@ INLINE void decode_digits(const uint8_t *bytes, int step, sink to, vf d) {
 }
 
 INLINE void decode_tq1_0(const block_tq1_0 *block, sink to) {
-    vf d = vf_set_half(block->d);
+    vf d = vf_i8_scale(vf_set_half(block->d));
     decode_digits(block->q, 32, to, d);
     decode_digits(block->q + 16, 32, skip(to, 16), d);
     decode_digits(block->q + 32, 16, skip(to, 160), d);
@@ -36,11 +36,11 @@ INLINE void decode_tq1_0(const block_tq1_0 *block, sink to) {
 
 /* d (c - 1); code 3, which no encoder writes, gives 2 d */
 INLINE void decode_tq2_0(const block_tq2_0 *block, sink to) {
-    vf d = vf_set_half(block->d);
+    vf d = vf_i8_scale(vf_set_half(block->d));
     UNROLL
     for (int k = 0; k < 16; k++) {
         vb c = two_bits(block->q + 32 * (k >> 3) + 16 * (k & 1), k >> 1 & 3);
-        emit(skip(to, 16 * k), vf_mul(vf_from_i8(vb_sub(c, vb_set(1))), d));
+        emit(skip(to, 16 * k), vf_mul_i8(vb_sub(c, vb_set(1)), d));
     }
 }
 

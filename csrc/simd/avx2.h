@@ -2,7 +2,14 @@
 #ifndef PYE_SIMD_AVX2_H
 #define PYE_SIMD_AVX2_H
 
-#include "simd/x86_bytes.h"
+#include <immintrin.h>
+#include <stdint.h>
+
+#include "decode/inline.h"
+
+/* The 16 bytes twice, in both halves of the register: no instruction has to cross the halves when they become floats, and
+ * most do their work on 32 bytes at the price of 16. */
+typedef __m256i vb;
 
 typedef struct vf {
     __m256 low, high;
@@ -10,43 +17,82 @@ typedef struct vf {
 
 /* ------------------------------------------------------------------------------------------- bytes */
 
-INLINE vb vb_from_bits(uint32_t bits) {
-    __m128i spread = _mm_set_epi64x(0x0101010101010101, 0);
-    __m128i each = _mm_set1_epi64x((int64_t)0x8040201008040201);
-    __m128i bytes = _mm_shuffle_epi8(_mm_cvtsi32_si128((int)bits), spread);
-    return _mm_cmpeq_epi8(_mm_and_si128(bytes, each), each);
+INLINE vb twice(__m128i a) { return _mm256_broadcastsi128_si256(a); }
+INLINE vb vb_load(const void *from) { return twice(_mm_loadu_si128((const __m128i *)from)); }
+
+INLINE vb vb_load_8x2(const void *a, const void *b) {
+    return twice(
+        _mm_castpd_si128(_mm_loadh_pd(_mm_castsi128_pd(_mm_loadl_epi64((const __m128i *)a)), (const double *)b)));
 }
 
-INLINE vb vb_at_least(vb a, vb b) { return _mm_cmpeq_epi8(_mm_max_epu8(a, b), a); }
+INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) {
+    __m128i ab = _mm_unpacklo_epi32(_mm_loadu_si32(a), _mm_loadu_si32(b));
+    __m128i cd = _mm_unpacklo_epi32(_mm_loadu_si32(c), _mm_loadu_si32(d));
+    return twice(_mm_unpacklo_epi64(ab, cd));
+}
+
+INLINE vb vb_set(uint8_t value) { return _mm256_set1_epi8((char)value); }
+INLINE vb vb_and(vb a, vb b) { return _mm256_and_si256(a, b); }
+INLINE vb vb_or(vb a, vb b) { return _mm256_or_si256(a, b); }
+INLINE vb vb_xor(vb a, vb b) { return _mm256_xor_si256(a, b); }
+INLINE vb vb_add(vb a, vb b) { return _mm256_add_epi8(a, b); }
+INLINE vb vb_sub(vb a, vb b) { return _mm256_sub_epi8(a, b); }
+
+/* There are no byte shifts: 16-bit ones, less what crossed over from the neighbour. */
+INLINE vb vb_shift_right(vb a, int n) { return vb_and(_mm256_srli_epi16(a, n), vb_set((uint8_t)(0xFF >> n))); }
+INLINE vb vb_shift_left(vb a, int n) { return vb_and(_mm256_slli_epi16(a, n), vb_set((uint8_t)(0xFF << n))); }
+
+INLINE vb vb_repeat_4(const uint8_t *from) {
+    int32_t four;
+    __builtin_memcpy(&four, from, sizeof four);
+    const vb lanes = twice(_mm_set_epi8(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0));
+    return _mm256_shuffle_epi8(_mm256_set1_epi32(four), lanes);
+}
+
+INLINE vb vb_from_bits(uint32_t bits) {
+    const vb spread = twice(_mm_set_epi64x(0x0101010101010101, 0));
+    const vb each = _mm256_set1_epi64x((int64_t)0x8040201008040201);
+    vb bytes = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), spread);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, each), each);
+}
+
+INLINE vb vb_at_least(vb a, vb b) { return _mm256_cmpeq_epi8(_mm256_max_epu8(a, b), a); }
+INLINE vb vb_join_low(vb a, vb b) { return _mm256_unpacklo_epi64(a, b); }
+INLINE vb vb_join_high(vb a, vb b) { return _mm256_unpackhi_epi64(a, b); }
+INLINE vb vb_lookup(vb table, vb index) { return _mm256_shuffle_epi8(table, index); }
 
 /* ------------------------------------------------------------------------------------------ floats */
 
-/* Bytes to 32-bit lanes: of a register in both halves, a shuffle that crosses no half costs less than the instruction
- * that widens. */
-INLINE __m256i spread_bytes(__m256i twice, int first) {
+INLINE vf vf_mul(vf a, vf b) { return (vf){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+INLINE vf vf_set(float value) { return (vf){_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
+
+/* Bytes `first` to `first` + 7 to 32-bit lanes, as their lowest or highest byte; 0x80 asks for a zero. */
+INLINE __m256 spread_low(vb a, int first) {
     const __m256i lanes = _mm256_setr_epi32((int)0x80808000, (int)0x80808001, (int)0x80808002, (int)0x80808003,
                                             (int)0x80808004, (int)0x80808005, (int)0x80808006, (int)0x80808007);
-    return _mm256_shuffle_epi8(twice, _mm256_add_epi32(lanes, _mm256_set1_epi32(first)));
+    vb spread = _mm256_shuffle_epi8(a, _mm256_add_epi32(lanes, _mm256_set1_epi32(first)));
+    return _mm256_cvtepi32_ps(spread);
 }
 
-INLINE vf vf_from_u8(vb a) {
-    __m256i twice = _mm256_broadcastsi128_si256(a);
-    return (vf){_mm256_cvtepi32_ps(spread_bytes(twice, 0)), _mm256_cvtepi32_ps(spread_bytes(twice, 8))};
+INLINE __m256 spread_high(vb a, int first) {
+    const __m256i lanes = _mm256_setr_epi32(0x00808080, 0x01808080, 0x02808080, 0x03808080, 0x04808080, 0x05808080,
+                                            0x06808080, 0x07808080);
+    vb spread = _mm256_shuffle_epi8(a, _mm256_add_epi32(lanes, _mm256_set1_epi32(first << 24)));
+    return _mm256_cvtepi32_ps(spread);
 }
 
-INLINE vf vf_from_i8(vb a) {
-    return (vf){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(a)),
-                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(a, a)))};
-}
+INLINE vf vf_from_u8(vb a) { return (vf){spread_low(a, 0), spread_low(a, 8)}; }
+
+/* As the highest byte of a lane a signed byte needs no extension, and is 2^24 times too large. */
+INLINE vf vf_i8_scale(vf scale) { return vf_mul(scale, vf_set(0x1p-24f)); }
+INLINE vf vf_mul_i8(vb a, vf scale) { return vf_mul((vf){spread_high(a, 0), spread_high(a, 8)}, scale); }
+INLINE vf vf_from_i8(vb a) { return vf_mul_i8(a, vf_i8_scale(vf_set(1))); }
 
 INLINE vf vf_load_i8(const void *from) {
     const uint8_t *p = (const uint8_t *)from;
     return (vf){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))),
                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8))))};
 }
-
-INLINE vf vf_lookup(vb table, vb index) { return vf_from_i8(_mm_shuffle_epi8(table, index)); }
-INLINE vf vf_set(float value) { return (vf){_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
 
 INLINE vf vf_set_half(const void *from) {
     int16_t half;
@@ -58,7 +104,6 @@ INLINE vf vf_set_half(const void *from) {
 INLINE vf vf_set_halves(float low, float high) { return (vf){_mm256_set1_ps(low), _mm256_set1_ps(high)}; }
 
 INLINE vf vf_add(vf a, vf b) { return (vf){_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
-INLINE vf vf_mul(vf a, vf b) { return (vf){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
 
 INLINE vf vf_mul_add(vf a, vf b, vf c) {
     return (vf){_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
@@ -153,5 +198,8 @@ INLINE void vf_stream(void *to, vf v) {
     _mm256_stream_ps(p, v.low);
     _mm256_stream_ps(p + 8, v.high);
 }
+
+INLINE void vb_stream(void *to, vb v) { _mm_stream_si128((__m128i *)to, _mm256_castsi256_si128(v)); }
+INLINE void stream_fence(void) { _mm_sfence(); }
 
 #endif

@@ -59,6 +59,8 @@ INLINE vb vb_at_least(vb a, vb b) { return vcgeq_u8(a, b); }
 INLINE vb vb_join_low(vb a, vb b) { return vcombine_u8(vget_low_u8(a), vget_low_u8(b)); }
 INLINE vb vb_join_high(vb a, vb b) { return vcombine_u8(vget_high_u8(a), vget_high_u8(b)); }
 
+INLINE vb vb_lookup(vb table, vb index) { return vqtbl1q_u8(table, index); }
+
 /* ------------------------------------------------------------------------------------------ floats */
 
 INLINE vf vf_from_u8(vb a) {
@@ -75,8 +77,6 @@ INLINE vf vf_from_i8(vb a) {
 }
 
 INLINE vf vf_load_i8(const void *from) { return vf_from_i8(vb_load(from)); }
-
-INLINE vf vf_lookup(vb table, vb index) { return vf_from_i8(vqtbl1q_u8(table, index)); }
 
 INLINE vf vf_set(float value) {
     float32x4_t v = vdupq_n_f32(value);
@@ -104,6 +104,9 @@ INLINE vf vf_mul(vf a, vf b) {
     EACH_QUARTER(a, vmulq_f32(a.val[i], b.val[i]));
     return a;
 }
+
+INLINE vf vf_i8_scale(vf scale) { return scale; }
+INLINE vf vf_mul_i8(vb a, vf scale) { return vf_mul(vf_from_i8(a), scale); }
 
 INLINE vf vf_mul_add(vf a, vf b, vf c) {
     EACH_QUARTER(c, vfmaq_f32(c.val[i], a.val[i], b.val[i]));

@@ -88,6 +88,15 @@ INLINE vb vb_join_low(vb a, vb b) { return vb_load_8x2(&a, &b); }
 /* Lanes 8-15 of a, then lanes 8-15 of b. */
 INLINE vb vb_join_high(vb a, vb b) { return vb_load_8x2((const uint8_t *)&a + 8, (const uint8_t *)&b + 8); }
 
+/* table[index] of each lane; every index is below 16. */
+INLINE vb vb_lookup(vb table, vb index) {
+    vb found = {0};
+    UNROLL
+    for (int i = 0; i < 16; i++)
+        found |= (vb)(index == (uint8_t)i) & vb_set(table[i]);
+    return found;
+}
+
 /* ------------------------------------------------------------------------------------------ floats */
 
 INLINE vf_quarter load_quarter(const uint8_t *from) {
@@ -129,15 +138,6 @@ INLINE vf vf_from_i8(vb a) {
 /* 16 signed bytes of memory. */
 INLINE vf vf_load_i8(const void *from) { return vf_from_i8(vb_load(from)); }
 
-/* The signed byte table[index] of each lane, as a float; every index is below 16. */
-INLINE vf vf_lookup(vb table, vb index) {
-    vb found = {0};
-    UNROLL
-    for (int i = 0; i < 16; i++)
-        found |= (vb)(index == (uint8_t)i) & vb_set(table[i]);
-    return vf_from_i8(found);
-}
-
 INLINE vf vf_set(float value) {
     vf_quarter v = {value, value, value, value};
     return (vf){v, v, v, v};
@@ -158,6 +158,11 @@ INLINE vf vf_set_halves(float low, float high) {
 
 INLINE vf vf_add(vf x, vf y) { return (vf){x.a + y.a, x.b + y.b, x.c + y.c, x.d + y.d}; }
 INLINE vf vf_mul(vf x, vf y) { return (vf){x.a * y.a, x.b * y.b, x.c * y.c, x.d * y.d}; }
+
+/* Signed bytes times a scale, which vf_i8_scale has made ready for it. Scales other than zero are at least 2^-102, so that
+ * a back end may move a power of two from one factor to the other. */
+INLINE vf vf_i8_scale(vf scale) { return scale; }
+INLINE vf vf_mul_i8(vb a, vf scale) { return vf_mul(vf_from_i8(a), scale); }
 
 /* x y + z */
 INLINE vf vf_mul_add(vf x, vf y, vf z) { return vf_add(vf_mul(x, y), z); }
