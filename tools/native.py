@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,12 +55,21 @@ class Build:
         Such as ``["ccache", "gcc"]``.
     flags : sequence of str
         Beside `FLAGS`, for compiling and linking.
+    folder_flags : mapping of str to sequence of str
+        More of them, for compiling the sources in the folders of these names.
     """
 
-    def __init__(self, folder: Path, compiler: Sequence[str], flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        compiler: Sequence[str],
+        flags: Sequence[str] = (),
+        folder_flags: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.folder = folder
         self._compiler = list(compiler)
         self._flags = [*FLAGS, *flags]
+        self._folder_flags = folder_flags or {}
         folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(2) as pool:
             self._library = list(pool.map(self._compile, sorted(CSRC.glob("*/*.c"))))
@@ -78,7 +87,8 @@ class Build:
         sources = [source, *CSRC.glob("*/*.h"), *CSRC.glob("*/*.def"), *source.parent.glob("*.h")]
         newest = max(path.stat().st_mtime for path in sources)
         if not compiled.exists() or compiled.stat().st_mtime < newest:
-            self._run(*self._flags, "-c", source, "-o", compiled)
+            own = self._folder_flags.get(source.parent.name, ())
+            self._run(*self._flags, *own, "-c", source, "-o", compiled)
         return compiled
 
     def program(self, name: str, sources: Iterable[Path], link: Sequence[str] = ()) -> Path:

@@ -8,12 +8,15 @@
 enum { FUZZ_MAX_BACK_ENDS = 3 };
 
 static inline size_t fuzz_back_ends(const pye_kernels *found[FUZZ_MAX_BACK_ENDS]) {
+    static unsigned features; /* kept: under a hypervisor asking the processor takes longer than a run */
     size_t n = 0;
+    if (features == 0)
+        features = pye_cpu_features();
     found[n++] = &pye_kernels_portable;
 #if defined(__x86_64__)
-    if (pye_cpu_features() & PYE_CPU_AVX2)
+    if (features & PYE_CPU_AVX2)
         found[n++] = &pye_kernels_avx2;
-    if (pye_cpu_features() & PYE_CPU_AVX512)
+    if (features & PYE_CPU_AVX512)
         found[n++] = &pye_kernels_avx512;
 #elif defined(__aarch64__)
     found[n++] = &pye_kernels_neon;

@@ -9,7 +9,7 @@
 #include "table/table.h"
 #include "writer.h"
 
-enum { N_CHOICES = 10, MAX_COLUMNS = 768, MAX_WEIGHTS = 4096, MAX_ROWS = 300 };
+enum { N_CHOICES = 10, MAX_COLUMNS = 768, MAX_WEIGHTS = 3 * MAX_COLUMNS, MAX_ROWS = 300 };
 
 /* csrc/table/scan.c shares rows out in portions of so many bytes: with fewer a second thread has nothing to do. */
 #define PORTION_BYTES ((size_t)512 << 10)
@@ -37,10 +37,13 @@ typedef struct result {
     size_t n; /* scores of a query */
 } result;
 
-static uint8_t next(reader *from) {
-    uint8_t byte = from->bytes[from->at++];
-    from->at = from->at == from->size ? 0 : from->at;
-    return byte;
+static void read_bytes(reader *from, void *to, size_t n) {
+    for (size_t done = 0; done < n;) {
+        size_t step = n - done < from->size - from->at ? n - done : from->size - from->at;
+        memcpy((uint8_t *)to + done, from->bytes + from->at, step);
+        from->at = (from->at + step) % from->size;
+        done += step;
+    }
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -58,26 +61,28 @@ static void *memory_of(size_t n, size_t item_bytes) {
 static void choose_table(request *it, const uint8_t choices[N_CHOICES]) {
     (void)pye_type_at(choices[0] % pye_n_types(), &it->type, NULL);
     it->big_endian = choices[1] % 2 != 0;
-    size_t n_blocks = 1 + (it->type.n_weights == 1 ? 3 * (size_t)choices[2] : choices[2]);
-    it->n_columns = least(n_blocks, MAX_COLUMNS / it->type.n_weights) * it->type.n_weights;
+    size_t n_blocks = 1 + 3 * (size_t)choices[2] % (MAX_COLUMNS / it->type.n_weights);
+    it->n_columns = n_blocks * it->type.n_weights;
     size_t most = least(MAX_WEIGHTS / it->n_columns, MAX_ROWS);
     it->n_rows = 1 + (size_t)choices[3] * (it->n_columns < 8 ? 2 : 1) % most;
 }
 
 static uint64_t *choose_ids(reader *from, size_t n, size_t n_rows) {
     uint64_t *ids = memory_of(n, sizeof *ids);
-    for (size_t i = 0; i < n; i++)
-        ids[i] = next(from) % n_rows;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t byte;
+        read_bytes(from, &byte, 1);
+        ids[i] = byte % n_rows;
+    }
     return ids;
 }
 
 static void choose(request *it, const uint8_t choices[N_CHOICES], reader *from) {
     choose_table(it, choices);
-    it->n_queries = choices[4] % 7;
+    it->n_queries = choices[4] % 6;
     it->step = 1 + choices[5] % 4u;
     it->queries = memory_of(it->n_queries * it->n_columns, sizeof(float));
-    for (size_t i = 0; i < it->n_queries * it->n_columns * sizeof(float); i++)
-        ((uint8_t *)it->queries)[i] = next(from);
+    read_bytes(from, it->queries, it->n_queries * it->n_columns * sizeof(float));
     size_t n_ids = choices[6] % 128u;
     size_t row_bytes = it->n_columns / it->type.n_weights * it->type.block_bytes;
     /* Enough for two threads, now and then and where that costs little. */
@@ -113,10 +118,10 @@ static pye_model *open_table(const request *it, reader *from, pye_table **table)
     while (file.size % 32 != 0)
         fuzz_put_number(&file, 0, 1);
     size_t n_bytes = it->n_rows * (it->n_columns / it->type.n_weights) * it->type.block_bytes;
-    for (size_t i = 0; i < n_bytes; i++) {
-        uint8_t byte = next(from);
-        fuzz_put(&file, &byte, 1);
-    }
+    uint8_t *rows = memory_of(n_bytes, 1);
+    read_bytes(from, rows, n_bytes);
+    fuzz_put(&file, rows, n_bytes);
+    free(rows);
     char path[FUZZ_PATH_BYTES];
     pye_open_options options = {.struct_bytes = sizeof options, .load_mode = PYE_LOAD_NONE};
     pye_model *model;
@@ -351,12 +356,29 @@ static void refuse(const pye_table *table, request *it, uint8_t choice) {
         fuzz_require(try(table, it, &options, &error) == PYE_ERROR_CANCELLED, "a scan can be cancelled");
 }
 
+/* A cosine lies where cosines lie, and is 0 where one of the two has no length. */
+static void check_cosines(const request *it, const result *all, const float *norms) {
+    for (size_t query = 0; query < it->n_queries; query++) {
+        bool is_zero = true;
+        for (size_t i = 0; i < it->n_columns; i++)
+            is_zero = is_zero && it->queries[query * it->n_columns + i] == 0;
+        for (size_t i = 0; i < it->n_rows; i++) {
+            float score = all->scores[query * it->n_rows + i];
+            fuzz_require(isnan(score) || (score >= -1 && score <= 1), "a cosine is at most 1");
+            fuzz_require(score == 0 || (norms[i] != 0 && !(is_zero && isfinite(norms[i]))),
+                         "nothing is like nothing");
+        }
+    }
+}
+
 /* ---------------------------------------------------------------------------------------- back ends */
 
 static result check_back_end(pye_table *table, const request *it, uint8_t *faults, float *norms) {
     pye_scan_options options = all_scores(it);
     check_rows(table, it, faults, norms);
     result all = scan(table, it->queries, it->n_queries, &options, it->n_rows);
+    if (it->options.metric == PYE_METRIC_COSINE)
+        check_cosines(it, &all, norms);
     check_chosen(table, it, &all);
     if (it->n_queries > 1)
         check_alone(table, it, &all);

@@ -56,29 +56,10 @@ WORDS = {
     ],
 }  # fmt: skip
 WORDS["laws"] = [
-    b"<0x0A>",
-    b"<0xf",
-    "\u2581".encode(),
-    "\u0120".encode(),
-    "\u00ad".encode(),
-    b"[PAD",
-    b"<pad",
-    b"<unused",
-    b"[unused",
-    b"<|reserved_special_token_",
-    b"<reserved_",
-    b"<|unused_",
-    b"|>",
-    b"[MASK]",
-    b"\xed\xa0\x80",
-    b"\xf4\x90\x80\x80",
-    b"\xc0\x80",
-    "\U0010ffff".encode(),
-    b"\x02\x00\x01",
-    b"\x00",
-    b" ",
-    b"  ",
-]
+    b"<0x0A>", b"<0xf", b"[PAD", b"<pad", b"<unused", b"[unused", b"<|reserved_special_token_", b"<reserved_", b"<|unused_",
+    b"|>", b"\xe2\x96\x81", b"\xc4\xa0", b"\xc2\xad", b"\xed\xa0\x80", b"\xf4\x8f\xbf\xbf", b"\xf4\x90\x80\x80",
+    b"\xc0\x80", b"\x02\x00\x01", b"\x02\x01\x02", b"\x00", b" ", b"  ",
+]  # fmt: skip
 WORDS["scan"] = [
     *(np.array(x, "<f4").tobytes() for x in (np.nan, np.inf, -0.0, 1e-45, 3.4e38)),
     *(np.array(x, "<f2").tobytes() for x in (np.nan, np.inf, 6e-8, 65504)),
@@ -154,32 +135,13 @@ def split_seeds() -> Iterator[bytes]:
 
 
 def law_seeds() -> Iterator[bytes]:
-    texts = [
-        "",
-        "a",
-        "b",
-        "ab",
-        "c",
-        "abc",
-        "a",
-        "\u00e9",
-        "\u00e9\u00e9",
-        "\u2581a",
-        "\u2581",
-        "<0x0A>",
-        "[PAD12]",
-    ]
-    texts += [
-        "<pad>",
-        "<unused3>",
-        "\u2581<unused3>",
-        "<|reserved_special_token_7|>",
-        "\U0001f600",
-        "aaaa",
-        "\0",
-    ]
-    tokens = [text.encode() for text in texts] + [b"\xc3", b"a\xff\0", b"\xed\xa0\x80", b"bb bb"]
-    merges = [b"a b", b"ab c", b"a bc", bytes([1, 2]), bytes([3, 4]), b"x", b"  ", b" a", b"a ", b"bb bb bb"]
+    texts = (
+        "a b ab c abc a \u00e9 \u00e9\u00e9 \u00ad \u00ae \u2581a \u2581 aaaa \U0001f600 <0x0A> [PAD12] <pad>"
+    )
+    texts += " <unused3> \u2581<unused3> <|reserved_special_token_7|>"
+    tokens = [text.encode() for text in texts.split(" ")]
+    tokens += [b"", b"\0", b"\xc3", b"a\xff\0", b"\xed\xa0\x80", b"bb bb"]
+    merges = [b"a b", b"ab c", b"a bc", b"\0\1", b"\2\3", b"x", b"  ", b" a", b"a ", b"bb bb bb"]
     strings = b"".join(bytes([len(text)]) + text for text in tokens + merges)
     for choices in (0, 1, 2, 6, 8, 16, 32, 64, 96, 128):
         yield bytes([choices, len(tokens)]) + strings
@@ -190,10 +152,13 @@ def scan_seeds() -> Iterator[bytes]:
     for i in range(len(BLOCKS)):
         floats = rng.normal(size=90).astype("<f4").tobytes()
         # type, flags, width, rows, queries, step, ids, excluded, k, refusals
-        yield bytes([i, i % 8, 2 + 7 * i, 11 + i, 1 + i % 6, i, 100 + i, i % 3, 5 * i, i]) + floats
+        yield bytes([i, i % 8, 2 + 7 * i, 11 + i, 1 + i % 5, i, 100 + i, i % 3, 5 * i, i]) + floats
     yield bytes([0, 6, 170, 5, 1, 1, 255, 2, 0, 0]) + floats
     yield bytes([0, 4, 0, 149, 3, 1, 0, 0, 0, 0]) + bytes(8)
     yield bytes([1, 0, 1, 9, 5, 1, 140, 3, 40, 0]) + np.array([1, np.inf, np.nan, -0.0] * 4, "<f2").tobytes()
+    exponent = list(BLOCKS).index(39)
+    for most in (252, 253, 254, 255):  # of MXFP4, next to what is infinite
+        yield bytes([exponent, 0, 1, 3, 0, 1, 0, 0, 0, 0]) + bytes([most]) + bytes([0x77] * 16)
 
 
 def all_seeds() -> dict[str, list[bytes]]:
