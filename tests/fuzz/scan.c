@@ -301,7 +301,7 @@ static void check_digest(const pye_table *table, const request *it) {
 
 static int stop(uint64_t n_done, uint64_t n_total, void *data) {
     fuzz_require(n_done <= n_total, "progress does not pass its end");
-    (void)data;
+    *(bool *)data = true;
     return 0;
 }
 
@@ -351,9 +351,15 @@ static void refuse(const pye_table *table, request *it, uint8_t choice) {
         fuzz_require(try(table, it, &options, &error) == PYE_ERROR_ID && error.offset == at, "an id is a row");
         it->ids[at] = id;
     }
+    if (choice % 4 != 2 || it->n_looked_at == 0)
+        return;
+    bool was_asked = false;
     options.progress = stop;
-    if (choice % 4 == 2 && it->n_looked_at > 0)
-        fuzz_require(try(table, it, &options, &error) == PYE_ERROR_CANCELLED, "a scan can be cancelled");
+    options.progress_data = &was_asked;
+    pye_status status = try(table, it, &options, &error);
+    /* The calling thread asks: with two, the other one may have been faster and left it nothing. */
+    fuzz_require(status == (was_asked ? PYE_ERROR_CANCELLED : PYE_OK) && (was_asked || options.n_threads > 1),
+                 "a scan can be cancelled");
 }
 
 /* A cosine lies where cosines lie, and is 0 where one of the two has no length. */
