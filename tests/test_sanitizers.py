@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
 import subprocess
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import pyembed
 from gguf_bytes import ARRAY, I32, STRING, U16, Array, GGUFBytes
-from tools.native import ROOT, Build, find_compiler
+from tools.native import ROOT, Build, clean_environment
 
 ALLOCATORS = ("malloc", "calloc", "realloc", "strdup")
 
 
 def run(*command: object) -> str:
-    # Sanitizers do not go together: what this process may have been given is not for that one.
-    environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
     words = [str(part) for part in command]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=clean_environment())
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -65,12 +61,8 @@ def test_every_allocation_may_fail(asan_build: Build, tmp_path: Path) -> None:
     assert n > 350
 
 
-def test_threads_do_not_race(tmp_path: Path) -> None:
-    compiler = find_compiler("cc", "gcc", "clang")
-    if compiler is None:
-        pytest.skip("no C compiler is installed")
-    build = Build(tmp_path, compiler, ["-fsanitize=thread", "-Wno-tsan"])
-    program = build.program("threads", [ROOT / "tests/c/threads.c"])
+def test_threads_do_not_race(tsan_build: Build) -> None:
+    program = tsan_build.program("threads", [ROOT / "tests/c/threads.c"])
     # Some kernels spread addresses wider than ThreadSanitizer bears.
     fixed = ["setarch", "-R"] if shutil.which("setarch") else []
     assert "8 threads" in run(*fixed, program, pyembed.demo_model(), 40)

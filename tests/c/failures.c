@@ -133,8 +133,9 @@ static pye_status examine(const trial *it, pye_error *error) {
     static const char key[] = "tokenizer.ggml.merges";
     static pye_token_facts tokens[MAX_TOKENS];
     static pye_token_splits splits[MAX_TOKENS];
-    static pye_merge_tokens merged[MAX_TOKENS];
-    static uint32_t first_merges[MAX_TOKENS];
+    static uint32_t products[MAX_TOKENS], first_merges[MAX_TOKENS];
+    static uint8_t merge_flags[MAX_TOKENS];
+    static uint64_t n_first_merges;
     pye_vocabulary *vocabulary;
     pye_value merges;
     pye_vocabulary_facts facts = {.struct_bytes = sizeof facts, .tokens = tokens, .splits = splits};
@@ -144,8 +145,10 @@ static pye_status examine(const trial *it, pye_error *error) {
     if (status != PYE_OK)
         return status;
     if (pye_metadata_find(it->model, key, sizeof key - 1, &merges, NULL) == PYE_OK) {
-        facts.merges = merged;
+        facts.products = products;
+        facts.merge_flags = merge_flags;
         facts.first_merges = first_merges;
+        facts.n_first_merges = &n_first_merges;
         facts.n_merges = merges.n_elements;
     }
     if (pye_vocabulary_n_tokens(vocabulary) <= MAX_TOKENS && facts.n_merges <= MAX_TOKENS)

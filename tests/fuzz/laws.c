@@ -9,11 +9,11 @@ enum { MAX_STRINGS = 192, LONG_TEXT = 4 };
 enum {
     LONG_FIRST = 1, /* the first token is itself, four times over */
     HAS_SCORES = 2,
-    FEW_NUMBERS = 4,   /* one score or type less than there are tokens */
-    ODD_MERGES = 8,    /* merges are no strings, or another number than asked for */
-    NO_TOKENS = 16,    /* nothing is asked of the tokens */
-    NO_FIRSTS = 32,    /* nor of the first merges */
-    FIRSTS_ALONE = 64, /* which cannot be had without the merges */
+    FEW_NUMBERS = 4,  /* one score or type less than there are tokens */
+    ODD_MERGES = 8,   /* merges are no strings, or another number than asked for */
+    NO_TOKENS = 16,   /* nothing is asked of the tokens */
+    NO_MERGES = 32,   /* nor of the merges */
+    HALF_MERGES = 64, /* of which all or nothing can be asked */
     NO_SPLITS = 128
 };
 
@@ -25,8 +25,9 @@ typedef struct vocabulary {
     char room[MAX_STRINGS][512];
     pye_token_facts facts[MAX_STRINGS];
     pye_token_splits splits[MAX_STRINGS];
-    pye_merge_tokens merged[MAX_STRINGS];
-    uint32_t first_merges[MAX_STRINGS];
+    uint32_t products[MAX_STRINGS], first_merges[MAX_STRINGS];
+    uint64_t n_first_merges;
+    uint8_t merge_flags[MAX_STRINGS];
 } vocabulary;
 
 static pye_string join(char *to, pye_string a, const char *between, pye_string b) {
@@ -174,28 +175,34 @@ static uint32_t id_of(const vocabulary *it, pye_string text) {
 static void check_merge(const vocabulary *it, size_t i) {
     char room[512];
     pye_string merge = it->merges[i];
-    pye_merge_tokens expected = {PYE_NO_TOKEN, PYE_NO_TOKEN, PYE_NO_TOKEN};
+    uint32_t left_id = PYE_NO_TOKEN, right_id = PYE_NO_TOKEN, product = PYE_NO_TOKEN;
     size_t at = 1;
     while (at < merge.size && merge.data[at] != ' ')
         at++;
     if (at < merge.size) {
         pye_string left = {merge.data, at}, right = {merge.data + at + 1, merge.size - at - 1};
-        expected = (pye_merge_tokens){id_of(it, left), id_of(it, right), id_of(it, join(room, left, "", right))};
+        left_id = id_of(it, left);
+        right_id = id_of(it, right);
+        product = id_of(it, join(room, left, "", right));
     }
-    fuzz_require(memcmp(&it->merged[i], &expected, sizeof expected) == 0, "a merge has its tokens");
+    unsigned flags = (left_id == PYE_NO_TOKEN ? PYE_MERGE_LEFT_UNKNOWN : 0u) |
+                     (right_id == PYE_NO_TOKEN ? PYE_MERGE_RIGHT_UNKNOWN : 0u) |
+                     (product == PYE_NO_TOKEN ? PYE_MERGE_PRODUCT_UNKNOWN : 0u);
+    if (flags == 0 && (left_id >= product || right_id >= product))
+        flags = PYE_MERGE_LATE;
+    fuzz_require(it->products[i] == product && it->merge_flags[i] == flags, "a merge has its product and flags");
 }
 
 static void check_first_merges(const vocabulary *it) {
     size_t n = 0;
     for (size_t i = 0; i < it->n_merges; i++) {
-        bool is_first = it->merged[i].product != PYE_NO_TOKEN;
+        bool is_first = it->products[i] != PYE_NO_TOKEN;
         for (size_t k = 0; k < i; k++)
-            is_first = is_first && it->merged[k].product != it->merged[i].product;
+            is_first = is_first && it->products[k] != it->products[i];
         if (is_first)
-            fuzz_require(it->first_merges[n++] == i, "the first merges, ascending");
+            fuzz_require(n < it->n_first_merges && it->first_merges[n++] == i, "the first merges, ascending");
     }
-    for (; n < it->n_merges; n++)
-        fuzz_require(it->first_merges[n] == PYE_NO_TOKEN, "and no more");
+    fuzz_require(n == it->n_first_merges, "and no more");
 }
 
 static bool is_sooner(pye_string half, uint32_t half_id, size_t id) {
@@ -226,19 +233,30 @@ static void check_splits(const vocabulary *it, size_t id) {
 /* ---------------------------------------------------------------------------------------- a run */
 
 static void examine(vocabulary *it, const pye_vocabulary *opened) {
-    bool odd = (it->choices & ODD_MERGES) != 0;
-    bool firsts_alone = (it->choices & FIRSTS_ALONE) != 0 && it->n_merges > 0;
+    bool odd = (it->choices & ODD_MERGES) != 0, half = (it->choices & HALF_MERGES) != 0;
+    bool wanted = (it->choices & NO_MERGES) == 0;
     pye_vocabulary_facts facts = {.struct_bytes = sizeof facts,
                                   .tokens = (it->choices & NO_TOKENS) != 0 ? NULL : it->facts,
                                   .splits = (it->choices & NO_SPLITS) != 0 ? NULL : it->splits,
-                                  .merges = firsts_alone ? NULL : it->merged,
-                                  .n_merges = it->n_merges + (odd && it->n_merges % 2 != 0 ? 1 : 0),
-                                  .first_merges = (it->choices & NO_FIRSTS) != 0 ? NULL : it->first_merges};
+                                  .n_merges = it->n_merges + (odd && it->n_merges % 2 != 0 ? 1 : 0)};
+    /* As many as there are tokens or merges, and not one more. */
+    size_t n_firsts = it->n_tokens < it->n_merges ? it->n_tokens : it->n_merges;
+    uint32_t *first_merges = malloc(n_firsts * sizeof *first_merges + 1);
+    fuzz_require(first_merges != NULL, "there is memory");
+    if (wanted) {
+        facts.products = it->products;
+        facts.merge_flags = it->merge_flags;
+        facts.first_merges = half ? NULL : first_merges;
+        facts.n_first_merges = &it->n_first_merges;
+    }
     pye_error error = {0};
     pye_status status = pye_vocabulary_examine(opened, &facts, &error);
-    bool is_refused = firsts_alone ? facts.first_merges != NULL : odd && it->n_merges > 0;
+    bool is_refused = wanted && (half || (odd && it->n_merges > 0));
     fuzz_require(status == (is_refused ? PYE_ERROR_ARGUMENT : PYE_OK) && error.status == status,
                  "examined, or not");
+    if (status == PYE_OK && wanted)
+        memcpy(it->first_merges, first_merges, n_firsts * sizeof *first_merges);
+    free(first_merges);
     if (status != PYE_OK)
         return;
     for (size_t i = 0; i < it->n_tokens; i++) {
@@ -247,9 +265,9 @@ static void examine(vocabulary *it, const pye_vocabulary *opened) {
         if (facts.splits != NULL)
             check_splits(it, i);
     }
-    for (size_t i = 0; i < it->n_merges && facts.merges != NULL; i++)
+    for (size_t i = 0; i < it->n_merges && wanted; i++)
         check_merge(it, i);
-    if (facts.merges != NULL && facts.first_merges != NULL)
+    if (wanted)
         check_first_merges(it);
 }
 
