@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
 
 # On small matrices a BLAS with many threads is slower, by far so where others use the cores too.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -16,7 +20,7 @@ import pytest
 
 import pyembed
 from model_files import MakeVocabulary, write_model
-from tools.native import ASAN, Build, find_compiler
+from tools.native import KINDS, ROOT, Build, clean_environment, find_compiler, shared_build
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +32,74 @@ def data_dir() -> Path:
     return Path(folder)
 
 
-@pytest.fixture(scope="session")
-def asan_build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the C library compiled with AddressSanitizer and UBSan."""
-    compiler = find_compiler("cc", "gcc", "clang")
-    if compiler is None:
+# ------------------------------------------------------------------------------------ the C library by itself
+
+_compiling: list[subprocess.Popen[str]] = []  # while tests run that need none of it
+_compiled: set[str] = set()
+
+
+def _kind_of(item: pytest.Item) -> str:
+    names = getattr(item, "fixturenames", ())
+    return next((kind for kind in KINDS if f"{kind}_build" in names), "")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests of C programs behind all others."""
+    items.sort(key=_kind_of)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to compile what the tests that were chosen need."""
+    kinds = sorted({_kind_of(item) for item in session.items} - {""})
+    if kinds and not session.config.option.collectonly:
+        nice = ["nice"] if shutil.which("nice") else []
+        command = [*nice, sys.executable, "-m", "tools.native", *kinds]
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        _compiling.append(process)
+
+
+def pytest_unconfigure() -> None:
+    """Stop compiling if nobody waits for it any more."""
+    for process in _compiling:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.communicate()
+
+
+def _build(kind: str) -> Build:
+    """Wait until the library is compiled in this way; if that failed, it is tried again and says why."""
+    for process in _compiling:
+        while kind not in _compiled and (line := process.stdout.readline() if process.stdout else ""):
+            _compiled.add(line.strip())
+    if find_compiler("cc", "gcc", "clang") is None:
         pytest.skip("no C compiler is installed")
-    return Build(tmp_path_factory.mktemp("asan"), compiler, ASAN)
+    return shared_build(kind)
+
+
+@pytest.fixture(scope="session")
+def asan_build() -> Build:
+    """Return the C library compiled with AddressSanitizer and UBSan."""
+    return _build("asan")
+
+
+@pytest.fixture(scope="session")
+def plain_build() -> Build:
+    """Return the C library compiled as fast as programs need it."""
+    return _build("plain")
+
+
+@pytest.fixture(scope="session")
+def tsan_build() -> Build:
+    """Return the C library compiled with ThreadSanitizer."""
+    return _build("tsan")
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
-"""The C side by itself: the header in both languages, and the back ends against each other."""
+"""The C side by itself: the header in both languages, the back ends against each other, mutated files."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,19 +9,8 @@ from pathlib import Path
 import pytest
 
 import pyembed
-
-ROOT = Path(__file__).parent.parent
-CSRC = ROOT / "csrc"
-SOURCES = sorted(CSRC.glob("*/*.c"))
-FLAGS = [
-    "-std=c11",
-    "-O2",
-    "-ffp-contract=off",
-    "-D_POSIX_C_SOURCE=200809L",
-    f"-I{CSRC / 'include'}",
-    f"-I{CSRC}",
-]
-LIBRARIES = ["-lpthread", "-lm"]
+from tools import mutate
+from tools.native import CSRC, ROOT, Build, clean_environment
 
 
 def compiler(*names: str) -> str:
@@ -34,7 +22,8 @@ def compiler(*names: str) -> str:
 
 
 def run(*command: object) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    words = [str(part) for part in command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=clean_environment())
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -58,32 +47,27 @@ def test_header_stands_alone(names: tuple[str, ...], language: str, standard: st
     )
 
 
-def test_back_ends_agree(tmp_path: Path) -> None:
-    program = tmp_path / "differential"
-    run(
-        compiler(os.environ.get("CC", "cc"), "gcc"),
-        *FLAGS,
-        ROOT / "tests/c/differential.c",
-        *SOURCES,
-        *LIBRARIES,
-        "-o",
-        program,
-    )
+def test_back_ends_agree(plain_build: Build) -> None:
+    program = plain_build.program("differential", [ROOT / "tests/c/differential.c"])
     assert "portable: equal" in run(program, 1000)
 
 
-def test_neon_agrees_under_emulation(tmp_path: Path) -> None:
-    program = tmp_path / "differential"
+def test_neon_agrees_under_emulation() -> None:
     cross, emulator = compiler("aarch64-linux-gnu-gcc"), compiler("qemu-aarch64", "qemu-aarch64-static")
-    run(
-        cross, *FLAGS, "-static", ROOT / "tests/c/differential.c", *SOURCES, "-lpthread", "-lm", "-o", program
-    )
+    build = Build(ROOT / "build" / "neon", [cross], ["-O2", "-static"])
+    program = build.program("differential", [ROOT / "tests/c/differential.c"])
     assert "neon: equal" in run(emulator, program, 200)
 
 
-def test_an_allocator_of_the_callers(tmp_path: Path) -> None:
-    program = tmp_path / "allocator"
-    source = ROOT / "tests/c/allocator.c"
-    run(compiler("cc", "gcc"), *FLAGS, "-g", source, *SOURCES, *LIBRARIES, "-o", program)
+def test_an_allocator_of_the_callers(plain_build: Build) -> None:
+    program = plain_build.program("allocator", [ROOT / "tests/c/allocator.c"])
     printed = run(program, pyembed.demo_model())
     assert int(printed.split()[0]) > 10
+
+
+def test_mutations_do_no_harm(plain_build: Build) -> None:
+    demo = Path(pyembed.demo_model())
+    [outcome] = mutate.mutate(mutate.program(plain_build), [demo], single=400, multi=100)
+    assert outcome.accepted + outcome.rejected == 500
+    assert outcome.accepted > 0
+    assert outcome.rejected > 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tools.native import FUZZ, Build, targets
+from tools.native import FUZZ, Build, clean_environment, targets
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def test_inputs_do_no_harm(target: str, asan_build: Build, seeds: Path, tmp_path
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYEMBED_FUZZ_FOLDER": str(tmp_path)},
+        env=clean_environment(PYEMBED_FUZZ_FOLDER=str(tmp_path)),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(inputs)} inputs" in done.stdout

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .native import FUZZ, ROOT, Build, BuildError, find_compiler
+from .native import FUZZ, ROOT, Build, BuildError, clean_environment, shared_build
 
 DEMO = ROOT / "pyembed" / "data" / "demo.gguf"
 VOCABULARIES = ("bert-bge", "llama-spm", "phi-3")
@@ -41,13 +41,9 @@ def default_files() -> list[Path]:
     return [DEMO, *(path for path in names if path.exists())]
 
 
-def program(folder: Path) -> Path:
-    """Compile the program that mutates."""
-    compiler = find_compiler("cc", "gcc", "clang")
-    if compiler is None:
-        raise BuildError("no C compiler is installed")
-    sources = [ROOT / "tests" / "c" / "mutate.c", FUZZ / "harness.c"]
-    return Build(folder, compiler, ["-O2"]).program("mutate", sources)
+def program(build: Build) -> Path:
+    """Link the program that mutates."""
+    return build.program("mutate", [ROOT / "tests" / "c" / "mutate.c", FUZZ / "harness.c"])
 
 
 def mutate(mutator: Path, files: Iterable[Path], single: int, multi: int, seed: int = 1) -> list[Outcome]:
@@ -56,7 +52,9 @@ def mutate(mutator: Path, files: Iterable[Path], single: int, multi: int, seed: 
     for path in files:
         with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as scratch:
             command = [str(mutator), f"{scratch}/copy.gguf", str(path), str(single), str(multi), str(seed)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, env=clean_environment()
+            )
         if done.returncode != 0:
             raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
         outcomes.append(Outcome(path, *map(int, done.stdout.split())))
@@ -72,7 +70,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     try:
-        mutator = program(ROOT / "build" / "mutate")
+        mutator = program(shared_build("plain"))
         print(f"{'file':32} {'accepted':>10} {'rejected':>10} {'slowest':>10}", flush=True)
         for path in arguments.file or default_files():
             [outcome] = mutate(mutator, [path], arguments.single, arguments.multi, arguments.seed)

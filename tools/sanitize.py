@@ -19,9 +19,9 @@ import sysconfig
 import venv
 from pathlib import Path
 
-from .native import ROOT, Build, BuildError, find_compiler
+from .native import ROOT, BuildError, find_compiler, shared_build
 
-WORK = ROOT / "build" / "asan"
+WORK = ROOT / "build" / "asan-python"
 ROUNDS = 400
 
 
@@ -79,11 +79,7 @@ def asan(arguments: list[str]) -> int:
 
 def tsan() -> int:
     """Run the threads' program under ThreadSanitizer."""
-    compiler = find_compiler("gcc", "cc", "clang")
-    if compiler is None:
-        raise BuildError("no C compiler is installed")
-    build = Build(ROOT / "build" / "tsan", compiler, ["-fsanitize=thread", "-Wno-tsan"])
-    program = build.program("threads", [ROOT / "tests" / "c" / "threads.c"])
+    program = shared_build("tsan").program("threads", [ROOT / "tests" / "c" / "threads.c"])
     # Some kernels spread addresses wider than ThreadSanitizer bears.
     fixed = ["setarch", "-R"] if shutil.which("setarch") else []
     for isa in ("", "portable"):

@@ -43,22 +43,68 @@ static pye_status open_and_close(const trial *it, pye_error *error) {
     return status;
 }
 
-static pye_status gather(const trial *it, pye_error *error) {
+enum { MAX_COLUMNS = 4096, MAX_TOKENS = 256 };
+
+static pye_status open_first_table(const trial *it, pye_table **table, pye_error *error) {
     pye_tensor tensor;
-    pye_table *table;
-    pye_table_info info;
     pye_status status = pye_tensor_at(it->model, 0, &tensor, error);
     if (status == PYE_OK)
-        status = pye_table_open(it->model, tensor.name.data, tensor.name.size, &table, error);
+        status = pye_table_open(it->model, tensor.name.data, tensor.name.size, table, error);
+    return status;
+}
+
+static pye_status gather(const trial *it, pye_error *error) {
+    enum { N_IDS = 64 };
+    static int32_t ids[N_IDS];
+    static float out[N_IDS * MAX_COLUMNS];
+    pye_table *table;
+    pye_table_info info;
+    pye_status status = open_first_table(it, &table, error);
     if (status != PYE_OK)
         return status;
     pye_table_get_info(table, &info);
-    enum { N_IDS = 64 };
-    static int32_t ids[N_IDS];
-    static float out[N_IDS * 4096];
     pye_gather_options options = {.struct_bytes = sizeof options, .n_threads = 4};
-    if (info.n_columns <= 4096)
+    if (info.n_columns <= MAX_COLUMNS)
         status = pye_table_gather(table, ids, N_IDS, out, &options, error);
+    pye_table_close(table);
+    return status;
+}
+
+/* The best two of all rows but one, by cosine, which needs the norms. */
+static pye_status scan(const trial *it, pye_error *error) {
+    enum { N_QUERIES = 5, K = 2 };
+    static float queries[N_QUERIES * MAX_COLUMNS], scores[N_QUERIES * K];
+    static uint64_t ids[N_QUERIES * K], excluded[1];
+    pye_table *table;
+    pye_table_info info;
+    pye_status status = open_first_table(it, &table, error);
+    if (status != PYE_OK)
+        return status;
+    pye_table_get_info(table, &info);
+    pye_scan_options options = {.struct_bytes = sizeof options,
+                                .metric = PYE_METRIC_COSINE,
+                                .n_threads = 4,
+                                .k = K,
+                                .excluded = excluded,
+                                .n_excluded = 1};
+    if (info.n_columns <= MAX_COLUMNS && info.n_rows >= K)
+        status = pye_table_scan(table, queries, N_QUERIES, &options, scores, ids, NULL, error);
+    pye_table_close(table);
+    return status;
+}
+
+static pye_status norms_and_faults(const trial *it, pye_error *error) {
+    static const uint64_t key[2];
+    pye_table *table;
+    const float *norms;
+    uint8_t faults;
+    uint64_t hash;
+    pye_status status = open_first_table(it, &table, error);
+    if (status != PYE_OK)
+        return status;
+    status = pye_table_norms(table, 4, &norms, error);
+    if (status == PYE_OK)
+        status = pye_table_check(table, 0, 1, &faults, key, &hash, error);
     pye_table_close(table);
     return status;
 }
@@ -78,6 +124,35 @@ static pye_status find(const trial *it, pye_error *error) {
         status = pye_vocabulary_find(vocabulary, token.text.data, token.text.size, &id, error);
     if (status == PYE_OK)
         status = pye_vocabulary_digest(vocabulary, digest, error);
+    pye_vocabulary_close(vocabulary);
+    return status;
+}
+
+/* All facts, of the merges as many as there are. */
+static pye_status examine(const trial *it, pye_error *error) {
+    static const char key[] = "tokenizer.ggml.merges";
+    static pye_token_facts tokens[MAX_TOKENS];
+    static pye_token_splits splits[MAX_TOKENS];
+    static uint32_t products[MAX_TOKENS], first_merges[MAX_TOKENS];
+    static uint8_t merge_flags[MAX_TOKENS];
+    static uint64_t n_first_merges;
+    pye_vocabulary *vocabulary;
+    pye_value merges;
+    pye_vocabulary_facts facts = {.struct_bytes = sizeof facts, .tokens = tokens, .splits = splits};
+    pye_status status = pye_vocabulary_open(it->model, &vocabulary, error);
+    if (status == PYE_ERROR_VOCABULARY) /* a file without tokens */
+        return PYE_OK;
+    if (status != PYE_OK)
+        return status;
+    if (pye_metadata_find(it->model, key, sizeof key - 1, &merges, NULL) == PYE_OK) {
+        facts.products = products;
+        facts.merge_flags = merge_flags;
+        facts.first_merges = first_merges;
+        facts.n_first_merges = &n_first_merges;
+        facts.n_merges = merges.n_elements;
+    }
+    if (pye_vocabulary_n_tokens(vocabulary) <= MAX_TOKENS && facts.n_merges <= MAX_TOKENS)
+        status = pye_vocabulary_examine(vocabulary, &facts, error);
     pye_vocabulary_close(vocabulary);
     return status;
 }
@@ -108,6 +183,14 @@ static long fail_each(const trial *it, const char *what, pye_status (*work)(cons
 
 int main(int argc, char **argv) {
     static const pye_load_mode modes[] = {PYE_LOAD_MMAP, PYE_LOAD_NONE, PYE_LOAD_DIRECT_IO};
+    static const struct {
+        const char *what;
+        pye_status (*work)(const trial *it, pye_error *error);
+    } works[] = {{"gather", gather},
+                 {"scan", scan},
+                 {"norms and faults", norms_and_faults},
+                 {"vocabulary", find},
+                 {"facts", examine}};
     long n = 0;
     for (int i = 1; i < argc; i++) {
         for (size_t m = 0; m < sizeof modes / sizeof modes[0]; m++) {
@@ -116,11 +199,12 @@ int main(int argc, char **argv) {
             pye_error error = {0};
             n += fail_each(&this_one, "open", open_and_close);
             /* A model for each, so that every table, index and worker is made anew. */
-            require(pye_model_open(argv[i], &options, &this_one.model, &error) == PYE_OK, "open", &this_one, -1,
-                    &error);
-            n += fail_each(&this_one, "gather", gather);
-            n += fail_each(&this_one, "vocabulary", find);
-            pye_model_close(this_one.model);
+            for (size_t k = 0; k < sizeof works / sizeof works[0]; k++) {
+                require(pye_model_open(argv[i], &options, &this_one.model, &error) == PYE_OK, "open", &this_one,
+                        -1, &error);
+                n += fail_each(&this_one, works[k].what, works[k].work);
+                pye_model_close(this_one.model);
+            }
         }
     }
     printf("%ld allocations failed\n", n);

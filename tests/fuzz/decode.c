@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
+#include "back_ends.h"
 #include "harness.h"
-#include "simd/kernels.h"
 
 enum { MAX_BLOCKS = 4, CANARY_BYTES = 64 };
 
@@ -55,14 +54,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_require(blocks != NULL && expected != NULL, "there is memory");
     memcpy(blocks + 1, data + 1, size - 1 < n_bytes ? size - 1 : n_bytes);
     pye_kernels_portable.decode[type.id](blocks + 1, expected, n);
-#if defined(__x86_64__)
-    if (pye_cpu_features() & PYE_CPU_AVX2)
-        compare(&pye_kernels_avx2, &type, blocks + 1, n, expected);
-    if (pye_cpu_features() & PYE_CPU_AVX512)
-        compare(&pye_kernels_avx512, &type, blocks + 1, n, expected);
-#elif defined(__aarch64__)
-    compare(&pye_kernels_neon, &type, blocks + 1, n, expected);
-#endif
+    const pye_kernels *back_ends[FUZZ_MAX_BACK_ENDS];
+    for (size_t i = fuzz_back_ends(back_ends); i-- > 1;)
+        compare(back_ends[i], &type, blocks + 1, n, expected);
     pye_type_swap(type.id, blocks + 1, n_blocks);
     pye_kernels_portable.decode[type.id](blocks + 1, expected, n);
     free(blocks);

@@ -55,6 +55,15 @@ WORDS = {
         b"'<f4'", b"'>f8'", b"'|i1'", b"'<M8[ns]'", b"'<U2'", b"18446744073709551615", b"2L", b"[('a', '<f4')]",
     ],
 }  # fmt: skip
+WORDS["laws"] = [
+    b"<0x0A>", b"<0xf", b"[PAD", b"<pad", b"<unused", b"[unused", b"<|reserved_special_token_", b"<reserved_", b"<|unused_",
+    b"|>", b"\xe2\x96\x81", b"\xc4\xa0", b"\xc2\xad", b"\xed\xa0\x80", b"\xf4\x8f\xbf\xbf", b"\xf4\x90\x80\x80",
+    b"\xc0\x80", b"\x02\x00\x01", b"\x02\x01\x02", b"\x00", b" ", b"  ",
+]  # fmt: skip
+WORDS["scan"] = [
+    *(np.array(x, "<f4").tobytes() for x in (np.nan, np.inf, -0.0, 1e-45, 3.4e38)),
+    *(np.array(x, "<f2").tobytes() for x in (np.nan, np.inf, 6e-8, 65504)),
+]
 WORDS["split"] = WORDS["gguf"] + WORDS["safetensors"] + [b"weight_map", b"a.safetensors", b"b.safetensors"]
 
 
@@ -125,6 +134,33 @@ def split_seeds() -> Iterator[bytes]:
     yield pack(1, [json.dumps({"metadata": {"total_size": 32}, "weight_map": names}).encode(), *shards])
 
 
+def law_seeds() -> Iterator[bytes]:
+    texts = (
+        "a b ab c abc a \u00e9 \u00e9\u00e9 \u00ad \u00ae \u2581a \u2581 aaaa \U0001f600 <0x0A> [PAD12] <pad>"
+    )
+    texts += " <unused3> \u2581<unused3> <|reserved_special_token_7|>"
+    tokens = [text.encode() for text in texts.split(" ")]
+    tokens += [b"", b"\0", b"\xc3", b"a\xff\0", b"\xed\xa0\x80", b"bb bb"]
+    merges = [b"a b", b"ab c", b"a bc", b"\0\1", b"\2\3", b"x", b"  ", b" a", b"a ", b"bb bb bb"]
+    strings = b"".join(bytes([len(text)]) + text for text in tokens + merges)
+    for choices in (0, 1, 2, 6, 8, 16, 32, 64, 96, 128):
+        yield bytes([choices, len(tokens)]) + strings
+
+
+def scan_seeds() -> Iterator[bytes]:
+    rng = np.random.default_rng(2)
+    for i in range(len(BLOCKS)):
+        floats = rng.normal(size=90).astype("<f4").tobytes()
+        # type, flags, width, rows, queries, step, ids, excluded, k, refusals
+        yield bytes([i, i % 8, 2 + 7 * i, 11 + i, 1 + i % 5, i, 100 + i, i % 3, 5 * i, i]) + floats
+    yield bytes([0, 6, 170, 5, 1, 1, 255, 2, 0, 0]) + floats
+    yield bytes([0, 4, 0, 149, 3, 1, 0, 0, 0, 0]) + bytes(8)
+    yield bytes([1, 0, 1, 9, 5, 1, 140, 3, 40, 0]) + np.array([1, np.inf, np.nan, -0.0] * 4, "<f2").tobytes()
+    exponent = list(BLOCKS).index(39)
+    for most in (252, 253, 254, 255):  # of MXFP4, next to what is infinite
+        yield bytes([exponent, 0, 1, 3, 0, 1, 0, 0, 0, 0]) + bytes([most]) + bytes([0x77] * 16)
+
+
 def all_seeds() -> dict[str, list[bytes]]:
     rng = np.random.default_rng(1)
     data = bytes(64)
@@ -141,6 +177,8 @@ def all_seeds() -> dict[str, list[bytes]]:
         ],
         "split": list(split_seeds()),
         "vocabulary": [b"".join(bytes([len(t)]) + t for t in tokens[:n]) for n in range(1, len(tokens) + 1)],
+        "laws": list(law_seeds()),
+        "scan": list(scan_seeds()),
         "decode": [bytes([i]) + rng.bytes(2 * n_bytes) for i, (_, n_bytes) in enumerate(BLOCKS.values())],
     }
 

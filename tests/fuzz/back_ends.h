@@ -1,0 +1,27 @@
+/* The back ends that run here, the portable one first. */
+#ifndef PYE_TESTS_FUZZ_BACK_ENDS_H
+#define PYE_TESTS_FUZZ_BACK_ENDS_H
+
+#include "base/cpu.h"
+#include "simd/kernels.h"
+
+enum { FUZZ_MAX_BACK_ENDS = 3 };
+
+static inline size_t fuzz_back_ends(const pye_kernels *found[FUZZ_MAX_BACK_ENDS]) {
+    static unsigned features; /* kept: under a hypervisor asking the processor takes longer than a run */
+    size_t n = 0;
+    if (features == 0)
+        features = pye_cpu_features();
+    found[n++] = &pye_kernels_portable;
+#if defined(__x86_64__)
+    if (features & PYE_CPU_AVX2)
+        found[n++] = &pye_kernels_avx2;
+    if (features & PYE_CPU_AVX512)
+        found[n++] = &pye_kernels_avx512;
+#elif defined(__aarch64__)
+    found[n++] = &pye_kernels_neon;
+#endif
+    return n;
+}
+
+#endif
