@@ -31,6 +31,7 @@ PYTHON_LAYERS = [
     ["validation.order", "validation.subject"],
     [
         "validation.special",
+        "validation.tokenizer",
         "validation.families.__init__",
         "validation.families.bpe",
         "validation.families.spm",

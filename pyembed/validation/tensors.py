@@ -107,12 +107,11 @@ def _examine_shape(subject: Subject, info: TensorInfo, findings: Findings) -> No
 
 
 def _n_tokens(subject: Subject) -> int | None:
-    if subject.vocabulary is not None:
-        return len(subject.vocabulary)
+    """Return how many tokens llama.cpp counts; None where nothing says it."""
     if subject.metadata.get("tokenizer.ggml.model") in ("none", "no_vocab"):
-        size = subject.metadata.get(f"{subject.architecture}.vocab_size")
+        size = subject.metadata.get(f"{subject.architecture}.vocab_size", 0)  # a list of tokens is not read
         return size if isinstance(size, int) else None
-    return None
+    return None if subject.vocabulary is None else len(subject.vocabulary)
 
 
 def _examine_output(subject: Subject, findings: Findings) -> None:

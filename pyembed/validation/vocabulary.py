@@ -8,7 +8,7 @@ import numpy as np
 
 from .._native import lib
 from ..spelling import TokenType
-from . import order, special
+from . import order, special, tokenizer
 from .facts import Facts, Ids, Mask
 from .families import bpe, spm, unigram, wordpiece
 from .report import Findings
@@ -148,6 +148,7 @@ EVIDENCE = Evidence(
     rules=(
         *RULES,
         *special.RULES,
+        *tokenizer.RULES,
         *order.RULES,
         *(rule for family in FAMILIES for rule in family.RULES),
     ),
@@ -155,7 +156,7 @@ EVIDENCE = Evidence(
 
 _UNREAD = frozenset({"none", "no_vocab"})
 _BYTE_FAMILIES = frozenset({"llama", "t5", "gemma4", "plamo2"})
-_MAX_READ = 1000
+_MAX_READ = 20_000
 #: Fewer byte tokens are no alphabet.
 MIN_BYTE_TOKENS = 128
 
@@ -175,6 +176,7 @@ def examine(subject: Subject, findings: Findings) -> None:
     _judge_bytes(facts, findings)
     _judge_padding(facts, findings)
     special.judge(subject, facts, findings)
+    tokenizer.judge(subject, facts, findings)
     laws = next((family for family in FAMILIES if facts.model in family.MODELS), None)
     verdict = None if laws is None else laws.judge(facts, findings, subject.level)
     if verdict is None:
@@ -257,21 +259,22 @@ def _judge_texts(facts: Facts, findings: Findings) -> None:
         ids = np.flatnonzero(mask)
         if ids.size:
             findings.add(rule, f"{ids.size} tokens {what}: {facts.quote_some(ids)}", **_span(ids))
-    _judge_cut_texts(facts, findings)
+    _judge_read_texts(facts, findings)
 
 
-def _judge_cut_texts(facts: Facts, findings: Findings) -> None:
-    """Find tokens that are the same up to their first NUL."""
+def _judge_read_texts(facts: Facts, findings: Findings) -> None:
+    """Find tokens that are the same once llama.cpp has cut them at a NUL and given the empty ones names."""
     seen: dict[str, int] = {}
-    for token_id in np.flatnonzero(facts.has(lib.PYE_TEXT_NUL))[:_MAX_READ].tolist():
+    changed = facts.has(lib.PYE_TEXT_NUL | lib.PYE_TEXT_EMPTY)
+    for token_id in np.flatnonzero(changed)[:_MAX_READ].tolist():
         text = facts.vocabulary.tokens[token_id].split("\0")[0]
+        how = "up to a NUL byte" if text else f"once it is called [EMPTY_{token_id}]"
+        text = text or f"[EMPTY_{token_id}]"
         same = seen.setdefault(text, facts.vocabulary.id(text) if text in facts.vocabulary else token_id)
-        if text and same != token_id:
+        if same != token_id:
             findings.add(
                 DUPLICATE,
-                f"tokens {same} and {facts.quote(token_id)} are the same up to a NUL byte, on which "
-                f"llama.cpp "
-                "aborts",
+                f"tokens {same} and {facts.quote(token_id)} are the same {how}, on which llama.cpp aborts",
                 **_span(np.array(sorted((same, token_id)))),
             )
 
