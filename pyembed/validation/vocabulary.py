@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,11 @@ ROW_COUNT = Rule(
     "vocabulary/row-count",
     Severity.ERROR,
     "A table has another number of rows than there are tokens",
-    "Some tokens have no row, or some rows no token; llama.cpp refuses the model.",
-    "The table was resized to another tokenizer, or padded without padding the token list.",
-    "Pad the token list to the rows of the table, or cut the table, when converting.",
+    "Ids without a row read what is not theirs, or end the program; rows without a token are never used. "
+    "llama.cpp refuses the model.",
+    "The table was resized to another tokenizer, cut, or padded without padding the token list.",
+    "Convert the model again; where rows were added as padding, add as many tokens, such as [PAD5], or cut "
+    "them.",
     Outcome.REFUSE,
 )
 VOCAB_SIZE = Rule(
@@ -164,6 +167,7 @@ MIN_BYTE_TOKENS = 128
 def examine(subject: Subject, findings: Findings) -> None:
     """Look at the vocabulary and the number of rows."""
     facts = subject.facts
+    _judge_rows(subject, facts, findings)
     if facts is None:
         _no_vocabulary(subject, findings)
         return
@@ -202,16 +206,37 @@ def _span(ids: Ids) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------ counts
 
 
+def _judge_rows(subject: Subject, facts: Facts | None, findings: Findings) -> None:
+    """Compare the rows of each table with the tokens."""
+    n_tokens = _n_tokens(subject, facts)
+    for name, info in subject.token_tables.items():
+        n_rows = math.prod(info.shape[:-1])
+        if n_tokens is None or n_rows == n_tokens or any(n != 1 for n in info.shape[:-2]):
+            continue
+        few, many = sorted((n_rows, n_tokens))
+        findings.add(
+            ROW_COUNT,
+            f"{name} has {n_rows} rows for {n_tokens} tokens, so that llama.cpp refuses the model; "
+            + _describe_extra(n_rows, n_tokens, facts),
+            # Rows behind the last token move none.
+            severity=Severity.ERROR if n_rows < n_tokens else Severity.WARNING,
+            tensor=name,
+            offset=info.offset,
+            first_id=few,
+            last_id=many - 1,
+            n_ids=many - few,
+        )
+
+
+def _n_tokens(subject: Subject, facts: Facts | None) -> int | None:
+    """Return how many tokens llama.cpp counts; None where nothing says it."""
+    if subject.metadata.get("tokenizer.ggml.model") in _UNREAD:
+        size = subject.metadata.get(f"{subject.architecture}.vocab_size", 0)
+        return size if isinstance(size, int) else None
+    return None if facts is None else facts.n
+
+
 def _judge_counts(subject: Subject, facts: Facts, findings: Findings) -> None:
-    for name in (subject.table_name, "output.weight", "per_layer_token_embd.weight"):
-        info = subject.tensors.get(name)
-        if info is not None and len(info.shape) == 2 and info.shape[0] != facts.n:
-            # Rows behind the last token move none: llama.cpp refuses them, and nothing is wrong with the
-            # others.
-            severity = Severity.ERROR if info.shape[0] < facts.n else Severity.WARNING
-            findings.add(
-                ROW_COUNT, _describe_rows(facts, name, info.shape[0]), severity=severity, tensor=name
-            )
     architecture = subject.metadata.get("general.architecture")
     size = subject.metadata.get(f"{architecture}.vocab_size")
     if isinstance(size, int) and size != facts.n:
@@ -225,14 +250,15 @@ def _judge_counts(subject: Subject, facts: Facts, findings: Findings) -> None:
             )
 
 
-def _describe_rows(facts: Facts, name: str, n_rows: int) -> str:
-    text = f"{name} has {n_rows} rows for {facts.n} tokens, so that llama.cpp refuses the model"
-    if n_rows > facts.n:
-        return f"{text}; {n_rows - facts.n} rows have no token"
-    extra = np.arange(n_rows, facts.n)
-    n_padding = int(np.count_nonzero(_placeholders(facts)[extra]))
-    what = "all of them padding" if n_padding == extra.size else f"{n_padding} of them padding"
-    return f"{text}; {extra.size} tokens have no row, {what}"
+def _describe_extra(n_rows: int, n_tokens: int, facts: Facts | None) -> str:
+    if n_rows > n_tokens:
+        return f"rows from {n_tokens} on belong to no token"
+    text = f"ids from {n_rows} on have no row"
+    if facts is None or facts.n != n_tokens:
+        return text
+    n_padding = int(np.count_nonzero(_placeholders(facts)[n_rows:]))
+    what = "all of them are padding" if n_padding == n_tokens - n_rows else f"{n_padding} of them are padding"
+    return f"{text}; {what}"
 
 
 def _placeholders(facts: Facts) -> Mask:
