@@ -30,6 +30,7 @@ PYTHON_LAYERS = [
     ["geometry", "recipes", "splicing", "validation.report", "validation.facts"],
     ["validation.order", "validation.subject"],
     [
+        "validation.placeholders",
         "validation.special",
         "validation.tokenizer",
         "validation.families.__init__",

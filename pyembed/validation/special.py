@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -75,10 +76,17 @@ _MAX_READ = 4000
 _MAX_BOS = 8
 
 
-def judge(subject: Subject, facts: Facts, findings: Findings) -> None:
-    """Look at all that is said of tokens with a role."""
+def bracketed(facts: Facts) -> dict[int, str]:
+    """Return texts in brackets by id, without known placeholders and bytes: the first few thousand."""
+    placeholders = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED | lib.PYE_TEXT_BYTE
+    ids = np.flatnonzero(facts.has(lib.PYE_TEXT_BRACKETED) & ~facts.has(placeholders))[:_MAX_READ]
+    return {token_id: facts.vocabulary.tokens[token_id] for token_id in ids.tolist()}
+
+
+def judge(subject: Subject, facts: Facts, texts: Mapping[int, str], findings: Findings) -> None:
+    """Look at all that is said of tokens with a role, and at texts in brackets."""
     _judge_keys(subject, facts, findings)
-    _judge_texts(facts, findings)
+    _judge_texts(facts, texts, findings)
 
 
 def _judge_keys(subject: Subject, facts: Facts, findings: Findings) -> None:
@@ -116,11 +124,8 @@ def _judge_type(facts: Facts, findings: Findings, key: str, token_id: int) -> No
     )
 
 
-def _judge_texts(facts: Facts, findings: Findings) -> None:
+def _judge_texts(facts: Facts, texts: Mapping[int, str], findings: Findings) -> None:
     """Find texts of control tokens by their look."""
-    placeholders = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED | lib.PYE_TEXT_BYTE
-    bracketed = np.flatnonzero(facts.has(lib.PYE_TEXT_BRACKETED) & ~facts.has(placeholders))[:_MAX_READ]
-    texts = {int(token_id): facts.vocabulary.tokens[int(token_id)] for token_id in bracketed}
     # Of gemma4 llama.cpp takes </s> for the tag of HTML that it is there.
     ends = [
         token_id

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._native import lib
 from ..spelling import TokenType
-from . import order, special, tokenizer
+from . import order, placeholders, special, tokenizer
 from .facts import Facts, Ids, Mask
 from .families import bpe, spm, unigram, wordpiece
 from .report import Findings
@@ -152,6 +152,7 @@ EVIDENCE = Evidence(
         *RULES,
         *special.RULES,
         *tokenizer.RULES,
+        *placeholders.RULES,
         *order.RULES,
         *(rule for family in FAMILIES for rule in family.RULES),
     ),
@@ -179,7 +180,9 @@ def examine(subject: Subject, findings: Findings) -> None:
     _judge_types(facts, findings)
     _judge_bytes(facts, findings)
     _judge_padding(facts, findings)
-    special.judge(subject, facts, findings)
+    bracketed = special.bracketed(facts)
+    special.judge(subject, facts, bracketed, findings)
+    placeholders.judge(facts, bracketed, findings)
     tokenizer.judge(subject, facts, findings)
     laws = next((family for family in FAMILIES if facts.model in family.MODELS), None)
     verdict = None if laws is None else laws.judge(facts, findings, subject.level)
