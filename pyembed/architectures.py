@@ -173,3 +173,12 @@ NEVER_TIED = _names(
     rwkv6qwen2 rwkv7 stablelm talkie xverse
     """
 )
+
+#: Draft models that may borrow the token table of their target.
+BORROWERS = _names("dflash eagle3")
+
+#: The rows of their output are not the tokens, or its width is not the token table's.
+OTHER_OUTPUT = _names("qwen3tts wavtokenizer-dec") | BORROWERS
+
+#: The rows of ``per_layer_token_embd.weight`` are of runs of tokens.
+OTHER_PER_LAYER = _names("qwen4exp")

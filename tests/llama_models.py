@@ -262,13 +262,13 @@ CASES: dict[str, Case] = {
     "a row too many": Case(
         lambda: model(tensor=[table(shape=(SHAPE[0] + 1, N_EMBD))]),
         "refuse",
-        "tensor/table-shape",
+        "vocabulary/row-count",
         {"first_id": SHAPE[0], "last_id": SHAPE[0], "n_ids": 1, "severity": "warning"},
     ),
     "a row too few": Case(
         lambda: model(tensor=[table(shape=(SHAPE[0] - 2, N_EMBD))]),
         "refuse",
-        "tensor/table-shape",
+        "vocabulary/row-count",
         {"first_id": SHAPE[0] - 2, "last_id": SHAPE[0] - 1, "n_ids": 2, "severity": "error"},
     ),
     "rows too short": Case(
@@ -309,7 +309,9 @@ CASES: dict[str, Case] = {
     },
     # -- more than one thing wrong: what llama.cpp meets first counts
     "a row too many, and misaligned data": Case(
-        lambda: _aligned(8, 8, tensor=[table(shape=(SHAPE[0] + 1, N_EMBD))]), "refuse", "tensor/table-shape"
+        lambda: _aligned(8, 8, tensor=[table(shape=(SHAPE[0] + 1, N_EMBD))]),
+        "refuse",
+        "vocabulary/row-count",
     ),
     "a row too many of I8": Case(
         lambda: model(tensor=[table(24, (SHAPE[0] + 1, N_EMBD), bytes((SHAPE[0] + 1) * N_EMBD))]),

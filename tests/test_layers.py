@@ -30,7 +30,9 @@ PYTHON_LAYERS = [
     ["geometry", "recipes", "splicing", "validation.report", "validation.facts"],
     ["validation.order", "validation.subject"],
     [
+        "validation.placeholders",
         "validation.special",
+        "validation.tokenizer",
         "validation.families.__init__",
         "validation.families.bpe",
         "validation.families.spm",

@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+import llama_models
+import llama_vocabularies
 import pyembed
-from llama_models import CASES, Case, model
+from llama_models import Case, model
+from llama_vocabularies import pre_tokenizer
 from pyembed.architectures import ALWAYS_TIED, ARCHITECTURES, NEVER_TIED, WITHOUT_HEAD
+from pyembed.validation.tokenizer import PRE_TOKENIZERS
 
+CASES = {**llama_models.CASES, **llama_vocabularies.CASES}
 CHILD = Path(__file__).parent / "llama_outcome.py"
 
 
@@ -77,3 +82,13 @@ def test_the_architectures_that_it_knows(tmp_path: Path) -> None:
     }
     assert unknown == {"nope", "clip", "lama"}
     assert ARCHITECTURES.keys() >= (ALWAYS_TIED | NEVER_TIED | WITHOUT_HEAD)
+
+
+def test_the_pre_tokenizers_that_it_knows(tmp_path: Path) -> None:
+    paths = {}
+    for number, name in enumerate([*sorted(PRE_TOKENIZERS), "nope", "Qwen2", "llama"]):
+        paths[name] = tmp_path / f"{number}.gguf"
+        paths[name].write_bytes(bytes(pre_tokenizer(name)))
+    real = outcomes(list(paths.values()))
+    refused = {name for name, path in paths.items() if real[path.name][0] != "load"}
+    assert refused == {"nope", "Qwen2", "llama"}

@@ -172,6 +172,17 @@ def test_warnings_are_logged_once_a_load(
     assert not [record for record in caplog.records if ODD.name in record.getMessage()]
 
 
+@pytest.mark.parametrize(("n", "first", "last"), [(7, 7, 9), (12, 10, 11)])
+def test_another_number_of_rows_is_one_finding(n: int, first: int, last: int, tmp_path: Path) -> None:
+    tokens = [f"t{i}" for i in range(n)]
+    tensors = {TOKEN_TABLE: rows_of_floats(10)}
+    path = write_model(tmp_path / "model.gguf", model="gpt2", tokens=tokens, tensors=tensors)
+    found = pyembed.validate(path, level="order").findings
+    (finding,) = [finding for finding in found if finding.tensor == TOKEN_TABLE]
+    assert (finding.rule, finding.first_id, finding.last_id) == ("vocabulary/row-count", first, last)
+    assert finding.severity == ("error" if n > 10 else "warning")
+
+
 def test_a_damaged_file_is_a_report(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -303,6 +303,7 @@ def corruptions() -> list[Corruption]:
             1,
         ),
     ]
+    made += [Corruption(*case) for case in _placeholders()]
     for name in ("gpt-2", "llama-spm", "bert-bge"):
         made += [
             Corruption(
@@ -350,6 +351,33 @@ def corruptions() -> list[Corruption]:
             Corruption("short list of types", name, _short_types, "vocabulary/unusable"),
         ]
     return made
+
+
+def _placeholders() -> Iterator[tuple[Any, ...]]:
+    """Yield corruptions of numbered placeholders."""
+    rule = "vocabulary/placeholder-order"
+    # An id of a run, the last of all, and how many follow.
+    for name, x, last, behind in (
+        ("gemma-4", 257_000, 262_143, 5138),
+        ("llama-bpe", 128_100, 128_255, 155),
+        ("bert-bge", 300, 998, 698),
+    ):
+        yield "drop a placeholder", name, lambda p, x=x: p.drop(x), rule, x, last - 1, behind, 1
+        yield (
+            *("put a word among placeholders", name, lambda p, x=x: p.insert(x, b"inserted", 1)),
+            *(rule, x + 1, last + 1, behind + 1, -1),
+        )
+        if name == "gemma-4":
+            continue  # it is large, and of the rest smaller ones tell as much
+        yield "swap placeholders", name, _swap(x, x + 100), rule, x, x + 100, 2
+        yield "swap neighbouring placeholders", name, _swap(x, x + 1), rule
+        yield "move a placeholder", name, _rotate(x, x + 50, 1), rule, x + 50, x + 50, 1, -50
+        yield "move a placeholder: the others", name, _rotate(x, x + 50, 1), rule, x, x + 49, 50, 1
+        yield (
+            *("permute placeholders", name),
+            lambda p, x=x: p.move(x, x + 20, [(8 * i + 5) % 21 for i in range(21)]),
+            rule,
+        )
 
 
 def _half_of_merges(parts: Parts) -> Parts:

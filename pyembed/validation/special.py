@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -54,60 +55,8 @@ END_OF_TURN = Rule(
     "Families have an end of text and an end of turn.",
     "Nothing, if eos and eot are set as the model was trained.",
 )
-PRE_MISSING = Rule(
-    "vocabulary/pre-missing",
-    Severity.WARNING,
-    "The file does not name its pre-tokenizer",
-    "llama.cpp takes a default, which cuts many texts into other tokens than the model was trained on.",
-    "The file was made by an old converter.",
-    "Convert the model again, or set tokenizer.ggml.pre.",
-)
-MODEL_UNKNOWN = Rule(
-    "vocabulary/model-unknown",
-    Severity.WARNING,
-    "The family of the tokenizer is unknown",
-    "llama.cpp refuses the model.",
-    "tokenizer.ggml.model names a family that it does not know, or is missing.",
-    "Set tokenizer.ggml.model to the name of the family.",
-    Outcome.REFUSE,
-)
-PHI3 = Rule(
-    "vocabulary/phi3-tokens",
-    Severity.WARNING,
-    "The model's name says phi-3, and a token that llama.cpp demands of these is missing",
-    "llama.cpp refuses the model.",
-    "Another model carries the name, or the tokens were replaced.",
-    "Change general.name, or restore the tokens.",
-    Outcome.REFUSE,
-)
-CHARSMAP = Rule(
-    "vocabulary/charsmap",
-    Severity.WARNING,
-    "The map of characters contradicts its own length",
-    "llama.cpp refuses the model.",
-    "tokenizer.ggml.precompiled_charsmap was cut short or damaged.",
-    "Convert the model again.",
-    Outcome.REFUSE,
-)
-RULES = (
-    SPECIAL_RANGE,
-    SPECIAL_KEY,
-    SPECIAL_TYPE,
-    CONTROL_NORMAL,
-    END_OF_TURN,
-    PRE_MISSING,
-    MODEL_UNKNOWN,
-    PHI3,
-    CHARSMAP,
-)
+RULES = (SPECIAL_RANGE, SPECIAL_KEY, SPECIAL_TYPE, CONTROL_NORMAL, END_OF_TURN)
 
-#: Families that llama.cpp knows.
-MODELS = frozenset(
-    {
-        *("llama", "gpt2", "hybriddna", "whitespace", "gemma4", "bert"),
-        *("t5", "rwkv", "plamo2", "test", "none", "no_vocab"),
-    }
-)
 _KEYS = (
     *("bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "mask"),
     *("fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep", "prefix", "suffix", "middle"),
@@ -125,14 +74,19 @@ _TURN_TEXTS = (
 _PIPED = re.compile(r"<\|[^|<>]+\|>")
 _MAX_READ = 4000
 _MAX_BOS = 8
-_PHI3_TEXTS = ("</s>", "<unk>", "<s>", "<|endoftext|>")
 
 
-def judge(subject: Subject, facts: Facts, findings: Findings) -> None:
-    """Look at all that is said of tokens with a role."""
+def bracketed(facts: Facts) -> dict[int, str]:
+    """Return texts in brackets by id, without known placeholders and bytes: the first few thousand."""
+    placeholders = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED | lib.PYE_TEXT_BYTE
+    ids = np.flatnonzero(facts.has(lib.PYE_TEXT_BRACKETED) & ~facts.has(placeholders))[:_MAX_READ]
+    return {token_id: facts.vocabulary.tokens[token_id] for token_id in ids.tolist()}
+
+
+def judge(subject: Subject, facts: Facts, texts: Mapping[int, str], findings: Findings) -> None:
+    """Look at all that is said of tokens with a role, and at texts in brackets."""
     _judge_keys(subject, facts, findings)
-    _judge_texts(facts, findings)
-    _judge_family(subject, facts, findings)
+    _judge_texts(facts, texts, findings)
 
 
 def _judge_keys(subject: Subject, facts: Facts, findings: Findings) -> None:
@@ -170,11 +124,8 @@ def _judge_type(facts: Facts, findings: Findings, key: str, token_id: int) -> No
     )
 
 
-def _judge_texts(facts: Facts, findings: Findings) -> None:
+def _judge_texts(facts: Facts, texts: Mapping[int, str], findings: Findings) -> None:
     """Find texts of control tokens by their look."""
-    placeholders = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED | lib.PYE_TEXT_BYTE
-    bracketed = np.flatnonzero(facts.has(lib.PYE_TEXT_BRACKETED) & ~facts.has(placeholders))[:_MAX_READ]
-    texts = {int(token_id): facts.vocabulary.tokens[int(token_id)] for token_id in bracketed}
     # Of gemma4 llama.cpp takes </s> for the tag of HTML that it is there.
     ends = [
         token_id
@@ -207,25 +158,3 @@ def _is_control(text: str, token_id: int) -> bool:
     if text in ("<s>", "</s>"):
         return token_id <= _MAX_BOS  # further on these are tags of HTML
     return text in _END_TEXTS or text in _TURN_TEXTS or _PIPED.fullmatch(text) is not None
-
-
-def _judge_family(subject: Subject, facts: Facts, findings: Findings) -> None:
-    metadata = subject.metadata
-    if facts.model not in MODELS:
-        findings.add(
-            MODEL_UNKNOWN, f"tokenizer.ggml.model is {facts.model!r}, on which llama.cpp refuses the model"
-        )
-    if facts.model in {"gpt2", "whitespace", "hybriddna"} and facts.pre is None:
-        findings.add(PRE_MISSING, "tokenizer.ggml.pre is missing: texts are cut by a default")
-    name = metadata.get("general.name")
-    if facts.model in {"llama", "gpt2"} and isinstance(name, str) and re.search("phi-?3", name, re.I):
-        missing = [text for text in _PHI3_TEXTS if text not in facts.vocabulary.tokens]
-        if missing:
-            findings.add(
-                PHI3, f"general.name is {name!r} and there is no token {missing[0]!r}: llama.cpp refuses it"
-            )
-    charsmap = metadata.get("tokenizer.ggml.precompiled_charsmap")
-    if facts.model == "t5" and isinstance(charsmap, np.ndarray):
-        raw = charsmap.astype(np.uint8).tobytes()
-        if len(raw) < 4 or int.from_bytes(raw[:4], "little") + 4 >= len(raw):
-            findings.add(CHARSMAP, "tokenizer.ggml.precompiled_charsmap is shorter than it says itself")

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ..architectures import OTHER_OUTPUT, OTHER_PER_LAYER
 from ..errors import FormatError
 from ..gguf import Metadata, Tensors
+from ..records import TensorInfo
 from ..source import Source
 from ..table import EmbeddingTable
 from ..vocabulary import Vocabulary
@@ -62,6 +64,16 @@ class Subject:
         """``general.architecture``; None where the file does not say."""
         value = self.metadata.get("general.architecture")
         return value if isinstance(value, str) else None
+
+    @property
+    def token_tables(self) -> dict[str, TensorInfo]:
+        """The tensors with a row for each token by name, whatever their shapes; first the token table."""
+        names = {
+            self.table_name: True,
+            "output.weight": self.architecture not in OTHER_OUTPUT,
+            "per_layer_token_embd.weight": self.architecture not in OTHER_PER_LAYER,
+        }
+        return {name: self.tensors[name] for name, is_one in names.items() if is_one and name in self.tensors}
 
     @property
     def table(self) -> EmbeddingTable | None:

@@ -17,11 +17,10 @@ TABLE_SHAPE = Rule(
     "tensor/table-shape",
     Severity.ERROR,
     "A table does not have the shape that the rest of the file asks for",
-    "Ids without a row read what is not theirs, or end the program; rows of another width belong to another "
-    "model. llama.cpp refuses any difference.",
-    "A table that was resized to len(tokenizer), padded, or cut; files of two models that were mixed.",
-    "Convert the model again; where rows were added as padding, add as many tokens, such as [PAD5], or cut "
-    "them.",
+    "Rows of another width belong to another model, and a table in several parts to another layout. "
+    "llama.cpp refuses any difference.",
+    "Files of two models that were mixed, or a tool that stored the table in another shape.",
+    "Convert the model again.",
     Outcome.REFUSE,
 )
 TABLE_TYPE = Rule(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from .._native import lib
 from ..spelling import TokenType
-from . import order, special
+from . import order, placeholders, special, tokenizer
 from .facts import Facts, Ids, Mask
 from .families import bpe, spm, unigram, wordpiece
 from .report import Findings
@@ -28,9 +29,11 @@ ROW_COUNT = Rule(
     "vocabulary/row-count",
     Severity.ERROR,
     "A table has another number of rows than there are tokens",
-    "Some tokens have no row, or some rows no token; llama.cpp refuses the model.",
-    "The table was resized to another tokenizer, or padded without padding the token list.",
-    "Pad the token list to the rows of the table, or cut the table, when converting.",
+    "Ids without a row read what is not theirs, or end the program; rows without a token are never used. "
+    "llama.cpp refuses the model.",
+    "The table was resized to another tokenizer, cut, or padded without padding the token list.",
+    "Convert the model again; where rows were added as padding, add as many tokens, such as [PAD5], or cut "
+    "them.",
     Outcome.REFUSE,
 )
 VOCAB_SIZE = Rule(
@@ -148,6 +151,8 @@ EVIDENCE = Evidence(
     rules=(
         *RULES,
         *special.RULES,
+        *tokenizer.RULES,
+        *placeholders.RULES,
         *order.RULES,
         *(rule for family in FAMILIES for rule in family.RULES),
     ),
@@ -155,7 +160,7 @@ EVIDENCE = Evidence(
 
 _UNREAD = frozenset({"none", "no_vocab"})
 _BYTE_FAMILIES = frozenset({"llama", "t5", "gemma4", "plamo2"})
-_MAX_READ = 1000
+_MAX_READ = 20_000
 #: Fewer byte tokens are no alphabet.
 MIN_BYTE_TOKENS = 128
 
@@ -163,6 +168,7 @@ MIN_BYTE_TOKENS = 128
 def examine(subject: Subject, findings: Findings) -> None:
     """Look at the vocabulary and the number of rows."""
     facts = subject.facts
+    _judge_rows(subject, facts, findings)
     if facts is None:
         _no_vocabulary(subject, findings)
         return
@@ -174,7 +180,10 @@ def examine(subject: Subject, findings: Findings) -> None:
     _judge_types(facts, findings)
     _judge_bytes(facts, findings)
     _judge_padding(facts, findings)
-    special.judge(subject, facts, findings)
+    bracketed = special.bracketed(facts)
+    special.judge(subject, facts, bracketed, findings)
+    placeholders.judge(facts, bracketed, findings)
+    tokenizer.judge(subject, facts, findings)
     laws = next((family for family in FAMILIES if facts.model in family.MODELS), None)
     verdict = None if laws is None else laws.judge(facts, findings, subject.level)
     if verdict is None:
@@ -200,16 +209,37 @@ def _span(ids: Ids) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------ counts
 
 
+def _judge_rows(subject: Subject, facts: Facts | None, findings: Findings) -> None:
+    """Compare the rows of each table with the tokens."""
+    n_tokens = _n_tokens(subject, facts)
+    for name, info in subject.token_tables.items():
+        n_rows = math.prod(info.shape[:-1])
+        if n_tokens is None or n_rows == n_tokens or any(n != 1 for n in info.shape[:-2]):
+            continue
+        few, many = sorted((n_rows, n_tokens))
+        findings.add(
+            ROW_COUNT,
+            f"{name} has {n_rows} rows for {n_tokens} tokens, so that llama.cpp refuses the model; "
+            + _describe_extra(n_rows, n_tokens, facts),
+            # Rows behind the last token move none.
+            severity=Severity.ERROR if n_rows < n_tokens else Severity.WARNING,
+            tensor=name,
+            offset=info.offset,
+            first_id=few,
+            last_id=many - 1,
+            n_ids=many - few,
+        )
+
+
+def _n_tokens(subject: Subject, facts: Facts | None) -> int | None:
+    """Return how many tokens llama.cpp counts; None where nothing says it."""
+    if subject.metadata.get("tokenizer.ggml.model") in _UNREAD:
+        size = subject.metadata.get(f"{subject.architecture}.vocab_size", 0)
+        return size if isinstance(size, int) else None
+    return None if facts is None else facts.n
+
+
 def _judge_counts(subject: Subject, facts: Facts, findings: Findings) -> None:
-    for name in (subject.table_name, "output.weight", "per_layer_token_embd.weight"):
-        info = subject.tensors.get(name)
-        if info is not None and len(info.shape) == 2 and info.shape[0] != facts.n:
-            # Rows behind the last token move none: llama.cpp refuses them, and nothing is wrong with the
-            # others.
-            severity = Severity.ERROR if info.shape[0] < facts.n else Severity.WARNING
-            findings.add(
-                ROW_COUNT, _describe_rows(facts, name, info.shape[0]), severity=severity, tensor=name
-            )
     architecture = subject.metadata.get("general.architecture")
     size = subject.metadata.get(f"{architecture}.vocab_size")
     if isinstance(size, int) and size != facts.n:
@@ -223,14 +253,15 @@ def _judge_counts(subject: Subject, facts: Facts, findings: Findings) -> None:
             )
 
 
-def _describe_rows(facts: Facts, name: str, n_rows: int) -> str:
-    text = f"{name} has {n_rows} rows for {facts.n} tokens, so that llama.cpp refuses the model"
-    if n_rows > facts.n:
-        return f"{text}; {n_rows - facts.n} rows have no token"
-    extra = np.arange(n_rows, facts.n)
-    n_padding = int(np.count_nonzero(_placeholders(facts)[extra]))
-    what = "all of them padding" if n_padding == extra.size else f"{n_padding} of them padding"
-    return f"{text}; {extra.size} tokens have no row, {what}"
+def _describe_extra(n_rows: int, n_tokens: int, facts: Facts | None) -> str:
+    if n_rows > n_tokens:
+        return f"rows from {n_tokens} on belong to no token"
+    text = f"ids from {n_rows} on have no row"
+    if facts is None or facts.n != n_tokens:
+        return text
+    n_padding = int(np.count_nonzero(_placeholders(facts)[n_rows:]))
+    what = "all of them are padding" if n_padding == n_tokens - n_rows else f"{n_padding} of them are padding"
+    return f"{text}; {what}"
 
 
 def _placeholders(facts: Facts) -> Mask:
@@ -257,21 +288,22 @@ def _judge_texts(facts: Facts, findings: Findings) -> None:
         ids = np.flatnonzero(mask)
         if ids.size:
             findings.add(rule, f"{ids.size} tokens {what}: {facts.quote_some(ids)}", **_span(ids))
-    _judge_cut_texts(facts, findings)
+    _judge_read_texts(facts, findings)
 
 
-def _judge_cut_texts(facts: Facts, findings: Findings) -> None:
-    """Find tokens that are the same up to their first NUL."""
+def _judge_read_texts(facts: Facts, findings: Findings) -> None:
+    """Find tokens that are the same once llama.cpp has cut them at a NUL and given the empty ones names."""
     seen: dict[str, int] = {}
-    for token_id in np.flatnonzero(facts.has(lib.PYE_TEXT_NUL))[:_MAX_READ].tolist():
+    changed = facts.has(lib.PYE_TEXT_NUL | lib.PYE_TEXT_EMPTY)
+    for token_id in np.flatnonzero(changed)[:_MAX_READ].tolist():
         text = facts.vocabulary.tokens[token_id].split("\0")[0]
+        how = "up to a NUL byte" if text else f"once it is called [EMPTY_{token_id}]"
+        text = text or f"[EMPTY_{token_id}]"
         same = seen.setdefault(text, facts.vocabulary.id(text) if text in facts.vocabulary else token_id)
-        if text and same != token_id:
+        if same != token_id:
             findings.add(
                 DUPLICATE,
-                f"tokens {same} and {facts.quote(token_id)} are the same up to a NUL byte, on which "
-                f"llama.cpp "
-                "aborts",
+                f"tokens {same} and {facts.quote(token_id)} are the same {how}, on which llama.cpp aborts",
                 **_span(np.array(sorted((same, token_id)))),
             )
 
