@@ -62,7 +62,7 @@ def _flagged(facts: Facts) -> Iterator[tuple[Ids, Ids]]:
     # What a text is but for its number: the bracket and the length tell the names from each other.
     n_digits = 1 + sum((numbers >= 10**k).astype(np.int64) for k in range(1, 9))
     name = (tokens["n_code_points"] - n_digits) << 32 | tokens["code_point"]
-    for one in np.unique(name):
+    for one in sorted(set(name.tolist())):  # np.unique would import numpy.ma, which takes a while
         yield ids[name == one], numbers[name == one]
 
 
