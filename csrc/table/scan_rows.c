@@ -30,11 +30,20 @@ static void decode_block(const pye_table *table, const uint8_t *row, size_t firs
     memset(to + n, 0, (padded(n) - n) * sizeof *to);
 }
 
-/* Fetches what will be decoded a little later. Where the rows follow each other that may lie in another row or behind
+/* Fetches what will be multiplied a little later. Where the rows follow each other that may lie in another row or behind
  * the last one: a prefetch reads nothing. */
-static void prefetch(const uint8_t *from, size_t n_bytes) {
+static void prefetch_near(const uint8_t *from, size_t n_bytes) {
     for (size_t i = 0; i < n_bytes; i += LINE_BYTES)
-        __builtin_prefetch(from + i, 0, 3);
+        __builtin_prefetch(from + PREFETCH_BYTES + i, 0, 3);
+}
+
+/* The same of the rows that come next, into the second cache: the first is full of this time's. */
+static void prefetch_next(const pye_scan_job *job, uint64_t position, size_t offset, size_t n_bytes) {
+    if (position >= job->n_rows)
+        return;
+    const uint8_t *from = row_of(job, position) + offset;
+    for (size_t i = 0; i < n_bytes; i += LINE_BYTES)
+        __builtin_prefetch(from + i, 0, 2);
 }
 
 static float score_of(const pye_scan_job *job, double total, uint64_t id, size_t query) {
@@ -87,7 +96,7 @@ static bool scan_fused(const pye_scan_job *job, uint64_t position, double *total
     for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
         size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
         size_t n_bytes = n / type->n_weights * type->block_bytes;
-        prefetch(row + PREFETCH_BYTES, n_bytes);
+        prefetch_near(row, n_bytes);
         *total += (double)dot(row, job->queries + column, n);
         row += n_bytes;
     }
@@ -106,11 +115,11 @@ static void scan_few(const pye_scan_job *job, const pye_scan_scratch *scratch, u
     memset(scratch->totals, 0, n_rows * job->n_queries * sizeof *scratch->totals);
     for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
         size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
+        size_t offset = column / table->type->n_weights * table->type->block_bytes;
         size_t n_bytes = n / table->type->n_weights * table->type->block_bytes;
         for (size_t i = 0; i < n_rows; i++) {
-            const uint8_t *row = row_of(job, first + i);
-            prefetch(row + column / table->type->n_weights * table->type->block_bytes + PREFETCH_BYTES, n_bytes);
-            decode_block(table, row, column, n, scratch->tile + i * PYE_DOT_COLUMNS);
+            prefetch_next(job, first + n_rows + i, offset, n_bytes);
+            decode_block(table, row_of(job, first + i), column, n, scratch->tile + i * PYE_DOT_COLUMNS);
         }
         table->kernels->dot(scratch->tile, n_rows, job->queries + column * job->n_queries, job->n_queries,
                             padded(n), scratch->totals);
