@@ -58,20 +58,12 @@ print(sum(served), sum(refused_ones))
 """
 
 
-def truncations(path: Path, n: int) -> None:
+@pytest.mark.parametrize("n", [30, pytest.param(1000, marks=pytest.mark.slow)])
+def test_truncations_under_load(path: Path, n: int) -> None:
     served, refused = map(int, output_of(TRUNCATIONS, path, n, timeout=1200).split())
     print(f"{n} truncations: {served} requests served, {refused} refused, none answered wrongly")
     assert served >= 4 * n
     assert refused > 0
-
-
-def test_truncations_under_load(path: Path) -> None:
-    truncations(path, 30)
-
-
-@pytest.mark.slow
-def test_a_thousand_truncations_under_load(path: Path) -> None:
-    truncations(path, 1000)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

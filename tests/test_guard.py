@@ -82,6 +82,21 @@ READERS = {
     "digest of rows": "table.digest()",
     "check of rows": "table.check_rows(0, 4096)",
     "gather": "table[[4000]]",
+    "metadata text": "dict(model.metadata)",
+    "metadata strings": "model.metadata['tokenizer.ggml.merges'][3999]",
+    "bytes of strings": "model._source.strings_bytes(model._source.metadata_value('tokenizer.ggml.tokens'))",
+    "tensors": "[model.tensors[name] for name in model.tensors]",
+    "token texts": "vocabulary.tokens[3000:3999]",
+    "token scores": "vocabulary.scores",
+    "token types": "vocabulary.types",
+    "is a token": "'token number 3999' in vocabulary",
+    "top by cosine": "table.top(np.ones(64, np.float32), 3, 'cosine', exclude=[1])",
+    "scores of ids": "table.scores(np.ones((5, 64), np.float32), ids=[4000, 4001], threads=2)",
+    "vocabulary": "pyembed.Vocabulary(model._source, model.metadata)",
+    "recipe": "model.embed([4000], dtype='float16')",
+    "validation": "model.validate(level='full')",
+    "lock": "pyembed.make_lock(model)",
+    "health": "__import__('pyembed.health').health.examine(model)",
 }
 
 

@@ -161,6 +161,34 @@ def test_zero_dimensions_are_tables_of_nothing(tmp_path: Path) -> None:
         assert model.open_table("c").shape == (2**40, 0)
 
 
+def test_rows_of_nothing_cost_nothing(tmp_path: Path) -> None:
+    """A file of a hundred bytes may say that it has 2^56 rows, if they have no columns."""
+    path = tmp_path / "m.gguf"
+    builder = GGUFBytes().add("general.architecture", STRING, "llama")
+    path.write_bytes(bytes(builder.tensor("token_embd.weight", (2**56, 0), 0)) + PAD)
+    program = """
+from pyembed.cli import main
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+before = peak_bytes()
+with pyembed.load_model(sys.argv[1], validate="off") as model:
+    table, none = model.table, np.zeros(0, np.float32)
+    assert table.digest() == table.digest(7) != ""
+    refused(lambda: table.norms, ValueError)
+    refused(lambda: table.top(none, 3), ValueError)
+    refused(lambda: table.scores(none), (ValueError, MemoryError))
+    model.validate(level="full")
+    pyembed.make_lock(model)
+for command in (["info"], ["validate"], ["health"], ["lock"], ["size"], ["export", sys.argv[1] + ".npy"],
+                ["extract", sys.argv[1] + ".gguf"]):
+    try:
+        main([command[0], sys.argv[1], *command[1:]])
+    except SystemExit as end:
+        assert end.code in (0, 1, 2), end.code
+assert peak_bytes() - before < 100 * 2**20
+"""
+    output_of(program, path)
+
+
 def test_a_chat_template_is_a_text_and_nothing_else(tmp_path: Path) -> None:
     """CVE-2024-34359: what a template says is never carried out."""
     evil = tmp_path / "evil"

@@ -373,15 +373,17 @@ typedef struct pye_scan_options {
  * Sums whose parts leave the range of float32 are infinite or NaN. The bits depend neither on the processor nor on the
  * threads, on k, on `ids` or on the other queries.
  *
- * PYE_ERROR_ARGUMENT for a query that is not finite and for k above the number of rows looked at, PYE_ERROR_ID for an id
- * that is no row, PYE_ERROR_MEMORY, and PYE_ERROR_CANCELLED, with some scores written. Queries, ids and outputs may not
- * overlap. The first scan by cosine computes the norms, as pye_table_norms does. */
+ * PYE_ERROR_ARGUMENT for a query that is not finite, for more rows of no columns than the file has bytes, and for k above
+ * the number of rows looked at, PYE_ERROR_ID for an id that is no row, PYE_ERROR_MEMORY, and PYE_ERROR_CANCELLED, with some
+ * scores written. Queries, ids and outputs may not overlap. The first scan by cosine computes the norms, as
+ * pye_table_norms does. */
 PYE_API pye_status pye_table_scan(const pye_table *table, const float *queries, size_t n_queries,
                                   const pye_scan_options *options, float *scores, uint64_t *ids, uint64_t *n_nan,
                                   pye_error *error);
 
 /* The Euclidean norms of all rows: n_rows floats that belong to the table, computed in float64 by the first who asks
- * and kept until the table is closed. NaN for a row with a NaN. */
+ * and kept until the table is closed. NaN for a row with a NaN. PYE_ERROR_ARGUMENT for more rows of no
+ * columns than the file has bytes. */
 PYE_API pye_status pye_table_norms(const pye_table *table, uint32_t n_threads, const float **norms,
                                    pye_error *error);
 

@@ -1,4 +1,5 @@
 /* The norms of a table's rows: computed once, by whoever first needs them. */
+#include <inttypes.h>
 #include <stdatomic.h>
 
 #include "base/status.h"
@@ -58,12 +59,22 @@ const float *pye_table_norms_of(const pye_table *table, uint32_t n_threads) {
     return norms;
 }
 
+pye_status pye_rows_are_real(const pye_table *table, pye_error *error) {
+    if (table->info.n_columns > 0 || table->info.n_rows <= table->map->size)
+        return PYE_OK;
+    return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+                    "%" PRIu64 " rows of no columns are more than the file has bytes", table->info.n_rows);
+}
+
 pye_status pye_table_norms(const pye_table *table, uint32_t n_threads, const float **norms, pye_error *error) {
+    pye_status status = pye_rows_are_real(table, error);
+    if (status != PYE_OK)
+        return status;
     const float *found = pye_table_norms_of(table, n_threads);
     if (found == NULL)
         return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot allocate the norms of %llu rows",
                         (unsigned long long)table->info.n_rows);
-    pye_status status = pye_map_intact(table->map, table->info.shard, error);
+    status = pye_map_intact(table->map, table->info.shard, error);
     if (status == PYE_OK)
         *norms = found;
     return status;

@@ -277,6 +277,9 @@ pye_status pye_table_scan(const pye_table *table, const float *queries, size_t n
     pye_status status = pye_copy_options(&s.options, sizeof s.options, options, "pye_scan_options", error);
     if (status != PYE_OK)
         return status;
+    status = pye_rows_are_real(table, error);
+    if (status != PYE_OK)
+        return status;
     if (s.options.ids == NULL)
         s.options.n_ids = 0;
     else

@@ -45,6 +45,9 @@ void pye_scan_norms(const pye_table *table, uint64_t first, uint64_t n, float *n
 /* The norm of a vector of n float32, as that of a row. */
 double pye_vector_norm(const pye_kernels *kernels, const float *vector, uint64_t n);
 
+/* Of rows that hold nothing a file may say that it has any number: work is done for as many as it has bytes at most. */
+pye_status pye_rows_are_real(const pye_table *table, pye_error *error);
+
 /* The norms of a table's rows, computed by whoever asks first; NULL if memory is short. */
 const float *pye_table_norms_of(const pye_table *table, uint32_t n_threads);
 

@@ -75,6 +75,8 @@ def selection(
 ) -> Selection:
     """Return a selection; without `ids`, of all rows. IndexError for an id that is no row, now."""
     n = len(table)
+    if table.shape[1] == 0:
+        raise ValueError(f"{table.name!r} of {table.path} has no columns")
     chosen = range(n) if ids is None else ids if isinstance(ids, range) else as_ids(ids, n).ravel()
     if not len(chosen):
         raise ValueError("no row was chosen" if n else f"{table.name!r} of {table.path} has no rows")

@@ -130,7 +130,7 @@ def _other_tensors(subject: Subject) -> Iterator[Callable[[TensorInfo], Embeddin
             stack.callback(source.close)
 
         def open_table(info: TensorInfo) -> EmbeddingTable | None:
-            if info.n_bytes is None or not info.shape:
+            if not info.n_bytes or not info.shape:  # rows of no bytes may be as many as the file likes to say
                 return None
             if info.name == subject.table_name:
                 return subject.open_table(info.name)

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SOME = 64, MAX_DEPTH = 4, MAX_TABLES = 16 };
+enum { SOME = 64, MAX_DEPTH = 4, MAX_TABLES = 16, MAX_EXAMINED = 4096 };
+
+#define MAX_LOOKED_AT_BYTES ((uint64_t)1 << 16)
 
 void fuzz_require(bool holds, const char *what) {
     if (holds)
@@ -65,7 +67,32 @@ static void exercise_metadata(const pye_model *model) {
     }
 }
 
-static void exercise_table(pye_model *model, const pye_tensor *tensor) {
+/* All that is said of rows without handing them out. */
+static void exercise_rows(const pye_table *table, const pye_table_info *info, uint64_t file_bytes) {
+    static const uint64_t key[2];
+    uint8_t faults[SOME];
+    uint64_t hashes[SOME], best;
+    char digest[PYE_DIGEST_BYTES];
+    const float *norms;
+    float score;
+    size_t n = at_most(info->n_rows, SOME);
+    pye_scan_options options = {.struct_bytes = sizeof options, .metric = PYE_METRIC_COSINE, .k = 1};
+    fuzz_require(pye_table_digest(table, info->n_rows / SOME + 1, digest, NULL) == PYE_OK, "rows have a digest");
+    fuzz_require(pye_table_check(table, info->n_rows - n, n, faults, key, hashes, NULL) == PYE_OK,
+                 "rows can be checked");
+    if (info->n_columns == 0)
+        fuzz_require(pye_table_norms(table, 1, &norms, NULL) ==
+                         (info->n_rows > file_bytes ? PYE_ERROR_ARGUMENT : PYE_OK),
+                     "nothing is normed as often as the file has bytes");
+    if (info->n_columns == 0 || info->n_rows == 0 || info->n_bytes > MAX_LOOKED_AT_BYTES)
+        return;
+    float *query = calloc((size_t)info->n_columns, sizeof *query);
+    fuzz_require(query != NULL && pye_table_scan(table, query, 1, &options, &score, &best, NULL, NULL) == PYE_OK,
+                 "rows can be scanned");
+    free(query);
+}
+
+static void exercise_table(pye_model *model, const pye_tensor *tensor, uint64_t file_bytes) {
     pye_table *table;
     pye_table_info info;
     if (pye_table_open(model, tensor->name.data, tensor->name.size, &table, NULL) != PYE_OK)
@@ -85,6 +112,7 @@ static void exercise_table(pye_model *model, const pye_tensor *tensor) {
                          "there is a last row");
         free(out);
     }
+    exercise_rows(table, &info, file_bytes);
     pye_table_close(table);
 }
 
@@ -104,8 +132,32 @@ static void exercise_tensors(pye_model *model) {
         fuzz_require(tensor.offset <= shard.file_bytes && tensor.n_bytes <= shard.file_bytes - tensor.offset,
                      "a tensor lies in its file");
         if (n_tables++ < MAX_TABLES)
-            exercise_table(model, &tensor);
+            exercise_table(model, &tensor, shard.file_bytes);
     }
+}
+
+/* All facts of a small vocabulary, and of its merges if it has as few. */
+static void exercise_facts(const pye_model *model, const pye_vocabulary *vocabulary) {
+    static const char key[] = "tokenizer.ggml.merges";
+    static pye_token_facts tokens[MAX_EXAMINED];
+    static pye_token_splits splits[MAX_EXAMINED];
+    static uint32_t products[MAX_EXAMINED], first_merges[MAX_EXAMINED];
+    static uint8_t merge_flags[MAX_EXAMINED];
+    uint64_t n_first_merges;
+    pye_value merges;
+    pye_vocabulary_facts facts = {.struct_bytes = sizeof facts, .tokens = tokens, .splits = splits};
+    if (pye_vocabulary_n_tokens(vocabulary) > MAX_EXAMINED)
+        return;
+    pye_status status = pye_metadata_find(model, key, sizeof key - 1, &merges, NULL);
+    bool is_list = status == PYE_OK && merges.type == PYE_VALUE_ARRAY && merges.element_type == PYE_VALUE_STRING;
+    if (is_list && merges.n_elements <= MAX_EXAMINED) {
+        facts.products = products;
+        facts.merge_flags = merge_flags;
+        facts.n_merges = merges.n_elements;
+        facts.first_merges = first_merges;
+        facts.n_first_merges = &n_first_merges;
+    }
+    fuzz_require(pye_vocabulary_examine(vocabulary, &facts, NULL) == PYE_OK, "a vocabulary can be examined");
 }
 
 static void exercise_vocabulary(pye_model *model) {
@@ -129,6 +181,7 @@ static void exercise_vocabulary(pye_model *model) {
     }
     char digest[PYE_DIGEST_BYTES];
     fuzz_require(pye_vocabulary_digest(vocabulary, digest, NULL) == PYE_OK, "there is a digest");
+    exercise_facts(model, vocabulary);
     pye_vocabulary_close(vocabulary);
 }
 
