@@ -60,6 +60,10 @@ class StringArray(Sequence[str]):
             return True
         if isinstance(other, str | bytes) or not isinstance(other, Sequence):
             return NotImplemented
+        if isinstance(other, StringArray):
+            same = self._source.same_strings(self._value, other._source, other._value)
+            if same is not None:
+                return same
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
     def _read(self, first: int, n: int) -> list[str]:

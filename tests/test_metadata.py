@@ -122,6 +122,36 @@ def test_string_array(model: pyembed.Model) -> None:
     assert "10000 strings" in repr(words)
 
 
+@pytest.mark.parametrize("other", [(3, False), (2, False), (1, False), (3, True)])
+def test_string_arrays_of_two_files(other: tuple[int, bool], tmp_path: Path) -> None:
+    """They are compared byte by byte where both files spell lengths alike, else string by string."""
+    layouts = {"here": (3, False), "there": other}
+    big = "x" * (3 << 20)
+    arrays = {
+        "words": WORDS,
+        "changed": [*WORDS[:-1], "word 999x"],
+        "shorter": WORDS[:-1],
+        "cut elsewhere": ["ab", "c", big],
+        "of the same bytes": ["a", "bc", big],
+        "large, and other in the last byte": ["ab", "c", big[:-1] + "y"],
+        "none": [],
+    }
+    for name, (version, big_endian) in layouts.items():
+        file = gb.GGUFBytes(version=version, big_endian=big_endian).add(
+            "general.architecture", gb.STRING, "x"
+        )
+        for key, strings in arrays.items():
+            file.add(key, gb.ARRAY, gb.Array(gb.STRING, strings))
+        (tmp_path / name).write_bytes(bytes(file))
+    with (
+        pyembed.load_model(tmp_path / "here", validate="off") as here,
+        pyembed.load_model(tmp_path / "there", validate="off") as there,
+    ):
+        for ours, a in arrays.items():
+            for theirs, b in arrays.items():
+                assert (here.metadata[ours] == there.metadata[theirs]) == (a == b), (ours, theirs)
+
+
 def test_strings_keep_bytes_that_are_not_utf8(model: pyembed.Model) -> None:
     texts = list(model.metadata["bytes"])
     assert [text.encode("utf-8", "surrogateescape") for text in texts] == [b"ok", b"\xff\xfe", b"a\0b", b""]

@@ -6,6 +6,7 @@ import base64
 import json
 from pathlib import Path
 
+import gguf
 import pytest
 
 import pyembed
@@ -202,6 +203,43 @@ def test_a_sentencepiece_model_agrees_with_its_conversion(tmp_path: Path) -> Non
     tokens[270], tokens[280] = tokens[280], tokens[270]
     path = write_model(tmp_path / "m.gguf", model="llama", tokens=tokens, types=types, scores=scores)
     assert ("permuted", "error", 270, 280, 10) in facts(validate(path, tmp_path / "sp.model"))
+
+
+def test_the_order_of_fairseq_is_known(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(f"the king of {n} towns was a kind man" for n in range(200)), "utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(text), model_prefix=str(tmp_path / "sp"), vocab_size=46, minloglevel=2
+    )
+    model = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "sp.model"))
+    pieces = range(3, model.get_piece_size())
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *map(model.id_to_piece, pieces), "<mask>"]
+    n = len(tokens)
+    types = [3, 3, 3, 2, *[1] * len(pieces), 3]
+    scores = [0.0] * 4 + [model.get_score(i) for i in pieces] + [0.0]
+
+    def found(tokens: list[str], **others: int) -> list[tuple[object, ...]]:
+        roles = {"bos_token_id": 0, "eos_token_id": 2, "unknown_token_id": 3, **others}
+
+        def add(writer: gguf.GGUFWriter) -> None:
+            for name, token_id in roles.items():
+                writer.add_uint32(f"tokenizer.ggml.{name}", token_id)
+
+        path = write_model(
+            tmp_path / "m.gguf", model="t5", tokens=tokens, types=types, scores=scores, add=add
+        )
+        return facts(validate(path, tmp_path / "sp.model"))
+
+    known = [("fairseq-order", "note", None, None, None), ("extra-token", "note", 1, n - 1, None)]
+    assert found(tokens) == known
+    assert ("special-id", "warning", 1, 1, None) in found(tokens, eos_token_id=1)
+    swapped = [*tokens[:10], tokens[20], *tokens[11:20], tokens[10], *tokens[21:]]
+    assert ("permuted", "error", 10, 20, 10) in found(swapped)
+    late = [*tokens[:30], "zzzz", *tokens[30:-1]]
+    assert ("shifted", "error", 31, n - 1, -1) in found(late)
+    # Without the four of fairseq a shift is one.
+    assert ("shifted", "error", 4, n - 2, -1) in found(["<unk>", "<s>", "</s>", "x", *tokens[4:]])
 
 
 @pytest.mark.parametrize("kind", ["BPE", "WordPiece", "Unigram"])

@@ -84,6 +84,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one case of each kind instead of two")
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.relative_to(ROOT)}")
     parser.add_argument("--speed", action="store_true", help="measure time and memory instead")
+    parser.add_argument("--seed", type=int, default=0, help="other places, noise and judgements by chance")
     parser.add_argument("--jobs", type=int, default=1, help="types that are measured at the same time")
     parser.add_argument("--verbose", action="store_true", help="print each case")
     arguments = parser.parse_args()
@@ -91,7 +92,8 @@ def main() -> int:
         print(speed(arguments.model))
         return 0
     names = arguments.type or TYPES
-    task = partial(measure, arguments.model, rounds=1 if arguments.quick else 2, verbose=arguments.verbose)
+    rounds = 1 if arguments.quick else 2
+    task = partial(measure, arguments.model, rounds=rounds, seed=arguments.seed, verbose=arguments.verbose)
     with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
         table = render(dict(zip(names, pool.map(task, names), strict=True)))
     print(table)
@@ -125,12 +127,12 @@ def as_type(rows: Floats, name: str) -> Floats:
     return values.reshape(rows.shape)
 
 
-def measure(path: str, type_name: str, *, rounds: int, verbose: bool) -> dict[str, Line]:
+def measure(path: str, type_name: str, *, rounds: int, seed: int, verbose: bool) -> dict[str, Line]:
     """Judge all cases under one type, and count."""
     right = read(path)
     model = Model(right.texts, right.types, right.stored, as_type(right.rows, type_name))
     lines: dict[str, Line] = {}
-    for kind, name, outcome in chain(_wrong(model, rounds), _foreign(model), _sound(model)):
+    for kind, name, outcome in chain(_wrong(model, rounds, seed), _foreign(model, seed), _sound(model, seed)):
         lines.setdefault(kind, Line()).add(outcome)
         if verbose:
             print(f"{type_name}: {kind}: {name}: {outcome}", file=sys.stderr, flush=True)
@@ -140,31 +142,31 @@ def measure(path: str, type_name: str, *, rounds: int, verbose: bool) -> dict[st
 Cases = Iterator[tuple[str, str, Outcome]]
 
 
-def _wrong(model: Model, rounds: int) -> Cases:
+def _wrong(model: Model, rounds: int, seed: int) -> Cases:
     """Put the rows out of order."""
-    n, rng = len(model), np.random.default_rng(1)
+    n, rng = len(model), np.random.default_rng(1 + 2 * seed)
     for wrong in chain(whole_orders(n, model.stored, rng, rounds), partial_orders(n, rng, rounds)):
-        yield wrong.kind, wrong.name, assess(model.judge(model.rows[wrong.order]), wrong)
+        yield wrong.kind, wrong.name, assess(model.judge(model.rows[wrong.order], seed), wrong)
 
 
-def _foreign(model: Model) -> Cases:
+def _foreign(model: Model, seed: int) -> Cases:
     """Judge rows under the tokens of the demo model, and the demo model's rows under these tokens."""
     demo = read(str(pyembed.demo_model()))
     for name, owner, rows in (
         ("under the demo's tokens", demo, model.rows),
         ("the demo's", model, demo.rows),
     ):
-        found = owner.judge(rows).verdict in WRONG
+        found = owner.judge(rows, seed).verdict in WRONG
         yield "rows of another vocabulary", name, Outcome(found, found, found, 0)
 
 
-def _sound(model: Model) -> Cases:
+def _sound(model: Model, seed: int) -> Cases:
     """Judge tables that are odd, but not wrong."""
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(2 + 2 * seed)
     made = ((odd.name, model, odd.make()) for odd in odd_tables(model.rows, rng))
     parts = ((name, part, part.rows) for name, part in odd_vocabularies(model, rng))
     for name, owner, rows in chain(made, parts):
-        judgement = owner.judge(rows)
+        judgement = owner.judge(rows, seed)
         found = judgement.verdict in WRONG
         yield _FALSE_ALARMS, name, Outcome(found, found or bool(judgement.misplaced), found, 0)
 

@@ -13,6 +13,7 @@ from ..rules import Rule, Severity
 from . import rules
 from .alignment import Alignment, Ids, align
 from .rows import Progress, RowComparison, compare_rows
+from .sentencepiece_model import in_fairseq_order
 from .tokens import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Reference, TokenList
 
 _SHOWN = 3
@@ -29,6 +30,15 @@ def compare(model: Reference, reference: Reference, findings: Findings, progress
         return
     alignment = None
     if model.tokens is not None and reference.tokens is not None:
+        renumbered = in_fairseq_order(model.tokens, reference)
+        if renumbered is not None:
+            findings.add(
+                rules.FAIRSEQ,
+                "tokens are numbered as fairseq numbers the pieces of the reference: <s> <pad> </s> <unk> "
+                "come first, and from there on token i is piece i - 1",
+            )
+            reference = renumbered
+        assert reference.tokens is not None
         alignment = align(model.tokens, reference.tokens)
     rows = _rows(model, reference, alignment, findings, progress)
     said = []

@@ -57,4 +57,4 @@ def _fill(found: Reference, vocabulary: Vocabulary, metadata: Metadata) -> None:
     found.family, found.pre, found.special = vocabulary.model, vocabulary.pre, vocabulary.special
     found.tokens = TokenList(range(n), texts, keys, types, scores)
     found.digest = vocabulary.digest
-    found.merges = list(merges) if isinstance(merges, StringArray) else None
+    found.merges = merges if isinstance(merges, StringArray) else None

@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float32]
 Progress = Callable[[str, float], None]
 
 _CHUNK_WEIGHTS = 1 << 20  # a few MiB: what is gathered is still in a cache when it is compared
-_N_COLUMNS = 48  # of the projection: distances are right within 10 %
+_N_COLUMNS = 48  # of a sketch: distances are right within 10 %
 _N_SAMPLE = 2048
 _MAX_SOUGHT = 4096  # rows that are looked for among all others
 _N_VOTES = 512
@@ -257,17 +257,36 @@ class _Pairs:
         return self._project_model()
 
     def _project_model(self) -> Floats:
-        n, width = self.model.shape
-        rng = np.random.default_rng(_SEED)
-        matrix = rng.standard_normal((width, min(width, _N_COLUMNS)), np.float32) / np.sqrt(_N_COLUMNS)
-        self.matrix = matrix.astype(np.float32)
-        out = np.empty((n, self.matrix.shape[1]), np.float32)
+        """Return, one column a row of the model, its sketch and below that the square of its length."""
+        n, n_columns = self.model.shape[0], min(self.model.shape[1], _N_COLUMNS)
+        out = np.empty((n_columns + 1, n), np.float32)
         for first in range(0, n, self.chunk):
             self.progress("looking for moved rows", 0.6 + 0.1 * first / n)
             rows = self.model.gather(np.arange(first, min(n, first + self.chunk)))
-            with np.errstate(all="ignore"):
-                out[first : first + self.chunk] = rows @ self.matrix
-        out[~np.isfinite(out).all(axis=1)] = 1e18  # far from everything
+            sketches = self._sketch(rows)
+            sketches[~np.isfinite(sketches).all(axis=1)] = 1e18  # far from everything
+            part = out[:, first : first + self.chunk]
+            part[:-1] = sketches.T
+            part[-1] = np.einsum("ij,ij->i", sketches, sketches)
+        return out
+
+    @cached_property
+    def _signs(self) -> Floats:
+        rng = np.random.default_rng(_SEED)
+        return (2 * rng.integers(0, 2, self.model.shape[1]) - 1).astype(np.float32)
+
+    def _sketch(self, rows: Floats) -> Floats:
+        """Return sums of every 48th column, with random signs: a projection that reads each weight once.
+
+        Squared distances of sketches are on average those of the rows (Charikar, Chen, Farach-Colton 2002).
+        """
+        n_rows, width = rows.shape
+        n_columns = min(width, _N_COLUMNS)
+        whole = width - width % n_columns
+        signs = self._signs[:whole].reshape(-1, n_columns)
+        with np.errstate(all="ignore"):
+            out: Floats = np.einsum("ijk,jk->ik", rows[:, :whole].reshape(n_rows, -1, n_columns), signs)
+            out[:, : width - whole] += rows[:, whole:] * self._signs[whole:]
         return out
 
     def nearest(self, pairs: Ids, error: Floats) -> dict[int, int]:
@@ -276,14 +295,17 @@ class _Pairs:
         if not len(pairs):
             return found
         projected = self._projected
-        lengths = np.einsum("ij,ij->i", projected, projected)
-        step = max(1, (1 << 25) // max(1, len(projected)))
+        n = projected.shape[1]
+        step = max(1, (1 << 25) // max(1, n))
+        buffer = np.empty((min(step, len(pairs)), n), np.float32)
         for first in range(0, len(pairs), step):
             self.progress("looking for moved rows", 0.75 + 0.25 * first / len(pairs))
             part = pairs[first : first + step]
             with np.errstate(all="ignore"):
-                queries = (self.reference.gather(self.partner[part]) * self.scale) @ self.matrix
-                distances = lengths - 2 * (queries @ projected.T)
+                queries = self._sketch(self.reference.gather(self.partner[part]) * self.scale)
+                queries = np.concatenate([-2 * queries, np.ones_like(queries[:, :1])], axis=1)
+                # Squared distances, less the length of the query.
+                distances = np.matmul(queries, projected, out=buffer[: len(part)])
             best, best_error = np.full(len(part), -1, np.int64), np.full(len(part), np.inf, np.float32)
             line = np.arange(len(part))
             for _ in range(3):  # near-identical rows may change places in the projection

@@ -51,6 +51,16 @@ MISSING = Rule(
     "A list that was cut, or a reference of a later version of the model.",
     _CONVERT,
 )
+FAIRSEQ = Rule(
+    "reference/fairseq-order",
+    Severity.NOTE,
+    "Ids are those that fairseq gives the pieces of the reference",
+    "Nothing is wrong: a model that was trained with fairseq, such as XLM-R, has <s> <pad> </s> <unk> first "
+    "and every other piece one id later than its SentencePiece model. Other findings give the "
+    "reference's ids as fairseq numbers them.",
+    "fairseq keeps a dictionary of its own, and models are shipped with the SentencePiece model as it is.",
+    "Nothing.",
+)
 UNRELATED = Rule(
     "reference/unrelated",
     Severity.ERROR,
@@ -164,6 +174,7 @@ EVIDENCE = Evidence(
         REPLACED,
         EXTRA,
         MISSING,
+        FAIRSEQ,
         UNRELATED,
         DIGEST,
         SPECIAL,

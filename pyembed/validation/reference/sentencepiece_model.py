@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ...errors import FormatError
-from .tokens import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, Reference, key_of, spelling_for, token_list
+from .tokens import (
+    BYTE,
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    UNUSED,
+    Reference,
+    TokenList,
+    key_of,
+    spelling_for,
+    token_list,
+)
+
+KIND = "SentencePiece model"
+_FAIRSEQ = ["<s>", "<pad>", "</s>", "<unk>"]
+#: Where fairseq puts the pieces that SentencePiece has at 0, 1 and 2; all others come one later.
+_FAIRSEQ_ID = {"<unk>": 3, "<s>": 0, "</s>": 2}
 
 
 def read_sentencepiece(path: str, data: bytes) -> Reference:
@@ -41,7 +58,35 @@ def read_sentencepiece(path: str, data: bytes) -> Reference:
         "pad": model.pad_id(),
     }
     special = {role: token_id for role, token_id in roles.items() if token_id >= 0}
-    return Reference("SentencePiece model", path, "llama", tokens, special=special)
+    return Reference(KIND, path, "llama", tokens, special=special)
+
+
+def in_fairseq_order(model: TokenList, reference: Reference) -> Reference | None:
+    """Return a SentencePiece model with the ids that fairseq gives its pieces, if those of `model` are such.
+
+    fairseq has a dictionary of its own, in XLM-R and its like: ``<s> <pad> </s> <unk>`` come first, and
+    piece i of the SentencePiece model, from 3 on, is token i + 1.
+    """
+    tokens = reference.tokens
+    if reference.kind != KIND or tokens is None:
+        return None
+    if list(model.texts[:4]) != _FAIRSEQ or list(tokens.texts[:3]) != list(_FAIRSEQ_ID):
+        return None
+
+    def id_of(piece: int) -> int:
+        return piece + 1 if piece >= 3 else _FAIRSEQ_ID[tokens.texts[piece]]
+
+    order = sorted(range(len(tokens)), key=id_of)
+    scores = tokens.scores
+    renumbered = TokenList(
+        [id_of(piece) for piece in order],
+        [tokens.texts[piece] for piece in order],
+        [tokens.keys[piece] for piece in order],
+        [tokens.types[piece] for piece in order],
+        None if scores is None else [scores[piece] for piece in order],
+    )
+    special = {role: id_of(piece) for role, piece in reference.special.items()}
+    return replace(reference, tokens=renumbered, special=special)
 
 
 def _type(model: Any, token_id: int) -> int:
