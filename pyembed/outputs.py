@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -13,7 +15,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a binary file for writing that takes the place of `path` when the ``with`` block ends well.
 
     Until then it has a temporary name in the same folder; if the block raises, it is removed and what was at
-    `path` stays. A device or a pipe, which cannot be replaced, is written directly.
+    `path` stays. Of a symbolic link that is the file it points to, which keeps its permissions. A device or a
+    pipe, which cannot be replaced, is written directly.
 
     Raises
     ------
@@ -21,19 +24,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         If the file cannot be written; it names `path`, never the temporary name.
     """
     name = os.fspath(path)
-    if os.path.exists(name) and not os.path.isfile(name):
-        with open(name, "wb") as device:
-            yield device
-        return
-    temporary = f"{name}.{os.getpid()}.tmp"
+    replaceable = not os.path.exists(name) or os.path.isfile(name)
+    target = os.path.realpath(name)
+    temporary = f"{target}.{secrets.token_hex(4)}.tmp" if replaceable else name
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "xb" if replaceable else "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, name)
+            if replaceable:
+                os.fsync(file.fileno())
+        if replaceable:
+            if os.path.exists(target):
+                shutil.copymode(target, temporary)
+            os.replace(temporary, target)
     except BaseException as error:
-        if os.path.exists(temporary):
+        if replaceable and os.path.exists(temporary):
             os.unlink(temporary)
         if isinstance(error, OSError) and error.filename in (None, temporary):
             raise OSError(error.errno, error.strerror, name) from None

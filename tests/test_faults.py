@@ -214,8 +214,24 @@ refused(write)
     output_of(program, old)
     assert old.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["rows.npy"]
-    with pytest.raises(OSError, match="No space left"), replacing("/dev/full") as file:
+    with pytest.raises(OSError, match=r"No space left.*/dev/full"), replacing("/dev/full") as file:
         file.write(bytes(100_000))
+
+
+def test_a_link_keeps_pointing_to_what_is_written_and_that_keeps_its_permissions(tmp_path: Path) -> None:
+    from pyembed.outputs import replacing
+
+    target, link = tmp_path / "rows.npy", tmp_path / "latest.npy"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    link.symlink_to("rows.npy")
+    with replacing(link) as file, replacing(link) as later:  # two at once are in nobody's way
+        file.write(b"new")
+        later.write(b"newer")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert sorted(os.listdir(tmp_path)) == ["latest.npy", "rows.npy"]
 
 
 CYCLES = """
