@@ -79,34 +79,12 @@ def test_ggml(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     )
 
 
-# Where the 16-, 32- and 64-bit words of each block lie: (offset, width, count), from the published layouts.
-WORDS = {
-    "F32": [(0, 4, 1)], "F16": [(0, 2, 1)], "BF16": [(0, 2, 1)], "F64": [(0, 8, 1)],
-    "I8": [], "I16": [(0, 2, 1)], "I32": [(0, 4, 1)], "I64": [(0, 8, 1)],
-    "Q1_0": [(0, 2, 1)], "Q2_0": [(0, 2, 1)], "Q4_0": [(0, 2, 1)], "Q4_1": [(0, 2, 2)],
-    "Q5_0": [(0, 2, 1), (2, 4, 1)], "Q5_1": [(0, 2, 2), (4, 4, 1)], "Q8_0": [(0, 2, 1)], "Q8_1": [(0, 2, 2)],
-    "Q2_K": [(80, 2, 2)], "Q3_K": [(108, 2, 1)], "Q4_K": [(0, 2, 2)], "Q5_K": [(0, 2, 2)],
-    "Q6_K": [(208, 2, 1)],
-    "Q8_K": [(0, 4, 1), (260, 2, 16)],
-    "IQ2_XXS": [(0, 2, 1), (2, 4, 16)], "IQ2_XS": [(0, 2, 33)], "IQ2_S": [(0, 2, 1)],
-    "IQ3_XXS": [(0, 2, 1), (66, 4, 8)], "IQ3_S": [(0, 2, 1)], "IQ1_S": [(0, 2, 1), (34, 2, 8)],
-    "IQ1_M": [(48, 2, 4)], "IQ4_NL": [(0, 2, 1)], "IQ4_XS": [(0, 2, 2)],
-    "TQ1_0": [(52, 2, 1)], "TQ2_0": [(64, 2, 1)], "MXFP4": [], "NVFP4": [],
-}  # fmt: skip
-
-
-def swapped(name: str, blocks: np.ndarray) -> np.ndarray:
-    result = blocks.copy()
-    for offset, width, count in WORDS[name]:
-        words = blocks[:, offset : offset + width * count].reshape(len(blocks), count, width)
-        result[:, offset : offset + width * count] = words[:, :, ::-1].reshape(len(blocks), -1)
-    return result
-
-
 @pytest.mark.parametrize("name", TYPES)
 def test_big_endian_payload(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     blocks = oracles.random_blocks(name, 5 * 40, rng)
     n_columns = 5 * oracles.TYPES[name][1]
     little = gather_all(tmp_path / "little.gguf", name, blocks, n_columns)
-    big = gather_all(tmp_path / "big.gguf", name, swapped(name, blocks), n_columns, big_endian=True)
+    big = gather_all(
+        tmp_path / "big.gguf", name, oracles.byte_swapped(name, blocks), n_columns, big_endian=True
+    )
     oracles.assert_bit_equal(big, little)

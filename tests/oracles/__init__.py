@@ -8,6 +8,7 @@ of them uses any code of this project, except that the formulas read the codeboo
 from .blocks import (
     HALF_SCALES,
     TYPES,
+    byte_swapped,
     finite_blocks,
     half_scale_count,
     random_blocks,
@@ -22,6 +23,7 @@ __all__ = [
     "HALF_SCALES",
     "TYPES",
     "assert_bit_equal",
+    "byte_swapped",
     "finite_blocks",
     "formula_dequantize",
     "ggml_dequantize",
