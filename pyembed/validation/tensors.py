@@ -43,7 +43,8 @@ def examine(subject: Subject, findings: Findings) -> None:
     else:
         _examine_type(tables[subject.table_name], findings)
     for info in tables.values():
-        _examine_shape(subject, info, findings)
+        if info.name != PER_LAYER_TABLE:  # of it rows may have a shape, and a width of their own
+            _examine_shape(subject, info, findings)
     _examine_output(subject, findings)
     _examine_version(subject, findings)
     if subject.level == "full":
@@ -68,7 +69,7 @@ def _examine_shape(subject: Subject, info: TensorInfo, findings: Findings) -> No
         return
     key = f"{subject.architecture}.{_WIDTH_KEYS.get(subject.architecture or '', 'embedding_length')}"
     width = subject.metadata.get(key)
-    if isinstance(width, int) and width != info.shape[-1] and info.name != PER_LAYER_TABLE:
+    if isinstance(width, int) and width != info.shape[-1]:
         findings.add(TABLE_SHAPE, f"{info.name} has {info.shape[-1]} columns, and {key} is {width}", **facts)
 
 
