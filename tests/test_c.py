@@ -54,7 +54,7 @@ def test_back_ends_agree(plain_build: Build) -> None:
 
 def test_neon_agrees_under_emulation() -> None:
     cross, emulator = compiler("aarch64-linux-gnu-gcc"), compiler("qemu-aarch64", "qemu-aarch64-static")
-    build = Build(ROOT / "build" / "neon", [cross], ["-O2", "-static"])
+    build = Build(ROOT / "build" / "lib-neon", [cross], ["-O2", "-static"])
     program = build.program("differential", [ROOT / "tests/c/differential.c"])
     assert "neon: equal" in run(emulator, program, 200)
 

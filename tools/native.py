@@ -135,7 +135,7 @@ def shared_build(kind: str) -> Build:
     compiler = find_compiler("cc", "gcc", "clang")
     if compiler is None:
         raise BuildError("no C compiler is installed")
-    return Build(ROOT / "build" / kind, compiler, KINDS[kind])
+    return Build(ROOT / "build" / f"lib-{kind}", compiler, KINDS[kind])
 
 
 def main() -> int:

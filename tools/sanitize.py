@@ -21,7 +21,7 @@ from pathlib import Path
 
 from .native import ROOT, BuildError, find_compiler, shared_build
 
-WORK = ROOT / "build" / "asan-python"
+WORK = ROOT / "build" / "asan"
 ROUNDS = 400
 
 

@@ -1,5 +1,5 @@
-/* Everything at once, for ThreadSanitizer: threads that gather, alone and with workers, that look tokens up, that open and
- * close, and that ask what became of the file.
+/* Everything at once, for ThreadSanitizer: threads that gather and scan, alone and with workers, that look tokens up and
+ * examine them, that open and close, and that ask what became of the file.
  *
  *     threads FILE [rounds]
  */
@@ -11,7 +11,7 @@
 
 #include "pyembed.h"
 
-enum { N_THREADS = 8, N_IDS = 256, MAX_COLUMNS = 1024 };
+enum { N_THREADS = 8, N_IDS = 256, MAX_COLUMNS = 1024, RARELY = 10 };
 
 static const char *path;
 static int rounds = 50;
@@ -38,6 +38,37 @@ static void gather(const pye_table *from, int round, unsigned n_threads) {
     free(out);
 }
 
+/* By cosine: all threads begin by working out the norms. */
+static void scan(const pye_table *from, int round, unsigned n_threads) {
+    enum { K = 3 };
+    float query[MAX_COLUMNS], scores[K];
+    uint64_t best[K], hash;
+    uint8_t faults;
+    static const uint64_t key[2];
+    const float *norms;
+    pye_scan_options options = {
+        .struct_bytes = sizeof options, .metric = PYE_METRIC_COSINE, .n_threads = n_threads, .k = K};
+    for (size_t i = 0; i < info.n_columns; i++)
+        query[i] = (float)((round + (int)i) % 7) - 3;
+    require(pye_table_scan(from, query, 1, &options, scores, best, NULL, NULL) == PYE_OK && scores[0] >= scores[1],
+            "a scan succeeds");
+    require(pye_table_norms(from, n_threads, &norms, NULL) == PYE_OK && norms[best[0]] > 0, "rows have norms");
+    require(pye_table_check(from, best[0], 1, &faults, key, &hash, NULL) == PYE_OK && faults == 0,
+            "a good row has no faults");
+}
+
+static void examine(const pye_vocabulary *tokens) {
+    size_t n = (size_t)pye_vocabulary_n_tokens(tokens);
+    pye_token_facts *facts = malloc(n * sizeof *facts);
+    pye_token_splits *splits = malloc(n * sizeof *splits);
+    pye_vocabulary_facts wanted = {.struct_bytes = sizeof wanted, .tokens = facts, .splits = splits};
+    require(facts != NULL && splits != NULL, "there is memory");
+    require(pye_vocabulary_examine(tokens, &wanted, NULL) == PYE_OK && facts[n - 1].first_id < n,
+            "a vocabulary is examined");
+    free(facts);
+    free(splits);
+}
+
 static void look_up(const pye_vocabulary *tokens, int round) {
     pye_token token;
     uint64_t id;
@@ -59,6 +90,8 @@ static void open_and_close(int round) {
     require(pye_vocabulary_open(own, &tokens, NULL) == PYE_OK, "a vocabulary opens");
     pye_model_close(own);
     gather(rows, round, 2);
+    if (round % RARELY == 0)
+        scan(rows, round, 2);
     pye_table_close(rows);
     look_up(tokens, round);
     pye_vocabulary_close(tokens);
@@ -71,6 +104,10 @@ static void *work(void *argument) {
         uint32_t shard;
         gather(table, round, number % 2 == 0 ? 4 : 1);
         look_up(vocabulary, round);
+        if (round % RARELY == 0)
+            scan(table, round, number % 3 == 0 ? 4 : 1);
+        if (round % RARELY == number)
+            examine(vocabulary);
         require(pye_model_check(model, &change, &shard, NULL) == PYE_OK && change == PYE_CHANGE_NONE,
                 "nobody changed the file");
         if (number < 3)
