@@ -243,6 +243,8 @@ def corruptions() -> list[Corruption]:
         Corruption(
             "drop a token", "gemma-4", lambda p: p.drop(100_000), _SHIFT, 100_000, 236_741, 136_742, 1
         ),
+        Corruption("swap runs of newlines", "gemma-4", _swap(110, 120), _ORDER, 110, 120, 2),
+        Corruption("drop a run of spaces", "gemma-4", lambda p: p.drop(150), _SHIFT, 150, 166, 17, 1),
         Corruption(
             "reverse byte tokens",
             "gemma-4",

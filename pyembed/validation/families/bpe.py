@@ -3,7 +3,7 @@
 Two kinds of merge lists are known. A trained one has one merge a token: the product of merge k is token
 base + k. One made from a list of ranks has a merge for every cut of a token into two tokens, grouped by
 token. In both the products, as they first appear, have consecutive ids. In gemma4's list runs of spaces
-have ids apart.
+have ids apart, in order of their lengths.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..._native import lib
 from ..facts import NO_TOKEN, Facts, Ids, Mask, shorten
-from ..order import Order, find_order, report_order
+from ..order import LONG_RUN, Order, find_order, report_order
 from ..report import Findings
 from ..rules import Outcome, Rule, Severity
 
@@ -115,6 +115,8 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     law = "one merge a token" if products.one_merge else "merges for every cut of a token"
     whole = _with_alphabet(facts, products, order, findings) if not facts.marked else order
     report_order(whole, facts, findings, f"products of merges, {law}")
+    if facts.marked:
+        _report_runs(facts, findings)
     if whole.kept and products.one_merge:
         _report_parts(facts, findings)
     if not products.one_merge and level == "full":
@@ -162,6 +164,20 @@ def _space_runs(facts: Facts) -> Mask:
     some = np.flatnonzero(runs)
     runs[some] = np.isin(facts.tokens["code_point"][some], _SPACES)
     return runs
+
+
+def _report_runs(facts: Facts, findings: Findings) -> None:
+    """Report runs of one kind of space that are not in order of length; one space alone is like any token."""
+    runs = np.flatnonzero(_space_runs(facts) & (facts.tokens["n_code_points"] > 1))
+    runs = runs[~np.isin(runs, facts.repeats)]
+    kinds = facts.tokens["code_point"][runs]
+    for space in _SPACES:
+        ids = runs[kinds == space]
+        lengths = facts.tokens["n_code_points"][ids].astype(np.int64)
+        by_length = np.argsort(lengths)
+        order = find_order(ids[by_length], lengths[by_length]) if ids.size >= LONG_RUN else None
+        if order is not None:
+            report_order(order, facts, findings, "runs of one kind of space, by length")
 
 
 def _missing_products(facts: Facts, where: Ids) -> dict[str, int]:
