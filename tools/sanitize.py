@@ -25,15 +25,21 @@ WORK = ROOT / "build" / "asan"
 ROUNDS = 400
 
 
-def runtime(compiler: list[str]) -> str:
-    """Return the path of the compiler's AddressSanitizer library, which has to be loaded first of all."""
-    asked = subprocess.run(
-        [*compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    )
-    path = asked.stdout.strip()
-    if not os.path.isabs(path):
-        raise BuildError(f"{' '.join(compiler)} has no libasan.so; gcc has one")
-    return os.path.realpath(path)
+def runtimes(compiler: list[str]) -> str:
+    """Return the paths of libraries that have to be loaded first of all, AddressSanitizer's before others.
+
+    Other extension modules throw C++ exceptions, which AddressSanitizer looks at: it has to find the library
+    for them when it starts.
+    """
+    found = []
+    for name in ("libasan.so", "libstdc++.so.6"):
+        command = [*compiler, f"-print-file-name={name}"]
+        path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        if os.path.isabs(path):
+            found.append(os.path.realpath(path))
+        elif name == "libasan.so":
+            raise BuildError(f"{' '.join(compiler)} has no libasan.so; gcc has one")
+    return ":".join(found)
 
 
 def environment() -> Path:
@@ -70,7 +76,7 @@ def asan(arguments: list[str]) -> int:
         # The interpreter keeps much until its end, which is no leak of ours; the C programs look for leaks.
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:handle_sigbus=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "LD_PRELOAD": runtime(compiler),
+        "LD_PRELOAD": runtimes(compiler),
     }
     python = environment()
     command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
