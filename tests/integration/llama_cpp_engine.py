@@ -78,7 +78,8 @@ class Engine:
         assert given is not None
         n = len(given)
         batch = api.llama_batch_init(n, 0 if rows is None else rows.shape[1], 1)
-        positions = batch.pos
+        # An address: what ctypes returns for the field itself would change with the field.
+        positions = ctypes.cast(batch.pos, ctypes.c_void_p).value
         if self.sections and rows is not None:
             # Positions in time, height and width, and one more; of text the first three are alike.
             wide = np.concatenate([np.tile(np.arange(n, dtype=np.int32), 3), np.zeros(n, np.int32)])
@@ -88,7 +89,7 @@ class Engine:
             for position in range(n):
                 if ids is not None:
                     batch.token[position] = int(ids[position])
-                positions[position] = position
+                batch.pos[position] = position
                 batch.n_seq_id[position] = 1
                 batch.seq_id[position][0] = 0
                 batch.logits[position] = 1
@@ -101,7 +102,7 @@ class Engine:
             width = api.llama_model_n_embd(self._model) if encode else self.n_vocab
             return np.ctypeslib.as_array(get(context), (n, width)).copy()
         finally:
-            batch.pos = positions
+            batch.pos = ctypes.cast(positions, ctypes.POINTER(ctypes.c_int32))
             api.llama_batch_free(batch)
             api.llama_free(context)
 
