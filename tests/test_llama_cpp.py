@@ -17,17 +17,20 @@ from llama_models import Case, model
 from llama_vocabularies import pre_tokenizer
 from pyembed.architectures import ALWAYS_TIED, ARCHITECTURES, NEVER_TIED, WITHOUT_HEAD
 from pyembed.validation.tokenizer import PRE_TOKENIZERS
+from tools.native import clean_environment
 
 CASES = {**llama_models.CASES, **llama_vocabularies.CASES}
 CHILD = Path(__file__).parent / "llama_outcome.py"
 
 
 def outcomes(paths: list[Path]) -> dict[str, tuple[str, str]]:
-    """Ask llama.cpp, in a child process."""
+    """Ask llama.cpp, in a child process, which a sanitizer of ours would stop from aborting."""
     if importlib.util.find_spec("llama_cpp") is None:
         pytest.skip("llama-cpp-python is not installed")
     command = [sys.executable, str(CHILD), *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=300, env=clean_environment()
+    )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     return {Path(line["path"]).name: (line["outcome"], line["said"]) for line in lines}
 
