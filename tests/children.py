@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parent
+SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 
 # What every child has: where it is, and how much it may take.
 PRELUDE = f"""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pyembed
-from children import output_of
+from children import SANITIZED, output_of
 from test_guard import write_model
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -174,6 +174,7 @@ assert (models[0].embed([1]) == 1).all()
     output_of(program, path)
 
 
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer makes mlock do nothing")
 @pytest.mark.parametrize("mode", ["mlock", "mmap+mlock"])
 def test_locked_memory_that_runs_out(path: Path, mode: str) -> None:
     program = """
@@ -265,4 +266,4 @@ def test_opening_and_closing_leaves_nothing(n: int) -> None:
         output_of(CYCLES.replace("token number 7", "\u2581the"), pyembed.demo_model(), n, timeout=3600)
     )
     print(f"{n} cycles: the resident set grew by {grown} KiB")
-    assert grown < 4096
+    assert grown < 4096 or SANITIZED  # which keeps what was freed for a while

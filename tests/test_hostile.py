@@ -6,7 +6,6 @@ Each file is opened in a process that may take no more address space than it has
 from __future__ import annotations
 
 import json
-import os
 import struct
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import pyembed
-from children import child, output_of
+from children import SANITIZED, child, output_of
 from gguf_bytes import ARRAY, F32, I32, STRING, U8, U32, U64, Array, GGUFBytes
 from test_container import DAMAGED, entry, header, info
 
@@ -83,7 +82,7 @@ assert peak_bytes() - before < 8 << 20, peak_bytes() - before
 
 
 limits_addresses = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or "asan" in os.environ.get("LD_PRELOAD", ""),
+    not sys.platform.startswith("linux") or SANITIZED,
     reason="limits addresses, of which a sanitizer takes terabytes, by what /proc says",
 )
 
