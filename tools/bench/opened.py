@@ -9,6 +9,7 @@ import ctypes
 import gc
 import importlib
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -38,11 +39,11 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def open_pyembed(path: str) -> Json:
-    """Open with this library, then use the vocabulary."""
+    """Open with this library, unchecked as others do, use the vocabulary, then open with the check."""
     import pyembed
 
     before = memory()
-    model, seconds = timed(lambda: pyembed.load_model(path))
+    model, seconds = timed(lambda: pyembed.load_model(path, validate="off"))
     after = memory()
     vocabulary, vocabulary_seconds = timed(lambda: model.vocabulary)
     ready = memory()
@@ -56,10 +57,15 @@ def open_pyembed(path: str) -> Json:
     _, digest = timed(lambda: vocabulary.digest)
     times = {"open": seconds, "vocabulary": vocabulary_seconds, "first id": first, "digest": digest}
     times["later id"] = later / len(texts)
-    if hasattr(model, "validate"):
-        _, times["order"] = timed(lambda: model.validate(level="order"))
     model.close()
-    times["open again"] = min(timed(lambda: pyembed.load_model(path).close())[1] for _ in range(20))
+    checked, times["checked"] = timed(lambda: pyembed.load_model(path))
+    checked.close()
+    steps: dict[str, Callable[[], Any]] = {
+        "open again": lambda: pyembed.load_model(path, validate="off").close(),
+        "checked again": lambda: pyembed.load_model(path).close(),
+    }
+    for step, again in steps.items():
+        times[step] = statistics.median(timed(again)[1] for _ in range(15))
     return {
         "tokens": n,
         "seconds": times,

@@ -17,13 +17,14 @@ from . import Settings
 GEMMA = "ggml-vocab-gemma-4.gguf"
 OURS, GGUF_PY, LLAMA = "pyembed", "gguf-py", "llama.cpp"
 STEPS = {
-    "open": "open, first in the process",
-    "open again": "open, later",
+    "open": "open with validate='off', first in the process",
+    "open again": "the same, later",
+    "checked": "open with the order checked, first in the process",
+    "checked again": "the same, later",
     "vocabulary": "model.vocabulary, first",
     "first id": "text to id, first: builds the index",
     "later id": "text to id, later",
     "digest": "digest of all tokens",
-    "order": "validate(level='order')",
 }
 
 
