@@ -21,6 +21,11 @@ enum {
 /* NULL for an id that is not a live type. */
 const pye_type_info *pye_type_info_of(int32_t id);
 
+/* What so many weights, whole blocks, take. */
+static inline size_t pye_type_bytes(const pye_type_info *type, size_t n_weights) {
+    return n_weights / type->n_weights * type->block_bytes;
+}
+
 /* True for the host's own byte order. */
 static inline bool pye_host_is_big_endian(void) {
     const uint16_t probe = 1;

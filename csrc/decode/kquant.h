@@ -4,6 +4,15 @@
 
 #include "decode/legacy.h"
 
+/* Scales that are multiplied into all lanes one by one. They stay in memory: a load into all lanes costs next to nothing;
+ * the shuffles that a compiler makes of it, because the array is still in a register, cost two instructions each. */
+INLINE void store_scales(float scale[16], vf scales) {
+    vf_store(scale, scales);
+#if defined(__GNUC__)
+    __asm__("" : "+m"(*(float (*)[16])scale));
+#endif
+}
+
 /* Plane g of two-bit planes: two bits at 2 g of each byte. */
 INLINE vb two_bits(const uint8_t *q, int g) { return vb_and(vb_shift_right(vb_load(q), 2 * g), vb_set(3)); }
 
@@ -11,10 +20,8 @@ INLINE vb two_bits(const uint8_t *q, int g) { return vb_and(vb_shift_right(vb_lo
 INLINE void decode_q2_k(const block_q2_k *block, sink to) {
     float scale[16], minimum[16];
     vb s = vb_load(block->s);
-    vf_store(scale, vf_mul(vf_from_u8(low_nibbles(s)), vf_set_half(block->d)));
-    vf_store(minimum, vf_mul(vf_from_u8(high_nibbles(s)), vf_set_half(block->dm)));
-    IN_MEMORY(scale);
-    IN_MEMORY(minimum);
+    store_scales(scale, vf_mul(vf_from_u8(low_nibbles(s)), vf_set_half(block->d)));
+    store_scales(minimum, vf_mul(vf_from_u8(high_nibbles(s)), vf_set_half(block->dm)));
     for (int half = 0; half < 2; half++) {
         const uint8_t *q = block->q + 32 * half;
         UNROLL
@@ -46,9 +53,7 @@ INLINE vb third_bit_plane(vb mask, int k) {
 /* (d scale) (c - 4, or c where the mask bit is set) */
 INLINE void decode_q3_k(const block_q3_k *block, sink to) {
     float scale[16];
-    vf d = vf_i8_scale(vf_set_half(block->d));
-    vf_store(scale, vf_i8_scale(vf_mul_i8(q3_k_scales(block->s), d)));
-    IN_MEMORY(scale);
+    store_scales(scale, vf_i8_scale(vf_mul(vf_from_i8(q3_k_scales(block->s)), vf_set_half(block->d))));
     UNROLL
     for (int k = 0; k < 16; k++) { /* 16 elements each: plane `plane` of bytes `part` of half `half` */
         int half = k >> 3, plane = k >> 1 & 3, part = 16 * (k & 1);
@@ -73,7 +78,7 @@ INLINE vb q4_k_scales(const uint8_t *s) {
 
 /* d sc in scale[0..7], dm mn in scale[8..15] */
 INLINE void q4_k_scale_floats(const uint8_t *s, const uint8_t *d, const uint8_t *dm, float scale[16]) {
-    vf_store(scale, vf_mul(vf_from_u8(q4_k_scales(s)), vf_set_halves(load_half(d), load_half(dm))));
+    store_scales(scale, vf_mul(vf_from_u8(q4_k_scales(s)), vf_set_halves(load_half(d), load_half(dm))));
 }
 
 /* 16 elements of the 32 that share scale k: (d sc) q - (dm mn) */
@@ -84,7 +89,6 @@ INLINE void store_sub_block(sink to, vb q, const float scale[16], int k) {
 INLINE void decode_q4_k(const block_q4_k *block, sink to) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
-    IN_MEMORY(scale);
     UNROLL
     for (int i = 0; i < 128; i += 16) { /* bytes of q: 32 of them hold two sub-blocks */
         int k = i / 32 * 2;
@@ -103,7 +107,6 @@ INLINE vb fifth_bit_plane(vb high, int k) {
 INLINE void decode_q5_k(const block_q5_k *block, sink to) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
-    IN_MEMORY(scale);
     UNROLL
     for (int i = 0; i < 128; i += 16) {
         int k = i / 32 * 2;
@@ -123,9 +126,7 @@ INLINE vb top_bits(vb high, int p) {
 /* (d s) (q - 32), scales by 16 elements */
 INLINE void decode_q6_k(const block_q6_k *block, sink to) {
     float scale[16];
-    vf d = vf_i8_scale(vf_set_half(block->d));
-    vf_store(scale, vf_i8_scale(vf_mul_i8(vb_load(block->s), d)));
-    IN_MEMORY(scale);
+    store_scales(scale, vf_i8_scale(vf_mul(vf_from_i8(vb_load(block->s)), vf_set_half(block->d))));
     for (int half = 0; half < 2; half++) {
         UNROLL
         for (int group = 0; group < 8; group++) {

@@ -517,9 +517,9 @@ typedef struct pye_vocabulary_facts {
     uint32_t *products;       /* one for each of tokenizer.ggml.merges: the token it makes, or PYE_NO_TOKEN */
     uint8_t *merge_flags;     /* one for each of the merges, of pye_merge_flag */
     uint64_t n_merges;        /* how many merges there is room for: as many as the file has */
-    uint32_t
-        *first_merges; /* room for one a token or one a merge, whichever are fewer: the merges that are the first
-                               * to make their product, ascending */
+    /* Room for one a token or one a merge, whichever are fewer: the merges that are the first to make their product,
+     * ascending. */
+    uint32_t *first_merges;
     uint64_t *n_first_merges; /* how many those are */
 } pye_vocabulary_facts;
 

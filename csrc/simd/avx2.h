@@ -2,10 +2,7 @@
 #ifndef PYE_SIMD_AVX2_H
 #define PYE_SIMD_AVX2_H
 
-#include <immintrin.h>
-#include <stdint.h>
-
-#include "decode/inline.h"
+#include "simd/x86_loads.h"
 
 /* The 16 bytes twice, in both halves of the register: no instruction has to cross the halves when they become floats, and
  * most do their work on 32 bytes at the price of 16. */
@@ -19,16 +16,10 @@ typedef struct vf {
 
 INLINE vb twice(__m128i a) { return _mm256_broadcastsi128_si256(a); }
 INLINE vb vb_load(const void *from) { return twice(_mm_loadu_si128((const __m128i *)from)); }
-
-INLINE vb vb_load_8x2(const void *a, const void *b) {
-    return twice(
-        _mm_castpd_si128(_mm_loadh_pd(_mm_castsi128_pd(_mm_loadl_epi64((const __m128i *)a)), (const double *)b)));
-}
+INLINE vb vb_load_8x2(const void *a, const void *b) { return twice(load_8x2(a, b)); }
 
 INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) {
-    __m128i ab = _mm_unpacklo_epi32(_mm_loadu_si32(a), _mm_loadu_si32(b));
-    __m128i cd = _mm_unpacklo_epi32(_mm_loadu_si32(c), _mm_loadu_si32(d));
-    return twice(_mm_unpacklo_epi64(ab, cd));
+    return twice(load_4x4(a, b, c, d));
 }
 
 INLINE vb vb_set(uint8_t value) { return _mm256_set1_epi8((char)value); }

@@ -2,10 +2,7 @@
 #ifndef PYE_SIMD_AVX512_H
 #define PYE_SIMD_AVX512_H
 
-#include <immintrin.h>
-#include <stdint.h>
-
-#include "decode/inline.h"
+#include "simd/x86_loads.h"
 
 typedef __m128i vb;
 typedef __m512 vf;
@@ -13,17 +10,9 @@ typedef __m512 vf;
 /* ------------------------------------------------------------------------------------------- bytes */
 
 INLINE vb vb_load(const void *from) { return _mm_loadu_si128((const __m128i *)from); }
+INLINE vb vb_load_8x2(const void *a, const void *b) { return load_8x2(a, b); }
 
-INLINE vb vb_load_8x2(const void *a, const void *b) {
-    return _mm_castpd_si128(
-        _mm_loadh_pd(_mm_castsi128_pd(_mm_loadl_epi64((const __m128i *)a)), (const double *)b));
-}
-
-INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) {
-    __m128i ab = _mm_unpacklo_epi32(_mm_loadu_si32(a), _mm_loadu_si32(b));
-    __m128i cd = _mm_unpacklo_epi32(_mm_loadu_si32(c), _mm_loadu_si32(d));
-    return _mm_unpacklo_epi64(ab, cd);
-}
+INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) { return load_4x4(a, b, c, d); }
 
 INLINE vb vb_set(uint8_t value) { return _mm_set1_epi8((char)value); }
 INLINE vb vb_and(vb a, vb b) { return _mm_and_si128(a, b); }

@@ -112,10 +112,6 @@ typedef struct checker {
     size_t n_scales;
 } checker;
 
-static size_t bytes_of(const pye_type_info *type, size_t n_weights) {
-    return n_weights / type->n_weights * type->block_bytes;
-}
-
 /* Which kinds of numbers a row holds that are not finite. */
 static uint8_t classify(const checker *check, const uint8_t *row) {
     float tile[TILE_WEIGHTS];
@@ -123,7 +119,7 @@ static uint8_t classify(const checker *check, const uint8_t *row) {
     uint8_t faults = 0;
     for (size_t i = 0; i < n_columns; i += TILE_WEIGHTS) {
         size_t n = n_columns - i < TILE_WEIGHTS ? n_columns - i : TILE_WEIGHTS;
-        pye_table_decode(check->table, row + bytes_of(check->table->type, i), tile, n);
+        pye_table_decode(check->table, row + pye_type_bytes(check->table->type, i), tile, n);
         for (size_t k = 0; k < n; k++) {
             if (isnan(tile[k]))
                 faults |= PYE_ROW_NAN;
@@ -155,7 +151,7 @@ static uint8_t find_equal(const checker *check, const uint8_t *row) {
     float first = 0;
     for (size_t i = 0; i < n_columns; i += TILE_WEIGHTS) {
         size_t n = n_columns - i < TILE_WEIGHTS ? n_columns - i : TILE_WEIGHTS;
-        pye_table_decode(check->table, row + bytes_of(check->table->type, i), tile, n);
+        pye_table_decode(check->table, row + pye_type_bytes(check->table->type, i), tile, n);
         first = i == 0 ? tile[0] : first;
         for (size_t k = 0; k < n; k++)
             if (tile[k] != first) /* of which a NaN is never the same */

@@ -85,12 +85,11 @@ static void gather_row(const pye_row_job *job, const uint8_t *row, uint8_t *to) 
     size_t step = job->dtype == PYE_DTYPE_F32 && !job->stream ? n_columns : TILE_WEIGHTS;
     for (size_t i = 0; i < n_columns; i += step) {
         size_t n = n_columns - i < step ? n_columns - i : step;
-        size_t offset = i / type->n_weights * type->block_bytes;
-        size_t n_bytes = n / type->n_weights * type->block_bytes;
+        const uint8_t *from = row + pye_type_bytes(type, i);
         if (copy)
-            write_bytes(job, row + offset, to, n_bytes);
+            write_bytes(job, from, to, pye_type_bytes(type, n));
         else
-            write_tile(job, row + offset, to, n);
+            write_tile(job, from, to, n);
         to += n * pye_dtype_bytes(job->dtype);
     }
 }

@@ -25,8 +25,7 @@ static size_t padded(size_t n) { return (n + PYE_DOT_STEP - 1) / PYE_DOT_STEP * 
 
 /* Columns first .. first + n - 1 of a row to `to`, filled up with zeros. */
 static void decode_block(const pye_table *table, const uint8_t *row, size_t first, size_t n, float *to) {
-    size_t offset = first / table->type->n_weights * table->type->block_bytes;
-    pye_table_decode(table, row + offset, to, n);
+    pye_table_decode(table, row + pye_type_bytes(table->type, first), to, n);
     memset(to + n, 0, (padded(n) - n) * sizeof *to);
 }
 
@@ -95,7 +94,7 @@ static bool scan_fused(const pye_scan_job *job, uint64_t position, double *total
     *total = 0;
     for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
         size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
-        size_t n_bytes = n / type->n_weights * type->block_bytes;
+        size_t n_bytes = pye_type_bytes(type, n);
         prefetch_near(row, n_bytes);
         *total += (double)dot(row, job->queries + column, n);
         row += n_bytes;
@@ -115,8 +114,7 @@ static void scan_few(const pye_scan_job *job, const pye_scan_scratch *scratch, u
     memset(scratch->totals, 0, n_rows * job->n_queries * sizeof *scratch->totals);
     for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
         size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
-        size_t offset = column / table->type->n_weights * table->type->block_bytes;
-        size_t n_bytes = n / table->type->n_weights * table->type->block_bytes;
+        size_t offset = pye_type_bytes(table->type, column), n_bytes = pye_type_bytes(table->type, n);
         for (size_t i = 0; i < n_rows; i++) {
             prefetch_next(job, first + n_rows + i, offset, n_bytes);
             decode_block(table, row_of(job, first + i), column, n, scratch->tile + i * PYE_DOT_COLUMNS);
