@@ -87,7 +87,9 @@ class Build:
         self._flags = [*FLAGS, *flags]
         self._folder_flags = folder_flags or {}
         self._cache = [] if "ccache" in compiler or shutil.which("ccache") is None else ["ccache"]
-        self._stamp = hashlib.sha256(repr((self._version(), self._flags)).encode()).hexdigest()[:8]
+        self._stamp = hashlib.sha256(
+            repr((self._version(), self._flags, self._folder_flags)).encode()
+        ).hexdigest()[:8]
         folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(2) as pool:
             self._library = list(pool.map(self._compile, sorted(CSRC.glob("*/*.c"))))

@@ -10,9 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/cpu.h"
+#include "../fuzz/back_ends.h"
 #include "base/half.h"
-#include "simd/kernels.h"
 
 enum { ROW_BLOCKS = 3, TAIL = 5, MAX_WEIGHTS = ROW_BLOCKS * PYE_MAX_BLOCK_WEIGHTS };
 
@@ -186,14 +185,9 @@ static void check_back_end(const pye_kernels *kernels, long rounds) {
 
 int main(int argc, char **argv) {
     long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : 2000;
-    check_back_end(&pye_kernels_portable, rounds);
-#if defined(__x86_64__)
-    if (pye_cpu_features() & PYE_CPU_AVX2)
-        check_back_end(&pye_kernels_avx2, rounds);
-    if (pye_cpu_features() & PYE_CPU_AVX512)
-        check_back_end(&pye_kernels_avx512, rounds);
-#elif defined(__aarch64__)
-    check_back_end(&pye_kernels_neon, rounds);
-#endif
+    const pye_kernels *found[FUZZ_MAX_BACK_ENDS];
+    size_t n = fuzz_back_ends(found);
+    for (size_t i = 0; i < n; i++)
+        check_back_end(found[i], rounds);
     return 0;
 }

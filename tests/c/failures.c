@@ -45,11 +45,13 @@ static pye_status open_and_close(const trial *it, pye_error *error) {
 
 enum { MAX_COLUMNS = 4096, MAX_TOKENS = 256 };
 
-static pye_status open_first_table(const trial *it, pye_table **table, pye_error *error) {
+static pye_status open_first_table(const trial *it, pye_table **table, pye_table_info *info, pye_error *error) {
     pye_tensor tensor;
     pye_status status = pye_tensor_at(it->model, 0, &tensor, error);
     if (status == PYE_OK)
         status = pye_table_open(it->model, tensor.name.data, tensor.name.size, table, error);
+    if (status == PYE_OK)
+        pye_table_get_info(*table, info);
     return status;
 }
 
@@ -59,10 +61,9 @@ static pye_status gather(const trial *it, pye_error *error) {
     static float out[N_IDS * MAX_COLUMNS];
     pye_table *table;
     pye_table_info info;
-    pye_status status = open_first_table(it, &table, error);
+    pye_status status = open_first_table(it, &table, &info, error);
     if (status != PYE_OK)
         return status;
-    pye_table_get_info(table, &info);
     pye_gather_options options = {.struct_bytes = sizeof options, .n_threads = 4};
     if (info.n_columns <= MAX_COLUMNS)
         status = pye_table_gather(table, ids, N_IDS, out, &options, error);
@@ -77,10 +78,9 @@ static pye_status scan(const trial *it, pye_error *error) {
     static uint64_t ids[N_QUERIES * K], excluded[1];
     pye_table *table;
     pye_table_info info;
-    pye_status status = open_first_table(it, &table, error);
+    pye_status status = open_first_table(it, &table, &info, error);
     if (status != PYE_OK)
         return status;
-    pye_table_get_info(table, &info);
     pye_scan_options options = {.struct_bytes = sizeof options,
                                 .metric = PYE_METRIC_COSINE,
                                 .n_threads = 4,
@@ -96,10 +96,11 @@ static pye_status scan(const trial *it, pye_error *error) {
 static pye_status norms_and_faults(const trial *it, pye_error *error) {
     static const uint64_t key[2];
     pye_table *table;
+    pye_table_info info;
     const float *norms;
     uint8_t faults;
     uint64_t hash;
-    pye_status status = open_first_table(it, &table, error);
+    pye_status status = open_first_table(it, &table, &info, error);
     if (status != PYE_OK)
         return status;
     status = pye_table_norms(table, 4, &norms, error);
