@@ -24,23 +24,34 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         If the file cannot be written; it names `path`, never the temporary name.
     """
     name = os.fspath(path)
-    replaceable = not os.path.exists(name) or os.path.isfile(name)
+    if os.path.exists(name) and not os.path.isfile(name):
+        with _errors_about(name), open(name, "wb") as device:
+            yield device
+        return
     target = os.path.realpath(name)
-    temporary = f"{target}.{secrets.token_hex(4)}.tmp" if replaceable else name
+    temporary = f"{target}.{secrets.token_hex(4)}.tmp"
     try:
-        with open(temporary, "xb" if replaceable else "wb") as file:
-            yield file
-            file.flush()
-            if replaceable:
+        with _errors_about(name, temporary):
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
                 os.fsync(file.fileno())
-        if replaceable:
             if os.path.exists(target):
                 shutil.copymode(target, temporary)
             os.replace(temporary, target)
-    except BaseException as error:
-        if replaceable and os.path.exists(temporary):
+    except BaseException:
+        if os.path.exists(temporary):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename in (None, temporary):
+        raise
+
+
+@contextmanager
+def _errors_about(name: str, temporary: str | None = None) -> Iterator[None]:
+    """Let errors that name no file, or a temporary one, name the user's."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename in (None, temporary):
             raise OSError(error.errno, error.strerror, name) from None
         raise
 

@@ -45,9 +45,6 @@ _NUMBER_DTYPES: Mapping[int, np.dtype[Any]] = {
 }
 
 
-_COMPARED_BYTES = 1 << 20
-
-
 def decode_string(string: CData) -> str:
     """Copy a ``pye_string``. Bytes that are not UTF-8 become surrogates, which `encode_text` turns back."""
     return decode_text(ffi.unpack(string.data, string.size)) if string.size else ""
@@ -320,38 +317,30 @@ class Source:
 
         Not for version 1, whose lengths are shorter.
         """
+        return len(self._stored_strings(value))
+
+    def _stored_strings(self, value: CData) -> CData:
+        """Return a buffer over an array of one string or more as it lies in the file; not for version 1."""
         model, error = self._handle(), ffi.new("pye_error *")
         ends = ffi.new("pye_string[2]")
         for index, position in enumerate((0, value.n_elements - 1)):
             self.check(lib.pye_array_strings(model, value, position, 1, ends + index, error), error)
-        return int(8 + (ends[1].data - ends[0].data) + ends[1].size)  # 8: the first string's length
+        start = ends[0].data - 8  # the first string's length
+        return ffi.buffer(start, ends[1].data - start + ends[1].size)
 
     def same_strings(self, value: CData, other: Source, other_value: CData) -> bool | None:
         """Return whether two arrays of strings are the same bytes; None where these do not tell.
 
         That is so for arrays of different byte orders, and of version 1, whose lengths are shorter.
         """
-        layouts = {(source.shards()[0].version, source.shards()[0].big_endian) for source in (self, other)}
         if value.n_elements != other_value.n_elements:
             return False
-        if len({big for _, big in layouts}) > 1 or min(layouts)[0] < 2 or value.n_elements == 0:
+        layouts = [(source.shards()[0].version, source.shards()[0].big_endian) for source in (self, other)]
+        if layouts[0][1] != layouts[1][1] or min(layouts)[0] < 2 or value.n_elements == 0:
             return None
-        n = self.strings_bytes(value)
-        if n != other.strings_bytes(other_value):
-            return False
-        firsts, models = [], []
-        for source, array in ((self, value), (other, other_value)):
-            model, error = source._handle(), ffi.new("pye_error *")
-            first = ffi.new("pye_string *")
-            source.check(lib.pye_array_strings(model, array, 0, 1, first, error), error)
-            firsts.append(first.data - 8)
-            models.append((source, model))
-        same = all(
-            bytes(ffi.buffer(firsts[0] + at, size)) == bytes(ffi.buffer(firsts[1] + at, size))
-            for at in range(0, n, _COMPARED_BYTES)
-            if (size := min(_COMPARED_BYTES, n - at))
-        )
-        for source, model in models:
+        models = self._handle(), other._handle()  # a reference to each keeps what is compared
+        same = bool(self._stored_strings(value) == other._stored_strings(other_value))
+        for source, model in zip((self, other), models, strict=True):
             source.ensure_intact(model)
         return same
 

@@ -15,6 +15,8 @@ from ..spelling import TokenType, spells_marked
 from ..vocabulary import Vocabulary
 
 NO_TOKEN: int = lib.PYE_NO_TOKEN
+#: The flags of texts that hold a place.
+PLACEHOLDER: int = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED
 _MAX_QUOTED = 40
 
 Ids = npt.NDArray[np.int64]

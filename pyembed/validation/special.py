@@ -9,7 +9,7 @@ import numpy as np
 
 from .._native import lib
 from ..spelling import TokenType
-from .facts import Facts
+from .facts import PLACEHOLDER, Facts
 from .report import Findings
 from .rules import Outcome, Rule, Severity
 from .subject import Subject
@@ -78,8 +78,8 @@ _MAX_BOS = 8
 
 def bracketed(facts: Facts) -> dict[int, str]:
     """Return texts in brackets by id, without known placeholders and bytes: the first few thousand."""
-    placeholders = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED | lib.PYE_TEXT_BYTE
-    ids = np.flatnonzero(facts.has(lib.PYE_TEXT_BRACKETED) & ~facts.has(placeholders))[:_MAX_READ]
+    known = facts.has(PLACEHOLDER | lib.PYE_TEXT_BYTE)
+    ids = np.flatnonzero(facts.has(lib.PYE_TEXT_BRACKETED) & ~known)[:_MAX_READ]
     return {token_id: facts.vocabulary.tokens[token_id] for token_id in ids.tolist()}
 
 
@@ -108,9 +108,8 @@ def _judge_keys(subject: Subject, facts: Facts, findings: Findings) -> None:
 
 def _judge_type(facts: Facts, findings: Findings, key: str, token_id: int) -> None:
     kind = int(facts.types[token_id])
-    placeholder = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED
     if kind in (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN):
-        if not facts.tokens["flags"][token_id] & placeholder:
+        if not facts.tokens["flags"][token_id] & PLACEHOLDER:
             return
         name = "a placeholder"
     else:

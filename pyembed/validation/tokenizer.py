@@ -141,20 +141,23 @@ def _leads_outside(units: npt.NDArray[np.uint32], n_replacements: int, text: byt
     the unit's own place, and a child's byte with it, by exclusive or. Where texts end, byte 0 leads to a
     value: the place of the replacement.
     """
-    place, replacement = 0, -1
-    for byte in (None, *text):
-        if byte is not None:
-            place ^= byte
-            if place >= units.size:
-                return True
-            if int(units[place]) & 0x800000FF != byte:
-                break
+    if not units.size:
+        return True
+    place, replacement = _children(int(units[0])), -1
+    for byte in text:
+        place ^= byte
         if place >= units.size:
             return True
         unit = int(units[place])
-        place ^= (unit >> 10) << ((unit & 0x200) >> 6)
-        if byte is not None and unit & 0x100:
+        if unit & 0x800000FF != byte:
+            break
+        place ^= _children(unit)
+        if unit & 0x100:
             if place >= units.size:
                 return True
             replacement = int(units[place]) & 0x7FFFFFFF
     return replacement >= n_replacements
+
+
+def _children(unit: int) -> int:
+    return (unit >> 10) << ((unit & 0x200) >> 6)

@@ -10,7 +10,7 @@ import numpy as np
 from .._native import lib
 from ..spelling import TokenType
 from . import order, placeholders, special, tokenizer
-from .facts import Facts, Ids, Mask
+from .facts import PLACEHOLDER, Facts, Ids
 from .families import bpe, spm, unigram, wordpiece
 from .report import Findings
 from .rules import Evidence, Outcome, Rule, Severity
@@ -259,13 +259,9 @@ def _describe_extra(n_rows: int, n_tokens: int, facts: Facts | None) -> str:
     text = f"ids from {n_rows} on have no row"
     if facts is None or facts.n != n_tokens:
         return text
-    n_padding = int(np.count_nonzero(_placeholders(facts)[n_rows:]))
+    n_padding = int(np.count_nonzero(facts.has(PLACEHOLDER)[n_rows:]))
     what = "all of them are padding" if n_padding == n_tokens - n_rows else f"{n_padding} of them are padding"
     return f"{text}; {what}"
-
-
-def _placeholders(facts: Facts) -> Mask:
-    return facts.has(lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED)
 
 
 # ------------------------------------------------------------------------------------------- texts

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..._native import lib
-from ..facts import NO_TOKEN, Facts, Ids, Mask, shorten
+from ..facts import NO_TOKEN, PLACEHOLDER, Facts, Ids, Mask, shorten
 from ..order import LONG_RUN, Order, find_order, report_order
 from ..report import Findings
 from ..rules import Outcome, Rule, Severity
@@ -108,15 +108,16 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     unmade = facts.merges_with(lib.PYE_MERGE_PRODUCT_UNKNOWN)
     if facts.products.size < MIN_MERGES or 2 * unmade.size > facts.products.size:
         return None
-    products = _products(facts, unmade)
+    spaces = _space_runs(facts) if facts.marked else None
+    products = _products(facts, unmade, spaces)
     order = find_order(products.ids, products.ranks)
     if order is None:
         return None
     law = "one merge a token" if products.one_merge else "merges for every cut of a token"
     whole = _with_alphabet(facts, products, order, findings) if not facts.marked else order
     report_order(whole, facts, findings, f"products of merges, {law}")
-    if facts.marked:
-        _report_runs(facts, findings)
+    if spaces is not None:
+        _report_runs(facts, spaces, findings)
     if whole.kept and products.one_merge:
         _report_parts(facts, findings)
     if not products.one_merge and level == "full":
@@ -143,14 +144,14 @@ def _report_unknown(facts: Facts, findings: Findings) -> None:
         )
 
 
-def _products(facts: Facts, unmade: Ids) -> _Products:
-    """Return the products of all merges but those that make no token."""
+def _products(facts: Facts, unmade: Ids, spaces: Mask | None) -> _Products:
+    """Return the products of all merges but those that make no token, or one of these runs of spaces."""
     known = facts.first_merges
     product = facts.products[known]
     one_merge = known.size >= 0.98 * (facts.products.size - unmade.size)
     missing = _missing_products(facts, unmade)
-    if facts.marked:
-        runs = np.flatnonzero(_space_runs(facts)[product])
+    if spaces is not None:
+        runs = np.flatnonzero(spaces[product])
         known, product = np.delete(known, runs), np.delete(product, runs)
     ranks = np.arange(known.size)
     if missing:  # a product that is no token has its rank all the same
@@ -166,9 +167,9 @@ def _space_runs(facts: Facts) -> Mask:
     return runs
 
 
-def _report_runs(facts: Facts, findings: Findings) -> None:
+def _report_runs(facts: Facts, spaces: Mask, findings: Findings) -> None:
     """Report runs of one kind of space that are not in order of length; one space alone is like any token."""
-    runs = np.flatnonzero(_space_runs(facts) & (facts.tokens["n_code_points"] > 1))
+    runs = np.flatnonzero(spaces & (facts.tokens["n_code_points"] > 1))
     runs = runs[~np.isin(runs, facts.repeats)]
     kinds = facts.tokens["code_point"][runs]
     for space in _SPACES:
@@ -289,13 +290,11 @@ def _report_incomplete(facts: Facts, findings: Findings) -> None:
 def _report_unreachable(facts: Facts, findings: Findings) -> None:
     reached = np.zeros(facts.n, np.bool_)
     reached[facts.products[facts.first_merges]] = True
-    placeholders = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED | lib.PYE_TEXT_BYTE
     single = facts.tokens["n_code_points"] == 1
     if not facts.marked:
         single &= facts.has(lib.PYE_TEXT_ALPHABET)
-    ids = np.flatnonzero(
-        facts.normal & ~reached & ~single & ~facts.has(placeholders | lib.PYE_TEXT_BRACKETED)
-    )
+    named = facts.has(PLACEHOLDER | lib.PYE_TEXT_BYTE | lib.PYE_TEXT_BRACKETED)
+    ids = np.flatnonzero(facts.normal & ~reached & ~single & ~named)
     if ids.size == 0:
         return
     rule = MERGES_MISSING if ids.size > 0.02 * facts.n else UNREACHABLE
