@@ -100,6 +100,33 @@ def test_bits_depend_on_nothing_else(tables, name: str) -> None:
             assert (top.scores.view(np.uint32) == np.take_along_axis(expected, top.ids, 1)).all()
 
 
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize("name", sorted(oracles.CODED_TYPES))
+def test_products_of_codes_are_what_is_defined(name: str, big_endian: bool, tmp_path: Path) -> None:
+    """Bit for bit: more than one block of columns, the last of one group or of three, or of 256 columns."""
+    _, weights, block_bytes = oracles.TYPES[name]
+    rng = np.random.default_rng(11)
+    for n_columns in (1024 + 32, 2048 + 96) if weights == 32 else (1280, 2048):
+        blocks = oracles.finite_blocks(name, N_ROWS * n_columns // weights, rng)
+        queries = rng.standard_normal((5, n_columns)).astype(np.float32)
+        queries[1, 5] = 3e4
+        queries[2, :1024] = 0
+        queries[3] *= np.float32(1e-42)
+        queries[4] = np.eye(n_columns, dtype=np.float32)[n_columns - 2]
+        rows = blocks.reshape(N_ROWS, n_columns // weights * block_bytes)
+        expected = np.stack([oracles.coded_scores(name, rows, query) for query in queries])
+        if big_endian:
+            blocks = oracles.byte_swapped(name, blocks)
+        path = write_table(tmp_path / "t.gguf", name, n_columns, blocks, big_endian=big_endian)
+        with pyembed.open_table(path, tensor="t") as table:
+            assert (table.scores(queries).view(np.uint32) == expected.view(np.uint32)).all()
+            one = np.concatenate([table.scores(query) for query in queries])
+            assert (one.view(np.uint32) == expected.view(np.uint32)).all()
+            weights_of = table.gather(np.arange(N_ROWS))[:, n_columns - 2]
+            if oracles.CODED_TYPES[name].minima is None:  # one column is asked for: nothing is rounded
+                np.testing.assert_array_equal(expected[4], weights_of)
+
+
 def test_back_ends_agree(tables, tmp_path: Path) -> None:
     """Scores of every type, from another back end in a process of its own, bit for bit."""
     paths = [table.path for table, _ in tables.values()]

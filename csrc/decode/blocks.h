@@ -80,48 +80,13 @@ typedef uint8_t block_i8[1], block_i16[2], block_i32[4], block_i64[8];
 #include "base/types.def"
 #undef PYE_TYPE
 
-/* Where the weights of a block go, 16 at a time: into memory, or straight into a dot product. Which of the two is known
- * where a decoder is instantiated, so that nothing of the choice is left in it. */
+/* Where the weights of a block go, 16 at a time. */
 typedef struct sink {
     float *to;
-    struct sums *sums;  /* NULL: into memory; else the product with column c of the query goes to lane c mod 64 */
-    const float *query; /* [64 or more] */
-    int column;
 } sink;
 
-typedef struct sums {
-    vf a, b, c, d;
-} sums;
-
-INLINE sink skip(sink to, int n) {
-    if (to.sums == NULL)
-        to.to += n;
-    else
-        to.column += n;
-    return to;
-}
-
-INLINE void emit(sink to, vf weights) {
-    if (to.sums == NULL) {
-        vf_store(to.to, weights);
-        return;
-    }
-    vf query = vf_load(to.query + to.column);
-    switch (to.column / 16 % 4) {
-    case 0:
-        to.sums->a = vf_fuse(weights, query, to.sums->a);
-        break;
-    case 1:
-        to.sums->b = vf_fuse(weights, query, to.sums->b);
-        break;
-    case 2:
-        to.sums->c = vf_fuse(weights, query, to.sums->c);
-        break;
-    default:
-        to.sums->d = vf_fuse(weights, query, to.sums->d);
-        break;
-    }
-}
+INLINE sink skip(sink to, int n) { return (sink){to.to + n}; }
+INLINE void emit(sink to, vf weights) { vf_store(to.to, weights); }
 
 INLINE uint16_t load_u16(const uint8_t *from) {
     uint16_t value;

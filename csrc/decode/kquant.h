@@ -4,13 +4,17 @@
 
 #include "decode/legacy.h"
 
-/* Scales that are multiplied into all lanes one by one. They stay in memory: a load into all lanes costs next to nothing;
- * the shuffles that a compiler makes of it, because the array is still in a register, cost two instructions each. */
+/* Scales that are multiplied into all lanes one by one stay in memory: a load into all lanes costs next to nothing; the
+ * shuffles that a compiler makes of it, because the array is still in a register, cost two instructions each. */
+#if defined(__GNUC__)
+#define KEEP_IN_MEMORY(floats, n) __asm__("" : "+m"(*(float (*)[n])(floats)))
+#else
+#define KEEP_IN_MEMORY(floats, n) (void)(floats)
+#endif
+
 INLINE void store_scales(float scale[16], vf scales) {
     vf_store(scale, scales);
-#if defined(__GNUC__)
-    __asm__("" : "+m"(*(float (*)[16])scale));
-#endif
+    KEEP_IN_MEMORY(scale, 16);
 }
 
 /* Plane g of two-bit planes: two bits at 2 g of each byte. */

@@ -3,6 +3,7 @@
 #define PYE_SIMD_AVX2_H
 
 #include "simd/x86_loads.h"
+#include "simd/x86_words.h"
 
 /* The 16 bytes twice, in both halves of the register: no instruction has to cross the halves when they become floats, and
  * most do their work on 32 bytes at the price of 16. */

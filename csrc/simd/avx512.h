@@ -3,6 +3,7 @@
 #define PYE_SIMD_AVX512_H
 
 #include "simd/x86_loads.h"
+#include "simd/x86_words.h"
 
 typedef __m128i vb;
 typedef __m512 vf;

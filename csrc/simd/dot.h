@@ -13,8 +13,18 @@
 
 #include <stddef.h>
 
-#include "decode/blocks.h"
+#include "decode/inline.h"
 #include "simd/kernels.h"
+
+typedef struct sums {
+    vf a, b, c, d;
+} sums;
+
+/* The product of 16 columns, of which the first is `part` of 64, into their lanes. */
+INLINE void add_product(sums *all, int part, vf weights, vf query) {
+    vf *lanes = part == 0 ? &all->a : part == 16 ? &all->b : part == 32 ? &all->c : &all->d;
+    *lanes = vf_fuse(weights, query, *lanes);
+}
 
 INLINE float sums_total(sums all) { return vf_sum(vf_add(vf_add(all.a, all.b), vf_add(all.c, all.d))); }
 
@@ -24,7 +34,7 @@ INLINE float dot_block(const float *row, const float *query, size_t n) {
     for (size_t i = 0; i < n; i += 64) {
         UNROLL
         for (int part = 0; part < 64; part += 16)
-            emit((sink){NULL, &all, query + i, part}, vf_load(row + i + part));
+            add_product(&all, part, vf_load(row + i + part), vf_load(query + i + part));
     }
     return sums_total(all);
 }

@@ -1,7 +1,7 @@
 /* Instantiates every decoder for one instruction set. No include guard: a back end's .c file sets
  *
  *     ISA      the suffix of its names, such as avx2
- *     its simd/<isa>.h, the 16-lane vocabulary, included before this
+ *     its simd/<isa>.h, the vocabulary of 16 lanes and of words, included before this
  *
  * and gets `pye_kernels_<isa>`. A type of types.def without a decoder does not compile. */
 #include <stddef.h>
@@ -12,8 +12,11 @@
 #include "decode/legacy.h"
 #include "decode/micro.h"
 #include "decode/ternary.h"
+#include "simd/coded.h"
 #include "simd/dot.h"
 #include "simd/kernels.h"
+
+#include "decode/codes.h" /* hands codes to simd/coded.h */
 
 #define JOIN_(a, b, c) a##b##c
 #define JOIN(a, b, c) JOIN_(a, b, c)
@@ -61,39 +64,37 @@ DECODE_BLOCKS(q2_0, 64)
 #include "base/types.def"
 #undef PYE_TYPE
 
-/* The same decoders into a dot product, for types that unpack faster than their weights could be stored and loaded
- * again. Blocks of fewer than 64 weights are taken several at once, so that each sum is known by name. */
-#define FUSE_BLOCKS(name, n_weights)                                                                              \
-    static float JOIN(fused_##name, _, ISA)(const uint8_t *from, const float *query, size_t n) {                  \
-        sums all = {vf_set(0), vf_set(0), vf_set(0), vf_set(0)};                                                  \
-        for (size_t i = 0; i < n; i += (n_weights) < 64 ? 64 : (n_weights)) {                                     \
-            UNROLL                                                                                                \
-            for (int part = 0; part < 64; part += (n_weights), from += sizeof(block_##name))                      \
-                decode_##name((const block_##name *)(const void *)from, (sink){NULL, &all, query + i, part});     \
-        }                                                                                                         \
-        return sums_total(all);                                                                                   \
+/* Rows of codes against queries in whole numbers. */
+#define CODED(name, n_weights, kind)                                                                              \
+    CODED_BLOCKS(JOIN(coded_one_##name, _, ISA), JOIN(coded_several_##name, _, ISA), name, kind)                  \
+    static void JOIN(coded_##name, _, ISA)(const uint8_t *const *rows, size_t n_rows, size_t n_columns,           \
+                                           const pye_coded_block *queries, size_t n_queries,                      \
+                                           double (*totals)[PYE_CODED_LANES]) {                                   \
+        coded_rows(JOIN(coded_one_##name, _, ISA), JOIN(coded_several_##name, _, ISA), n_weights,                 \
+                   sizeof(block_##name), rows, n_rows, n_columns, queries, n_queries, totals);                    \
     }
-FUSE_BLOCKS(q4_0, 32)
-FUSE_BLOCKS(q4_1, 32)
-FUSE_BLOCKS(q5_0, 32)
-FUSE_BLOCKS(q5_1, 32)
-FUSE_BLOCKS(q8_0, 32)
-FUSE_BLOCKS(q2_k, 256)
-FUSE_BLOCKS(q3_k, 256)
-FUSE_BLOCKS(q4_k, 256)
-FUSE_BLOCKS(q5_k, 256)
-FUSE_BLOCKS(q6_k, 256)
-FUSE_BLOCKS(iq4_nl, 32)
-FUSE_BLOCKS(mxfp4, 32)
-#undef FUSE_BLOCKS
+CODED(q4_0, 32, NO_MINIMA)
+CODED(q4_1, 32, MINIMA_OF_32)
+CODED(q5_0, 32, NO_MINIMA)
+CODED(q5_1, 32, MINIMA_OF_32)
+CODED(q8_0, 32, NO_MINIMA)
+CODED(q2_k, 256, MINIMA_OF_16)
+CODED(q3_k, 256, NO_MINIMA)
+CODED(q4_k, 256, MINIMA_OF_32)
+CODED(q5_k, 256, MINIMA_OF_32)
+CODED(q6_k, 256, NO_MINIMA)
+CODED(iq4_nl, 32, NO_MINIMA)
+CODED(mxfp4, 32, NO_MINIMA)
+#undef CODED
 
+/* Floats go into a dot product as they are loaded. */
 #define FUSE_LANES(name, load)                                                                                    \
     static float JOIN(fused_##name, _, ISA)(const uint8_t *from, const float *query, size_t n) {                  \
         sums all = {vf_set(0), vf_set(0), vf_set(0), vf_set(0)};                                                  \
         for (size_t i = 0; i < n; i += 64) {                                                                      \
             UNROLL                                                                                                \
             for (int part = 0; part < 64; part += 16, from += 16 * sizeof(block_##name))                          \
-                emit((sink){NULL, &all, query + i, part}, load(from));                                            \
+                add_product(&all, part, load(from), vf_load(query + i + part));                                   \
         }                                                                                                         \
         return sums_total(all);                                                                                   \
     }
@@ -170,19 +171,24 @@ const pye_kernels JOIN(pye_kernels, _, ISA) = {
             FUSED(F32, f32),
             FUSED(F16, f16),
             FUSED(BF16, bf16),
-            FUSED(Q4_0, q4_0),
-            FUSED(Q4_1, q4_1),
-            FUSED(Q5_0, q5_0),
-            FUSED(Q5_1, q5_1),
-            FUSED(Q8_0, q8_0),
-            FUSED(Q2_K, q2_k),
-            FUSED(Q3_K, q3_k),
-            FUSED(Q4_K, q4_k),
-            FUSED(Q5_K, q5_k),
-            FUSED(Q6_K, q6_k),
-            FUSED(IQ4_NL, iq4_nl),
-            FUSED(MXFP4, mxfp4),
 #undef FUSED
+        },
+    .coded =
+        {
+#define CODED(NAME, name) [PYE_TYPE_##NAME] = JOIN(coded_##name, _, ISA)
+            CODED(Q4_0, q4_0),
+            CODED(Q4_1, q4_1),
+            CODED(Q5_0, q5_0),
+            CODED(Q5_1, q5_1),
+            CODED(Q8_0, q8_0),
+            CODED(Q2_K, q2_k),
+            CODED(Q3_K, q3_k),
+            CODED(Q4_K, q4_k),
+            CODED(Q5_K, q5_k),
+            CODED(Q6_K, q6_k),
+            CODED(IQ4_NL, iq4_nl),
+            CODED(MXFP4, mxfp4),
+#undef CODED
         },
     .dot = JOIN(dot, _, ISA),
     .squares = JOIN(squares, _, ISA),

@@ -1,7 +1,7 @@
 /* The NEON back end: part of every 64-bit Arm machine, so that no target needs to be set. */
 #if defined(__aarch64__)
 
-#include "simd/neon.h"
+#include "simd/neon_words.h"
 
 #define ISA neon
 #include "simd/kernels.inc.h"

@@ -1,5 +1,5 @@
 /* The portable back end: any C11 compiler, any machine. */
-#include "simd/portable.h"
+#include "simd/portable_words.h"
 
 #define ISA portable
 #include "simd/kernels.inc.h"

@@ -7,6 +7,7 @@
 
 #include "base/half.h"
 #include "base/options.h"
+#include "table/queries.h"
 #include "table/scan.h"
 
 /* A thread is worth waking for so many products; rows are shared out in portions of about this many bytes, so that a
@@ -18,9 +19,9 @@
 
 /* Where things lie in the one piece of memory that a scan allocates. */
 typedef struct layout {
-    size_t queries, query_norms, ids, excluded, scratch; /* bytes from its beginning */
-    size_t totals, n_nan, tops, entries;                 /* bytes from the beginning of a thread's scratch */
-    size_t scratch_bytes;                                /* of a thread */
+    size_t queries, coded, query_norms, ids, excluded, scratch; /* bytes from its beginning */
+    size_t totals, n_nan, tops, entries; /* bytes from the beginning of a thread's scratch */
+    size_t scratch_bytes;                /* of a thread */
     size_t n_bytes;
 } layout;
 
@@ -94,10 +95,13 @@ static bool reserve(size_t *total, uint64_t n, size_t item_bytes, size_t *offset
 static bool lay_out(scan *s) {
     const pye_scan_job *job = &s->job;
     layout *at = &s->at;
-    size_t tile, n_queries = job->n_queries, n_floats, n_totals, n_entries;
-    uint64_t n_blocks = (job->table->info.n_columns + PYE_DOT_COLUMNS - 1) / PYE_DOT_COLUMNS;
-    if (__builtin_mul_overflow(n_blocks * PYE_DOT_COLUMNS, n_queries, &n_floats) ||
-        __builtin_mul_overflow((size_t)PYE_SCAN_ROWS, n_queries, &n_totals) ||
+    size_t tile, n_queries = job->n_queries, n_columns = (size_t)job->table->info.n_columns;
+    size_t n_floats, n_coded = 0, n_totals, n_entries;
+    size_t lanes = job->is_coded ? PYE_CODED_LANES : 1;
+    if (__builtin_mul_overflow(pye_n_blocks(n_columns, PYE_DOT_COLUMNS) * PYE_DOT_COLUMNS, n_queries, &n_floats) ||
+        (job->is_coded &&
+         __builtin_mul_overflow(pye_n_blocks(n_columns, PYE_CODED_COLUMNS), n_queries, &n_coded)) ||
+        __builtin_mul_overflow(PYE_SCAN_ROWS * lanes, n_queries, &n_totals) ||
         __builtin_mul_overflow(job->k, n_queries, &n_entries))
         return false;
     return reserve(&at->scratch_bytes, PYE_SCAN_ROWS * PYE_DOT_COLUMNS, sizeof(float), &tile) &&
@@ -106,6 +110,7 @@ static bool lay_out(scan *s) {
            reserve(&at->scratch_bytes, n_queries, sizeof(pye_top), &at->tops) &&
            reserve(&at->scratch_bytes, n_entries, sizeof(pye_top_entry), &at->entries) &&
            reserve(&at->n_bytes, n_floats, sizeof(float), &at->queries) &&
+           reserve(&at->n_bytes, n_coded, sizeof(pye_coded_block), &at->coded) &&
            reserve(&at->n_bytes, n_queries, sizeof(double), &at->query_norms) &&
            reserve(&at->n_bytes, s->options.n_ids, sizeof(uint64_t), &at->ids) &&
            reserve(&at->n_bytes, s->options.n_excluded, sizeof(uint64_t), &at->excluded) &&
@@ -122,18 +127,6 @@ static pye_scan_scratch scratch_of(const scan *s, size_t thread) {
     };
 }
 
-/* Block after block, in each one query after the other: what is needed together lies together, and never so that
- * queries push each other out of the caches. */
-static void pack_queries(const pye_scan_job *job, const float *from, float *to) {
-    size_t n_columns = (size_t)job->table->info.n_columns;
-    for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS)
-        for (size_t query = 0; query < job->n_queries; query++, to += PYE_DOT_COLUMNS) {
-            size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
-            memcpy(to, from + query * n_columns + column, n * sizeof *to);
-            memset(to + n, 0, (PYE_DOT_COLUMNS - n) * sizeof *to);
-        }
-}
-
 static int compare_ids(const void *a, const void *b) {
     uint64_t x, y;
     memcpy(&x, a, sizeof x);
@@ -145,12 +138,16 @@ static int compare_ids(const void *a, const void *b) {
 static void fill(scan *s, const float *queries) {
     pye_scan_job *job = &s->job;
     float *packed = (float *)(void *)(s->memory + s->at.queries);
+    pye_coded_block *coded = (pye_coded_block *)(void *)(s->memory + s->at.coded);
     double *norms = (double *)(void *)(s->memory + s->at.query_norms);
-    uint64_t n_columns = job->table->info.n_columns;
-    pack_queries(job, queries, packed);
+    size_t n_columns = (size_t)job->table->info.n_columns;
+    pye_pack_floats(queries, job->n_queries, n_columns, packed);
+    if (job->is_coded)
+        pye_pack_codes(queries, job->n_queries, n_columns, coded);
     for (size_t query = 0; query < job->n_queries; query++)
         norms[query] = pye_vector_norm(job->table->kernels, queries + query * n_columns, n_columns);
     job->queries = packed;
+    job->coded = coded;
     job->query_norms = norms;
     if (s->options.ids != NULL)
         job->ids = memcpy(s->memory + s->at.ids, s->options.ids, s->options.n_ids * sizeof(uint64_t));
@@ -274,6 +271,7 @@ pye_status pye_table_scan(const pye_table *table, const float *queries, size_t n
                           const pye_scan_options *options, float *scores, uint64_t *ids, uint64_t *n_nan,
                           pye_error *error) {
     scan s = {.job = {.table = table, .n_queries = n_queries, .n_rows = table->info.n_rows}};
+    s.job.is_coded = table->kernels->coded[table->info.type] != NULL;
     pye_status status = pye_copy_options(&s.options, sizeof s.options, options, "pye_scan_options", error);
     if (status != PYE_OK)
         return status;

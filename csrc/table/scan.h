@@ -20,7 +20,9 @@ typedef struct pye_scan_job {
     const uint64_t *excluded; /* sorted */
     size_t n_excluded;
     const float
-        *queries; /* [blocks of PYE_DOT_COLUMNS][n_queries][PYE_DOT_COLUMNS], zeros behind the last column */
+        *queries;  /* [blocks of PYE_DOT_COLUMNS][n_queries][PYE_DOT_COLUMNS], zeros behind the last column */
+    bool is_coded; /* rows are multiplied as simd/coded.h says */
+    const pye_coded_block *coded; /* [blocks][n_queries], of such a job */
     const double *query_norms;
     size_t n_queries;
     const float *norms; /* of all rows of the table; NULL: scores are dot products */
@@ -31,7 +33,7 @@ typedef struct pye_scan_job {
 /* What one thread works with. */
 typedef struct pye_scan_scratch {
     float *tile;     /* [PYE_SCAN_ROWS][PYE_DOT_COLUMNS], on a multiple of 64 */
-    double *totals;  /* [PYE_SCAN_ROWS][n_queries] */
+    double *totals;  /* [PYE_SCAN_ROWS][n_queries], [PYE_CODED_LANES] of a coded job */
     uint64_t *n_nan; /* [n_queries] */
     pye_top *tops;   /* [n_queries] */
 } pye_scan_scratch;

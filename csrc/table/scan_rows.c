@@ -102,6 +102,80 @@ static bool scan_fused(const pye_scan_job *job, uint64_t position, double *total
     return true;
 }
 
+/* One row against one query, decoded first. */
+static double scan_decoded(const pye_scan_job *job, const pye_scan_scratch *scratch, uint64_t position,
+                           size_t query) {
+    const pye_table *table = job->table;
+    size_t n_columns = (size_t)table->info.n_columns;
+    double total = 0;
+    for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
+        size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
+        decode_block(table, row_of(job, position), column, n, scratch->tile);
+        table->kernels->dot(scratch->tile, 1, job->queries + column * job->n_queries + query * PYE_DOT_COLUMNS, 1,
+                            padded(n), &total);
+    }
+    return total;
+}
+
+/* A block of columns of a few rows, in this machine's byte order. */
+static void swap_blocks(const pye_scan_job *job, const pye_scan_scratch *scratch, size_t n_rows, size_t n_bytes,
+                        const uint8_t *rows[PYE_SCAN_ROWS]) {
+    const pye_type_info *type = job->table->type;
+    for (size_t i = 0; i < n_rows; i++) {
+        uint8_t *copy = (uint8_t *)(scratch->tile + i * PYE_DOT_COLUMNS);
+        memcpy(copy, rows[i], n_bytes);
+        pye_type_swap(type->id, copy, n_bytes / type->block_bytes);
+        rows[i] = copy;
+    }
+}
+
+/* A few rows of codes. */
+static void multiply_codes(const pye_scan_job *job, const pye_scan_scratch *scratch, uint64_t first, size_t n_rows,
+                           double (*totals)[PYE_CODED_LANES]) {
+    const pye_table *table = job->table;
+    pye_coded_dot dot = table->kernels->coded[table->type->id];
+    size_t n_columns = (size_t)table->info.n_columns, n_queries = job->n_queries;
+    const uint8_t *rows[PYE_SCAN_ROWS];
+    if (!table->swap && n_rows == 1) {
+        rows[0] = row_of(job, first);
+        dot(rows, n_rows, n_columns, job->coded, n_queries, totals);
+        return;
+    }
+    const pye_coded_block *queries = job->coded;
+    for (size_t column = 0; column < n_columns; column += PYE_CODED_COLUMNS, queries += n_queries) {
+        size_t n = n_columns - column < PYE_CODED_COLUMNS ? n_columns - column : PYE_CODED_COLUMNS;
+        size_t offset = pye_type_bytes(table->type, column), n_bytes = pye_type_bytes(table->type, n);
+        for (size_t i = 0; i < n_rows; i++) {
+            prefetch_next(job, first + n_rows + i, offset, n_bytes);
+            rows[i] = row_of(job, first + i) + offset;
+        }
+        if (table->swap)
+            swap_blocks(job, scratch, n_rows, n_bytes, rows);
+        dot(rows, n_rows, n, queries, n_queries, totals);
+    }
+}
+
+static double sum_of_lanes(const double lanes[PYE_CODED_LANES]) {
+    double four[4];
+    for (int i = 0; i < 4; i++)
+        four[i] = lanes[i] + lanes[i + 4];
+    return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+/* Sums of scales that are not finite say little about the weights: then the weights decide. */
+static void scan_codes(const pye_scan_job *job, const pye_scan_scratch *scratch, uint64_t first, size_t n_rows) {
+    double (*totals)[PYE_CODED_LANES] = (double (*)[PYE_CODED_LANES])(void *)scratch->totals;
+    memset(totals, 0, n_rows * job->n_queries * sizeof *totals);
+    multiply_codes(job, scratch, first, n_rows, totals);
+    for (size_t i = 0; i < n_rows; i++)
+        for (size_t query = 0; query < job->n_queries; query++) {
+            double total = sum_of_lanes(totals[i * job->n_queries + query]);
+            if (!isfinite(total))
+                total = scan_decoded(job, scratch, first + i, query);
+            hand_out(job, scratch, first + i, query, total);
+        }
+}
+
 /* At most PYE_SCAN_ROWS rows. */
 static void scan_few(const pye_scan_job *job, const pye_scan_scratch *scratch, uint64_t first, size_t n_rows) {
     const pye_table *table = job->table;
@@ -130,8 +204,13 @@ static void scan_few(const pye_scan_job *job, const pye_scan_scratch *scratch, u
 void pye_scan_rows(const pye_scan_job *job, const pye_scan_scratch *scratch, uint64_t first, uint64_t n) {
     size_t at_once = job->n_queries < QUERIES_WORTH_ROWS ? 1 : PYE_SCAN_ROWS;
     uint64_t mode = pye_float_mode_begin();
-    for (uint64_t i = 0; i < n; i += at_once)
-        scan_few(job, scratch, first + i, n - i < at_once ? (size_t)(n - i) : at_once);
+    for (uint64_t i = 0; i < n; i += at_once) {
+        size_t n_rows = n - i < at_once ? (size_t)(n - i) : at_once;
+        if (job->is_coded)
+            scan_codes(job, scratch, first + i, n_rows);
+        else
+            scan_few(job, scratch, first + i, n_rows);
+    }
     pye_float_mode_end(mode);
 }
 

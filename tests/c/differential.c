@@ -1,6 +1,6 @@
 /* Every back end that runs here against the portable one, bit for bit: all decoders on random blocks, with the row
- * followed by a canary and at an odd address; dot products of one block, by themselves and straight from the blocks, against
- * their definition; and both narrowings, on hard and random floats, against base/half.h. A NaN must be met by a
+ * followed by a canary and at an odd address; dot products of one block, by themselves and straight from stored floats, against
+ * their definition, and those of codes against the portable ones; and both narrowings, on hard and random floats, against base/half.h. A NaN must be met by a
  * NaN, whatever its payload, since processors differ there; narrowed NaNs must agree in full.
  *
  *     differential [rounds]      prints one line per back end; exit status 1 on the first difference
@@ -12,6 +12,7 @@
 
 #include "../fuzz/back_ends.h"
 #include "base/half.h"
+#include "table/queries.h"
 
 enum { ROW_BLOCKS = 3, TAIL = 5, MAX_WEIGHTS = ROW_BLOCKS * PYE_MAX_BLOCK_WEIGHTS };
 
@@ -150,7 +151,7 @@ static void check_dot(const pye_kernels *kernels) {
             fail(kernels->isa, "sum of squares", i, 0, 0);
 }
 
-/* Straight from the blocks, at an odd address, against decoding first. */
+/* Straight from stored floats, at an odd address, against decoding first. */
 static void check_fused(const pye_kernels *kernels, const pye_type_info *type) {
     static uint8_t blocks[1 + PYE_DOT_COLUMNS * 8];
     static float row[PYE_DOT_COLUMNS], query[PYE_DOT_COLUMNS];
@@ -168,6 +169,40 @@ static void check_fused(const pye_kernels *kernels, const pye_type_info *type) {
         fail(kernels->isa, type->name, n, a, b);
 }
 
+enum { MOST_COLUMNS = 2 * PYE_CODED_COLUMNS + 256 };
+
+/* Rows of random blocks at odd addresses. Where a scale is not finite the lanes are not either. */
+static void check_coded(const pye_kernels *kernels, const pye_type_info *type) {
+    static uint8_t blocks[MAX_ROWS][1 + MOST_COLUMNS * 2];
+    static float queries[MAX_QUERIES * MOST_COLUMNS];
+    static pye_coded_block packed[MAX_QUERIES * 3];
+    static double expected[MAX_ROWS * MAX_QUERIES][PYE_CODED_LANES], got[MAX_ROWS * MAX_QUERIES][PYE_CODED_LANES];
+    if (kernels->coded[type->id] == NULL)
+        return;
+    const uint8_t *rows[MAX_ROWS];
+    size_t n = type->n_weights * (1 + (size_t)(random_u64() % (MOST_COLUMNS / type->n_weights)));
+    size_t n_rows = 1 + (size_t)(random_u64() % MAX_ROWS), n_queries = 1 + (size_t)(random_u64() % MAX_QUERIES);
+    for (size_t row = 0; row < n_rows; row++) {
+        random_bytes(blocks[row] + 1, n / type->n_weights * type->block_bytes);
+        rows[row] = blocks[row] + 1;
+    }
+    for (size_t i = 0; i < n_queries * n; i++)
+        queries[i] = dot_float(0);
+    pye_pack_codes(queries, n_queries, n, packed);
+    for (size_t i = 0; i < n_rows * n_queries; i++)
+        for (size_t lane = 0; lane < PYE_CODED_LANES; lane++)
+            expected[i][lane] = got[i][lane] = 0.5;
+    pye_kernels_portable.coded[type->id](rows, n_rows, n, packed, n_queries, expected);
+    kernels->coded[type->id](rows, n_rows, n, packed, n_queries, got);
+    for (size_t i = 0; i < n_rows * n_queries; i++)
+        for (size_t lane = 0; lane < PYE_CODED_LANES; lane++)
+            if (!is_same_double(expected[i][lane], got[i][lane])) {
+                printf("%s: %s: lane %zu is %a, expected %a\n", kernels->isa, type->name, lane, got[i][lane],
+                       expected[i][lane]);
+                exit(1);
+            }
+}
+
 static void check_back_end(const pye_kernels *kernels, long rounds) {
     for (long round = 0; round < rounds; round++) {
         for (size_t i = 0; i < pye_n_types(); i++) {
@@ -175,6 +210,7 @@ static void check_back_end(const pye_kernels *kernels, long rounds) {
             (void)pye_type_at(i, &type, NULL);
             check_decoder(kernels, &type);
             check_fused(kernels, &type);
+            check_coded(kernels, &type);
         }
         check_dot(kernels);
         check_narrowing(kernels, pye_half_from_float, kernels->to_half, "float16");

@@ -14,16 +14,20 @@ from .blocks import (
     random_blocks,
     write_half_scales,
 )
+from .codes import KINDS as CODED_TYPES
+from .codes import coded_scores
 from .compare import assert_bit_equal
 from .formula import formula_dequantize
 from .ggml import ggml_dequantize, ggml_library, ggml_quantize
 from .gguf_py import gguf_py_dequantize
 
 __all__ = [
+    "CODED_TYPES",
     "HALF_SCALES",
     "TYPES",
     "assert_bit_equal",
     "byte_swapped",
+    "coded_scores",
     "finite_blocks",
     "formula_dequantize",
     "ggml_dequantize",
