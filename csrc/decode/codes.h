@@ -25,64 +25,64 @@ INLINE vw field(vw bytes, int shift, uint8_t mask) {
 
 /* ------------------------------------------------------------------------------- blocks of 32 */
 
-INLINE void codes_q4_0(const block_q4_0 *block, size_t g, int parity, coded_sink *to, int n, float *minimum) {
-    (void)minimum;
+INLINE void codes_q4_0(const block_q4_0 *block, size_t g, int parity, coded_sink *to, float *minima) {
+    (void)minima;
     vw q = vw_load_bytes(block->q);
-    emit_words(to, n, g, parity, vw_minus(vw_and(q, 15), 8), vw_minus(vw_shift_right(q, 4), 8),
+    emit_words(to, g, parity, vw_minus(vw_and(q, 15), 8), vw_minus(vw_shift_right(q, 4), 8),
                vf8_set_half(block->d));
 }
 
-INLINE void codes_q4_1(const block_q4_1 *block, size_t g, int parity, coded_sink *to, int n, float *minimum) {
+INLINE void codes_q4_1(const block_q4_1 *block, size_t g, int parity, coded_sink *to, float *minima) {
     vw q = vw_load_bytes(block->q);
-    emit_words(to, n, g, parity, vw_and(q, 15), vw_shift_right(q, 4), vf8_set_half(block->d));
-    minimum[g] = load_half(block->m);
+    emit_words(to, g, parity, vw_and(q, 15), vw_shift_right(q, 4), vf8_set_half(block->d));
+    minima[g] = load_half(block->m);
 }
 
 INLINE vw five_bits(const uint8_t *q, const uint8_t *high) {
     return vw_or(field(vw_load_nibbles(q), 0, 15), field(vw_from_bits(load_u32(high)), 0, 16));
 }
 
-INLINE void codes_q5_0(const block_q5_0 *block, size_t g, int parity, coded_sink *to, int n, float *minimum) {
-    (void)minimum;
+INLINE void codes_q5_0(const block_q5_0 *block, size_t g, int parity, coded_sink *to, float *minima) {
+    (void)minima;
     vw bytes = vw_minus_bytes(five_bits(block->q, block->high), 16);
-    emit_bytes(to, n, g, parity, bytes, vf8_set_half(block->d));
+    emit_bytes(to, g, parity, bytes, vf8_set_half(block->d));
 }
 
-INLINE void codes_q5_1(const block_q5_1 *block, size_t g, int parity, coded_sink *to, int n, float *minimum) {
-    emit_bytes(to, n, g, parity, five_bits(block->q, block->high), vf8_set_half(block->d));
-    minimum[g] = load_half(block->m);
+INLINE void codes_q5_1(const block_q5_1 *block, size_t g, int parity, coded_sink *to, float *minima) {
+    emit_bytes(to, g, parity, five_bits(block->q, block->high), vf8_set_half(block->d));
+    minima[g] = load_half(block->m);
 }
 
-INLINE void codes_q8_0(const block_q8_0 *block, size_t g, int parity, coded_sink *to, int n, float *minimum) {
-    (void)parity, (void)minimum;
-    emit_wide_words(to, n, g, vw_load_signed(block->q), vw_load_signed(block->q + 16), vf8_set_half(block->d));
+INLINE void codes_q8_0(const block_q8_0 *block, size_t g, int parity, coded_sink *to, float *minima) {
+    (void)parity, (void)minima;
+    emit_wide_words(to, g, vw_load_signed(block->q), vw_load_signed(block->q + 16), vf8_set_half(block->d));
 }
 
-INLINE void codes_iq4_nl(const block_iq4_nl *block, size_t g, int parity, coded_sink *to, int n, float *minimum) {
-    (void)parity, (void)minimum;
+INLINE void codes_iq4_nl(const block_iq4_nl *block, size_t g, int parity, coded_sink *to, float *minima) {
+    (void)parity, (void)minima;
     vw q = vw_load_bytes(block->q);
-    emit_wide_words(to, n, g, vw_lookup(iq4_values, vw_and(q, 15)), vw_lookup(iq4_values, vw_shift_right(q, 4)),
+    emit_wide_words(to, g, vw_lookup(iq4_values, vw_and(q, 15)), vw_lookup(iq4_values, vw_shift_right(q, 4)),
                     vf8_set_half(block->d));
 }
 
-INLINE void codes_mxfp4(const block_mxfp4 *block, size_t g, int parity, coded_sink *to, int n, float *minimum) {
-    (void)minimum;
+INLINE void codes_mxfp4(const block_mxfp4 *block, size_t g, int parity, coded_sink *to, float *minima) {
+    (void)minima;
     vw q = vw_load_bytes(block->q);
-    emit_words(to, n, g, parity, vw_lookup(e2m1_doubled, vw_and(q, 15)),
+    emit_words(to, g, parity, vw_lookup(e2m1_doubled, vw_and(q, 15)),
                vw_lookup(e2m1_doubled, vw_shift_right(q, 4)), vf8_set(e8m0_halved(block->e)));
 }
 
 #define UNPACK_32(name)                                                                                           \
-    INLINE void unpack_##name(const uint8_t *from, size_t n_columns, coded_sink *to, int n, float *minimum) {     \
+    INLINE void unpack_##name(const uint8_t *from, size_t n_columns, coded_sink *to, float *minima) {             \
         const block_##name *block = (const block_##name *)(const void *)from;                                     \
         size_t g = 0;                                                                                             \
         for (; 32 * g + 64 <= n_columns; g += 2) {                                                                \
             prefetch_later(block + g, sizeof *block);                                                             \
-            codes_##name(block + g, g, 0, to, n, minimum);                                                        \
-            codes_##name(block + g + 1, g + 1, 1, to, n, minimum);                                                \
+            codes_##name(block + g, g, 0, to, minima);                                                            \
+            codes_##name(block + g + 1, g + 1, 1, to, minima);                                                    \
         }                                                                                                         \
         if (32 * g < n_columns)                                                                                   \
-            codes_##name(block + g, g, 0, to, n, minimum);                                                        \
+            codes_##name(block + g, g, 0, to, minima);                                                            \
     }
 UNPACK_32(q4_0)
 UNPACK_32(q4_1)
@@ -97,20 +97,20 @@ UNPACK_32(mxfp4)
 
 /* Each hands out eight groups, k of them, from group g of the block of columns on. */
 
-INLINE void codes_q2_k(const block_q2_k *block, size_t g, coded_sink *to, int n, float *minimum) {
+INLINE void codes_q2_k(const block_q2_k *block, size_t g, coded_sink *to, float *minima) {
     float scale[16];
     vb s = vb_load(block->s);
     store_scales(scale, vf_mul(vf_from_u8(low_nibbles(s)), vf_set_half(block->d)));
-    vf_store(minimum + 2 * g, vf_mul(vf_from_u8(high_nibbles(s)), vf_set(-load_half(block->dm))));
+    vf_store(minima + 2 * g, vf_mul(vf_from_u8(high_nibbles(s)), vf_set(-load_half(block->dm))));
     UNROLL
     for (int k = 0; k < 8; k++) {
         vw plane = field(vw_load(block->q + 32 * (k / 4)), 2 * (k % 4), 3);
-        emit_bytes(to, n, g + (size_t)k, k % 2, plane, vf8_set_2(scale + 2 * k));
+        emit_bytes(to, g + (size_t)k, k % 2, plane, vf8_set_2(scale + 2 * k));
     }
 }
 
-INLINE void codes_q3_k(const block_q3_k *block, size_t g, coded_sink *to, int n, float *minimum) {
-    (void)minimum;
+INLINE void codes_q3_k(const block_q3_k *block, size_t g, coded_sink *to, float *minima) {
+    (void)minima;
     float scale[16];
     store_scales(scale, vf_mul(vf_from_i8(q3_k_scales(block->s)), vf_set_half(block->d)));
     vw mask = vw_load(block->mask);
@@ -118,45 +118,45 @@ INLINE void codes_q3_k(const block_q3_k *block, size_t g, coded_sink *to, int n,
     for (int k = 0; k < 8; k++) {
         vw low = field(vw_load(block->q + 32 * (k / 4)), 2 * (k % 4), 3);
         vw bytes = vw_minus_bytes(vw_or(low, field(mask, k - 2, 4)), 4);
-        emit_bytes(to, n, g + (size_t)k, k % 2, bytes, vf8_set_2(scale + 2 * k));
+        emit_bytes(to, g + (size_t)k, k % 2, bytes, vf8_set_2(scale + 2 * k));
     }
 }
 
 /* Scales and, below zero, minima of eight groups: q4_k_scales, as two numbers of eight bytes. */
 INLINE void store_q4_k_scales(const uint8_t *s, const uint8_t *d, const uint8_t *dm, float scale[8],
-                              float minimum[8]) {
+                              float minima[8]) {
     uint32_t a = load_u32(s), b = load_u32(s + 4), c = load_u32(s + 8);
     uint64_t scales = (a & 0x3F3F3F3Fu) | (uint64_t)((c & 0x0F0F0F0Fu) | (a >> 2 & 0x30303030u)) << 32;
     uint64_t below = (b & 0x3F3F3F3Fu) | (uint64_t)((c >> 4 & 0x0F0F0F0Fu) | (b >> 2 & 0x30303030u)) << 32;
     vf8_store(scale, vf8_mul(vf8_from_bytes(scales), vf8_set_half(d)));
-    vf8_store(minimum, vf8_mul(vf8_from_bytes(below), vf8_negative(vf8_set_half(dm))));
+    vf8_store(minima, vf8_mul(vf8_from_bytes(below), vf8_negative(vf8_set_half(dm))));
     KEEP_IN_MEMORY(scale, 8);
 }
 
-INLINE void codes_q4_k(const block_q4_k *block, size_t g, coded_sink *to, int n, float *minimum) {
+INLINE void codes_q4_k(const block_q4_k *block, size_t g, coded_sink *to, float *minima) {
     float scale[8];
-    store_q4_k_scales(block->s, block->d, block->dm, scale, minimum + g);
+    store_q4_k_scales(block->s, block->d, block->dm, scale, minima + g);
     UNROLL
     for (int k = 0; k < 8; k += 2) {
         vw a = vw_load_bytes(block->q + 16 * k), b = vw_load_bytes(block->q + 16 * k + 16);
-        emit_words(to, n, g + (size_t)k, 0, vw_and(a, 15), vw_and(b, 15), vf8_set(scale[k]));
-        emit_words(to, n, g + (size_t)k + 1, 1, vw_shift_right(a, 4), vw_shift_right(b, 4), vf8_set(scale[k + 1]));
+        emit_words(to, g + (size_t)k, 0, vw_and(a, 15), vw_and(b, 15), vf8_set(scale[k]));
+        emit_words(to, g + (size_t)k + 1, 1, vw_shift_right(a, 4), vw_shift_right(b, 4), vf8_set(scale[k + 1]));
     }
 }
 
-INLINE void codes_q5_k(const block_q5_k *block, size_t g, coded_sink *to, int n, float *minimum) {
+INLINE void codes_q5_k(const block_q5_k *block, size_t g, coded_sink *to, float *minima) {
     float scale[8];
-    store_q4_k_scales(block->s, block->d, block->dm, scale, minimum + g);
+    store_q4_k_scales(block->s, block->d, block->dm, scale, minima + g);
     vw high = vw_load(block->high);
     UNROLL
     for (int k = 0; k < 8; k++) {
         vw nibbles = field(vw_load(block->q + 32 * (k / 2)), 4 * (k % 2), 15);
-        emit_bytes(to, n, g + (size_t)k, k % 2, vw_or(nibbles, field(high, k - 4, 16)), vf8_set(scale[k]));
+        emit_bytes(to, g + (size_t)k, k % 2, vw_or(nibbles, field(high, k - 4, 16)), vf8_set(scale[k]));
     }
 }
 
-INLINE void codes_q6_k(const block_q6_k *block, size_t g, coded_sink *to, int n, float *minimum) {
-    (void)minimum;
+INLINE void codes_q6_k(const block_q6_k *block, size_t g, coded_sink *to, float *minima) {
+    (void)minima;
     float scale[16];
     store_scales(scale, vf_mul(vf_from_i8(vb_load(block->s)), vf_set_half(block->d)));
     UNROLL
@@ -165,16 +165,16 @@ INLINE void codes_q6_k(const block_q6_k *block, size_t g, coded_sink *to, int n,
         vw low = field(vw_load(block->low + 64 * half + 32 * (plane % 2)), 4 * (plane / 2), 15);
         vw high = field(vw_load(block->high + 32 * half), 2 * plane - 4, 0x30);
         vw bytes = vw_minus_bytes(vw_or(low, high), 32);
-        emit_bytes(to, n, g + (size_t)k, k % 2, bytes, vf8_set_2(scale + 2 * k));
+        emit_bytes(to, g + (size_t)k, k % 2, bytes, vf8_set_2(scale + 2 * k));
     }
 }
 
 #define UNPACK_256(name)                                                                                          \
-    INLINE void unpack_##name(const uint8_t *from, size_t n_columns, coded_sink *to, int n, float *minimum) {     \
+    INLINE void unpack_##name(const uint8_t *from, size_t n_columns, coded_sink *to, float *minima) {             \
         const block_##name *block = (const block_##name *)(const void *)from;                                     \
         for (size_t g = 0; 32 * g < n_columns; g += 8, block++) {                                                 \
             prefetch_later(block, sizeof *block);                                                                 \
-            codes_##name(block, g, to, n, minimum);                                                               \
+            codes_##name(block, g, to, minima);                                                                   \
         }                                                                                                         \
     }
 UNPACK_256(q2_k)

@@ -26,132 +26,167 @@
 #include "decode/blocks.h"
 #include "simd/kernels.h"
 
-/* Where the codes of a block go. How many queries there are, n, is known where an unpacker is instantiated. */
+/* Where the codes of a block of columns go: into a tile, or straight into a product. Which of the two is known where an
+ * unpacker is instantiated, so that nothing of the choice is left in it. */
 typedef struct coded_sink {
-    const pye_coded_block *queries; /* [n] */
-    vf8 even[CODED_QUERIES], odd[CODED_QUERIES];
+    int is_tiled;
+    pye_coded_tile *tile;
+    const pye_coded_block *query; /* of a product */
+    vf8 even, odd;                /* lanes 0 to 7 and 8 to 15 */
 } coded_sink;
 
-/* Does something for each query. Written out, so that the lanes are known by name and stay in registers. */
-#if CODED_QUERIES == 4
-#define EACH_QUERY(n, something)                                                                                  \
+INLINE void store_codes(pye_coded_tile *tile, size_t g, vw first, vw second, vf8 scale) {
+    vw_store(tile->words + 32 * g, first);
+    vw_store(tile->words + 32 * g + 16, second);
+    vf8_store(tile->scales + 8 * g, scale);
+}
+
+/* Into the lanes of a group, of which it is known whether it is even. */
+INLINE void add_sums(coded_sink *to, int parity, vi sums, vf8 scale) {
+    vf8 *lanes = parity == 0 ? &to->even : &to->odd;
+    *lanes = vf8_fuse(vf8_from_vi(sums), scale, *lanes);
+}
+
+/* Group g: columns 0 to 15 and 16 to 31. */
+INLINE void emit_words(coded_sink *to, size_t g, int parity, vw first, vw second, vf8 scale) {
+    if (!to->is_tiled) {
+        add_sums(to, parity, vi_dot_2(first, second, to->query->high + 32 * g, to->query->low + 32 * g), scale);
+        return;
+    }
+    store_codes(to->tile, g, first, second, scale);
+    vw_store(to->tile->bytes + 32 * g, vw_or(vw_and(first, 0xFF), vw_shift_left(second, 8)));
+}
+
+/* The same of codes that are too large for sums of four. */
+INLINE void emit_wide_words(coded_sink *to, size_t g, vw first, vw second, vf8 scale) {
+    if (!to->is_tiled) {
+        const int16_t *high = to->query->high + 32 * g, *low = to->query->low + 32 * g;
+        add_sums(to, 0, vi_dot(first, high, low), scale);
+        add_sums(to, 1, vi_dot(second, high + 16, low + 16), scale);
+        return;
+    }
+    store_codes(to->tile, g, first, second, scale);
+}
+
+/* Group g: 32 bytes, signed, at most 64 in magnitude. */
+INLINE void emit_bytes(coded_sink *to, size_t g, int parity, vw bytes, vf8 scale) {
+    vw even = vw_shift_signed(vw_shift_left(bytes, 8), 8), odd = vw_shift_signed(bytes, 8);
+    if (!to->is_tiled) {
+        const pye_coded_block *query = to->query;
+        add_sums(to, parity,
+                 vi_dot_bytes(bytes, even, odd, query->high_by_parity + 32 * g, query->low_bytes + 32 * g), scale);
+        return;
+    }
+    store_codes(to->tile, g, even, odd, scale);
+    vw_store(to->tile->bytes + 32 * g, bytes);
+}
+
+/* What is left to do for a block of columns once all codes are in the lanes. */
+INLINE void end_block(vf8 even, vf8 odd, pye_minima kind, const float *minima, const pye_coded_block *query,
+                      double totals[PYE_CODED_LANES]) {
+    const float *sums = kind == PYE_MINIMA_OF_16 ? query->sums_of_16 : query->sums_of_32;
+    if (kind != PYE_NO_MINIMA)
+        for (size_t g = 0; g < PYE_CODED_COLUMNS / (size_t)kind; g += 16) {
+            even = vf8_fuse(vf8_load(sums + g), vf8_load(minima + g), even);
+            odd = vf8_fuse(vf8_load(sums + g + 8), vf8_load(minima + g + 8), odd);
+        }
+    vf8_add_scaled(totals, vf8_add(even, odd), query->unit);
+}
+
+/* ---------------------------------------------------------------------------- one row, one query */
+
+/* How a type hands out n columns. */
+typedef void (*unpack_codes)(const uint8_t *from, size_t n, coded_sink *to, float *minima);
+
+INLINE void coded_dot(unpack_codes unpack, size_t n_weights, size_t block_bytes, pye_minima kind,
+                      const uint8_t *row, size_t n_columns, const pye_coded_block *query, size_t stride,
+                      double totals[PYE_CODED_LANES]) {
+    float minima[PYE_CODED_COLUMNS / 16];
+    for (size_t column = 0; column < n_columns; column += PYE_CODED_COLUMNS, query += stride) {
+        size_t n = n_columns - column < PYE_CODED_COLUMNS ? n_columns - column : PYE_CODED_COLUMNS;
+        coded_sink to = {0, NULL, query, vf8_set(0), vf8_set(0)};
+        if (kind != PYE_NO_MINIMA && n < PYE_CODED_COLUMNS)
+            memset(minima, 0, sizeof minima); /* some are not there */
+        unpack(row + column / n_weights * block_bytes, n, &to, minima);
+        end_block(to.even, to.odd, kind, minima, query, totals);
+    }
+}
+
+INLINE void coded_unpack(unpack_codes unpack, pye_minima kind, const uint8_t *from, size_t n,
+                         pye_coded_tile *tile) {
+    coded_sink to = {1, tile, NULL, vf8_set(0), vf8_set(0)};
+    if (kind != PYE_NO_MINIMA && n < PYE_CODED_COLUMNS)
+        memset(tile->minima, 0, sizeof tile->minima);
+    unpack(from, n, &to, tile->minima);
+}
+
+/* ------------------------------------------------------------------------ many rows, many queries */
+
+/* Two groups of four queries; the second may not be there. */
+INLINE vi tile_sums(pye_coded_order order, const pye_coded_tile *row, size_t g, const pye_coded_block *query) {
+    vw first = vw_load_words(row->words + 32 * g), second = vw_load_words(row->words + 32 * g + 16);
+    vw bytes = vw_load(row->bytes + 32 * g);
+    return order == PYE_CODED_WORDS
+               ? vi_dot_bytes(bytes, first, second, query->high + 32 * g, query->low_bytes_by_half + 32 * g)
+               : vi_dot_bytes(bytes, first, second, query->high_by_parity + 32 * g, query->low_bytes + 32 * g);
+}
+
+#define EACH_QUERY(n_queries, something)                                                                          \
     something(0);                                                                                                 \
-    if ((n) > 1) {                                                                                                \
+    if ((n_queries) > 1) {                                                                                        \
         something(1);                                                                                             \
         something(2);                                                                                             \
         something(3);                                                                                             \
     }
-#else
-#define EACH_QUERY(n, something)                                                                                  \
-    (void)(n);                                                                                                    \
-    something(0);
-#endif
 
-/* The lanes of a group, of which it is known whether it is even. */
-INLINE vf8 *lanes_of(coded_sink *to, int query, int parity) {
-    return parity == 0 ? &to->even[query] : &to->odd[query];
-}
-
-/* Group g: columns 0 to 15 and 16 to 31. */
-INLINE void emit_words(coded_sink *to, int n, size_t g, int parity, vw first, vw second, vf8 scale) {
-#define EMIT(i)                                                                                                   \
-    vi dots##i = vi_dot_2(first, second, to->queries[i].high + 32 * g, to->queries[i].low + 32 * g);              \
-    *lanes_of(to, i, parity) = vf8_fuse(vf8_from_vi(dots##i), scale, *lanes_of(to, i, parity))
-    EACH_QUERY(n, EMIT)
-#undef EMIT
-}
-
-/* The same of codes that are too large for sums of four. */
-INLINE void emit_wide_words(coded_sink *to, int n, size_t g, vw first, vw second, vf8 scale) {
-#define EMIT(i)                                                                                                   \
-    const int16_t *high##i = to->queries[i].high + 32 * g, *low##i = to->queries[i].low + 32 * g;                 \
-    to->even[i] = vf8_fuse(vf8_from_vi(vi_dot(first, high##i, low##i)), scale, to->even[i]);                      \
-    to->odd[i] = vf8_fuse(vf8_from_vi(vi_dot(second, high##i + 16, low##i + 16)), scale, to->odd[i])
-    EACH_QUERY(n, EMIT)
-#undef EMIT
-}
-
-/* Group g: 32 bytes, signed, at most 64 in magnitude. */
-INLINE void emit_bytes(coded_sink *to, int n, size_t g, int parity, vw bytes, vf8 scale) {
-    vw even = vw_shift_signed(vw_shift_left(bytes, 8), 8), odd = vw_shift_signed(bytes, 8);
-#define EMIT(i)                                                                                                   \
-    vi dots##i = vi_dot_bytes(bytes, even, odd, to->queries[i].high_by_parity + 32 * g,                           \
-                              to->queries[i].low_bytes + 32 * g);                                                 \
-    *lanes_of(to, i, parity) = vf8_fuse(vf8_from_vi(dots##i), scale, *lanes_of(to, i, parity))
-    EACH_QUERY(n, EMIT)
-#undef EMIT
-}
-
-/* How many columns share a minimum. */
-typedef enum minima { NO_MINIMA = 0, MINIMA_OF_16 = 16, MINIMA_OF_32 = 32 } minima;
-
-INLINE void begin_block(coded_sink *to, int n){
-#define BEGIN(i) to->even[i] = to->odd[i] = vf8_set(0)
-    EACH_QUERY(n, BEGIN)
-#undef BEGIN
-}
-
-INLINE void end_query(coded_sink *to, int i, minima kind, const float *minimum, double totals[PYE_CODED_LANES]) {
-    const pye_coded_block *query = to->queries + i;
-    const float *sums = kind == MINIMA_OF_16 ? query->sums_of_16 : query->sums_of_32;
-    if (kind != NO_MINIMA)
-        for (size_t g = 0; g < PYE_CODED_COLUMNS / (size_t)kind; g += 16) {
-            to->even[i] = vf8_fuse(vf8_load(sums + g), vf8_load(minimum + g), to->even[i]);
-            to->odd[i] = vf8_fuse(vf8_load(sums + g + 8), vf8_load(minimum + g + 8), to->odd[i]);
+/* One row and as many queries, 1 or CODED_QUERIES, as keep half of the registers busy with their lanes, which are known by
+ * name for that. */
+INLINE void dot_tile(pye_coded_order order, pye_minima kind, int n_queries, const pye_coded_tile *row, size_t n,
+                     const pye_coded_block *q, double (*totals)[PYE_CODED_LANES]) {
+    vf8 even0 = vf8_set(0), even1 = even0, even2 = even0, even3 = even0;
+    vf8 odd0 = even0, odd1 = even0, odd2 = even0, odd3 = even0;
+    size_t g = 0;
+#define ADD(lanes, sums) lanes = vf8_fuse(vf8_from_vi(sums), scale, lanes)
+    if (order == PYE_CODED_WIDE_WORDS)
+        for (; 32 * g < n; g++) {
+            vw first = vw_load_words(row->words + 32 * g), second = vw_load_words(row->words + 32 * g + 16);
+            vf8 scale = vf8_load(row->scales + 8 * g);
+#define WIDE(i)                                                                                                   \
+    ADD(even##i, vi_dot(first, q[i].high + 32 * g, q[i].low + 32 * g));                                           \
+    ADD(odd##i, vi_dot(second, q[i].high + 32 * g + 16, q[i].low + 32 * g + 16))
+            EACH_QUERY(n_queries, WIDE)
+#undef WIDE
         }
-    vf8_add_scaled(totals, vf8_add(to->even[i], to->odd[i]), query->unit);
-}
-
-INLINE void end_block(coded_sink *to, int n, minima kind, const float *minimum,
-                      double (*totals)[PYE_CODED_LANES]) {
-#define END(i) end_query(to, i, kind, minimum, totals[i])
-    EACH_QUERY(n, END)
+    else
+        for (; 32 * g < n; g++) {
+            vf8 scale = vf8_load(row->scales + 8 * g);
+#define EVEN(i) ADD(even##i, tile_sums(order, row, g, q + i))
+#define ODD(i) ADD(odd##i, tile_sums(order, row, g, q + i))
+            EACH_QUERY(n_queries, EVEN)
+            if (32 * ++g >= n)
+                break;
+            scale = vf8_load(row->scales + 8 * g);
+            EACH_QUERY(n_queries, ODD)
+#undef EVEN
+#undef ODD
+        }
+#undef ADD
+#define END(i) end_block(even##i, odd##i, kind, row->minima, q + i, totals[i])
+    EACH_QUERY(n_queries, END)
 #undef END
 }
 
-/* Adds the products of n columns, at most PYE_CODED_COLUMNS, of a row and so many queries to totals[query]. */
-typedef void (*coded_block)(const uint8_t *from, size_t n, const pye_coded_block *queries,
-                            double (*totals)[PYE_CODED_LANES]);
-
-/* That of a type, whose codes unpack_<name> hands out. Of a last block that is not whole some minima are not there. */
-#define CODED_BLOCK(function, name, kind, n_queries)                                                              \
-    static void function(const uint8_t *from, size_t n, const pye_coded_block *queries,                           \
-                         double (*totals)[PYE_CODED_LANES]) {                                                     \
-        float minimum[PYE_CODED_COLUMNS / 16];                                                                    \
-        coded_sink to;                                                                                            \
-        to.queries = queries;                                                                                     \
-        if ((kind) != NO_MINIMA && n < PYE_CODED_COLUMNS)                                                         \
-            memset(minimum, 0, sizeof minimum);                                                                   \
-        begin_block(&to, n_queries);                                                                              \
-        unpack_##name(from, n, &to, n_queries, minimum);                                                          \
-        end_block(&to, n_queries, kind, minimum, totals);                                                         \
-    }
-
-/* Both that coded_rows takes. */
-#if CODED_QUERIES > 1
-#define CODED_BLOCKS(one, several, name, kind)                                                                    \
-    CODED_BLOCK(one, name, kind, 1)                                                                               \
-    CODED_BLOCK(several, name, kind, CODED_QUERIES)
-#else
-#define CODED_BLOCKS(one, several, name, kind)                                                                    \
-    CODED_BLOCK(one, name, kind, 1)                                                                               \
-    static const coded_block several = one;
-#endif
-
-/* As many queries as go at once stay in the first cache while that block of all rows passes by. */
-INLINE void coded_rows(coded_block one, coded_block several, size_t n_weights, size_t block_bytes,
-                       const uint8_t *const *rows, size_t n_rows, size_t n_columns, const pye_coded_block *queries,
-                       size_t n_queries, double (*totals)[PYE_CODED_LANES]) {
-    for (size_t column = 0; column < n_columns; column += PYE_CODED_COLUMNS, queries += n_queries) {
-        size_t n = n_columns - column < PYE_CODED_COLUMNS ? n_columns - column : PYE_CODED_COLUMNS;
-        size_t offset = column / n_weights * block_bytes, query = 0;
-        for (; n_queries - query >= CODED_QUERIES; query += CODED_QUERIES)
-            for (size_t row = 0; row < n_rows; row++)
-                several(rows[row] + offset, n, queries + query, totals + row * n_queries + query);
-        for (; query < n_queries; query++)
-            for (size_t row = 0; row < n_rows; row++)
-                one(rows[row] + offset, n, queries + query, totals + row * n_queries + query);
-    }
+/* As many queries as go at once stay in the first cache while all rows pass by. */
+INLINE void dot_tiles_of(pye_coded_order order, pye_minima kind, const pye_coded_tile *rows, size_t n_rows,
+                         size_t n, const pye_coded_block *queries, size_t n_queries,
+                         double (*totals)[PYE_CODED_LANES]) {
+    size_t query = 0;
+    for (; n_queries - query >= CODED_QUERIES; query += CODED_QUERIES)
+        for (size_t row = 0; row < n_rows; row++)
+            dot_tile(order, kind, CODED_QUERIES, rows + row, n, queries + query, totals + row * n_queries + query);
+    for (; query < n_queries; query++)
+        for (size_t row = 0; row < n_rows; row++)
+            dot_tile(order, kind, 1, rows + row, n, queries + query, totals + row * n_queries + query);
 }
 
 #endif

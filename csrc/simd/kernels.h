@@ -36,22 +36,48 @@ typedef float (*pye_fused_dot)(const uint8_t *from, const float *query, size_t n
 #define PYE_CODED_COLUMNS 1024
 
 /* PYE_CODED_COLUMNS columns of a query in whole numbers, X = 256 high + low with low from 0 to 255, for rows of codes;
- * simd/coded.h says what is done with it. It is laid out for both ways of unpacking. */
+ * simd/coded.h says what is done with it. Laid out for all ways of unpacking: of every 32 columns, `by_parity` has the even
+ * ones before the odd ones, and `by_half` the first, the seventeenth, the second, the eighteenth ... */
 typedef struct pye_coded_block {
     _Alignas(64) int16_t high[PYE_CODED_COLUMNS];
     int16_t low[PYE_CODED_COLUMNS];
-    int16_t high_by_parity[PYE_CODED_COLUMNS]; /* of every 32 columns first the 16 even ones, then the odd ones */
+    int16_t high_by_parity[PYE_CODED_COLUMNS];
     uint8_t low_bytes[PYE_CODED_COLUMNS];
+    uint8_t low_bytes_by_half[PYE_CODED_COLUMNS];
     float sums_of_16[PYE_CODED_COLUMNS / 16], sums_of_32[PYE_CODED_COLUMNS / 32]; /* of X */
     double unit;                                                                  /* 2^-e: x is about unit X */
 } pye_coded_block;
 
+/* As many columns of a row, unpacked for several queries: of every 32 columns, in the order in which they are multiplied,
+ * codes as words, codes as bytes unless they are wide, and the scales of eight sums; and all minima. */
+typedef struct pye_coded_tile {
+    _Alignas(64) int16_t words[PYE_CODED_COLUMNS];
+    int8_t bytes[PYE_CODED_COLUMNS];
+    float scales[PYE_CODED_COLUMNS / 4];
+    float minima[PYE_CODED_COLUMNS / 16];
+} pye_coded_tile;
+
 /* The sums that a dot product of codes is the sum of in the end. */
 #define PYE_CODED_LANES 8
 
-/* Adds the products of whole rows and queries to totals[row][query][PYE_CODED_LANES]. Queries are [blocks][n_queries];
- * n_columns is a multiple of the type's block. A little of what lies behind the rows is prefetched. */
-typedef void (*pye_coded_dot)(const uint8_t *const *rows, size_t n_rows, size_t n_columns,
+/* How the codes of a type are multiplied, and how many columns share a minimum. */
+typedef enum pye_coded_order { PYE_CODED_WORDS, PYE_CODED_WIDE_WORDS, PYE_CODED_BYTES } pye_coded_order;
+typedef enum pye_minima { PYE_NO_MINIMA = 0, PYE_MINIMA_OF_16 = 16, PYE_MINIMA_OF_32 = 32 } pye_minima;
+
+/* What there is for a type of codes. n is a multiple of its block; more than that is read of no row, though a little of what
+ * lies behind is prefetched. */
+typedef struct pye_coded_type {
+    pye_coded_order order;
+    pye_minima minima;
+    /* Adds the products of a whole row and one query, whose blocks lie `stride` apart, straight from the stored codes. */
+    void (*dot)(const uint8_t *row, size_t n, const pye_coded_block *query, size_t stride,
+                double totals[PYE_CODED_LANES]);
+    /* Up to PYE_CODED_COLUMNS columns. */
+    void (*unpack)(const uint8_t *from, size_t n, pye_coded_tile *to);
+} pye_coded_type;
+
+/* Adds the products of n columns of unpacked rows and queries to totals[row][query]. */
+typedef void (*pye_dot_tiles)(const pye_coded_type *type, const pye_coded_tile *rows, size_t n_rows, size_t n,
                               const pye_coded_block *queries, size_t n_queries, double (*totals)[PYE_CODED_LANES]);
 
 /* Adds the squares of n floats, a multiple of PYE_SQUARE_LANES, each to lane i mod PYE_SQUARE_LANES. */
@@ -66,8 +92,9 @@ typedef struct pye_kernels {
     pye_stream_bytes stream;
     void (*fence)(void);
     pye_dot_rows dot;
-    pye_fused_dot fused[PYE_TYPE_IDS]; /* NULL for types that have none */
-    pye_coded_dot coded[PYE_TYPE_IDS]; /* likewise */
+    pye_fused_dot fused[PYE_TYPE_IDS];  /* NULL for types that have none */
+    pye_coded_type coded[PYE_TYPE_IDS]; /* with no functions for types that are no codes */
+    pye_dot_tiles dot_tiles;
     pye_add_squares squares;
 } pye_kernels;
 

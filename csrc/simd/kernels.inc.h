@@ -64,28 +64,49 @@ DECODE_BLOCKS(q2_0, 64)
 #include "base/types.def"
 #undef PYE_TYPE
 
-/* Rows of codes against queries in whole numbers. */
-#define CODED(name, n_weights, kind)                                                                              \
-    CODED_BLOCKS(JOIN(coded_one_##name, _, ISA), JOIN(coded_several_##name, _, ISA), name, kind)                  \
-    static void JOIN(coded_##name, _, ISA)(const uint8_t *const *rows, size_t n_rows, size_t n_columns,           \
-                                           const pye_coded_block *queries, size_t n_queries,                      \
-                                           double (*totals)[PYE_CODED_LANES]) {                                   \
-        coded_rows(JOIN(coded_one_##name, _, ISA), JOIN(coded_several_##name, _, ISA), n_weights,                 \
-                   sizeof(block_##name), rows, n_rows, n_columns, queries, n_queries, totals);                    \
+/* Types whose rows are codes: how they are multiplied (simd/coded.h), and what shares a minimum. */
+#define CODED_TYPES(CODED)                                                                                        \
+    CODED(Q4_0, q4_0, 32, WORDS, NO_MINIMA)                                                                       \
+    CODED(Q4_1, q4_1, 32, WORDS, MINIMA_OF_32)                                                                    \
+    CODED(Q5_0, q5_0, 32, BYTES, NO_MINIMA)                                                                       \
+    CODED(Q5_1, q5_1, 32, BYTES, MINIMA_OF_32)                                                                    \
+    CODED(Q8_0, q8_0, 32, WIDE_WORDS, NO_MINIMA)                                                                  \
+    CODED(Q2_K, q2_k, 256, BYTES, MINIMA_OF_16)                                                                   \
+    CODED(Q3_K, q3_k, 256, BYTES, NO_MINIMA)                                                                      \
+    CODED(Q4_K, q4_k, 256, WORDS, MINIMA_OF_32)                                                                   \
+    CODED(Q5_K, q5_k, 256, BYTES, MINIMA_OF_32)                                                                   \
+    CODED(Q6_K, q6_k, 256, BYTES, NO_MINIMA)                                                                      \
+    CODED(IQ4_NL, iq4_nl, 32, WIDE_WORDS, NO_MINIMA)                                                              \
+    CODED(MXFP4, mxfp4, 32, WORDS, NO_MINIMA)
+
+#define CODED(NAME, name, n_weights, order, minima)                                                               \
+    static void JOIN(coded_##name, _, ISA)(const uint8_t *row, size_t n, const pye_coded_block *query,            \
+                                           size_t stride, double totals[PYE_CODED_LANES]) {                       \
+        coded_dot(unpack_##name, n_weights, sizeof(block_##name), PYE_##minima, row, n, query, stride, totals);   \
+    }                                                                                                             \
+    static void JOIN(unpack_##name, _, ISA)(const uint8_t *from, size_t n, pye_coded_tile *to) {                  \
+        coded_unpack(unpack_##name, PYE_##minima, from, n, to);                                                   \
     }
-CODED(q4_0, 32, NO_MINIMA)
-CODED(q4_1, 32, MINIMA_OF_32)
-CODED(q5_0, 32, NO_MINIMA)
-CODED(q5_1, 32, MINIMA_OF_32)
-CODED(q8_0, 32, NO_MINIMA)
-CODED(q2_k, 256, MINIMA_OF_16)
-CODED(q3_k, 256, NO_MINIMA)
-CODED(q4_k, 256, MINIMA_OF_32)
-CODED(q5_k, 256, MINIMA_OF_32)
-CODED(q6_k, 256, NO_MINIMA)
-CODED(iq4_nl, 32, NO_MINIMA)
-CODED(mxfp4, 32, NO_MINIMA)
+CODED_TYPES(CODED)
 #undef CODED
+
+static void JOIN(dot_tiles, _, ISA)(const pye_coded_type *type, const pye_coded_tile *rows, size_t n_rows,
+                                    size_t n, const pye_coded_block *queries, size_t n_queries,
+                                    double (*totals)[PYE_CODED_LANES]) {
+#define TILES(order, minima) dot_tiles_of(order, minima, rows, n_rows, n, queries, n_queries, totals)
+    switch (type->order) {
+    case PYE_CODED_WORDS:
+        TILES(PYE_CODED_WORDS, type->minima);
+        break;
+    case PYE_CODED_WIDE_WORDS:
+        TILES(PYE_CODED_WIDE_WORDS, PYE_NO_MINIMA);
+        break;
+    case PYE_CODED_BYTES:
+        TILES(PYE_CODED_BYTES, type->minima);
+        break;
+    }
+#undef TILES
+}
 
 /* Floats go into a dot product as they are loaded. */
 #define FUSE_LANES(name, load)                                                                                    \
@@ -175,21 +196,12 @@ const pye_kernels JOIN(pye_kernels, _, ISA) = {
         },
     .coded =
         {
-#define CODED(NAME, name) [PYE_TYPE_##NAME] = JOIN(coded_##name, _, ISA)
-            CODED(Q4_0, q4_0),
-            CODED(Q4_1, q4_1),
-            CODED(Q5_0, q5_0),
-            CODED(Q5_1, q5_1),
-            CODED(Q8_0, q8_0),
-            CODED(Q2_K, q2_k),
-            CODED(Q3_K, q3_k),
-            CODED(Q4_K, q4_k),
-            CODED(Q5_K, q5_k),
-            CODED(Q6_K, q6_k),
-            CODED(IQ4_NL, iq4_nl),
-            CODED(MXFP4, mxfp4),
+#define CODED(NAME, name, n_weights, order, minima)                                                               \
+    [PYE_TYPE_##NAME] = {PYE_CODED_##order, PYE_##minima, JOIN(coded_##name, _, ISA), JOIN(unpack_##name, _, ISA)},
+            CODED_TYPES(CODED)
 #undef CODED
         },
+    .dot_tiles = JOIN(dot_tiles, _, ISA),
     .dot = JOIN(dot, _, ISA),
     .squares = JOIN(squares, _, ISA),
 };

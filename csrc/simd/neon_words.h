@@ -18,6 +18,13 @@ INLINE vw vw_load(const void *from) {
     return (vw){{load_eight_words(from), load_eight_words((const uint8_t *)from + 16)}};
 }
 
+INLINE vw vw_load_words(const int16_t *from) { return vw_load(from); }
+
+INLINE void vw_store(void *to, vw a) {
+    vst1q_u8((uint8_t *)to, vreinterpretq_u8_u16(a.val[0]));
+    vst1q_u8((uint8_t *)to + 16, vreinterpretq_u8_u16(a.val[1]));
+}
+
 INLINE vw vw_load_nibbles(const void *from) {
     uint16x8_t words = load_eight_words(from);
     return (vw){{words, vshrq_n_u16(words, 4)}};

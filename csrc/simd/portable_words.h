@@ -13,7 +13,7 @@
 #include <emmintrin.h>
 #endif
 
-/* Queries that are served at once: each unpacked code is used so often, and their lanes fill half of the registers. */
+/* Queries that are served at once by an unpacked row. */
 #define CODED_QUERIES 1
 
 typedef uint16_t eight_words __attribute__((vector_size(16)));
@@ -42,6 +42,19 @@ INLINE eight_words words_from_bytes(const void *from) {
 
 INLINE vw vw_load(const void *from) {
     return (vw){words_from_bytes(from), words_from_bytes((const uint8_t *)from + 16)};
+}
+
+/* Words as a store has left them, in this machine's order; both on a multiple of 32. */
+INLINE vw vw_load_words(const int16_t *from) {
+    vw v;
+    memcpy(&v.a, from, sizeof v.a);
+    memcpy(&v.b, from + 8, sizeof v.b);
+    return v;
+}
+
+INLINE void vw_store(void *to, vw a) {
+    memcpy(to, &a.a, sizeof a.a);
+    memcpy((uint8_t *)to + 16, &a.b, sizeof a.b);
 }
 
 /* 16 bytes, and behind them the same with their high nibbles moved to the low ones. What is then in the high nibbles is

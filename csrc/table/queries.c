@@ -43,6 +43,7 @@ static void put(pye_coded_block *to, size_t c, int32_t x) {
     to->low[c] = (int16_t)low;
     to->high_by_parity[c / 32 * 32 + c % 2 * 16 + c % 32 / 2] = high;
     to->low_bytes[c] = (uint8_t)low;
+    to->low_bytes_by_half[c / 32 * 32 + c % 16 * 2 + c % 32 / 16] = (uint8_t)low;
 }
 
 static void pack_block(const float *x, size_t n, pye_coded_block *to) {

@@ -20,8 +20,8 @@
 /* Where things lie in the one piece of memory that a scan allocates. */
 typedef struct layout {
     size_t queries, coded, query_norms, ids, excluded, scratch; /* bytes from its beginning */
-    size_t totals, n_nan, tops, entries; /* bytes from the beginning of a thread's scratch */
-    size_t scratch_bytes;                /* of a thread */
+    size_t coded_tiles, totals, n_nan, tops, entries; /* bytes from the beginning of a thread's scratch */
+    size_t scratch_bytes;                             /* of a thread */
     size_t n_bytes;
 } layout;
 
@@ -105,6 +105,8 @@ static bool lay_out(scan *s) {
         __builtin_mul_overflow(job->k, n_queries, &n_entries))
         return false;
     return reserve(&at->scratch_bytes, PYE_SCAN_ROWS * PYE_DOT_COLUMNS, sizeof(float), &tile) &&
+           reserve(&at->scratch_bytes, job->is_coded ? PYE_SCAN_ROWS : 0, sizeof(pye_coded_tile),
+                   &at->coded_tiles) &&
            reserve(&at->scratch_bytes, n_totals, sizeof(double), &at->totals) &&
            reserve(&at->scratch_bytes, n_queries, sizeof(uint64_t), &at->n_nan) &&
            reserve(&at->scratch_bytes, n_queries, sizeof(pye_top), &at->tops) &&
@@ -121,6 +123,7 @@ static pye_scan_scratch scratch_of(const scan *s, size_t thread) {
     uint8_t *base = s->memory + s->at.scratch + thread * s->at.scratch_bytes;
     return (pye_scan_scratch){
         .tile = (float *)(void *)base,
+        .coded_tiles = (pye_coded_tile *)(void *)(base + s->at.coded_tiles),
         .totals = (double *)(void *)(base + s->at.totals),
         .n_nan = (uint64_t *)(void *)(base + s->at.n_nan),
         .tops = (pye_top *)(void *)(base + s->at.tops),
@@ -271,7 +274,7 @@ pye_status pye_table_scan(const pye_table *table, const float *queries, size_t n
                           const pye_scan_options *options, float *scores, uint64_t *ids, uint64_t *n_nan,
                           pye_error *error) {
     scan s = {.job = {.table = table, .n_queries = n_queries, .n_rows = table->info.n_rows}};
-    s.job.is_coded = table->kernels->coded[table->info.type] != NULL;
+    s.job.is_coded = table->kernels->coded[table->info.type].dot != NULL;
     pye_status status = pye_copy_options(&s.options, sizeof s.options, options, "pye_scan_options", error);
     if (status != PYE_OK)
         return status;

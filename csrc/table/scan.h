@@ -32,10 +32,11 @@ typedef struct pye_scan_job {
 
 /* What one thread works with. */
 typedef struct pye_scan_scratch {
-    float *tile;     /* [PYE_SCAN_ROWS][PYE_DOT_COLUMNS], on a multiple of 64 */
-    double *totals;  /* [PYE_SCAN_ROWS][n_queries], [PYE_CODED_LANES] of a coded job */
-    uint64_t *n_nan; /* [n_queries] */
-    pye_top *tops;   /* [n_queries] */
+    float *tile;                 /* [PYE_SCAN_ROWS][PYE_DOT_COLUMNS], on a multiple of 64 */
+    pye_coded_tile *coded_tiles; /* [PYE_SCAN_ROWS], of a coded job */
+    double *totals;              /* [PYE_SCAN_ROWS][n_queries], [PYE_CODED_LANES] of a coded job */
+    uint64_t *n_nan;             /* [n_queries] */
+    pye_top *tops;               /* [n_queries] */
 } pye_scan_scratch;
 
 /* Scans positions first .. first + n - 1 of the rows to look at. */

@@ -117,28 +117,29 @@ static double scan_decoded(const pye_scan_job *job, const pye_scan_scratch *scra
     return total;
 }
 
-/* A block of columns of a few rows, in this machine's byte order. */
-static void swap_blocks(const pye_scan_job *job, const pye_scan_scratch *scratch, size_t n_rows, size_t n_bytes,
-                        const uint8_t *rows[PYE_SCAN_ROWS]) {
-    const pye_type_info *type = job->table->type;
-    for (size_t i = 0; i < n_rows; i++) {
-        uint8_t *copy = (uint8_t *)(scratch->tile + i * PYE_DOT_COLUMNS);
-        memcpy(copy, rows[i], n_bytes);
-        pye_type_swap(type->id, copy, n_bytes / type->block_bytes);
-        rows[i] = copy;
+/* A block of columns of a row, into a tile. */
+static void unpack_block(const pye_scan_job *job, const pye_scan_scratch *scratch, const uint8_t *from, size_t n,
+                         pye_coded_tile *to) {
+    const pye_table *table = job->table;
+    if (table->swap) {
+        size_t n_bytes = pye_type_bytes(table->type, n);
+        uint8_t *copy = (uint8_t *)scratch->tile; /* which has room for twice as many weights in 32 bits */
+        memcpy(copy, from, n_bytes);
+        pye_type_swap(table->type->id, copy, n_bytes / table->type->block_bytes);
+        from = copy;
     }
+    table->kernels->coded[table->type->id].unpack(from, n, to);
 }
 
 /* A few rows of codes. */
 static void multiply_codes(const pye_scan_job *job, const pye_scan_scratch *scratch, uint64_t first, size_t n_rows,
                            double (*totals)[PYE_CODED_LANES]) {
     const pye_table *table = job->table;
-    pye_coded_dot dot = table->kernels->coded[table->type->id];
+    const pye_coded_type *coded = &table->kernels->coded[table->type->id];
     size_t n_columns = (size_t)table->info.n_columns, n_queries = job->n_queries;
-    const uint8_t *rows[PYE_SCAN_ROWS];
-    if (!table->swap && n_rows == 1) {
-        rows[0] = row_of(job, first);
-        dot(rows, n_rows, n_columns, job->coded, n_queries, totals);
+    if (!table->swap && n_queries < QUERIES_WORTH_ROWS) {
+        for (size_t query = 0; query < n_queries; query++)
+            coded->dot(row_of(job, first), n_columns, job->coded + query, n_queries, totals[query]);
         return;
     }
     const pye_coded_block *queries = job->coded;
@@ -147,11 +148,9 @@ static void multiply_codes(const pye_scan_job *job, const pye_scan_scratch *scra
         size_t offset = pye_type_bytes(table->type, column), n_bytes = pye_type_bytes(table->type, n);
         for (size_t i = 0; i < n_rows; i++) {
             prefetch_next(job, first + n_rows + i, offset, n_bytes);
-            rows[i] = row_of(job, first + i) + offset;
+            unpack_block(job, scratch, row_of(job, first + i) + offset, n, scratch->coded_tiles + i);
         }
-        if (table->swap)
-            swap_blocks(job, scratch, n_rows, n_bytes, rows);
-        dot(rows, n_rows, n, queries, n_queries, totals);
+        table->kernels->dot_tiles(coded, scratch->coded_tiles, n_rows, n, queries, n_queries, totals);
     }
 }
 

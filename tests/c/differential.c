@@ -171,36 +171,49 @@ static void check_fused(const pye_kernels *kernels, const pye_type_info *type) {
 
 enum { MOST_COLUMNS = 2 * PYE_CODED_COLUMNS + 256 };
 
-/* Rows of random blocks at odd addresses. Where a scale is not finite the lanes are not either. */
+/* The lanes of a row's products with all queries, straight from its codes or through tiles. */
+static void coded_lanes(const pye_kernels *kernels, const pye_type_info *type, const uint8_t *row, size_t n,
+                        const pye_coded_block *queries, size_t n_queries, int is_tiled,
+                        double (*lanes)[PYE_CODED_LANES]) {
+    static pye_coded_tile tile;
+    const pye_coded_type *coded = &kernels->coded[type->id];
+    for (size_t i = 0; i < n_queries; i++)
+        for (size_t lane = 0; lane < PYE_CODED_LANES; lane++)
+            lanes[i][lane] = 0.5;
+    for (size_t i = 0; !is_tiled && i < n_queries; i++)
+        coded->dot(row, n, queries + i, n_queries, lanes[i]);
+    for (size_t column = 0; is_tiled && column < n; column += PYE_CODED_COLUMNS, queries += n_queries) {
+        size_t part = n - column < PYE_CODED_COLUMNS ? n - column : PYE_CODED_COLUMNS;
+        memset(&tile, CANARY, sizeof tile);
+        coded->unpack(row + pye_type_bytes(type, column), part, &tile);
+        kernels->dot_tiles(coded, &tile, 1, part, queries, n_queries, lanes);
+    }
+}
+
+/* A row of random blocks at an odd address, both ways. Where a scale is not finite some lanes are not either. */
 static void check_coded(const pye_kernels *kernels, const pye_type_info *type) {
-    static uint8_t blocks[MAX_ROWS][1 + MOST_COLUMNS * 2];
+    static uint8_t blocks[1 + MOST_COLUMNS * 2];
     static float queries[MAX_QUERIES * MOST_COLUMNS];
     static pye_coded_block packed[MAX_QUERIES * 3];
-    static double expected[MAX_ROWS * MAX_QUERIES][PYE_CODED_LANES], got[MAX_ROWS * MAX_QUERIES][PYE_CODED_LANES];
-    if (kernels->coded[type->id] == NULL)
+    double expected[MAX_QUERIES][PYE_CODED_LANES], got[MAX_QUERIES][PYE_CODED_LANES];
+    if (kernels->coded[type->id].dot == NULL)
         return;
-    const uint8_t *rows[MAX_ROWS];
     size_t n = type->n_weights * (1 + (size_t)(random_u64() % (MOST_COLUMNS / type->n_weights)));
-    size_t n_rows = 1 + (size_t)(random_u64() % MAX_ROWS), n_queries = 1 + (size_t)(random_u64() % MAX_QUERIES);
-    for (size_t row = 0; row < n_rows; row++) {
-        random_bytes(blocks[row] + 1, n / type->n_weights * type->block_bytes);
-        rows[row] = blocks[row] + 1;
-    }
+    size_t n_queries = 1 + (size_t)(random_u64() % MAX_QUERIES);
+    random_bytes(blocks + 1, n / type->n_weights * type->block_bytes);
     for (size_t i = 0; i < n_queries * n; i++)
         queries[i] = dot_float(0);
     pye_pack_codes(queries, n_queries, n, packed);
-    for (size_t i = 0; i < n_rows * n_queries; i++)
-        for (size_t lane = 0; lane < PYE_CODED_LANES; lane++)
-            expected[i][lane] = got[i][lane] = 0.5;
-    pye_kernels_portable.coded[type->id](rows, n_rows, n, packed, n_queries, expected);
-    kernels->coded[type->id](rows, n_rows, n, packed, n_queries, got);
-    for (size_t i = 0; i < n_rows * n_queries; i++)
-        for (size_t lane = 0; lane < PYE_CODED_LANES; lane++)
-            if (!is_same_double(expected[i][lane], got[i][lane])) {
-                printf("%s: %s: lane %zu is %a, expected %a\n", kernels->isa, type->name, lane, got[i][lane],
-                       expected[i][lane]);
+    coded_lanes(&pye_kernels_portable, type, blocks + 1, n, packed, n_queries, 0, expected);
+    for (int is_tiled = 0; is_tiled < 2; is_tiled++) {
+        coded_lanes(kernels, type, blocks + 1, n, packed, n_queries, is_tiled, got);
+        for (size_t i = 0; i < n_queries * PYE_CODED_LANES; i++)
+            if (!is_same_double(expected[0][i], got[0][i])) {
+                printf("%s: %s: lane %zu is %a, expected %a\n", kernels->isa, type->name, i, got[0][i],
+                       expected[0][i]);
                 exit(1);
             }
+    }
 }
 
 static void check_back_end(const pye_kernels *kernels, long rounds) {
