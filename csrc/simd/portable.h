@@ -117,6 +117,17 @@ INLINE vb vb_join_low(vb a, vb b) { return vb_load_8x2(&a, &b); }
 /* Lanes 8-15 of a, then lanes 8-15 of b. */
 INLINE vb vb_join_high(vb a, vb b) { return vb_load_8x2((const uint8_t *)&a + 8, (const uint8_t *)&b + 8); }
 
+/* Lanes 0-7, and lanes 8-15, of a and b in turn. */
+INLINE vb vb_zip_low(vb a, vb b) { return LOW_BYTES(a, b); }
+INLINE vb vb_zip_high(vb a, vb b) { return HIGH_BYTES(a, b); }
+
+/* low + 256 high of each lane: indices into tables. */
+INLINE void vb_store_words(uint16_t to[16], vb low, vb high) {
+    vb_words first = FIRST_WORDS(low, high), last = LAST_WORDS(low, high);
+    memcpy(to, &first, sizeof first);
+    memcpy(to + 8, &last, sizeof last);
+}
+
 /* table[index] of each lane; every index is below 16. */
 INLINE vb vb_lookup(vb table, vb index) {
     vb found = {0};
