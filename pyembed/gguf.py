@@ -195,8 +195,8 @@ class Metadata(Mapping[str, Any]):
             raise NotFoundError(
                 f"{self._source.path}: no metadata key {key!r}", lambda: nearest_names(str(key), self._keys)
             )
-        self._decoded[key] = decoded = _decode(self._source, value)
-        return decoded
+        # Of threads that all decode it, each gets what the first one kept.
+        return self._decoded.setdefault(key, _decode(self._source, value))
 
     def uncached(self) -> Metadata:
         """Return the same metadata with nothing decoded yet: what is decoded through it goes with it."""

@@ -106,10 +106,11 @@ class ProgressRelay:
 
     def tell(self, done: int, total: int) -> int:
         """Pass on what C tells; return 0 to stop."""
-        if self.callback is None:
+        callback = self.callback  # once: another thread may close the file meanwhile
+        if callback is None:
             return 1
         try:
-            answer = self.callback(done, total)
+            answer = callback(done, total)
             return 1 if answer is None or answer else 0
         except BaseException as exception:  # Source.check raises it again, past the C frames
             self.exception = exception

@@ -183,6 +183,7 @@ def shake():
             file.seek(0)
             file.write(whole)
             file.flush()
+            time.sleep(0.001)  # a writer that never rests keeps readers waiting in the system
 writer = threading.Thread(target=shake)
 writer.start()
 served = errors = 0

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
+import matplotlib
 from matplotlib import image
 from matplotlib.figure import Figure
 
@@ -22,6 +24,7 @@ import pyembed
 from model_files import TOKEN_TABLE, rows_of_floats, write_model
 from pyembed import plot
 from pyembed.cli import main
+from pyembed.plot import style
 from pyembed.plot.style import GROUPS, SLATE, signed_colours
 
 HOSTILE = [
@@ -415,3 +418,18 @@ def test_what_to_install(missing: str, arguments: list[str], tmp_path: Path) -> 
 def test_help(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"example: pyembed plot {kind} demo" in run(capsys, kind, "--help")
     assert ("means nothing" in run(capsys, kind, "--help")) == (kind == "map")
+
+
+def test_threads_that_write_pictures_leave_the_settings_alone(tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    figures = [style.new_figure(2, 1) for _ in range(6)]
+    threads = [
+        threading.Thread(target=style.save, args=(figure, tmp_path / f"{i}.svg"))
+        for i, figure in enumerate(figures)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert dict(matplotlib.rcParams) == before
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1

@@ -3,6 +3,7 @@
 #define PYE_DECODE_IQUANT_H
 
 #include "decode/grids.h"
+#include "decode/kquant.h"
 #include "decode/legacy.h"
 
 /* Which of 16 lanes to negate, from two rows of a table of masks: all 8 signs, or 7 that make an even number. */
@@ -12,10 +13,9 @@ INLINE vb even_signs_of(uint32_t a, uint32_t b) {
     return vb_load_8x2(pye_negate_even + 8 * (a & 127), pye_negate_even + 8 * (b & 127));
 }
 
-/* 16 elements: the scale times signed codebook values. */
-INLINE void store_signed(sink to, float scale, vb grid, vb signs) {
-    vb signed_grid = vb_sub(vb_xor(grid, signs), signs);
-    emit(to, vf_mul_i8(signed_grid, vf_i8_scale(vf_set(scale))));
+/* 16 elements: a scale, ready for vf_mul_i8, times signed codebook values. */
+INLINE void store_signed(sink to, vf scale, vb grid, vb signs) {
+    emit(to, vf_mul_i8(vb_sub(vb_xor(grid, signs), signs), scale));
 }
 
 INLINE vb grid_pair(const int8_t *grid, uint32_t a, uint32_t b) { return vb_load_8x2(grid + 8 * a, grid + 8 * b); }
@@ -31,7 +31,7 @@ INLINE void decode_iq2_xxs(const block_iq2_xxs *block, sink to) {
     for (int b = 0; b < 8; b++) {
         uint32_t rows = load_u32(block->q + 8 * b);
         uint32_t a = load_u32(block->q + 8 * b + 4);
-        float scale = d * quarter_steps[a >> 28];
+        vf scale = vf_i8_scale(vf_set(d * quarter_steps[a >> 28]));
         store_signed(skip(to, 32 * b), scale, grid_pair(pye_grid_iq2_xxs, rows & 255, rows >> 8 & 255),
                      even_signs_of(a, a >> 7));
         store_signed(skip(to, 32 * b + 16), scale, grid_pair(pye_grid_iq2_xxs, rows >> 16 & 255, rows >> 24),
@@ -39,35 +39,62 @@ INLINE void decode_iq2_xxs(const block_iq2_xxs *block, sink to) {
     }
 }
 
-/* The scale of 16 elements: nibble k & 1 of byte k >> 1. */
-INLINE float iq2_scale(float d, const uint8_t *s, int k) {
-    return d * quarter_steps[s[k >> 1] >> (4 * (k & 1)) & 15];
+/* ((d (0.5 + s)) 0.25) for vf_mul_i8, of the low nibbles in scale[0..7] and of the high ones in scale[8..15]. */
+INLINE void iq2_scales(float scale[16], const uint8_t *s, const uint8_t *d) {
+    vb q = vb_load_8x2(s, s);
+    vb n = vb_join_low(low_nibbles(q), high_nibbles(q));
+    vf steps = vf_mul(vf_add(vf_from_u8(n), vf_set(0.5f)), vf_set(0.25f));
+    store_scales(scale, vf_i8_scale(vf_mul(steps, vf_set_half(d))));
+}
+
+/* 16 elements of iq2_xs: two rows of eight. */
+INLINE void store_iq2_xs(sink to, float scale, const uint8_t *q) {
+    uint32_t a = load_u16(q), b = load_u16(q + 2);
+    store_signed(to, vf_set(scale), grid_pair(pye_grid_iq2_xs, a & 511, b & 511), even_signs_of(a >> 9, b >> 9));
 }
 
 INLINE void decode_iq2_xs(const block_iq2_xs *block, sink to) {
-    float d = load_half(block->d);
-    for (int k = 0; k < 16; k++) {
-        uint32_t w0 = load_u16(block->q + 4 * k), w1 = load_u16(block->q + 4 * k + 2);
-        store_signed(skip(to, 16 * k), iq2_scale(d, block->s, k), grid_pair(pye_grid_iq2_xs, w0 & 511, w1 & 511),
-                     even_signs_of(w0 >> 9, w1 >> 9));
+    float scale[16];
+    iq2_scales(scale, block->s, block->d);
+    for (int b = 0; b < 8; b++) { /* two of 16 elements */
+        store_iq2_xs(skip(to, 32 * b), scale[b], block->q + 8 * b);
+        store_iq2_xs(skip(to, 32 * b + 16), scale[8 + b], block->q + 8 * b + 4);
     }
+}
+
+/* The indices of 32 codebook rows: bytes of q, with two bits each above them. All of a block are put together at once and
+ * taken from memory one by one, which is less work than shifting and masking for each. */
+INLINE void iq2_s_rows(uint16_t rows[32], const uint8_t *q, const uint8_t *high) {
+    vb bits = vb_load_8x2(high, high), three = vb_set(3);
+    vb even = vb_zip_low(vb_and(bits, three), vb_and(vb_shift_right(bits, 4), three));
+    vb odd = vb_zip_low(vb_and(vb_shift_right(bits, 2), three), vb_shift_right(bits, 6));
+    vb_store_words(rows, vb_load(q), vb_zip_low(even, odd));
+    vb_store_words(rows + 16, vb_load(q + 16), vb_zip_high(even, odd));
 }
 
 INLINE void decode_iq2_s(const block_iq2_s *block, sink to) {
-    float d = load_half(block->d);
-    for (int k = 0; k < 16; k++) {
-        uint32_t high = (uint32_t)block->high[k >> 1] >> (4 * (k & 1));
-        uint32_t a = block->q[2 * k] | (high & 3) << 8;
-        uint32_t b = block->q[2 * k + 1] | (high >> 2 & 3) << 8;
-        store_signed(skip(to, 16 * k), iq2_scale(d, block->s, k), grid_pair(pye_grid_iq2_s, a, b),
-                     signs_of(block->signs[2 * k], block->signs[2 * k + 1]));
+    float scale[16];
+    uint16_t rows[32];
+    iq2_scales(scale, block->s, block->d);
+    iq2_s_rows(rows, block->q, block->high);
+    for (int b = 0; b < 8; b++) {
+        const uint8_t *signs = block->signs + 4 * b;
+        const uint16_t *row = rows + 4 * b;
+        store_signed(skip(to, 32 * b), vf_set(scale[b]), grid_pair(pye_grid_iq2_s, row[0], row[1]),
+                     signs_of(signs[0], signs[1]));
+        store_signed(skip(to, 32 * b + 16), vf_set(scale[8 + b]), grid_pair(pye_grid_iq2_s, row[2], row[3]),
+                     signs_of(signs[2], signs[3]));
     }
 }
 
-/* Four rows of four; bit i of `high` is bit 8 of row i. */
-INLINE vb grid_four(const int8_t *grid, const uint8_t *q, uint32_t high) {
-    return vb_load_4x4(grid + 4 * (q[0] | (high << 8 & 256)), grid + 4 * (q[1] | (high << 7 & 256)),
-                       grid + 4 * (q[2] | (high << 6 & 256)), grid + 4 * (q[3] | (high << 5 & 256)));
+/* d (2 s + 1), ready for vf_mul_i8 */
+INLINE void store_odd_scales(float scale[16], vb s, float d) {
+    vb odd = vb_add(vb_add(s, s), vb_set(1));
+    store_scales(scale, vf_i8_scale(vf_mul(vf_from_u8(odd), vf_set(d))));
+}
+
+INLINE vb grid_four(const int8_t *grid, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    return vb_load_4x4(grid + 4 * a, grid + 4 * b, grid + 4 * c, grid + 4 * d);
 }
 
 /* ((d (0.5 + s)) 0.5) G, s by 32 elements */
@@ -76,68 +103,90 @@ INLINE void decode_iq3_xxs(const block_iq3_xxs *block, sink to) {
     for (int b = 0; b < 8; b++) {
         const uint8_t *q = block->q + 8 * b;
         uint32_t a = load_u32(block->a + 4 * b);
-        float scale = d * quarter_steps[a >> 28] * 2.0f;
-        store_signed(skip(to, 32 * b), scale, grid_four(pye_grid_iq3_xxs, q, 0), even_signs_of(a, a >> 7));
-        store_signed(skip(to, 32 * b + 16), scale, grid_four(pye_grid_iq3_xxs, q + 4, 0),
+        vf scale = vf_i8_scale(vf_set(d * quarter_steps[a >> 28] * 2.0f));
+        store_signed(skip(to, 32 * b), scale, grid_four(pye_grid_iq3_xxs, q[0], q[1], q[2], q[3]),
+                     even_signs_of(a, a >> 7));
+        store_signed(skip(to, 32 * b + 16), scale, grid_four(pye_grid_iq3_xxs, q[4], q[5], q[6], q[7]),
                      even_signs_of(a >> 14, a >> 21));
     }
 }
 
+/* 32 elements of iq3_s: eight rows of four. */
+INLINE void store_iq3_s(sink to, vf scale, const uint16_t *row, const uint8_t *signs) {
+    store_signed(to, scale, grid_four(pye_grid_iq3_s, row[0], row[1], row[2], row[3]),
+                 signs_of(signs[0], signs[1]));
+    store_signed(skip(to, 16), scale, grid_four(pye_grid_iq3_s, row[4], row[5], row[6], row[7]),
+                 signs_of(signs[2], signs[3]));
+}
+
 /* (d (1 + 2 s)) G, s by 32 elements */
 INLINE void decode_iq3_s(const block_iq3_s *block, sink to) {
-    float d = load_half(block->d);
-    for (int b = 0; b < 8; b++) {
-        const uint8_t *q = block->q + 8 * b;
-        uint32_t high = block->high[b];
-        float scale = d * odd_numbers[block->s[b >> 1] >> (4 * (b & 1)) & 15];
-        store_signed(skip(to, 32 * b), scale, grid_four(pye_grid_iq3_s, q, high),
-                     signs_of(block->signs[4 * b], block->signs[4 * b + 1]));
-        store_signed(skip(to, 32 * b + 16), scale, grid_four(pye_grid_iq3_s, q + 4, high >> 4),
-                     signs_of(block->signs[4 * b + 2], block->signs[4 * b + 3]));
+    float scale[16];   /* of low nibbles, and from 8 on of high ones */
+    uint16_t rows[64]; /* bytes of q, with a bit each above them */
+    vb s = vb_load_4x4(block->s, block->s, block->s, block->s);
+    store_odd_scales(scale, vb_join_low(low_nibbles(s), high_nibbles(s)), load_half(block->d));
+    for (int i = 0; i < 4; i++) {
+        uint32_t bits = block->high[2 * i] | (uint32_t)block->high[2 * i + 1] << 8;
+        vb_store_words(rows + 16 * i, vb_load(block->q + 16 * i), vb_and(vb_from_bits(bits), vb_set(1)));
+    }
+    for (int b = 0; b < 4; b++) { /* two of 32 elements */
+        store_iq3_s(skip(to, 64 * b), vf_set(scale[b]), rows + 16 * b, block->signs + 8 * b);
+        store_iq3_s(skip(to, 64 * b + 32), vf_set(scale[8 + b]), rows + 16 * b + 8, block->signs + 8 * b + 4);
     }
 }
 
-/* 1/8, negative where the bit is set: taken from a table, as a branch on it would be guessed wrong every other time. */
-INLINE float iq1_delta(uint32_t bit) {
-    static const float deltas[2] = {0.125f, -0.125f};
-    return deltas[bit & 1];
+/* G + delta in eighths: delta is 1/8, negative in lanes 0-7 where bit 3 is set, in lanes 8-15 where bit 7 is. From a table,
+ * as a branch on it would be guessed wrong every other time, and one with gaps, which needs no shifts. */
+INLINE vb iq1_eighths(vb grid, uint32_t bits) {
+    static _Alignas(64) const int8_t deltas[18][16] = {
+        [0] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+        [1] = {-1, -1, -1, -1, -1, -1, -1, -1, 1, 1, 1, 1, 1, 1, 1, 1},
+        [16] = {1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1},
+        [17] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1},
+    };
+    return vb_add(vb_shift_left(grid, 3), vb_load((const uint8_t *)deltas + 2 * (bits & 0x88)));
 }
 
-/* scale (G + delta), with a delta for each 8 elements */
-INLINE void store_shifted(sink to, float scale, vb grid, float low, float high) {
-    emit(to, vf_mul(vf_add(vf_from_i8(grid), vf_set_halves(low, high)), vf_set(scale)));
+/* 16 elements: the scale, an eighth of it ready for vf_mul_i8, times G + delta */
+INLINE void store_shifted(sink to, vf eighth, vb grid, uint32_t bits) {
+    emit(to, vf_mul_i8(iq1_eighths(grid, bits), eighth));
 }
 
 /* (d (2 s + 1)) (G + delta), s and delta by 32 elements */
 INLINE void decode_iq1_s(const block_iq1_s *block, sink to) {
-    float d = load_half(block->d);
+    float d = load_half(block->d) * 0.125f;
     for (int b = 0; b < 8; b++) {
         const uint8_t *q = block->q + 4 * b;
-        uint32_t w = load_u16(block->w + 2 * b);
-        float scale = d * odd_numbers[w >> 12 & 7];
-        float delta = iq1_delta(w >> 15);
-        store_shifted(skip(to, 32 * b), scale,
-                      grid_pair(pye_grid_iq1_s, q[0] | (w & 7) << 8, q[1] | (w >> 3 & 7) << 8), delta, delta);
-        store_shifted(skip(to, 32 * b + 16), scale,
-                      grid_pair(pye_grid_iq1_s, q[2] | (w >> 6 & 7) << 8, q[3] | (w >> 9 & 7) << 8), delta, delta);
+        uint32_t w = load_u16(block->w + 2 * b), bits = (w >> 15) * 0x88;
+        vf eighth = vf_i8_scale(vf_set(d * odd_numbers[w >> 12 & 7]));
+        store_shifted(skip(to, 32 * b), eighth,
+                      grid_pair(pye_grid_iq1_s, q[0] | (w << 8 & 0x700), q[1] | (w << 5 & 0x700)), bits);
+        store_shifted(skip(to, 32 * b + 16), eighth,
+                      grid_pair(pye_grid_iq1_s, q[2] | (w << 2 & 0x700), q[3] | (w >> 1 & 0x700)), bits);
     }
 }
 
 /* As iq1_s, s by 16 elements and delta by 8; d is scattered over the top nibbles of the scale words. */
 INLINE void decode_iq1_m(const block_iq1_m *block, sink to) {
-    uint32_t s[4], bits = 0;
+    uint32_t bits = 0;
+    float scale[16];
+    uint8_t s[16];
     for (int i = 0; i < 4; i++) {
-        s[i] = load_u16(block->s + 2 * i);
-        bits |= (s[i] >> 12) << (4 * i);
+        uint32_t word = load_u16(block->s + 2 * i);
+        bits |= (word >> 12) << (4 * i);
+        for (int k = 0; k < 4; k++)
+            s[4 * i + k] = (uint8_t)(word >> (3 * k) & 7);
     }
-    float d = half_to_float((uint16_t)bits);
-    for (int k = 0; k < 16; k++) {
-        uint32_t r = block->high[k];
-        float scale = d * odd_numbers[s[k >> 2] >> (3 * (k & 3)) & 7];
-        vb grid =
-            grid_pair(pye_grid_iq1_s, block->q[2 * k] | (r & 7) << 8, block->q[2 * k + 1] | (r >> 4 & 7) << 8);
-        store_shifted(skip(to, 16 * k), scale, grid, iq1_delta(r >> 3), iq1_delta(r >> 7));
+    store_odd_scales(scale, vb_load(s), half_to_float((uint16_t)bits) * 0.125f);
+    uint16_t rows[32]; /* bytes of q, with three bits each above them */
+    for (int i = 0; i < 2; i++) {
+        vb r = vb_load_8x2(block->high + 8 * i, block->high + 8 * i), seven = vb_set(7);
+        vb_store_words(rows + 16 * i, vb_load(block->q + 16 * i),
+                       vb_zip_low(vb_and(r, seven), vb_and(vb_shift_right(r, 4), seven)));
     }
+    for (int k = 0; k < 16; k++)
+        store_shifted(skip(to, 16 * k), vf_set(scale[k]), grid_pair(pye_grid_iq1_s, rows[2 * k], rows[2 * k + 1]),
+                      block->high[k]);
 }
 
 /* ------------------------------------------------------------------------- tables of 16 values */

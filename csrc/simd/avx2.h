@@ -17,11 +17,38 @@ typedef struct vf {
 
 INLINE vb twice(__m128i a) { return _mm256_broadcastsi128_si256(a); }
 INLINE vb vb_load(const void *from) { return twice(_mm_loadu_si128((const __m128i *)from)); }
-INLINE vb vb_load_8x2(const void *a, const void *b) { return twice(load_8x2(a, b)); }
 
+#if defined(__clang__) /* it would make more shuffles of what is below than this takes */
+
+INLINE vb vb_load_8x2(const void *a, const void *b) { return twice(load_8x2(a, b)); }
 INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) {
     return twice(load_4x4(a, b, c, d));
 }
+
+#else
+
+/* A load into all lanes costs no shuffle, and a blend may go to any unit. */
+INLINE vb everywhere_8(const void *from) {
+    long long eight;
+    __builtin_memcpy(&eight, from, sizeof eight);
+    return _mm256_set1_epi64x(eight);
+}
+INLINE vb vb_load_8x2(const void *a, const void *b) {
+    return _mm256_blend_epi32(everywhere_8(a), everywhere_8(b), 0xCC);
+}
+
+INLINE vb everywhere_4(const void *from) {
+    int four;
+    __builtin_memcpy(&four, from, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) {
+    vb ab = _mm256_blend_epi32(everywhere_4(a), everywhere_4(b), 0x22);
+    vb cd = _mm256_blend_epi32(everywhere_4(c), everywhere_4(d), 0x88);
+    return _mm256_blend_epi32(ab, cd, 0xCC);
+}
+
+#endif
 
 INLINE vb vb_set(uint8_t value) { return _mm256_set1_epi8((char)value); }
 INLINE vb vb_and(vb a, vb b) { return _mm256_and_si256(a, b); }
@@ -51,6 +78,12 @@ INLINE vb vb_from_bits(uint32_t bits) {
 INLINE vb vb_at_least(vb a, vb b) { return _mm256_cmpeq_epi8(_mm256_max_epu8(a, b), a); }
 INLINE vb vb_join_low(vb a, vb b) { return _mm256_unpacklo_epi64(a, b); }
 INLINE vb vb_join_high(vb a, vb b) { return _mm256_unpackhi_epi64(a, b); }
+INLINE vb vb_zip_low(vb a, vb b) { return _mm256_unpacklo_epi8(a, b); }
+INLINE vb vb_zip_high(vb a, vb b) { return _mm256_unpackhi_epi8(a, b); }
+INLINE void vb_store_words(uint16_t to[16], vb low, vb high) {
+    vb words = _mm256_blend_epi32(vb_zip_low(low, high), vb_zip_high(low, high), 0xF0);
+    _mm256_storeu_si256((__m256i *)to, words);
+}
 INLINE vb vb_lookup(vb table, vb index) { return _mm256_shuffle_epi8(table, index); }
 
 /* ------------------------------------------------------------------------------------------ floats */

@@ -34,6 +34,13 @@ INLINE vb vb_repeat_4(const uint8_t *from) {
 INLINE vb vb_join_low(vb a, vb b) { return _mm_unpacklo_epi64(a, b); }
 INLINE vb vb_join_high(vb a, vb b) { return _mm_unpackhi_epi64(a, b); }
 
+INLINE vb vb_zip_low(vb a, vb b) { return _mm_unpacklo_epi8(a, b); }
+INLINE vb vb_zip_high(vb a, vb b) { return _mm_unpackhi_epi8(a, b); }
+INLINE void vb_store_words(uint16_t to[16], vb low, vb high) {
+    _mm_storeu_si128((__m128i *)to, vb_zip_low(low, high));
+    _mm_storeu_si128((__m128i *)(to + 8), vb_zip_high(low, high));
+}
+
 INLINE vb vb_from_bits(uint32_t bits) { return _mm_movm_epi8((__mmask16)bits); }
 INLINE vb vb_at_least(vb a, vb b) { return _mm_movm_epi8(_mm_cmpge_epu8_mask(a, b)); }
 INLINE vb vb_lookup(vb table, vb index) { return _mm_shuffle_epi8(table, index); }

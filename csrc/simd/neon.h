@@ -59,6 +59,13 @@ INLINE vb vb_at_least(vb a, vb b) { return vcgeq_u8(a, b); }
 INLINE vb vb_join_low(vb a, vb b) { return vcombine_u8(vget_low_u8(a), vget_low_u8(b)); }
 INLINE vb vb_join_high(vb a, vb b) { return vcombine_u8(vget_high_u8(a), vget_high_u8(b)); }
 
+INLINE vb vb_zip_low(vb a, vb b) { return vzip1q_u8(a, b); }
+INLINE vb vb_zip_high(vb a, vb b) { return vzip2q_u8(a, b); }
+INLINE void vb_store_words(uint16_t to[16], vb low, vb high) {
+    vst1q_u16(to, vorrq_u16(vmovl_u8(vget_low_u8(low)), vshll_n_u8(vget_low_u8(high), 8)));
+    vst1q_u16(to + 8, vorrq_u16(vmovl_u8(vget_high_u8(low)), vshll_n_u8(vget_high_u8(high), 8)));
+}
+
 INLINE vb vb_lookup(vb table, vb index) { return vqtbl1q_u8(table, index); }
 
 /* ------------------------------------------------------------------------------------------ floats */

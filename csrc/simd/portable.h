@@ -6,6 +6,7 @@
 #ifndef PYE_SIMD_PORTABLE_H
 #define PYE_SIMD_PORTABLE_H
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/half.h"
@@ -14,16 +15,45 @@
 typedef uint8_t vb __attribute__((vector_size(16)));
 typedef int8_t vb_signed __attribute__((vector_size(16)));
 typedef uint16_t vb_words __attribute__((vector_size(16)));
+typedef int16_t vb_signed_words __attribute__((vector_size(16)));
 typedef float vf_quarter __attribute__((vector_size(16)));
 typedef int32_t vf_bits __attribute__((vector_size(16)));
 typedef uint32_t vf_words __attribute__((vector_size(16)));
-typedef uint32_t vf_words __attribute__((vector_size(16)));
+typedef uint64_t vb_halves __attribute__((vector_size(16)));
 
 typedef struct vf {
     vf_quarter a, b, c, d;
 } vf;
 
 #define EACH_LANE for (int i = 0; i < 16; i++)
+
+/* The low halves of two vectors in turn, lane 0 of both first, and the high halves. Compilers of today make one
+ * instruction of it on every processor that has one. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLE(mask, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#endif
+#endif
+#ifndef SHUFFLE /* GCC before 12 */
+#define SHUFFLE(mask, a, b, ...) __builtin_shuffle(a, b, (mask){__VA_ARGS__})
+#endif
+#define LOW_BYTES(a, b) SHUFFLE(vb, a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH_BYTES(a, b) SHUFFLE(vb, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define LOW_WORDS(a, b) SHUFFLE(vb_words, a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH_WORDS(a, b) SHUFFLE(vb_words, a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+
+/* A lane of twice the width from its low and its high half, for the first and for the last lanes. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define FIRST_WORDS(low, high) ((vb_words)LOW_BYTES(high, low))
+#define LAST_WORDS(low, high) ((vb_words)HIGH_BYTES(high, low))
+#define FIRST_FLOATS(low, high) ((vf_quarter)LOW_WORDS(high, low))
+#define LAST_FLOATS(low, high) ((vf_quarter)HIGH_WORDS(high, low))
+#else
+#define FIRST_WORDS(low, high) ((vb_words)LOW_BYTES(low, high))
+#define LAST_WORDS(low, high) ((vb_words)HIGH_BYTES(low, high))
+#define FIRST_FLOATS(low, high) ((vf_quarter)LOW_WORDS(low, high))
+#define LAST_FLOATS(low, high) ((vf_quarter)HIGH_WORDS(low, high))
+#endif
 
 /* ------------------------------------------------------------------------------------------- bytes */
 
@@ -33,12 +63,13 @@ INLINE vb vb_load(const void *from) {
     return v;
 }
 
-/* Lanes 0-7 and 8-15 from two places. */
+/* Lanes 0-7 and 8-15 from two places. Here and below vectors are built in registers: a load of what several stores
+ * wrote would have to wait for them. */
 INLINE vb vb_load_8x2(const void *a, const void *b) {
-    uint64_t halves[2];
-    memcpy(&halves[0], a, 8);
-    memcpy(&halves[1], b, 8);
-    return vb_load(halves);
+    uint64_t low, high;
+    memcpy(&low, a, 8);
+    memcpy(&high, b, 8);
+    return (vb)(vb_halves){low, high};
 }
 
 /* Lanes 0-3, 4-7, 8-11 and 12-15 from four places. */
@@ -48,7 +79,7 @@ INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d
     memcpy(&quarters[1], b, 4);
     memcpy(&quarters[2], c, 4);
     memcpy(&quarters[3], d, 4);
-    return vb_load(quarters);
+    return (vb)(vf_words){quarters[0], quarters[1], quarters[2], quarters[3]};
 }
 
 INLINE vb vb_set(uint8_t value) { return (vb){0} + value; }
@@ -64,19 +95,17 @@ INLINE vb vb_shift_left(vb a, int n) { return (vb)((vb_words)a << (uint16_t)n) &
 
 /* Each of four bytes in four lanes: 0 0 0 0 1 1 1 1 2 2 2 2 3 3 3 3. */
 INLINE vb vb_repeat_4(const uint8_t *from) {
-    uint32_t quarters[4];
-    for (int i = 0; i < 4; i++)
-        quarters[i] = from[i] * UINT32_C(0x01010101);
-    return vb_load(quarters);
+    vb bytes = vb_load_4x4(from, from, from, from);
+    vb twice = LOW_BYTES(bytes, bytes);
+    return (vb)LOW_WORDS((vb_words)twice, (vb_words)twice);
 }
 
 /* 255 in the lanes whose bit is set. */
 INLINE vb vb_from_bits(uint32_t bits) {
-    static const uint8_t each[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-    uint64_t halves[2] = {(bits & 255) * UINT64_C(0x0101010101010101),
-                          (bits >> 8 & 255) * UINT64_C(0x0101010101010101)};
-    vb bit = vb_load(each);
-    return (vb)((vb_load(halves) & bit) == bit);
+    vb bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    vb_halves halves = {(bits & 255) * UINT64_C(0x0101010101010101),
+                        (bits >> 8 & 255) * UINT64_C(0x0101010101010101)};
+    return (vb)(((vb)halves & bit) == bit);
 }
 
 /* 255 in the lanes where a >= b, unsigned. */
@@ -87,6 +116,17 @@ INLINE vb vb_join_low(vb a, vb b) { return vb_load_8x2(&a, &b); }
 
 /* Lanes 8-15 of a, then lanes 8-15 of b. */
 INLINE vb vb_join_high(vb a, vb b) { return vb_load_8x2((const uint8_t *)&a + 8, (const uint8_t *)&b + 8); }
+
+/* Lanes 0-7, and lanes 8-15, of a and b in turn. */
+INLINE vb vb_zip_low(vb a, vb b) { return LOW_BYTES(a, b); }
+INLINE vb vb_zip_high(vb a, vb b) { return HIGH_BYTES(a, b); }
+
+/* low + 256 high of each lane: indices into tables. */
+INLINE void vb_store_words(uint16_t to[16], vb low, vb high) {
+    vb_words first = FIRST_WORDS(low, high), last = LAST_WORDS(low, high);
+    memcpy(to, &first, sizeof first);
+    memcpy(to + 8, &last, sizeof last);
+}
 
 /* table[index] of each lane; every index is below 16. */
 INLINE vb vb_lookup(vb table, vb index) {
@@ -119,21 +159,17 @@ INLINE void vf_store(void *to, vf v) {
     memcpy(p + 48, &v.d, sizeof v.d);
 }
 
-INLINE vf vf_from_u8(vb a) {
-    uint8_t bytes[16];
-    float values[16];
-    memcpy(bytes, &a, 16);
-    EACH_LANE values[i] = (float)bytes[i];
-    return vf_load(values);
+/* Bytes as floats, less `offset`: as the low bits of 2^23 they need no conversion, and the difference is exact. */
+INLINE vf floats_of_bytes(vb a, float offset) {
+    vb_words first = FIRST_WORDS(a, (vb){0}), last = LAST_WORDS(a, (vb){0});
+    vb_words exponent = (vb_words){0} + 0x4B00;
+    vf_quarter less = {offset, offset, offset, offset};
+    return (vf){FIRST_FLOATS(first, exponent) - less, LAST_FLOATS(first, exponent) - less,
+                FIRST_FLOATS(last, exponent) - less, LAST_FLOATS(last, exponent) - less};
 }
 
-INLINE vf vf_from_i8(vb a) {
-    int8_t bytes[16];
-    float values[16];
-    memcpy(bytes, &a, 16);
-    EACH_LANE values[i] = (float)bytes[i];
-    return vf_load(values);
-}
+INLINE vf vf_from_u8(vb a) { return floats_of_bytes(a, 0x1p23f); }
+INLINE vf vf_from_i8(vb a) { return floats_of_bytes(vb_xor(a, vb_set(0x80)), 0x1p23f + 128); }
 
 /* 16 signed bytes of memory. */
 INLINE vf vf_load_i8(const void *from) { return vf_from_i8(vb_load(from)); }
@@ -143,11 +179,19 @@ INLINE vf vf_set(float value) {
     return (vf){v, v, v, v};
 }
 
+/* One half to float: a block's scale, which is hardly ever anything but a normal number. */
+INLINE float half_to_float(uint16_t half) {
+    uint32_t magnitude = half & 0x7FFFu;
+    if (__builtin_expect(magnitude - 0x0400u < 0x7800u, 1))
+        return pye_float_from_bits((half & 0x8000u) << 16 | ((magnitude << 13) + ((127u - 15u) << 23)));
+    return pye_half_to_float(half);
+}
+
 /* A half of memory in all lanes. */
 INLINE vf vf_set_half(const void *from) {
     uint16_t half;
     memcpy(&half, from, sizeof half);
-    return vf_set(pye_half_to_float(half));
+    return vf_set(half_to_float(half));
 }
 
 /* `low` in lanes 0-7, `high` in lanes 8-15. */
@@ -241,35 +285,38 @@ INLINE vf vf_select(uint32_t bits, vf set, vf clear) {
                 select_four(bits >> 8, set.c, clear.c), select_four(bits >> 12, set.d, clear.d)};
 }
 
-/* pye_half_to_float, four at a time: comparisons give masks here. */
-INLINE vf_quarter widen_halves(vf_bits half) {
-    vf_bits sign = (half & 0x8000) << 16, magnitude = half & 0x7FFF;
-    vf_bits normal = (magnitude << 13) + ((127 - 15) << 23);
-    vf_bits special = (magnitude << 13) | 0x7F800000 | ((magnitude > 0x7C00) & 0x00400000);
-    vf_quarter small = __builtin_convertvector(magnitude, vf_quarter);
-    vf_bits subnormal = (vf_bits)(small * 0x1p-24f);
-    vf_bits is_small = magnitude < 0x0400, is_special = magnitude >= 0x7C00;
-    vf_bits bits = (subnormal & is_small) | (special & is_special) | (normal & ~(is_small | is_special));
-    return (vf_quarter)(bits | sign);
+/* pye_half_to_float, eight at a time, in 16-bit lanes as far as that goes. The exponent gets the other bias; a subnormal
+ * half gets one more, which makes it 2^-14 too large, and the difference is exact. */
+INLINE void widen_halves(vb_words half, vf_quarter *first, vf_quarter *last) {
+    vb_words magnitude = half & 0x7FFF;
+    vb_words is_normal = (vb_words)((vb_signed_words)magnitude > 0x03FF);
+    vb_words is_special = (vb_words)((vb_signed_words)magnitude > 0x7BFF);
+    vb_words is_nan = (vb_words)((vb_signed_words)magnitude > 0x7C00);
+    vb_words zero = {0}, excess = ~is_normal & 0x3880;
+    vb_words low = half << 13, high = (magnitude >> 3) + (excess | 0x3800);
+    vb_words top = (half & 0x8000) | (is_special & 0x7F80) | (is_nan & 0x0040);
+    vf_quarter a = FIRST_FLOATS(low, high) - FIRST_FLOATS(zero, excess);
+    vf_quarter b = LAST_FLOATS(low, high) - LAST_FLOATS(zero, excess);
+    *first = (vf_quarter)((vf_bits)a | (vf_bits)FIRST_FLOATS(zero, top));
+    *last = (vf_quarter)((vf_bits)b | (vf_bits)LAST_FLOATS(zero, top));
 }
 
 INLINE vf vf_load_half(const void *from) {
-    uint16_t halves[16];
-    int32_t wide[16];
-    vf_bits quarters[4];
-    memcpy(halves, from, sizeof halves);
-    EACH_LANE wide[i] = halves[i];
-    memcpy(quarters, wide, sizeof wide);
-    return (vf){widen_halves(quarters[0]), widen_halves(quarters[1]), widen_halves(quarters[2]),
-                widen_halves(quarters[3])};
+    vb_words a, b;
+    vf v;
+    memcpy(&a, from, sizeof a);
+    memcpy(&b, (const uint8_t *)from + sizeof a, sizeof b);
+    widen_halves(a, &v.a, &v.b);
+    widen_halves(b, &v.c, &v.d);
+    return v;
 }
 
 INLINE vf vf_load_bfloat(const void *from) {
-    uint16_t bits[16];
-    float values[16];
-    memcpy(bits, from, sizeof bits);
-    EACH_LANE values[i] = pye_bfloat_to_float(bits[i]);
-    return vf_load(values);
+    vb_words zero = {0}, first, last;
+    memcpy(&first, from, sizeof first);
+    memcpy(&last, (const uint8_t *)from + 16, sizeof last);
+    return (vf){FIRST_FLOATS(zero, first), LAST_FLOATS(zero, first), FIRST_FLOATS(zero, last),
+                LAST_FLOATS(zero, last)};
 }
 
 /* pye_half_from_float, four at a time. */
@@ -315,9 +362,6 @@ INLINE void vf_store_bfloat(void *to, vf v) {
     store_low_words(to, narrow_to_bfloats(v.a), narrow_to_bfloats(v.b), narrow_to_bfloats(v.c),
                     narrow_to_bfloats(v.d));
 }
-
-/* One half to float: a block's scale. */
-INLINE float half_to_float(uint16_t half) { return pye_half_to_float(half); }
 
 /* One register of floats, for loops that need them all: VR_LANES is 4, 8 or 16. */
 typedef vf_quarter vr;

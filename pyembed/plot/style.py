@@ -6,6 +6,7 @@ Nothing of matplotlib's global state is used or changed for good: no pyplot, no 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -24,6 +25,9 @@ except ImportError as error:
 from ..outputs import replacing
 
 DPI = 150
+# matplotlib's settings are the process's: of two threads that change them and put them back, one would put
+# back what the other had changed.
+_SETTINGS = threading.Lock()
 INK, MUTED, GRID = "#1d2733", "#6b7785", "#d5dae0"
 SLATE = "#1b2530"
 # Okabe & Ito's colours, told apart with any kind of colour blindness, each with a marker of its own.
@@ -140,6 +144,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     # Text stays text in an SVG, so that it can be searched and read out.
     with (
         replacing(path) as file,
+        _SETTINGS,
         matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "pyembed"}),
     ):
         figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)

@@ -1,6 +1,7 @@
 /* Every back end that runs here against the portable one, bit for bit: all decoders on random blocks, with the row
- * followed by a canary and at an odd address; dot products of one block, by themselves and straight from stored floats, against
- * their definition, and those of codes against the portable ones; and both narrowings, on hard and random floats, against base/half.h. A NaN must be met by a
+ * followed by a canary and at an odd address, and every half; dot products of one block, by themselves and straight from
+ * stored floats, against their definition, and those of codes against the portable ones; and both narrowings, on hard and
+ * random floats, against base/half.h. A NaN must be met by a
  * NaN, whatever its payload, since processors differ there; narrowed NaNs must agree in full.
  *
  *     differential [rounds]      prints one line per back end; exit status 1 on the first difference
@@ -61,6 +62,29 @@ static void check_decoder(const pye_kernels *kernels, const pye_type_info *type)
     for (size_t i = 4 * n; i < 4 * n + 64; i++)
         if (got[i] != CANARY)
             fail(kernels->isa, "write past the row", i, CANARY, got[i]);
+}
+
+/* Every half, as a weight and as the scale of a block, against its definition. */
+static void check_halves(const pye_kernels *kernels) {
+    enum { ALL = 1 << 16, WEIGHTS = 32, BLOCK = 2 + WEIGHTS };
+    static uint16_t halves[ALL];
+    static float floats[ALL];
+    uint8_t block[BLOCK];
+    float scaled[WEIGHTS];
+    for (uint32_t i = 0; i < ALL; i++)
+        halves[i] = (uint16_t)(i * 40503u); /* odd, so that all come, and neighbours are of every kind */
+    kernels->decode[PYE_TYPE_F16]((const uint8_t *)halves, floats, ALL);
+    memset(block, 1, BLOCK);
+    for (size_t i = 0; i < ALL; i++) {
+        uint32_t expected = pye_float_bits(pye_half_to_float(halves[i])), got = pye_float_bits(floats[i]);
+        if (expected != got)
+            fail(kernels->isa, "F16", i, expected, got);
+        memcpy(block, &halves[i], 2);
+        kernels->decode[PYE_TYPE_Q8_0](block, scaled, WEIGHTS);
+        got = pye_float_bits(scaled[i % WEIGHTS]);
+        if (expected != got && !(is_nan(expected) && is_nan(got)))
+            fail(kernels->isa, "scale", i, expected, got);
+    }
 }
 
 /* Floats around everything that rounding can trip over. */
@@ -217,6 +241,7 @@ static void check_coded(const pye_kernels *kernels, const pye_type_info *type) {
 }
 
 static void check_back_end(const pye_kernels *kernels, long rounds) {
+    check_halves(kernels);
     for (long round = 0; round < rounds; round++) {
         for (size_t i = 0; i < pye_n_types(); i++) {
             pye_type_info type;
