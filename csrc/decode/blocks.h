@@ -80,14 +80,6 @@ typedef uint8_t block_i8[1], block_i16[2], block_i32[4], block_i64[8];
 #include "base/types.def"
 #undef PYE_TYPE
 
-/* Where the weights of a block go, 16 at a time. */
-typedef struct sink {
-    float *to;
-} sink;
-
-INLINE sink skip(sink to, int n) { return (sink){to.to + n}; }
-INLINE void emit(sink to, vf weights) { vf_store(to.to, weights); }
-
 INLINE uint16_t load_u16(const uint8_t *from) {
     uint16_t value;
     memcpy(&value, from, sizeof value);

@@ -25,7 +25,7 @@
 #define DECODE_BLOCKS(name, n_weights)                                                                            \
     INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n) {                                     \
         for (size_t i = 0; i < n; i += (n_weights), from += sizeof(block_##name))                                 \
-            decode_##name((const block_##name *)(const void *)from, (sink){.to = to + i});                        \
+            decode_##name((const block_##name *)(const void *)from, to + i);                                      \
     }
 DECODE_BLOCKS(q4_0, 32)
 DECODE_BLOCKS(q4_1, 32)
