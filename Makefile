@@ -1,6 +1,8 @@
 # A list of tasks. Each sets up what it needs in .venv; the build itself is csrc/CMakeLists.txt.
 PYTHON ?= python3
 PREFIX ?= /usr/local
+# What the tests install: test-core where some of it has no wheels, as for a free-threaded Python.
+TEST ?= test
 BIN := .venv/bin
 CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/*)
@@ -71,7 +73,7 @@ $(BIN)/cmake: | $(BIN)/python
 	$(BIN)/pip install --quiet cmake
 
 .venv/.installed: $(SOURCES) | $(BIN)/python
-	$(BIN)/pip install --quiet -e '.[test]'
+	$(BIN)/pip install --quiet -e '.[$(TEST)]'
 	touch $@
 
 .venv/.linters: pyproject.toml | .venv/.installed $(CMAKE)

@@ -94,7 +94,7 @@ def test_npz_refuses_what_would_take_gigabytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_safetensors(model: pyembed.Model, dtype: str, tmp_path: Path) -> None:
-    from safetensors import safe_open
+    safe_open = pytest.importorskip("safetensors", reason="safetensors is not installed").safe_open
 
     run(model, tmp_path / "x.safetensors", dtype=dtype, ids=np.arange(N_ROWS)[::-1])
     pytest.importorskip("ml_dtypes", reason="safetensors takes bfloat16 from ml_dtypes")
