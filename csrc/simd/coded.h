@@ -122,7 +122,7 @@ INLINE void coded_unpack(unpack_codes unpack, pye_minima kind, const uint8_t *fr
 
 /* ------------------------------------------------------------------------ many rows, many queries */
 
-/* Two groups of four queries; the second may not be there. */
+/* The sums of group g, of codes that are not wide. */
 INLINE vi tile_sums(pye_coded_order order, const pye_coded_tile *row, size_t g, const pye_coded_block *query) {
     vw first = vw_load_words(row->words + 32 * g), second = vw_load_words(row->words + 32 * g + 16);
     vw bytes = vw_load(row->bytes + 32 * g);
@@ -130,6 +130,9 @@ INLINE vi tile_sums(pye_coded_order order, const pye_coded_tile *row, size_t g, 
                ? vi_dot_bytes(bytes, first, second, query->high + 32 * g, query->low_bytes_by_half + 32 * g)
                : vi_dot_bytes(bytes, first, second, query->high_by_parity + 32 * g, query->low_bytes + 32 * g);
 }
+
+/* Queries that an unpacked row serves at once: as many as leave half of the registers free. */
+#define CODED_QUERIES 4
 
 #define EACH_QUERY(n_queries, something)                                                                          \
     something(0);                                                                                                 \
@@ -139,8 +142,7 @@ INLINE vi tile_sums(pye_coded_order order, const pye_coded_tile *row, size_t g, 
         something(3);                                                                                             \
     }
 
-/* One row and as many queries, 1 or CODED_QUERIES, as keep half of the registers busy with their lanes, which are known by
- * name for that. */
+/* One row and 1 or CODED_QUERIES queries, whose lanes have names of their own, so that they stay in registers. */
 INLINE void dot_tile(pye_coded_order order, pye_minima kind, int n_queries, const pye_coded_tile *row, size_t n,
                      const pye_coded_block *q, double (*totals)[PYE_CODED_LANES]) {
     vf8 even0 = vf8_set(0), even1 = even0, even2 = even0, even3 = even0;

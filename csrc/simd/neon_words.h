@@ -4,8 +4,6 @@
 
 #include "simd/neon.h"
 
-#define CODED_QUERIES 4
-
 typedef uint16x8x2_t vw;
 typedef int32x4x2_t vi;
 typedef float32x4x2_t vf8;

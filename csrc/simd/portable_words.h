@@ -13,9 +13,6 @@
 #include <emmintrin.h>
 #endif
 
-/* Queries that are served at once by an unpacked row. */
-#define CODED_QUERIES 1
-
 typedef uint16_t eight_words __attribute__((vector_size(16)));
 typedef int16_t eight_signed __attribute__((vector_size(16)));
 

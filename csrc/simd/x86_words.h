@@ -4,8 +4,6 @@
 
 #include "simd/x86_loads.h"
 
-#define CODED_QUERIES 4
-
 typedef __m256i vw;
 typedef __m256i vi;
 typedef __m256 vf8;

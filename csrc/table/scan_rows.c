@@ -123,7 +123,7 @@ static void unpack_block(const pye_scan_job *job, const pye_scan_scratch *scratc
     const pye_table *table = job->table;
     if (table->swap) {
         size_t n_bytes = pye_type_bytes(table->type, n);
-        uint8_t *copy = (uint8_t *)scratch->tile; /* which has room for twice as many weights in 32 bits */
+        uint8_t *copy = (uint8_t *)scratch->tile; /* floats of as many columns would fit */
         memcpy(copy, from, n_bytes);
         pye_type_swap(table->type->id, copy, n_bytes / table->type->block_bytes);
         from = copy;
