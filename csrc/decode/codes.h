@@ -122,14 +122,13 @@ INLINE void codes_q3_k(const block_q3_k *block, size_t g, coded_sink *to, float 
     }
 }
 
-/* Scales and, below zero, minima of eight groups: q4_k_scales, as two numbers of eight bytes. */
+/* Scales and, below zero, minima of eight groups. */
 INLINE void store_q4_k_scales(const uint8_t *s, const uint8_t *d, const uint8_t *dm, float scale[8],
                               float minima[8]) {
-    uint32_t a = load_u32(s), b = load_u32(s + 4), c = load_u32(s + 8);
-    uint64_t scales = (a & 0x3F3F3F3Fu) | (uint64_t)((c & 0x0F0F0F0Fu) | (a >> 2 & 0x30303030u)) << 32;
-    uint64_t below = (b & 0x3F3F3F3Fu) | (uint64_t)((c >> 4 & 0x0F0F0F0Fu) | (b >> 2 & 0x30303030u)) << 32;
-    vf8_store(scale, vf8_mul(vf8_from_bytes(scales), vf8_set_half(d)));
-    vf8_store(minima, vf8_mul(vf8_from_bytes(below), vf8_negative(vf8_set_half(dm))));
+    uint64_t bytes[2];
+    q4_k_scale_bytes(s, bytes);
+    vf8_store(scale, vf8_mul(vf8_from_bytes(bytes[0]), vf8_set_half(d)));
+    vf8_store(minima, vf8_mul(vf8_from_bytes(bytes[1]), vf8_negative(vf8_set_half(dm))));
     KEEP_IN_MEMORY(scale, 8);
 }
 

@@ -67,17 +67,27 @@ INLINE void decode_q3_k(const block_q3_k *block, float *to) {
     }
 }
 
+/* Two words, one behind the other as they lie in memory. */
+INLINE uint64_t eight_bytes(uint32_t first, uint32_t second) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (uint64_t)first << 32 | second;
+#else
+    return first | (uint64_t)second << 32;
+#endif
+}
+
 /* The 6-bit scales (lanes 0-7) and minima (8-15) of q4_k and q5_k: the first four of each lie in the low six bits of
  * s[0..3] and s[4..7]; the other four have their low nibbles in s[8..11] and their top bits above the former. */
-INLINE vb q4_k_scales(const uint8_t *s) {
+INLINE void q4_k_scale_bytes(const uint8_t *s, uint64_t bytes[2]) {
     uint32_t a = load_u32(s), b = load_u32(s + 4), c = load_u32(s + 8);
-    uint32_t scales[4] = {
-        a & 0x3F3F3F3Fu,
-        (c & 0x0F0F0F0Fu) | (a >> 2 & 0x30303030u),
-        b & 0x3F3F3F3Fu,
-        (c >> 4 & 0x0F0F0F0Fu) | (b >> 2 & 0x30303030u),
-    };
-    return vb_load(scales);
+    bytes[0] = eight_bytes(a & 0x3F3F3F3Fu, (c & 0x0F0F0F0Fu) | (a >> 2 & 0x30303030u));
+    bytes[1] = eight_bytes(b & 0x3F3F3F3Fu, (c >> 4 & 0x0F0F0F0Fu) | (b >> 2 & 0x30303030u));
+}
+
+INLINE vb q4_k_scales(const uint8_t *s) {
+    uint64_t bytes[2];
+    q4_k_scale_bytes(s, bytes);
+    return vb_load(bytes);
 }
 
 /* d sc in scale[0..7], dm mn in scale[8..15] */

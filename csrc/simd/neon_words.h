@@ -16,7 +16,7 @@ INLINE vw vw_load(const void *from) {
     return (vw){{load_eight_words(from), load_eight_words((const uint8_t *)from + 16)}};
 }
 
-INLINE vw vw_load_words(const int16_t *from) { return vw_load(from); }
+INLINE vw vw_load_words(const void *from) { return vw_load(from); }
 
 INLINE void vw_store(void *to, vw a) {
     vst1q_u8((uint8_t *)to, vreinterpretq_u8_u16(a.val[0]));

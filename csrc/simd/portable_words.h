@@ -13,11 +13,8 @@
 #include <emmintrin.h>
 #endif
 
-typedef uint16_t eight_words __attribute__((vector_size(16)));
-typedef int16_t eight_signed __attribute__((vector_size(16)));
-
 typedef struct vw {
-    eight_words a, b;
+    vb_words a, b;
 } vw;
 
 typedef struct vi {
@@ -28,8 +25,8 @@ typedef struct vf8 {
     vf_quarter a, b;
 } vf8;
 
-INLINE eight_words words_from_bytes(const void *from) {
-    eight_words words;
+INLINE vb_words words_from_bytes(const void *from) {
+    vb_words words;
     memcpy(&words, from, sizeof words);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     words = words << 8 | words >> 8;
@@ -42,10 +39,10 @@ INLINE vw vw_load(const void *from) {
 }
 
 /* Words as a store has left them, in this machine's order; both on a multiple of 32. */
-INLINE vw vw_load_words(const int16_t *from) {
+INLINE vw vw_load_words(const void *from) {
     vw v;
     memcpy(&v.a, from, sizeof v.a);
-    memcpy(&v.b, from + 8, sizeof v.b);
+    memcpy(&v.b, (const uint8_t *)from + 16, sizeof v.b);
     return v;
 }
 
@@ -57,15 +54,8 @@ INLINE void vw_store(void *to, vw a) {
 /* 16 bytes, and behind them the same with their high nibbles moved to the low ones. What is then in the high nibbles is
  * not said. */
 INLINE vw vw_load_nibbles(const void *from) {
-    eight_words words = words_from_bytes(from);
+    vb_words words = words_from_bytes(from);
     return (vw){words, words >> 4};
-}
-
-INLINE vw vw_from_words(const uint16_t words[16]) {
-    vw v;
-    memcpy(&v.a, words, sizeof v.a);
-    memcpy(&v.b, words + 8, sizeof v.b);
-    return v;
 }
 
 /* 16 bytes to words of their own, unsigned or signed. */
@@ -74,7 +64,7 @@ INLINE vw vw_load_bytes(const void *from) {
     uint16_t words[16];
     for (int i = 0; i < 16; i++)
         words[i] = bytes[i];
-    return vw_from_words(words);
+    return vw_load_words(words);
 }
 
 INLINE vw vw_load_signed(const void *from) {
@@ -82,7 +72,7 @@ INLINE vw vw_load_signed(const void *from) {
     uint16_t words[16];
     for (int i = 0; i < 16; i++)
         words[i] = (uint16_t)bytes[i];
-    return vw_from_words(words);
+    return vw_load_words(words);
 }
 
 /* Bytes: 255 where the bit of that number is set. */
@@ -98,7 +88,7 @@ INLINE vw vw_lookup(const int8_t table[16], vw index) {
     memcpy(words + 8, &index.b, sizeof index.b);
     for (int i = 0; i < 16; i++)
         words[i] = (uint16_t)table[words[i]];
-    return vw_from_words(words);
+    return vw_load_words(words);
 }
 
 INLINE vw vw_and(vw a, uint16_t mask) { return (vw){a.a & mask, a.b & mask}; }
@@ -107,7 +97,7 @@ INLINE vw vw_minus(vw a, int16_t b) { return (vw){a.a - (uint16_t)b, a.b - (uint
 
 /* Every byte on its own. */
 INLINE vw vw_minus_bytes(vw a, int8_t b) {
-    return (vw){(eight_words)((vb)a.a - vb_set((uint8_t)b)), (eight_words)((vb)a.b - vb_set((uint8_t)b))};
+    return (vw){(vb_words)((vb)a.a - vb_set((uint8_t)b)), (vb_words)((vb)a.b - vb_set((uint8_t)b))};
 }
 
 INLINE vw vw_shift_right(vw a, int n) { return (vw){a.a >> (uint16_t)n, a.b >> (uint16_t)n}; }
@@ -115,11 +105,11 @@ INLINE vw vw_shift_left(vw a, int n) { return (vw){a.a << (uint16_t)n, a.b << (u
 
 /* To the right, with copies of the sign coming in. */
 INLINE vw vw_shift_signed(vw a, int n) {
-    return (vw){(eight_words)((eight_signed)a.a >> (int16_t)n), (eight_words)((eight_signed)a.b >> (int16_t)n)};
+    return (vw){(vb_words)((vb_signed_words)a.a >> (int16_t)n), (vb_words)((vb_signed_words)a.b >> (int16_t)n)};
 }
 
 /* Products of neighbours, added: a[2 j] b[2 j] + a[2 j + 1] b[2 j + 1]. Only -32768 four times would not fit. */
-INLINE vf_words four_pairs(eight_words words, const int16_t *b) {
+INLINE vf_words four_pairs(vb_words words, const int16_t *b) {
 #if defined(__SSE2__) /* part of every 64-bit x86, and no compiler finds it */
     return (vf_words)_mm_madd_epi16((__m128i)words, _mm_loadu_si128((const __m128i *)(const void *)b));
 #else
@@ -179,11 +169,13 @@ INLINE vf8 vf8_load(const float *from) {
     return (vf8){load_quarter(p), load_quarter(p + 16)};
 }
 
-/* The eight bytes of a number, the lowest first. */
-INLINE vf8 vf8_from_bytes(uint64_t bytes) {
+/* The eight bytes of a number, as they lie in memory. */
+INLINE vf8 vf8_from_bytes(uint64_t number) {
+    uint8_t bytes[8];
     float values[8];
+    memcpy(bytes, &number, sizeof number);
     for (int i = 0; i < 8; i++)
-        values[i] = (float)(bytes >> (8 * i) & 255);
+        values[i] = (float)bytes[i];
     return vf8_load(values);
 }
 

@@ -10,8 +10,7 @@ typedef __m256 vf8;
 
 INLINE vw vw_load(const void *from) { return _mm256_loadu_si256((const __m256i *)from); }
 
-/* Words of this machine's order. */
-INLINE vw vw_load_words(const int16_t *from) { return _mm256_load_si256((const __m256i *)(const void *)from); }
+INLINE vw vw_load_words(const void *from) { return _mm256_load_si256((const __m256i *)from); }
 INLINE void vw_store(void *to, vw a) { _mm256_store_si256((__m256i *)to, a); }
 
 INLINE vw vw_load_nibbles(const void *from) {
