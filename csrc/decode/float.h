@@ -5,10 +5,11 @@
 #include "decode/blocks.h"
 
 /* Sixteen at a time; the last ones through a padded copy, so that no load leaves the row. */
-INLINE void decode_lanes(const uint8_t *from, float *to, size_t n, size_t item_bytes, vf (*load)(const void *)) {
+INLINE void decode_lanes(const uint8_t *from, float *to, size_t n, size_t item_bytes, vf (*load)(const void *),
+                         vf_put put) {
     size_t whole = n - n % 16;
     for (size_t i = 0; i < whole; i += 16)
-        vf_store(to + i, load(from + i * item_bytes));
+        put(to + i, load(from + i * item_bytes));
     if (whole < n) {
         uint8_t padded[16 * 4] = {0};
         float values[16];
@@ -18,29 +19,33 @@ INLINE void decode_lanes(const uint8_t *from, float *to, size_t n, size_t item_b
     }
 }
 
-INLINE void decode_row_f32(const uint8_t *from, float *to, size_t n) { memcpy(to, from, n * sizeof *to); }
-INLINE void decode_row_f16(const uint8_t *from, float *to, size_t n) {
-    decode_lanes(from, to, n, 2, vf_load_half);
-}
-INLINE void decode_row_bf16(const uint8_t *from, float *to, size_t n) {
-    decode_lanes(from, to, n, 2, vf_load_bfloat);
-}
+#define DECODE_LANES(name, load)                                                                                  \
+    INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n, vf_put put) {                         \
+        decode_lanes(from, to, n, sizeof(block_##name), load, put);                                               \
+    }
+DECODE_LANES(f32, vf_load)
+DECODE_LANES(f16, vf_load_half)
+DECODE_LANES(bf16, vf_load_bfloat)
+DECODE_LANES(i8, vf_load_i8)
+DECODE_LANES(i16, vf_load_i16)
+DECODE_LANES(i32, vf_load_i32)
+#undef DECODE_LANES
 
-/* Through memcpy, as everywhere: a caller's output need not be aligned. */
+/* Some at a time, in a loop that compilers turn into vectors. Through memcpy, as everywhere: no address need be aligned. */
 #define DECODE_CAST(name, number)                                                                                 \
-    INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n) {                                     \
-        uint8_t *bytes = (uint8_t *)to;                                                                           \
-        for (size_t i = 0; i < n; i++) {                                                                          \
-            number value;                                                                                         \
-            memcpy(&value, from + i * sizeof value, sizeof value);                                                \
-            float rounded = (float)value;                                                                         \
-            memcpy(bytes + i * sizeof rounded, &rounded, sizeof rounded);                                         \
+    INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n, vf_put put) {                         \
+        float some[256];                                                                                          \
+        for (size_t done = 0; done < n; done += 256) {                                                            \
+            size_t count = n - done < 256 ? n - done : 256;                                                       \
+            for (size_t i = 0; i < count; i++) {                                                                  \
+                number value;                                                                                     \
+                memcpy(&value, from + (done + i) * sizeof value, sizeof value);                                   \
+                some[i] = (float)value;                                                                           \
+            }                                                                                                     \
+            decode_lanes((const uint8_t *)some, to + done, count, sizeof *some, vf_load, put);                    \
         }                                                                                                         \
     }
 DECODE_CAST(f64, double)
-DECODE_CAST(i8, int8_t)
-DECODE_CAST(i16, int16_t)
-DECODE_CAST(i32, int32_t)
 DECODE_CAST(i64, int64_t)
 #undef DECODE_CAST
 

@@ -14,8 +14,8 @@ INLINE vb even_signs_of(uint32_t a, uint32_t b) {
 }
 
 /* 16 elements: a scale, ready for vf_mul_i8, times signed codebook values. */
-INLINE void store_signed(float *to, vf scale, vb grid, vb signs) {
-    vf_store(to, vf_mul_i8(vb_sub(vb_xor(grid, signs), signs), scale));
+INLINE void store_signed(float *to, vf scale, vb grid, vb signs, vf_put put) {
+    put(to, vf_mul_i8(vb_sub(vb_xor(grid, signs), signs), scale));
 }
 
 INLINE vb grid_pair(const int8_t *grid, uint32_t a, uint32_t b) { return vb_load_8x2(grid + 8 * a, grid + 8 * b); }
@@ -26,16 +26,16 @@ static const float quarter_steps[16] = {0.125f, 0.375f, 0.625f, 0.875f, 1.125f, 
 static const float odd_numbers[16] = {1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
 
 /* ((d (0.5 + s)) 0.25) G, s by 32 elements */
-INLINE void decode_iq2_xxs(const block_iq2_xxs *block, float *to) {
+INLINE void decode_iq2_xxs(const block_iq2_xxs *block, float *to, vf_put put) {
     float d = load_half(block->d);
     for (int b = 0; b < 8; b++) {
         uint32_t rows = load_u32(block->q + 8 * b);
         uint32_t a = load_u32(block->q + 8 * b + 4);
         vf scale = vf_i8_scale(vf_set(d * quarter_steps[a >> 28]));
         store_signed(to + 32 * b, scale, grid_pair(pye_grid_iq2_xxs, rows & 255, rows >> 8 & 255),
-                     even_signs_of(a, a >> 7));
+                     even_signs_of(a, a >> 7), put);
         store_signed(to + 32 * b + 16, scale, grid_pair(pye_grid_iq2_xxs, rows >> 16 & 255, rows >> 24),
-                     even_signs_of(a >> 14, a >> 21));
+                     even_signs_of(a >> 14, a >> 21), put);
     }
 }
 
@@ -48,17 +48,17 @@ INLINE void iq2_scales(float scale[16], const uint8_t *s, const uint8_t *d) {
 }
 
 /* 16 elements of iq2_xs: two rows of eight. */
-INLINE void store_iq2_xs(float *to, float scale, const uint8_t *q) {
+INLINE void store_iq2_xs(float *to, float scale, const uint8_t *q, vf_put put) {
     uint32_t a = load_u16(q), b = load_u16(q + 2);
-    store_signed(to, vf_set(scale), grid_pair(pye_grid_iq2_xs, a & 511, b & 511), even_signs_of(a >> 9, b >> 9));
+    store_signed(to, vf_set(scale), grid_pair(pye_grid_iq2_xs, a & 511, b & 511), even_signs_of(a >> 9, b >> 9), put);
 }
 
-INLINE void decode_iq2_xs(const block_iq2_xs *block, float *to) {
+INLINE void decode_iq2_xs(const block_iq2_xs *block, float *to, vf_put put) {
     float scale[16];
     iq2_scales(scale, block->s, block->d);
     for (int b = 0; b < 8; b++) { /* two of 16 elements */
-        store_iq2_xs(to + 32 * b, scale[b], block->q + 8 * b);
-        store_iq2_xs(to + 32 * b + 16, scale[8 + b], block->q + 8 * b + 4);
+        store_iq2_xs(to + 32 * b, scale[b], block->q + 8 * b, put);
+        store_iq2_xs(to + 32 * b + 16, scale[8 + b], block->q + 8 * b + 4, put);
     }
 }
 
@@ -72,7 +72,7 @@ INLINE void iq2_s_rows(uint16_t rows[32], const uint8_t *q, const uint8_t *high)
     vb_store_words(rows + 16, vb_load(q + 16), vb_zip_high(even, odd));
 }
 
-INLINE void decode_iq2_s(const block_iq2_s *block, float *to) {
+INLINE void decode_iq2_s(const block_iq2_s *block, float *to, vf_put put) {
     float scale[16];
     uint16_t rows[32];
     iq2_scales(scale, block->s, block->d);
@@ -81,9 +81,9 @@ INLINE void decode_iq2_s(const block_iq2_s *block, float *to) {
         const uint8_t *signs = block->signs + 4 * b;
         const uint16_t *row = rows + 4 * b;
         store_signed(to + 32 * b, vf_set(scale[b]), grid_pair(pye_grid_iq2_s, row[0], row[1]),
-                     signs_of(signs[0], signs[1]));
+                     signs_of(signs[0], signs[1]), put);
         store_signed(to + 32 * b + 16, vf_set(scale[8 + b]), grid_pair(pye_grid_iq2_s, row[2], row[3]),
-                     signs_of(signs[2], signs[3]));
+                     signs_of(signs[2], signs[3]), put);
     }
 }
 
@@ -98,29 +98,29 @@ INLINE vb grid_four(const int8_t *grid, uint32_t a, uint32_t b, uint32_t c, uint
 }
 
 /* ((d (0.5 + s)) 0.5) G, s by 32 elements */
-INLINE void decode_iq3_xxs(const block_iq3_xxs *block, float *to) {
+INLINE void decode_iq3_xxs(const block_iq3_xxs *block, float *to, vf_put put) {
     float d = load_half(block->d);
     for (int b = 0; b < 8; b++) {
         const uint8_t *q = block->q + 8 * b;
         uint32_t a = load_u32(block->a + 4 * b);
         vf scale = vf_i8_scale(vf_set(d * quarter_steps[a >> 28] * 2.0f));
         store_signed(to + 32 * b, scale, grid_four(pye_grid_iq3_xxs, q[0], q[1], q[2], q[3]),
-                     even_signs_of(a, a >> 7));
+                     even_signs_of(a, a >> 7), put);
         store_signed(to + 32 * b + 16, scale, grid_four(pye_grid_iq3_xxs, q[4], q[5], q[6], q[7]),
-                     even_signs_of(a >> 14, a >> 21));
+                     even_signs_of(a >> 14, a >> 21), put);
     }
 }
 
 /* 32 elements of iq3_s: eight rows of four. */
-INLINE void store_iq3_s(float *to, vf scale, const uint16_t *row, const uint8_t *signs) {
+INLINE void store_iq3_s(float *to, vf scale, const uint16_t *row, const uint8_t *signs, vf_put put) {
     store_signed(to, scale, grid_four(pye_grid_iq3_s, row[0], row[1], row[2], row[3]),
-                 signs_of(signs[0], signs[1]));
+                 signs_of(signs[0], signs[1]), put);
     store_signed(to + 16, scale, grid_four(pye_grid_iq3_s, row[4], row[5], row[6], row[7]),
-                 signs_of(signs[2], signs[3]));
+                 signs_of(signs[2], signs[3]), put);
 }
 
 /* (d (1 + 2 s)) G, s by 32 elements */
-INLINE void decode_iq3_s(const block_iq3_s *block, float *to) {
+INLINE void decode_iq3_s(const block_iq3_s *block, float *to, vf_put put) {
     float scale[16];   /* of low nibbles, and from 8 on of high ones */
     uint16_t rows[64]; /* bytes of q, with a bit each above them */
     vb s = vb_load_4x4(block->s, block->s, block->s, block->s);
@@ -130,8 +130,8 @@ INLINE void decode_iq3_s(const block_iq3_s *block, float *to) {
         vb_store_words(rows + 16 * i, vb_load(block->q + 16 * i), vb_and(vb_from_bits(bits), vb_set(1)));
     }
     for (int b = 0; b < 4; b++) { /* two of 32 elements */
-        store_iq3_s(to + 64 * b, vf_set(scale[b]), rows + 16 * b, block->signs + 8 * b);
-        store_iq3_s(to + 64 * b + 32, vf_set(scale[8 + b]), rows + 16 * b + 8, block->signs + 8 * b + 4);
+        store_iq3_s(to + 64 * b, vf_set(scale[b]), rows + 16 * b, block->signs + 8 * b, put);
+        store_iq3_s(to + 64 * b + 32, vf_set(scale[8 + b]), rows + 16 * b + 8, block->signs + 8 * b + 4, put);
     }
 }
 
@@ -148,26 +148,26 @@ INLINE vb iq1_eighths(vb grid, uint32_t bits) {
 }
 
 /* 16 elements: the scale, an eighth of it ready for vf_mul_i8, times G + delta */
-INLINE void store_shifted(float *to, vf eighth, vb grid, uint32_t bits) {
-    vf_store(to, vf_mul_i8(iq1_eighths(grid, bits), eighth));
+INLINE void store_shifted(float *to, vf eighth, vb grid, uint32_t bits, vf_put put) {
+    put(to, vf_mul_i8(iq1_eighths(grid, bits), eighth));
 }
 
 /* (d (2 s + 1)) (G + delta), s and delta by 32 elements */
-INLINE void decode_iq1_s(const block_iq1_s *block, float *to) {
+INLINE void decode_iq1_s(const block_iq1_s *block, float *to, vf_put put) {
     float d = load_half(block->d) * 0.125f;
     for (int b = 0; b < 8; b++) {
         const uint8_t *q = block->q + 4 * b;
         uint32_t w = load_u16(block->w + 2 * b), bits = (w >> 15) * 0x88;
         vf eighth = vf_i8_scale(vf_set(d * odd_numbers[w >> 12 & 7]));
         store_shifted(to + 32 * b, eighth,
-                      grid_pair(pye_grid_iq1_s, q[0] | (w << 8 & 0x700), q[1] | (w << 5 & 0x700)), bits);
+                      grid_pair(pye_grid_iq1_s, q[0] | (w << 8 & 0x700), q[1] | (w << 5 & 0x700)), bits, put);
         store_shifted(to + 32 * b + 16, eighth,
-                      grid_pair(pye_grid_iq1_s, q[2] | (w << 2 & 0x700), q[3] | (w >> 1 & 0x700)), bits);
+                      grid_pair(pye_grid_iq1_s, q[2] | (w << 2 & 0x700), q[3] | (w >> 1 & 0x700)), bits, put);
     }
 }
 
 /* As iq1_s, s by 16 elements and delta by 8; d is scattered over the top nibbles of the scale words. */
-INLINE void decode_iq1_m(const block_iq1_m *block, float *to) {
+INLINE void decode_iq1_m(const block_iq1_m *block, float *to, vf_put put) {
     uint32_t bits = 0;
     float scale[16];
     uint8_t s[16];
@@ -186,7 +186,7 @@ INLINE void decode_iq1_m(const block_iq1_m *block, float *to) {
     }
     for (int k = 0; k < 16; k++)
         store_shifted(to + 16 * k, vf_set(scale[k]), grid_pair(pye_grid_iq1_s, rows[2 * k], rows[2 * k + 1]),
-                      block->high[k]);
+                      block->high[k], put);
 }
 
 /* ------------------------------------------------------------------------- tables of 16 values */
@@ -194,25 +194,25 @@ INLINE void decode_iq1_m(const block_iq1_m *block, float *to) {
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 /* d times the table's value of each nibble: 32 elements of 16 bytes. `values` are signed. */
-INLINE void decode_nibbles(const uint8_t *nibbles, const int8_t *values, float scale, float *to) {
+INLINE void decode_nibbles(const uint8_t *nibbles, const int8_t *values, float scale, float *to, vf_put put) {
     vf d = vf_i8_scale(vf_set(scale));
     vb table = vb_load(values);
     vb q = vb_load(nibbles);
-    vf_store(to, vf_mul_i8(vb_lookup(table, low_nibbles(q)), d));
-    vf_store(to + 16, vf_mul_i8(vb_lookup(table, high_nibbles(q)), d));
+    put(to, vf_mul_i8(vb_lookup(table, low_nibbles(q)), d));
+    put(to + 16, vf_mul_i8(vb_lookup(table, high_nibbles(q)), d));
 }
 
-INLINE void decode_iq4_nl(const block_iq4_nl *block, float *to) {
-    decode_nibbles(block->q, iq4_values, load_half(block->d), to);
+INLINE void decode_iq4_nl(const block_iq4_nl *block, float *to, vf_put put) {
+    decode_nibbles(block->q, iq4_values, load_half(block->d), to, put);
 }
 
 /* (d (s - 32)) K(n), s by 32 elements */
-INLINE void decode_iq4_xs(const block_iq4_xs *block, float *to) {
+INLINE void decode_iq4_xs(const block_iq4_xs *block, float *to, vf_put put) {
     float d = load_half(block->d);
     uint32_t top = load_u16(block->t);
     for (int b = 0; b < 8; b++) {
         int s = (block->s[b >> 1] >> (4 * (b & 1)) & 15) | (int)(top >> (2 * b) & 3) << 4;
-        decode_nibbles(block->q + 16 * b, iq4_values, d * (float)(s - 32), to + 32 * b);
+        decode_nibbles(block->q + 16 * b, iq4_values, d * (float)(s - 32), to + 32 * b, put);
     }
 }
 

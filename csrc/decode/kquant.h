@@ -21,7 +21,7 @@ INLINE void store_scales(float scale[16], vf scales) {
 INLINE vb two_bits(const uint8_t *q, int g) { return vb_and(vb_shift_right(vb_load(q), 2 * g), vb_set(3)); }
 
 /* (d lo) c - (dm hi), scales by 16 elements */
-INLINE void decode_q2_k(const block_q2_k *block, float *to) {
+INLINE void decode_q2_k(const block_q2_k *block, float *to, vf_put put) {
     float scale[16], minimum[16];
     vb s = vb_load(block->s);
     store_scales(scale, vf_mul(vf_from_u8(low_nibbles(s)), vf_set_half(block->d)));
@@ -32,7 +32,7 @@ INLINE void decode_q2_k(const block_q2_k *block, float *to) {
         for (int group = 0; group < 8; group++) { /* 16 elements each */
             int k = 8 * half + group;
             vf c = vf_from_u8(two_bits(q + 16 * (group & 1), group >> 1));
-            vf_store(to + 16 * k, vf_mul_sub(c, vf_set(scale[k]), vf_set(minimum[k])));
+            put(to + 16 * k, vf_mul_sub(c, vf_set(scale[k]), vf_set(minimum[k])));
         }
     }
 }
@@ -55,7 +55,7 @@ INLINE vb third_bit_plane(vb mask, int k) {
 }
 
 /* (d scale) (c - 4, or c where the mask bit is set) */
-INLINE void decode_q3_k(const block_q3_k *block, float *to) {
+INLINE void decode_q3_k(const block_q3_k *block, float *to, vf_put put) {
     float scale[16];
     store_scales(scale, vf_i8_scale(vf_mul(vf_from_i8(q3_k_scales(block->s)), vf_set_half(block->d))));
     UNROLL
@@ -63,7 +63,7 @@ INLINE void decode_q3_k(const block_q3_k *block, float *to) {
         int half = k >> 3, plane = k >> 1 & 3, part = 16 * (k & 1);
         vb c = two_bits(block->q + 32 * half + part, plane);
         vb q = vb_or(c, third_bit_plane(vb_load(block->mask + part), 4 * half + plane));
-        vf_store(to + 16 * k, vf_mul_i8(vb_sub(q, vb_set(4)), vf_set(scale[k])));
+        put(to + 16 * k, vf_mul_i8(vb_sub(q, vb_set(4)), vf_set(scale[k])));
     }
 }
 
@@ -96,19 +96,19 @@ INLINE void q4_k_scale_floats(const uint8_t *s, const uint8_t *d, const uint8_t 
 }
 
 /* 16 elements of the 32 that share scale k: (d sc) q - (dm mn) */
-INLINE void store_sub_block(float *to, vb q, const float scale[16], int k) {
-    vf_store(to, vf_mul_sub(vf_from_u8(q), vf_set(scale[k]), vf_set(scale[8 + k])));
+INLINE void store_sub_block(float *to, vb q, const float scale[16], int k, vf_put put) {
+    put(to, vf_mul_sub(vf_from_u8(q), vf_set(scale[k]), vf_set(scale[8 + k])));
 }
 
-INLINE void decode_q4_k(const block_q4_k *block, float *to) {
+INLINE void decode_q4_k(const block_q4_k *block, float *to, vf_put put) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
     UNROLL
     for (int i = 0; i < 128; i += 16) { /* bytes of q: 32 of them hold two sub-blocks */
         int k = i / 32 * 2;
         vb q = vb_load(block->q + i);
-        store_sub_block(to + 32 * k + i % 32, low_nibbles(q), scale, k);
-        store_sub_block(to + 32 * k + 32 + i % 32, high_nibbles(q), scale, k + 1);
+        store_sub_block(to + 32 * k + i % 32, low_nibbles(q), scale, k, put);
+        store_sub_block(to + 32 * k + 32 + i % 32, high_nibbles(q), scale, k + 1, put);
     }
 }
 
@@ -118,7 +118,7 @@ INLINE vb fifth_bit_plane(vb high, int k) {
 }
 
 /* As q4_k, with a fifth bit. */
-INLINE void decode_q5_k(const block_q5_k *block, float *to) {
+INLINE void decode_q5_k(const block_q5_k *block, float *to, vf_put put) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
     UNROLL
@@ -126,9 +126,9 @@ INLINE void decode_q5_k(const block_q5_k *block, float *to) {
         int k = i / 32 * 2;
         vb q = vb_load(block->q + i);
         vb high = vb_load(block->high + i % 32);
-        store_sub_block(to + 32 * k + i % 32, vb_or(low_nibbles(q), fifth_bit_plane(high, k)), scale, k);
+        store_sub_block(to + 32 * k + i % 32, vb_or(low_nibbles(q), fifth_bit_plane(high, k)), scale, k, put);
         store_sub_block(to + 32 * k + 32 + i % 32, vb_or(high_nibbles(q), fifth_bit_plane(high, k + 1)), scale,
-                        k + 1);
+                        k + 1, put);
     }
 }
 
@@ -138,7 +138,7 @@ INLINE vb top_bits(vb high, int p) {
 }
 
 /* (d s) (q - 32), scales by 16 elements */
-INLINE void decode_q6_k(const block_q6_k *block, float *to) {
+INLINE void decode_q6_k(const block_q6_k *block, float *to, vf_put put) {
     float scale[16];
     store_scales(scale, vf_i8_scale(vf_mul(vf_from_i8(vb_load(block->s)), vf_set_half(block->d))));
     for (int half = 0; half < 2; half++) {
@@ -150,16 +150,16 @@ INLINE void decode_q6_k(const block_q6_k *block, float *to) {
             vb nibbles = plane < 2 ? low_nibbles(low) : high_nibbles(low);
             vb top = top_bits(vb_load(block->high + 32 * half + 16 * (group & 1)), plane);
             vb q = vb_sub(vb_or(nibbles, top), vb_set(32));
-            vf_store(to + 16 * k, vf_mul_i8(q, vf_set(scale[k])));
+            put(to + 16 * k, vf_mul_i8(q, vf_set(scale[k])));
         }
     }
 }
 
 /* d q, with a float32 scale */
-INLINE void decode_q8_k(const block_q8_k *block, float *to) {
+INLINE void decode_q8_k(const block_q8_k *block, float *to, vf_put put) {
     float d;
     memcpy(&d, block->d, sizeof d);
-    decode_bytes(block->q, 256, vf_set(d), to);
+    decode_bytes(block->q, 256, vf_set(d), to, put);
 }
 
 #endif

@@ -10,36 +10,36 @@ INLINE vb low_nibbles(vb q) { return vb_and(q, vb_set(15)); }
 INLINE vb high_nibbles(vb q) { return vb_shift_right(q, 4); }
 
 /* d (n - 8) */
-INLINE void decode_q4_0(const block_q4_0 *block, float *to) {
+INLINE void decode_q4_0(const block_q4_0 *block, float *to, vf_put put) {
     vf d = vf_i8_scale(vf_set_half(block->d));
     vb q = vb_load(block->q);
-    vf_store(to, vf_mul_i8(vb_sub(low_nibbles(q), vb_set(8)), d));
-    vf_store(to + 16, vf_mul_i8(vb_sub(high_nibbles(q), vb_set(8)), d));
+    put(to, vf_mul_i8(vb_sub(low_nibbles(q), vb_set(8)), d));
+    put(to + 16, vf_mul_i8(vb_sub(high_nibbles(q), vb_set(8)), d));
 }
 
 /* d n + m */
-INLINE void decode_q4_1(const block_q4_1 *block, float *to) {
+INLINE void decode_q4_1(const block_q4_1 *block, float *to, vf_put put) {
     vf d = vf_set_half(block->d);
     vf m = vf_set_half(block->m);
     vb q = vb_load(block->q);
-    vf_store(to, vf_mul_add(vf_from_u8(low_nibbles(q)), d, m));
-    vf_store(to + 16, vf_mul_add(vf_from_u8(high_nibbles(q)), d, m));
+    put(to, vf_mul_add(vf_from_u8(low_nibbles(q)), d, m));
+    put(to + 16, vf_mul_add(vf_from_u8(high_nibbles(q)), d, m));
 }
 
 /* d (n + 16 bit - 16). In eight bits n - 16 is n | 0xF0, so that only clear bits change anything. */
-INLINE void decode_q5_0(const block_q5_0 *block, float *to) {
+INLINE void decode_q5_0(const block_q5_0 *block, float *to, vf_put put) {
     vf d = vf_i8_scale(vf_set_half(block->d));
     uint32_t clear = ~load_u32(block->high);
     vb q = vb_load(block->q);
     vb minus_16 = vb_set(0xF0);
     vb low = vb_or(low_nibbles(q), vb_and(vb_from_bits(clear & 0xFFFFu), minus_16));
     vb top = vb_or(high_nibbles(q), vb_and(vb_from_bits(clear >> 16), minus_16));
-    vf_store(to, vf_mul_i8(low, d));
-    vf_store(to + 16, vf_mul_i8(top, d));
+    put(to, vf_mul_i8(low, d));
+    put(to + 16, vf_mul_i8(top, d));
 }
 
 /* d (n + 16 bit) + m */
-INLINE void decode_q5_1(const block_q5_1 *block, float *to) {
+INLINE void decode_q5_1(const block_q5_1 *block, float *to, vf_put put) {
     vf d = vf_set_half(block->d);
     vf m = vf_set_half(block->m);
     uint32_t high = load_u32(block->high);
@@ -47,39 +47,39 @@ INLINE void decode_q5_1(const block_q5_1 *block, float *to) {
     vb plus_16 = vb_set(16);
     vb low = vb_or(low_nibbles(q), vb_and(vb_from_bits(high & 0xFFFFu), plus_16));
     vb top = vb_or(high_nibbles(q), vb_and(vb_from_bits(high >> 16), plus_16));
-    vf_store(to, vf_mul_add(vf_from_u8(low), d, m));
-    vf_store(to + 16, vf_mul_add(vf_from_u8(top), d, m));
+    put(to, vf_mul_add(vf_from_u8(low), d, m));
+    put(to + 16, vf_mul_add(vf_from_u8(top), d, m));
 }
 
 /* d q, of 8-bit codes */
-INLINE void decode_bytes(const uint8_t *q, int n, vf d, float *to) {
+INLINE void decode_bytes(const uint8_t *q, int n, vf d, float *to, vf_put put) {
     for (int i = 0; i < n; i += 16)
-        vf_store(to + i, vf_mul(vf_load_i8(q + i), d));
+        put(to + i, vf_mul(vf_load_i8(q + i), d));
 }
 
-INLINE void decode_q8_0(const block_q8_0 *block, float *to) {
-    decode_bytes(block->q, 32, vf_set_half(block->d), to);
+INLINE void decode_q8_0(const block_q8_0 *block, float *to, vf_put put) {
+    decode_bytes(block->q, 32, vf_set_half(block->d), to, put);
 }
 
-INLINE void decode_q8_1(const block_q8_1 *block, float *to) {
-    decode_bytes(block->q, 32, vf_set_half(block->d), to);
+INLINE void decode_q8_1(const block_q8_1 *block, float *to, vf_put put) {
+    decode_bytes(block->q, 32, vf_set_half(block->d), to, put);
 }
 
 /* d for a 1, -d for a 0 */
-INLINE void decode_q1_0(const block_q1_0 *block, float *to) {
+INLINE void decode_q1_0(const block_q1_0 *block, float *to, vf_put put) {
     float d = load_half(block->d);
     for (int i = 0; i < 8; i++)
-        vf_store(to + 16 * i, vf_select(load_u16(block->q + 2 * i), vf_set(d), vf_set(-d)));
+        put(to + 16 * i, vf_select(load_u16(block->q + 2 * i), vf_set(d), vf_set(-d)));
 }
 
 /* d (c - 1): four lanes a byte, so a byte is repeated four times and each copy keeps other bits. */
-INLINE void decode_q2_0(const block_q2_0 *block, float *to) {
+INLINE void decode_q2_0(const block_q2_0 *block, float *to, vf_put put) {
     static const uint8_t keep[16] = {3, 12, 48, 192, 3, 12, 48, 192, 3, 12, 48, 192, 3, 12, 48, 192};
     vf d = vf_i8_scale(vf_set_half(block->d));
     for (int i = 0; i < 4; i++) {
         vb c = vb_and(vb_repeat_4(block->q + 4 * i), vb_load(keep));
         c = vb_or(vb_or(c, vb_shift_right(c, 2)), vb_or(vb_shift_right(c, 4), vb_shift_right(c, 6)));
-        vf_store(to + 16 * i, vf_mul_i8(vb_sub(vb_and(c, vb_set(3)), vb_set(1)), d));
+        put(to + 16 * i, vf_mul_i8(vb_sub(vb_and(c, vb_set(3)), vb_set(1)), d));
     }
 }
 

@@ -21,15 +21,15 @@ INLINE float e4m3_halved(uint32_t byte) {
 }
 
 /* The scale may be too small for vf_mul_i8. */
-INLINE void decode_mxfp4(const block_mxfp4 *block, float *to) {
+INLINE void decode_mxfp4(const block_mxfp4 *block, float *to, vf_put put) {
     vf d = vf_set(e8m0_halved(block->e));
     vb table = vb_load(e2m1_doubled);
     vb q = vb_load(block->q);
-    vf_store(to, vf_mul(vf_from_i8(vb_lookup(table, low_nibbles(q))), d));
-    vf_store(to + 16, vf_mul(vf_from_i8(vb_lookup(table, high_nibbles(q))), d));
+    put(to, vf_mul(vf_from_i8(vb_lookup(table, low_nibbles(q))), d));
+    put(to + 16, vf_mul(vf_from_i8(vb_lookup(table, high_nibbles(q))), d));
 }
 
-INLINE void decode_nvfp4(const block_nvfp4 *block, float *to) {
+INLINE void decode_nvfp4(const block_nvfp4 *block, float *to, vf_put put) {
     vb table = vb_load(e2m1_doubled);
     for (int pair = 0; pair < 2; pair++) { /* two groups of 16 in 16 bytes */
         vb q = vb_load(block->q + 16 * pair);
@@ -37,8 +37,8 @@ INLINE void decode_nvfp4(const block_nvfp4 *block, float *to) {
         vb high = high_nibbles(q);
         vf first = vf_i8_scale(vf_set(e4m3_halved(block->s[2 * pair])));
         vf second = vf_i8_scale(vf_set(e4m3_halved(block->s[2 * pair + 1])));
-        vf_store(to + 32 * pair, vf_mul_i8(vb_lookup(table, vb_join_low(low, high)), first));
-        vf_store(to + 32 * pair + 16, vf_mul_i8(vb_lookup(table, vb_join_high(low, high)), second));
+        put(to + 32 * pair, vf_mul_i8(vb_lookup(table, vb_join_low(low, high)), first));
+        put(to + 32 * pair + 16, vf_mul_i8(vb_lookup(table, vb_join_high(low, high)), second));
     }
 }
 

@@ -119,6 +119,17 @@ INLINE vf vf_load_i8(const void *from) {
                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8))))};
 }
 
+INLINE vf vf_load_i16(const void *from) {
+    const __m128i *p = (const __m128i *)from;
+    return (vf){_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128(p))),
+                _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128(p + 1)))};
+}
+
+INLINE vf vf_load_i32(const void *from) {
+    const __m256i *p = (const __m256i *)from;
+    return (vf){_mm256_cvtepi32_ps(_mm256_loadu_si256(p)), _mm256_cvtepi32_ps(_mm256_loadu_si256(p + 1))};
+}
+
 INLINE vf vf_set_half(const void *from) {
     int16_t half;
     __builtin_memcpy(&half, from, sizeof half);
@@ -224,7 +235,6 @@ INLINE void vf_stream(void *to, vf v) {
     _mm256_stream_ps(p + 8, v.high);
 }
 
-INLINE void vb_stream(void *to, vb v) { _mm_stream_si128((__m128i *)to, _mm256_castsi256_si128(v)); }
 INLINE void stream_fence(void) { _mm_sfence(); }
 
 #endif

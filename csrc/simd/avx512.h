@@ -50,6 +50,10 @@ INLINE vb vb_lookup(vb table, vb index) { return _mm_shuffle_epi8(table, index);
 INLINE vf vf_from_u8(vb a) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a)); }
 INLINE vf vf_from_i8(vb a) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(a)); }
 INLINE vf vf_load_i8(const void *from) { return vf_from_i8(vb_load(from)); }
+INLINE vf vf_load_i16(const void *from) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)from)));
+}
+INLINE vf vf_load_i32(const void *from) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(from)); }
 INLINE vf vf_set(float value) { return _mm512_set1_ps(value); }
 INLINE vf vf_set_half(const void *from) {
     int16_t half;
@@ -113,7 +117,6 @@ INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm512_fmadd_ps(a, b, c); }
 /* ----------------------------------------------------------------------------- past the caches */
 
 INLINE void vf_stream(void *to, vf v) { _mm512_stream_ps((float *)to, v); }
-INLINE void vb_stream(void *to, vb v) { _mm_stream_si128((__m128i *)to, v); }
 INLINE void stream_fence(void) { _mm_sfence(); }
 
 #endif

@@ -7,6 +7,9 @@
 
 #include "base/types.h"
 
+/* What processors fetch at once, and what is written past the caches. */
+#define PYE_LINE_BYTES 64
+
 /* n weights, a multiple of the type's block. Nothing is checked and nothing outside the row is touched. Neither pointer
  * needs alignment. */
 typedef void (*pye_decode_row)(const uint8_t *from, float *to, size_t n);
@@ -14,8 +17,7 @@ typedef void (*pye_decode_row)(const uint8_t *from, float *to, size_t n);
 /* n floats to n 16-bit numbers, rounded to nearest even. */
 typedef void (*pye_narrow_row)(const float *from, void *to, size_t n);
 
-/* Copies n_bytes past the caches where `to` is on a multiple of 16, and as usual elsewhere. The caller ends with
- * `fence`. */
+/* Copies n_bytes past the caches, but for parts of lines at both ends. The caller ends with `fence`. */
 typedef void (*pye_stream_bytes)(const void *from, void *to, size_t n_bytes);
 
 /* Dot products go block by block: the columns of a block, and the multiple of columns that its last part is filled up
@@ -87,6 +89,8 @@ typedef void (*pye_add_squares)(const float *row, size_t n, double lanes[PYE_SQU
 typedef struct pye_kernels {
     const char *isa;
     pye_decode_row decode[PYE_TYPE_IDS]; /* NULL for ids that are no live type */
+    /* The same past the caches, to a multiple of PYE_LINE_BYTES. The caller ends with `fence`. */
+    pye_decode_row stream_row[PYE_TYPE_IDS];
     pye_narrow_row to_half;
     pye_narrow_row to_bfloat;
     pye_stream_bytes stream;

@@ -23,9 +23,9 @@
 
 /* Types of several weights a block are rows of blocks; the others decode a row at a time. */
 #define DECODE_BLOCKS(name, n_weights)                                                                            \
-    INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n) {                                     \
+    INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n, vf_put put) {                         \
         for (size_t i = 0; i < n; i += (n_weights), from += sizeof(block_##name))                                 \
-            decode_##name((const block_##name *)(const void *)from, to + i);                                      \
+            decode_##name((const block_##name *)(const void *)from, to + i, put);                                 \
     }
 DECODE_BLOCKS(q4_0, 32)
 DECODE_BLOCKS(q4_1, 32)
@@ -56,10 +56,13 @@ DECODE_BLOCKS(q1_0, 128)
 DECODE_BLOCKS(q2_0, 64)
 #undef DECODE_BLOCKS
 
-/* decode_<type>_<isa>, so that a line of a profile explains itself. */
+/* decode_<type>_<isa> and stream_<type>_<isa>, so that a line of a profile explains itself. */
 #define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales)                                           \
     static void JOIN(decode_##name, _, ISA)(const uint8_t *from, float *to, size_t n) {                           \
-        decode_row_##name(from, to, n);                                                                           \
+        decode_row_##name(from, to, n, vf_store);                                                           \
+    }                                                                                                             \
+    static void JOIN(stream_##name, _, ISA)(const uint8_t *from, float *to, size_t n) {                           \
+        decode_row_##name(from, to, n, vf_stream);                                                                \
     }
 #include "base/types.def"
 #undef PYE_TYPE
@@ -145,18 +148,15 @@ static void JOIN(to_bfloat, _, ISA)(const float *from, void *to, size_t n) {
     narrow_lanes(from, to, n, vf_store_bfloat);
 }
 
-/* Whole vectors where the address allows them, a quarter of one at a time where it is only on 16. What is left over at
- * the end is copied as usual. */
+/* Whole lines; what lies before the first and behind the last is copied as usual. */
 static void JOIN(stream, _, ISA)(const void *from, void *to, size_t n_bytes) {
     const uint8_t *source = (const uint8_t *)from;
     uint8_t *target = (uint8_t *)to;
-    size_t done = 0;
-    if ((uintptr_t)to % 64 == 0)
-        for (; n_bytes - done >= 64; done += 64)
-            vf_stream(target + done, vf_load(source + done));
-    else if ((uintptr_t)to % 16 == 0)
-        for (; n_bytes - done >= 16; done += 16)
-            vb_stream(target + done, vb_load(source + done));
+    size_t before = -(uintptr_t)to % PYE_LINE_BYTES;
+    size_t done = before < n_bytes ? before : n_bytes;
+    memcpy(target, source, done);
+    for (; n_bytes - done >= 64; done += 64)
+        vf_stream(target + done, vf_load(source + done));
     memcpy(target + done, source + done, n_bytes - done);
 }
 
@@ -179,6 +179,12 @@ const pye_kernels JOIN(pye_kernels, _, ISA) = {
     .decode =
         {
 #define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales) [id] = JOIN(decode_##name, _, ISA),
+#include "base/types.def"
+#undef PYE_TYPE
+        },
+    .stream_row =
+        {
+#define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales) [id] = JOIN(stream_##name, _, ISA),
 #include "base/types.def"
 #undef PYE_TYPE
         },

@@ -165,6 +165,18 @@ INLINE vf vf_load_bfloat(const void *from) {
     return v;
 }
 
+INLINE vf vf_load_i16(const void *from) {
+    vf v;
+    EACH_QUARTER(v, vcvtq_f32_s32(vmovl_s16(vreinterpret_s16_u16(load_words(from, i)))));
+    return v;
+}
+
+INLINE vf vf_load_i32(const void *from) {
+    vf v;
+    EACH_QUARTER(v, vcvtq_f32_s32(vreinterpretq_s32_u8(vb_load((const uint8_t *)from + 16 * i))));
+    return v;
+}
+
 INLINE void vf_store(void *to, vf v) {
     for (int i = 0; i < 4; i++)
         vst1q_u8((uint8_t *)to + 16 * i, vreinterpretq_u8_f32(v.val[i]));
@@ -208,7 +220,6 @@ INLINE vr vr_fuse(vr a, vr b, vr c) { return vfmaq_f32(c, a, b); }
 
 /* Arm has a hint (STNP) that no intrinsic reaches, and cores that detect streams by themselves. */
 INLINE void vf_stream(void *to, vf v) { vf_store(to, v); }
-INLINE void vb_stream(void *to, vb v) { vst1q_u8((uint8_t *)to, v); }
 INLINE void stream_fence(void) {}
 
 #undef EACH_QUARTER

@@ -174,6 +174,24 @@ INLINE vf vf_from_i8(vb a) { return floats_of_bytes(vb_xor(a, vb_set(0x80)), 0x1
 /* 16 signed bytes of memory. */
 INLINE vf vf_load_i8(const void *from) { return vf_from_i8(vb_load(from)); }
 
+/* 16 whole numbers of 16 and of 32 bits, the latter rounded to nearest even. */
+INLINE vf vf_load_i32(const void *from) {
+    vf_bits v[4];
+    memcpy(v, from, sizeof v);
+    return (vf){__builtin_convertvector(v[0], vf_quarter), __builtin_convertvector(v[1], vf_quarter),
+                __builtin_convertvector(v[2], vf_quarter), __builtin_convertvector(v[3], vf_quarter)};
+}
+
+INLINE vf vf_load_i16(const void *from) {
+    vb_words zero = {0}, first, last;
+    memcpy(&first, from, sizeof first);
+    memcpy(&last, (const uint8_t *)from + sizeof first, sizeof last);
+    /* As the high half of a lane, and then moved down with its sign. */
+    vf_bits wide[4] = {(vf_bits)FIRST_FLOATS(zero, first) >> 16, (vf_bits)LAST_FLOATS(zero, first) >> 16,
+                       (vf_bits)FIRST_FLOATS(zero, last) >> 16, (vf_bits)LAST_FLOATS(zero, last) >> 16};
+    return vf_load_i32(wide);
+}
+
 INLINE vf vf_set(float value) {
     vf_quarter v = {value, value, value, value};
     return (vf){v, v, v, v};
@@ -373,9 +391,8 @@ INLINE vr vr_fuse(vr a, vr b, vr c) { return fuse_four(a, b, c); }
 
 /* ----------------------------------------------------------------------------- past the caches */
 
-/* Aligned stores that need not stay in any cache: 64 bytes on a multiple of 64, 16 on a multiple of 16. */
+/* A store, to a multiple of 64, that need not stay in any cache. */
 INLINE void vf_stream(void *to, vf v) { vf_store(to, v); }
-INLINE void vb_stream(void *to, vb v) { memcpy(to, &v, sizeof v); }
 
 /* Makes them visible to other threads in the order of the program. */
 INLINE void stream_fence(void) {}

@@ -1,14 +1,12 @@
-/* Rows, one after the other: while one is decoded, the beginning of the next is fetched. */
+/* Rows, one after the other: while one is decoded, the next is fetched. */
 #include "table/rows.h"
 
 #include <string.h>
 
 #include "base/float_mode.h"
 
-/* Weights in a tile: a multiple of every block, and small enough for two tiles to stay in the first cache. */
-#define TILE_WEIGHTS 1024
-#define LINE_BYTES 64
-#define PREFETCH_BYTES 1024
+/* Weights in a step: a multiple of every block, and few enough for two tiles of them to stay in the first cache. */
+#define STEP_WEIGHTS 512
 
 uint64_t pye_id_at(const void *ids, pye_id_type type, size_t i) {
     switch (type) {
@@ -38,74 +36,82 @@ static bool is_copy(const pye_row_job *job) {
     return !job->table->swap && job->table->info.type == same[job->dtype];
 }
 
-static void write_bytes(const pye_row_job *job, const void *from, uint8_t *to, size_t n_bytes) {
+/* n weights to float32. Past the caches lines have to be whole: a decoder that writes them itself keeps the memory busy
+ * while it computes, where a tile makes the two take turns. */
+static void write_floats(const pye_row_job *job, const uint8_t *from, uint8_t *to, size_t n) {
+    const pye_table *table = job->table;
+    if (!job->stream) {
+        pye_table_decode(table, from, (float *)(void *)to, n);
+    } else if (!table->swap && (uintptr_t)to % PYE_LINE_BYTES == 0) {
+        table->kernels->stream_row[table->info.type](from, (float *)(void *)to, n);
+    } else {
+        _Alignas(PYE_LINE_BYTES) float tile[STEP_WEIGHTS];
+        pye_table_decode(table, from, tile, n);
+        table->kernels->stream(tile, to, n * sizeof *tile);
+    }
+}
+
+static void write_halves(const pye_row_job *job, const uint8_t *from, uint8_t *to, size_t n) {
+    const pye_kernels *kernels = job->table->kernels;
+    pye_narrow_row convert = job->dtype == PYE_DTYPE_F16 ? kernels->to_half : kernels->to_bfloat;
+    _Alignas(PYE_LINE_BYTES) float tile[STEP_WEIGHTS];
+    pye_table_decode(job->table, from, tile, n);
+    if (job->stream) {
+        _Alignas(PYE_LINE_BYTES) uint16_t halves[STEP_WEIGHTS];
+        convert(tile, halves, n);
+        kernels->stream(halves, to, n * sizeof *halves);
+    } else {
+        convert(tile, to, n);
+    }
+}
+
+static void copy_bytes(const pye_row_job *job, const uint8_t *from, uint8_t *to, size_t n_bytes) {
     if (job->stream)
         job->table->kernels->stream(from, to, n_bytes);
     else
         memcpy(to, from, n_bytes);
 }
 
-/* One tile: n weights at `from` to the output at `to`. */
-static void write_tile(const pye_row_job *job, const uint8_t *from, uint8_t *to, size_t n) {
-    const pye_kernels *kernels = job->table->kernels;
-    _Alignas(64) float tile[TILE_WEIGHTS];
-    _Alignas(64) uint16_t narrow[TILE_WEIGHTS];
-    size_t n_bytes = n * pye_dtype_bytes(job->dtype);
-    if (job->dtype == PYE_DTYPE_F32 && !job->stream) {
-        pye_table_decode(job->table, from, (float *)(void *)to, n);
-        return;
-    }
-    pye_table_decode(job->table, from, tile, n);
-    if (job->dtype == PYE_DTYPE_F32) {
-        kernels->stream(tile, to, n_bytes);
-        return;
-    }
-    pye_narrow_row convert = job->dtype == PYE_DTYPE_F16 ? kernels->to_half : kernels->to_bfloat;
-    if (job->stream) {
-        convert(tile, narrow, n);
-        kernels->stream(narrow, to, n_bytes);
-    } else {
-        convert(tile, to, n);
-    }
+static void prefetch(const uint8_t *from, size_t n_bytes) {
+    for (const uint8_t *line = from - (uintptr_t)from % PYE_LINE_BYTES; line < from + n_bytes; line += PYE_LINE_BYTES)
+        __builtin_prefetch(line, 0, 3);
 }
 
-/* The first lines of a row: the rest follows by the processor's own prefetching, which would only be in the way of more
- * requests from here. */
-static void prefetch(const uint8_t *row, uint64_t row_bytes) {
-    size_t n_bytes = row_bytes < PREFETCH_BYTES ? (size_t)row_bytes : PREFETCH_BYTES;
-    for (size_t i = 0; i < n_bytes; i += LINE_BYTES)
-        __builtin_prefetch(row + i, 0, 3);
-}
-
-static void gather_row(const pye_row_job *job, const uint8_t *row, uint8_t *to) {
+/* One row, step by step. Where there is a next one, as much of that is fetched before each step: all of it at once would be
+ * more requests than a processor keeps. */
+static void gather_row(const pye_row_job *job, const uint8_t *row, const uint8_t *next, uint8_t *to) {
     const pye_type_info *type = job->table->type;
     size_t n_columns = (size_t)job->table->info.n_columns;
     bool copy = is_copy(job);
-    /* Where nothing happens between tiles the row is one. */
-    size_t step = job->dtype == PYE_DTYPE_F32 && !job->stream ? n_columns : TILE_WEIGHTS;
+    /* Where nothing happens between steps the row is one. */
+    size_t step = next == NULL && job->dtype == PYE_DTYPE_F32 && !job->stream ? n_columns : STEP_WEIGHTS;
     for (size_t i = 0; i < n_columns; i += step) {
         size_t n = n_columns - i < step ? n_columns - i : step;
-        const uint8_t *from = row + pye_type_bytes(type, i);
+        size_t n_bytes = pye_type_bytes(type, n), at = pye_type_bytes(type, i);
+        if (next != NULL)
+            prefetch(next + at, n_bytes);
         if (copy)
-            write_bytes(job, from, to, pye_type_bytes(type, n));
+            copy_bytes(job, row + at, to, n_bytes);
+        else if (job->dtype == PYE_DTYPE_F32)
+            write_floats(job, row + at, to, n);
         else
-            write_tile(job, from, to, n);
+            write_halves(job, row + at, to, n);
         to += n * pye_dtype_bytes(job->dtype);
     }
 }
 
 static bool gather_rows(const pye_row_job *job, size_t first, size_t n) {
     const pye_table *table = job->table;
-    uint64_t n_rows = table->info.n_rows;
+    uint64_t n_rows = table->info.n_rows, row_bytes = table->info.row_bytes;
     uint64_t id = pye_id_at(job->ids, job->id_type, first);
     for (size_t i = first; i < first + n; i++) {
-        uint64_t next = i + 1 < first + n ? pye_id_at(job->ids, job->id_type, i + 1) : id;
+        bool is_last = i + 1 == first + n;
+        uint64_t next = is_last ? id : pye_id_at(job->ids, job->id_type, i + 1);
         /* Each id was checked before, but it lies in the caller's memory, where another thread may have changed it. */
         if (id >= n_rows || next >= n_rows)
             return false;
-        if (job->prefetch)
-            prefetch(table->rows + next * table->info.row_bytes, table->info.row_bytes);
-        gather_row(job, table->rows + id * table->info.row_bytes, job->out + i * job->out_stride);
+        const uint8_t *coming = job->prefetch && !is_last ? table->rows + next * row_bytes : NULL;
+        gather_row(job, table->rows + id * row_bytes, coming, job->out + i * job->out_stride);
         id = next;
     }
     if (job->stream)

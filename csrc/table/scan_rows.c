@@ -10,7 +10,6 @@
 /* With fewer queries a row is read from its beginning to its end before the next, as memory likes it best. */
 #define QUERIES_WORTH_ROWS 4
 
-#define LINE_BYTES 64
 #define PREFETCH_BYTES 4096
 
 static uint64_t id_of(const pye_scan_job *job, uint64_t position) {
@@ -32,7 +31,7 @@ static void decode_block(const pye_table *table, const uint8_t *row, size_t firs
 /* Fetches what will be multiplied a little later. Where the rows follow each other that may lie in another row or behind
  * the last one: a prefetch reads nothing. */
 static void prefetch_near(const uint8_t *from, size_t n_bytes) {
-    for (size_t i = 0; i < n_bytes; i += LINE_BYTES)
+    for (size_t i = 0; i < n_bytes; i += PYE_LINE_BYTES)
         __builtin_prefetch(from + PREFETCH_BYTES + i, 0, 3);
 }
 
@@ -41,7 +40,7 @@ static void prefetch_next(const pye_scan_job *job, uint64_t position, size_t off
     if (position >= job->n_rows)
         return;
     const uint8_t *from = row_of(job, position) + offset;
-    for (size_t i = 0; i < n_bytes; i += LINE_BYTES)
+    for (size_t i = 0; i < n_bytes; i += PYE_LINE_BYTES)
         __builtin_prefetch(from + i, 0, 2);
 }
 
