@@ -1,4 +1,4 @@
-"""Generate ``csrc/decode/grids.c`` and ``csrc/decode/grids.h``, the codebooks of the IQ types.
+"""Generate ``csrc/decode/grids.c`` and ``csrc/decode/grids.h``: codebooks of the IQ types, and small scales.
 
 A development-time tool: the two generated files are kept in the repository, so building the library
 needs neither this script nor its dependencies. The tables are fixed constants of the file format. They
@@ -14,7 +14,7 @@ import argparse
 import hashlib
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +88,7 @@ def sign_masks() -> npt.NDArray[np.uint8]:
     return masks
 
 
-def format_entries(values: npt.NDArray[np.int8] | npt.NDArray[np.uint8], group: int) -> list[str]:
+def format_entries(values: npt.NDArray[np.int8], group: int) -> list[str]:
     """Return the initialiser lines of a table, whole groups of ``group`` entries on each line."""
     width = max(len(str(int(v))) for v in values.flat)
     groups = [
@@ -101,11 +101,40 @@ def format_entries(values: npt.NDArray[np.int8] | npt.NDArray[np.uint8], group: 
     return ["    " + "  ".join(groups[i : i + per_line]) for i in range(0, len(groups), per_line)]
 
 
+def format_signs(bits: npt.NDArray[np.integer[Any]]) -> list[str]:
+    """Return the initialiser lines of a table of zeros, negative where a bit is set; a row on each line."""
+    return ["    " + " ".join("-0.0f," if bit else " 0.0f," for bit in row) for row in bits]
+
+
+def e8m0_halved() -> list[str]:
+    """Return half of every E8M0 scale, 2^(e - 128), as C constants; 255 is not special."""
+    return [f"0x1p{e - 128}f" for e in range(256)]
+
+
+def e4m3_halved() -> list[str]:
+    """Return half of every E4M3 scale without its sign, as C constants; the NaN code 0x7F, but not 0xFF, is 0."""
+    constants = []
+    for code in range(256):
+        exponent, significand = code >> 3 & 15, code & 7
+        if exponent > 0:
+            significand += 8
+        constants.append("0" if code == 0x7F else f"0x{significand:X}p{max(exponent, 1) - 11}f")
+    return constants
+
+
+def format_constants(constants: list[str]) -> list[str]:
+    """Return the initialiser lines of a table, eight constants on each."""
+    entries = [f"{constant}," for constant in constants]
+    return ["    " + " ".join(entries[i : i + 8]) for i in range(0, len(entries), 8)]
+
+
 def declarations() -> dict[str, str]:
     """Return the C declarator of every table, by symbol name."""
-    found = {g.symbol: f"_Alignas(64) const int8_t {g.symbol}[{g.rows} * {g.columns}]" for g in GRIDS}
-    found["pye_negate"] = "_Alignas(64) const uint8_t pye_negate[256 * 8]"
-    found["pye_negate_even"] = "_Alignas(64) const uint8_t pye_negate_even[128 * 8]"
+    found = {g.symbol: f"_Alignas(64) const float {g.symbol}[{g.rows} * {g.columns}]" for g in GRIDS}
+    found["pye_signs"] = "_Alignas(64) const float pye_signs[256 * 8]"
+    found["pye_even_signs"] = "_Alignas(64) const float pye_even_signs[128 * 8]"
+    found["pye_e8m0_halved"] = "_Alignas(64) const float pye_e8m0_halved[256]"
+    found["pye_e4m3_halved"] = "_Alignas(64) const float pye_e4m3_halved[256]"
     return found
 
 
@@ -127,10 +156,15 @@ def render_header() -> str:
         lines.append(f"extern {declared[grid.symbol]};")
     lines += [
         "",
-        "/* Row i: 255 for each bit of i that is set, lowest first. Set means: negate that element. */",
-        f"extern {declared['pye_negate']};",
+        "/* Row i: -0 for each bit of i that is set, lowest first, else 0: what signs are flipped with. */",
+        f"extern {declared['pye_signs']};",
         "/* Row i of 7 bits: likewise, with bit 7 chosen so that the number of bits set is even. */",
-        f"extern {declared['pye_negate_even']};",
+        f"extern {declared['pye_even_signs']};",
+        "",
+        "/* Half of every E8M0 scale, 2^(e - 128): the smallest are subnormal, and 255 is not special. */",
+        f"extern {declared['pye_e8m0_halved']};",
+        "/* Half of every E4M3 scale without its sign; the NaN code 0x7F, but not 0xFF, is 0. */",
+        f"extern {declared['pye_e4m3_halved']};",
         "",
         "#endif",
         "",
@@ -145,9 +179,11 @@ def render_source() -> str:
     for grid in GRIDS:
         lines += ["", f"/* SHA-256 of the bytes: {grid.sha256} */", f"{declared[grid.symbol]} = {{"]
         lines += [*format_entries(load_grid(grid), grid.columns), "};"]
-    for symbol, masks in (("pye_negate", np.arange(256)), ("pye_negate_even", sign_masks())):
-        bytes_of_bits = (masks[:, None] >> np.arange(8) & 1) * 255
-        lines += ["", f"{declared[symbol]} = {{", *format_entries(bytes_of_bits, 8), "};"]
+    for symbol, masks in (("pye_signs", np.arange(256)), ("pye_even_signs", sign_masks())):
+        bits = masks[:, None] >> np.arange(8) & 1
+        lines += ["", f"{declared[symbol]} = {{", *format_signs(bits), "};"]
+    for symbol, scales in (("pye_e8m0_halved", e8m0_halved()), ("pye_e4m3_halved", e4m3_halved())):
+        lines += ["", f"{declared[symbol]} = {{", *format_constants(scales), "};"]
     lines.append("")
     return "\n".join(lines)
 

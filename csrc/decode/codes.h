@@ -69,7 +69,7 @@ INLINE void codes_mxfp4(const block_mxfp4 *block, size_t g, int parity, coded_si
     (void)minima;
     vw q = vw_load_bytes(block->q);
     emit_words(to, g, parity, vw_lookup(e2m1_doubled, vw_and(q, 15)),
-               vw_lookup(e2m1_doubled, vw_shift_right(q, 4)), vf8_set(e8m0_halved(block->e)));
+               vw_lookup(e2m1_doubled, vw_shift_right(q, 4)), vf8_set(pye_e8m0_halved[block->e]));
 }
 
 #define UNPACK_32(name)                                                                                           \

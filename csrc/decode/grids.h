@@ -7,21 +7,26 @@
 
 /* Codebooks of the IQ types, row-major: entry (row, column) is at row * columns + column. */
 /* IQ2_XXS: 256 rows of 8. */
-extern _Alignas(64) const int8_t pye_grid_iq2_xxs[256 * 8];
+extern _Alignas(64) const float pye_grid_iq2_xxs[256 * 8];
 /* IQ2_XS: 512 rows of 8. */
-extern _Alignas(64) const int8_t pye_grid_iq2_xs[512 * 8];
+extern _Alignas(64) const float pye_grid_iq2_xs[512 * 8];
 /* IQ2_S: 1024 rows of 8. */
-extern _Alignas(64) const int8_t pye_grid_iq2_s[1024 * 8];
+extern _Alignas(64) const float pye_grid_iq2_s[1024 * 8];
 /* IQ3_XXS: 256 rows of 4. */
-extern _Alignas(64) const int8_t pye_grid_iq3_xxs[256 * 4];
+extern _Alignas(64) const float pye_grid_iq3_xxs[256 * 4];
 /* IQ3_S: 512 rows of 4. */
-extern _Alignas(64) const int8_t pye_grid_iq3_s[512 * 4];
+extern _Alignas(64) const float pye_grid_iq3_s[512 * 4];
 /* IQ1_S, IQ1_M: 2048 rows of 8. */
-extern _Alignas(64) const int8_t pye_grid_iq1_s[2048 * 8];
+extern _Alignas(64) const float pye_grid_iq1_s[2048 * 8];
 
-/* Row i: 255 for each bit of i that is set, lowest first. Set means: negate that element. */
-extern _Alignas(64) const uint8_t pye_negate[256 * 8];
+/* Row i: -0 for each bit of i that is set, lowest first, else 0: what signs are flipped with. */
+extern _Alignas(64) const float pye_signs[256 * 8];
 /* Row i of 7 bits: likewise, with bit 7 chosen so that the number of bits set is even. */
-extern _Alignas(64) const uint8_t pye_negate_even[128 * 8];
+extern _Alignas(64) const float pye_even_signs[128 * 8];
+
+/* Half of every E8M0 scale, 2^(e - 128): the smallest are subnormal, and 255 is not special. */
+extern _Alignas(64) const float pye_e8m0_halved[256];
+/* Half of every E4M3 scale without its sign; the NaN code 0x7F, but not 0xFF, is 0. */
+extern _Alignas(64) const float pye_e4m3_halved[256];
 
 #endif

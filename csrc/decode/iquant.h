@@ -6,19 +6,19 @@
 #include "decode/kquant.h"
 #include "decode/legacy.h"
 
-/* Which of 16 lanes to negate, from two rows of a table of masks: all 8 signs, or 7 that make an even number. */
-INLINE vb signs_of(uint32_t a, uint32_t b) { return vb_load_8x2(pye_negate + 8 * a, pye_negate + 8 * b); }
+/* Signs of 16 elements, from two rows of a table: all 8 of each, or 7 and the one that makes an even number of them. */
+INLINE vf signs_of(uint32_t a, uint32_t b) { return vf_load_8x2(pye_signs + 8 * a, pye_signs + 8 * b); }
 
-INLINE vb even_signs_of(uint32_t a, uint32_t b) {
-    return vb_load_8x2(pye_negate_even + 8 * (a & 127), pye_negate_even + 8 * (b & 127));
+INLINE vf even_signs_of(uint32_t a, uint32_t b) {
+    return vf_load_8x2(pye_even_signs + 8 * (a & 127), pye_even_signs + 8 * (b & 127));
 }
 
-/* 16 elements: a scale, ready for vf_mul_i8, times signed codebook values. */
-INLINE void store_signed(float *to, vf scale, vb grid, vb signs, vf_put put) {
-    put(to, vf_mul_i8(vb_sub(vb_xor(grid, signs), signs), scale));
+/* 16 elements: a scale times signed codebook values. */
+INLINE void store_signed(float *to, float scale, vf grid, vf signs, vf_put put) {
+    put(to, vf_mul(vf_xor(grid, signs), vf_set(scale)));
 }
 
-INLINE vb grid_pair(const int8_t *grid, uint32_t a, uint32_t b) { return vb_load_8x2(grid + 8 * a, grid + 8 * b); }
+INLINE vf grid_pair(const float *grid, uint32_t a, uint32_t b) { return vf_load_8x2(grid + 8 * a, grid + 8 * b); }
 
 /* (0.5 + s) / 4 and 2 s + 1: taken from a table sooner than converted. */
 static const float quarter_steps[16] = {0.125f, 0.375f, 0.625f, 0.875f, 1.125f, 1.375f, 1.625f, 1.875f,
@@ -31,7 +31,7 @@ INLINE void decode_iq2_xxs(const block_iq2_xxs *block, float *to, vf_put put) {
     for (int b = 0; b < 8; b++) {
         uint32_t rows = load_u32(block->q + 8 * b);
         uint32_t a = load_u32(block->q + 8 * b + 4);
-        vf scale = vf_i8_scale(vf_set(d * quarter_steps[a >> 28]));
+        float scale = d * quarter_steps[a >> 28];
         store_signed(to + 32 * b, scale, grid_pair(pye_grid_iq2_xxs, rows & 255, rows >> 8 & 255),
                      even_signs_of(a, a >> 7), put);
         store_signed(to + 32 * b + 16, scale, grid_pair(pye_grid_iq2_xxs, rows >> 16 & 255, rows >> 24),
@@ -39,18 +39,18 @@ INLINE void decode_iq2_xxs(const block_iq2_xxs *block, float *to, vf_put put) {
     }
 }
 
-/* ((d (0.5 + s)) 0.25) for vf_mul_i8, of the low nibbles in scale[0..7] and of the high ones in scale[8..15]. */
+/* ((d (0.5 + s)) 0.25) of the low nibbles in scale[0..7] and of the high ones in scale[8..15]. */
 INLINE void iq2_scales(float scale[16], const uint8_t *s, const uint8_t *d) {
     vb q = vb_load_8x2(s, s);
     vb n = vb_join_low(low_nibbles(q), high_nibbles(q));
     vf steps = vf_mul(vf_add(vf_from_u8(n), vf_set(0.5f)), vf_set(0.25f));
-    store_scales(scale, vf_i8_scale(vf_mul(steps, vf_set_half(d))));
+    store_scales(scale, vf_mul(steps, vf_set_half(d)));
 }
 
 /* 16 elements of iq2_xs: two rows of eight. */
 INLINE void store_iq2_xs(float *to, float scale, const uint8_t *q, vf_put put) {
     uint32_t a = load_u16(q), b = load_u16(q + 2);
-    store_signed(to, vf_set(scale), grid_pair(pye_grid_iq2_xs, a & 511, b & 511), even_signs_of(a >> 9, b >> 9), put);
+    store_signed(to, scale, grid_pair(pye_grid_iq2_xs, a & 511, b & 511), even_signs_of(a >> 9, b >> 9), put);
 }
 
 INLINE void decode_iq2_xs(const block_iq2_xs *block, float *to, vf_put put) {
@@ -80,21 +80,21 @@ INLINE void decode_iq2_s(const block_iq2_s *block, float *to, vf_put put) {
     for (int b = 0; b < 8; b++) {
         const uint8_t *signs = block->signs + 4 * b;
         const uint16_t *row = rows + 4 * b;
-        store_signed(to + 32 * b, vf_set(scale[b]), grid_pair(pye_grid_iq2_s, row[0], row[1]),
+        store_signed(to + 32 * b, scale[b], grid_pair(pye_grid_iq2_s, row[0], row[1]),
                      signs_of(signs[0], signs[1]), put);
-        store_signed(to + 32 * b + 16, vf_set(scale[8 + b]), grid_pair(pye_grid_iq2_s, row[2], row[3]),
+        store_signed(to + 32 * b + 16, scale[8 + b], grid_pair(pye_grid_iq2_s, row[2], row[3]),
                      signs_of(signs[2], signs[3]), put);
     }
 }
 
-/* d (2 s + 1), ready for vf_mul_i8 */
+/* d (2 s + 1) */
 INLINE void store_odd_scales(float scale[16], vb s, float d) {
     vb odd = vb_add(vb_add(s, s), vb_set(1));
-    store_scales(scale, vf_i8_scale(vf_mul(vf_from_u8(odd), vf_set(d))));
+    store_scales(scale, vf_mul(vf_from_u8(odd), vf_set(d)));
 }
 
-INLINE vb grid_four(const int8_t *grid, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
-    return vb_load_4x4(grid + 4 * a, grid + 4 * b, grid + 4 * c, grid + 4 * d);
+INLINE vf grid_four(const float *grid, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    return vf_load_4x4(grid + 4 * a, grid + 4 * b, grid + 4 * c, grid + 4 * d);
 }
 
 /* ((d (0.5 + s)) 0.5) G, s by 32 elements */
@@ -103,7 +103,7 @@ INLINE void decode_iq3_xxs(const block_iq3_xxs *block, float *to, vf_put put) {
     for (int b = 0; b < 8; b++) {
         const uint8_t *q = block->q + 8 * b;
         uint32_t a = load_u32(block->a + 4 * b);
-        vf scale = vf_i8_scale(vf_set(d * quarter_steps[a >> 28] * 2.0f));
+        float scale = d * quarter_steps[a >> 28] * 2.0f;
         store_signed(to + 32 * b, scale, grid_four(pye_grid_iq3_xxs, q[0], q[1], q[2], q[3]),
                      even_signs_of(a, a >> 7), put);
         store_signed(to + 32 * b + 16, scale, grid_four(pye_grid_iq3_xxs, q[4], q[5], q[6], q[7]),
@@ -112,7 +112,7 @@ INLINE void decode_iq3_xxs(const block_iq3_xxs *block, float *to, vf_put put) {
 }
 
 /* 32 elements of iq3_s: eight rows of four. */
-INLINE void store_iq3_s(float *to, vf scale, const uint16_t *row, const uint8_t *signs, vf_put put) {
+INLINE void store_iq3_s(float *to, float scale, const uint16_t *row, const uint8_t *signs, vf_put put) {
     store_signed(to, scale, grid_four(pye_grid_iq3_s, row[0], row[1], row[2], row[3]),
                  signs_of(signs[0], signs[1]), put);
     store_signed(to + 16, scale, grid_four(pye_grid_iq3_s, row[4], row[5], row[6], row[7]),
@@ -126,42 +126,40 @@ INLINE void decode_iq3_s(const block_iq3_s *block, float *to, vf_put put) {
     vb s = vb_load_4x4(block->s, block->s, block->s, block->s);
     store_odd_scales(scale, vb_join_low(low_nibbles(s), high_nibbles(s)), load_half(block->d));
     for (int i = 0; i < 4; i++) {
-        uint32_t bits = block->high[2 * i] | (uint32_t)block->high[2 * i + 1] << 8;
-        vb_store_words(rows + 16 * i, vb_load(block->q + 16 * i), vb_and(vb_from_bits(bits), vb_set(1)));
+        vb ninth = vb_and(vb_from_bits(load_u32(block->high + 4 * (i >> 1)), i & 1), vb_set(1));
+        vb_store_words(rows + 16 * i, vb_load(block->q + 16 * i), ninth);
     }
     for (int b = 0; b < 4; b++) { /* two of 32 elements */
-        store_iq3_s(to + 64 * b, vf_set(scale[b]), rows + 16 * b, block->signs + 8 * b, put);
-        store_iq3_s(to + 64 * b + 32, vf_set(scale[8 + b]), rows + 16 * b + 8, block->signs + 8 * b + 4, put);
+        store_iq3_s(to + 64 * b, scale[b], rows + 16 * b, block->signs + 8 * b, put);
+        store_iq3_s(to + 64 * b + 32, scale[8 + b], rows + 16 * b + 8, block->signs + 8 * b + 4, put);
     }
 }
 
-/* G + delta in eighths: delta is 1/8, negative in lanes 0-7 where bit 3 is set, in lanes 8-15 where bit 7 is. From a table,
- * as a branch on it would be guessed wrong every other time, and one with gaps, which needs no shifts. */
-INLINE vb iq1_eighths(vb grid, uint32_t bits) {
-    static _Alignas(64) const int8_t deltas[18][16] = {
-        [0] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
-        [1] = {-1, -1, -1, -1, -1, -1, -1, -1, 1, 1, 1, 1, 1, 1, 1, 1},
-        [16] = {1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1},
-        [17] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1},
+/* 16 elements: a scale times G + delta. Delta is 1/8, negative in lanes 0-7 where bit 3 is set, in lanes 8-15 where bit 7
+ * is: from a table, as a branch on it would be guessed wrong every other time, and one with gaps, which needs no shifts. */
+INLINE void store_shifted(float *to, float scale, vf grid, uint32_t bits, vf_put put) {
+#define EIGHT(x) x, x, x, x, x, x, x, x
+    static _Alignas(64) const float deltas[18][16] = {
+        [0] = {EIGHT(0.125f), EIGHT(0.125f)},
+        [1] = {EIGHT(-0.125f), EIGHT(0.125f)},
+        [16] = {EIGHT(0.125f), EIGHT(-0.125f)},
+        [17] = {EIGHT(-0.125f), EIGHT(-0.125f)},
     };
-    return vb_add(vb_shift_left(grid, 3), vb_load((const uint8_t *)deltas + 2 * (bits & 0x88)));
-}
-
-/* 16 elements: the scale, an eighth of it ready for vf_mul_i8, times G + delta */
-INLINE void store_shifted(float *to, vf eighth, vb grid, uint32_t bits, vf_put put) {
-    put(to, vf_mul_i8(iq1_eighths(grid, bits), eighth));
+#undef EIGHT
+    const float *delta = deltas[0] + 2 * (bits & 0x88);
+    put(to, vf_mul(vf_add(grid, vf_load(delta)), vf_set(scale)));
 }
 
 /* (d (2 s + 1)) (G + delta), s and delta by 32 elements */
 INLINE void decode_iq1_s(const block_iq1_s *block, float *to, vf_put put) {
-    float d = load_half(block->d) * 0.125f;
+    float d = load_half(block->d);
     for (int b = 0; b < 8; b++) {
         const uint8_t *q = block->q + 4 * b;
         uint32_t w = load_u16(block->w + 2 * b), bits = (w >> 15) * 0x88;
-        vf eighth = vf_i8_scale(vf_set(d * odd_numbers[w >> 12 & 7]));
-        store_shifted(to + 32 * b, eighth,
+        float scale = d * odd_numbers[w >> 12 & 7];
+        store_shifted(to + 32 * b, scale,
                       grid_pair(pye_grid_iq1_s, q[0] | (w << 8 & 0x700), q[1] | (w << 5 & 0x700)), bits, put);
-        store_shifted(to + 32 * b + 16, eighth,
+        store_shifted(to + 32 * b + 16, scale,
                       grid_pair(pye_grid_iq1_s, q[2] | (w << 2 & 0x700), q[3] | (w >> 1 & 0x700)), bits, put);
     }
 }
@@ -177,7 +175,7 @@ INLINE void decode_iq1_m(const block_iq1_m *block, float *to, vf_put put) {
         for (int k = 0; k < 4; k++)
             s[4 * i + k] = (uint8_t)(word >> (3 * k) & 7);
     }
-    store_odd_scales(scale, vb_load(s), half_to_float((uint16_t)bits) * 0.125f);
+    store_odd_scales(scale, vb_load(s), half_to_float((uint16_t)bits));
     uint16_t rows[32]; /* bytes of q, with three bits each above them */
     for (int i = 0; i < 2; i++) {
         vb r = vb_load_8x2(block->high + 8 * i, block->high + 8 * i), seven = vb_set(7);
@@ -185,7 +183,7 @@ INLINE void decode_iq1_m(const block_iq1_m *block, float *to, vf_put put) {
                        vb_zip_low(vb_and(r, seven), vb_and(vb_shift_right(r, 4), seven)));
     }
     for (int k = 0; k < 16; k++)
-        store_shifted(to + 16 * k, vf_set(scale[k]), grid_pair(pye_grid_iq1_s, rows[2 * k], rows[2 * k + 1]),
+        store_shifted(to + 16 * k, scale[k], grid_pair(pye_grid_iq1_s, rows[2 * k], rows[2 * k + 1]),
                       block->high[k], put);
 }
 

@@ -27,12 +27,14 @@ INLINE void decode_q2_k(const block_q2_k *block, float *to, vf_put put) {
     store_scales(scale, vf_mul(vf_from_u8(low_nibbles(s)), vf_set_half(block->d)));
     store_scales(minimum, vf_mul(vf_from_u8(high_nibbles(s)), vf_set_half(block->dm)));
     for (int half = 0; half < 2; half++) {
-        const uint8_t *q = block->q + 32 * half;
+        vp first = vp_load(block->q + 32 * half), second = vp_load(block->q + 32 * half + 16);
         UNROLL
-        for (int group = 0; group < 8; group++) { /* 16 elements each */
-            int k = 8 * half + group;
-            vf c = vf_from_u8(two_bits(q + 16 * (group & 1), group >> 1));
-            put(to + 16 * k, vf_mul_sub(c, vf_set(scale[k]), vf_set(minimum[k])));
+        for (int plane = 0; plane < 4; plane++) { /* twice 16 elements */
+            int k = 8 * half + 2 * plane;
+            put(to + 16 * k, vf_mul_sub_pairs(first, vf_set(scale[k]), vf_set(minimum[k])));
+            put(to + 16 * k + 16, vf_mul_sub_pairs(second, vf_set(scale[k + 1]), vf_set(minimum[k + 1])));
+            first = vp_next(first);
+            second = vp_next(second);
         }
     }
 }

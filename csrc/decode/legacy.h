@@ -29,11 +29,11 @@ INLINE void decode_q4_1(const block_q4_1 *block, float *to, vf_put put) {
 /* d (n + 16 bit - 16). In eight bits n - 16 is n | 0xF0, so that only clear bits change anything. */
 INLINE void decode_q5_0(const block_q5_0 *block, float *to, vf_put put) {
     vf d = vf_i8_scale(vf_set_half(block->d));
-    uint32_t clear = ~load_u32(block->high);
+    uint32_t high = load_u32(block->high);
     vb q = vb_load(block->q);
     vb minus_16 = vb_set(0xF0);
-    vb low = vb_or(low_nibbles(q), vb_and(vb_from_bits(clear & 0xFFFFu), minus_16));
-    vb top = vb_or(high_nibbles(q), vb_and(vb_from_bits(clear >> 16), minus_16));
+    vb low = vb_or(low_nibbles(q), vb_and_not(minus_16, vb_from_bits(high, 0)));
+    vb top = vb_or(high_nibbles(q), vb_and_not(minus_16, vb_from_bits(high, 1)));
     put(to, vf_mul_i8(low, d));
     put(to + 16, vf_mul_i8(top, d));
 }
@@ -45,8 +45,8 @@ INLINE void decode_q5_1(const block_q5_1 *block, float *to, vf_put put) {
     uint32_t high = load_u32(block->high);
     vb q = vb_load(block->q);
     vb plus_16 = vb_set(16);
-    vb low = vb_or(low_nibbles(q), vb_and(vb_from_bits(high & 0xFFFFu), plus_16));
-    vb top = vb_or(high_nibbles(q), vb_and(vb_from_bits(high >> 16), plus_16));
+    vb low = vb_or(low_nibbles(q), vb_and(vb_from_bits(high, 0), plus_16));
+    vb top = vb_or(high_nibbles(q), vb_and(vb_from_bits(high, 1), plus_16));
     put(to, vf_mul_add(vf_from_u8(low), d, m));
     put(to + 16, vf_mul_add(vf_from_u8(top), d, m));
 }
@@ -72,15 +72,11 @@ INLINE void decode_q1_0(const block_q1_0 *block, float *to, vf_put put) {
         put(to + 16 * i, vf_select(load_u16(block->q + 2 * i), vf_set(d), vf_set(-d)));
 }
 
-/* d (c - 1): four lanes a byte, so a byte is repeated four times and each copy keeps other bits. */
+/* d (c - 1) */
 INLINE void decode_q2_0(const block_q2_0 *block, float *to, vf_put put) {
-    static const uint8_t keep[16] = {3, 12, 48, 192, 3, 12, 48, 192, 3, 12, 48, 192, 3, 12, 48, 192};
-    vf d = vf_i8_scale(vf_set_half(block->d));
-    for (int i = 0; i < 4; i++) {
-        vb c = vb_and(vb_repeat_4(block->q + 4 * i), vb_load(keep));
-        c = vb_or(vb_or(c, vb_shift_right(c, 2)), vb_or(vb_shift_right(c, 4), vb_shift_right(c, 6)));
-        put(to + 16 * i, vf_mul_i8(vb_sub(vb_and(c, vb_set(3)), vb_set(1)), d));
-    }
+    vf d = vf_set_half(block->d);
+    for (int i = 0; i < 4; i++)
+        put(to + 16 * i, vf_mul_centred(vp_spread(block->q + 4 * i), d));
 }
 
 #endif

@@ -2,27 +2,14 @@
 #ifndef PYE_DECODE_MICRO_H
 #define PYE_DECODE_MICRO_H
 
-#include "base/half.h"
 #include "decode/iquant.h"
 
 /* Twice the E2M1 values, so that they are whole. Code 8, minus zero, decodes to plus zero. */
 static const int8_t e2m1_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-/* 2^(e - 128), half of the E8M0 value to pair with the doubled codes; 0 and 1 give subnormals, 255 is not special. */
-INLINE float e8m0_halved(uint32_t e) {
-    return pye_float_from_bits(e < 2 ? UINT32_C(0x00200000) << e : (e - 1) << 23);
-}
-
-/* Half of the E4M3 value without its sign; the NaN code 0x7F, but not 0xFF, is 0. An IEEE half has the same layout with
- * four more bits of significand and a bias of 15 for 7: moved up by 7 bits, the value comes out 256 times too small. */
-INLINE float e4m3_halved(uint32_t byte) {
-    uint32_t half = byte == 0x7F ? 0 : (byte & 0x7F) << 7;
-    return half_to_float((uint16_t)half) * 128.0f;
-}
-
 /* The scale may be too small for vf_mul_i8. */
 INLINE void decode_mxfp4(const block_mxfp4 *block, float *to, vf_put put) {
-    vf d = vf_set(e8m0_halved(block->e));
+    vf d = vf_set(pye_e8m0_halved[block->e]);
     vb table = vb_load(e2m1_doubled);
     vb q = vb_load(block->q);
     put(to, vf_mul(vf_from_i8(vb_lookup(table, low_nibbles(q))), d));
@@ -35,8 +22,8 @@ INLINE void decode_nvfp4(const block_nvfp4 *block, float *to, vf_put put) {
         vb q = vb_load(block->q + 16 * pair);
         vb low = low_nibbles(q);
         vb high = high_nibbles(q);
-        vf first = vf_i8_scale(vf_set(e4m3_halved(block->s[2 * pair])));
-        vf second = vf_i8_scale(vf_set(e4m3_halved(block->s[2 * pair + 1])));
+        vf first = vf_i8_scale(vf_set(pye_e4m3_halved[block->s[2 * pair]]));
+        vf second = vf_i8_scale(vf_set(pye_e4m3_halved[block->s[2 * pair + 1]]));
         put(to + 32 * pair, vf_mul_i8(vb_lookup(table, vb_join_low(low, high)), first));
         put(to + 32 * pair + 16, vf_mul_i8(vb_lookup(table, vb_join_high(low, high)), second));
     }

@@ -53,6 +53,7 @@ INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d
 INLINE vb vb_set(uint8_t value) { return _mm256_set1_epi8((char)value); }
 INLINE vb vb_and(vb a, vb b) { return _mm256_and_si256(a, b); }
 INLINE vb vb_or(vb a, vb b) { return _mm256_or_si256(a, b); }
+INLINE vb vb_and_not(vb a, vb b) { return _mm256_andnot_si256(b, a); }
 INLINE vb vb_xor(vb a, vb b) { return _mm256_xor_si256(a, b); }
 INLINE vb vb_add(vb a, vb b) { return _mm256_add_epi8(a, b); }
 INLINE vb vb_sub(vb a, vb b) { return _mm256_sub_epi8(a, b); }
@@ -68,8 +69,9 @@ INLINE vb vb_repeat_4(const uint8_t *from) {
     return _mm256_shuffle_epi8(_mm256_set1_epi32(four), lanes);
 }
 
-INLINE vb vb_from_bits(uint32_t bits) {
-    const vb spread = twice(_mm_set_epi64x(0x0101010101010101, 0));
+INLINE vb vb_from_bits(uint32_t bits, int half) {
+    const vb spread = half ? twice(_mm_set_epi64x(0x0303030303030303, 0x0202020202020202))
+                           : twice(_mm_set_epi64x(0x0101010101010101, 0));
     const vb each = _mm256_set1_epi64x((int64_t)0x8040201008040201);
     vb bytes = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), spread);
     return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, each), each);
@@ -189,6 +191,13 @@ INLINE vf vf_load_bfloat(const void *from) {
     return (vf){widen_bfloat(_mm_loadu_si128(p)), widen_bfloat(_mm_loadu_si128(p + 1))};
 }
 
+INLINE vf vf_load_8x2(const float *a, const float *b) { return (vf){_mm256_loadu_ps(a), _mm256_loadu_ps(b)}; }
+INLINE vf vf_load_4x4(const float *a, const float *b, const float *c, const float *d) {
+    return (vf){_mm256_loadu2_m128(b, a), _mm256_loadu2_m128(d, c)};
+}
+
+INLINE vf vf_xor(vf a, vf b) { return (vf){_mm256_xor_ps(a.low, b.low), _mm256_xor_ps(a.high, b.high)}; }
+
 INLINE void vf_store(void *to, vf v) {
     float *p = (float *)to;
     _mm256_storeu_ps(p, v.low);
@@ -226,6 +235,62 @@ INLINE vr vr_zero(void) { return _mm256_setzero_ps(); }
 INLINE vr vr_load(const float *from) { return _mm256_loadu_ps(from); }
 INLINE void vr_store(float *to, vr v) { _mm256_storeu_ps(to, v); }
 INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm256_fmadd_ps(a, b, c); }
+
+/* --------------------------------------------------------------------------- pairs of bits, digits */
+
+/* One of four floats in each lane, chosen by its two lowest bits. `four` has the same in both halves. */
+INLINE vf pick(__m256 four, __m256i low, __m256i high) {
+    return (vf){_mm256_permutevar_ps(four, low), _mm256_permutevar_ps(four, high)};
+}
+
+/* Pairs in 32-bit lanes, under bits of no account. */
+typedef struct vp {
+    __m256i low, high;
+} vp;
+
+INLINE vp vp_load(const void *from) {
+    const uint8_t *p = (const uint8_t *)from;
+    return (vp){_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)),
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))};
+}
+
+INLINE vp vp_spread(const uint8_t *four) {
+    int32_t bits;
+    __builtin_memcpy(&bits, four, sizeof bits);
+    const __m256i low = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    const __m256i high = _mm256_setr_epi32(16, 18, 20, 22, 24, 26, 28, 30);
+    __m256i all = _mm256_set1_epi32(bits);
+    return (vp){_mm256_srlv_epi32(all, low), _mm256_srlv_epi32(all, high)};
+}
+
+INLINE vp vp_next(vp a) { return (vp){_mm256_srli_epi32(a.low, 2), _mm256_srli_epi32(a.high, 2)}; }
+
+INLINE __m256 minus_one_to_two(vf scale) {
+    return _mm256_mul_ps(_mm256_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2), scale.low);
+}
+
+INLINE vf vf_mul_centred(vp a, vf scale) { return pick(minus_one_to_two(scale), a.low, a.high); }
+
+INLINE vf vf_mul_sub_pairs(vp a, vf scale, vf minimum) {
+    __m256 four = _mm256_fmsub_ps(_mm256_setr_ps(0, 1, 2, 3, 0, 1, 2, 3), scale.low, minimum.low);
+    return pick(four, a.low, a.high);
+}
+
+/* Byte i as the high byte of word 2 i, byte 8 + i as that of word 2 i + 1. */
+typedef __m256i vd;
+
+INLINE vd vd_from_bytes(vb a) {
+    const __m256i lanes = _mm256_setr_epi32(0x08800080, 0x09800180, 0x0A800280, 0x0B800380, 0x0C800480, 0x0D800580,
+                                            0x0E800680, 0x0F800780);
+    return _mm256_shuffle_epi8(a, lanes);
+}
+
+INLINE vd vd_next(vd a) { return _mm256_mullo_epi16(a, _mm256_set1_epi16(3)); }
+
+INLINE vf vf_mul_digits(vd a, vf scale) {
+    __m256i digits = _mm256_mulhi_epu16(a, _mm256_set1_epi16(3));
+    return pick(minus_one_to_two(scale), digits, _mm256_srli_epi32(digits, 16));
+}
 
 /* ----------------------------------------------------------------------------- past the caches */
 

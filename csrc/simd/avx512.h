@@ -18,6 +18,7 @@ INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d
 INLINE vb vb_set(uint8_t value) { return _mm_set1_epi8((char)value); }
 INLINE vb vb_and(vb a, vb b) { return _mm_and_si128(a, b); }
 INLINE vb vb_or(vb a, vb b) { return _mm_or_si128(a, b); }
+INLINE vb vb_and_not(vb a, vb b) { return _mm_andnot_si128(b, a); }
 INLINE vb vb_xor(vb a, vb b) { return _mm_xor_si128(a, b); }
 INLINE vb vb_add(vb a, vb b) { return _mm_add_epi8(a, b); }
 INLINE vb vb_sub(vb a, vb b) { return _mm_sub_epi8(a, b); }
@@ -41,7 +42,7 @@ INLINE void vb_store_words(uint16_t to[16], vb low, vb high) {
     _mm_storeu_si128((__m128i *)(to + 8), vb_zip_high(low, high));
 }
 
-INLINE vb vb_from_bits(uint32_t bits) { return _mm_movm_epi8((__mmask16)bits); }
+INLINE vb vb_from_bits(uint32_t bits, int half) { return _mm_movm_epi8((__mmask16)(bits >> 16 * half)); }
 INLINE vb vb_at_least(vb a, vb b) { return _mm_movm_epi8(_mm_cmpge_epu8_mask(a, b)); }
 INLINE vb vb_lookup(vb table, vb index) { return _mm_shuffle_epi8(table, index); }
 
@@ -87,6 +88,17 @@ INLINE vf vf_load_bfloat(const void *from) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
+INLINE vf vf_load_8x2(const float *a, const float *b) {
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1);
+}
+
+INLINE vf vf_load_4x4(const float *a, const float *b, const float *c, const float *d) {
+    __m256 ab = _mm256_loadu2_m128(b, a), cd = _mm256_loadu2_m128(d, c);
+    return _mm512_insertf32x8(_mm512_castps256_ps512(ab), cd, 1);
+}
+
+INLINE vf vf_xor(vf a, vf b) { return _mm512_xor_ps(a, b); }
+
 INLINE void vf_store(void *to, vf v) { _mm512_storeu_ps(to, v); }
 
 INLINE void vf_store_half(void *to, vf v) {
@@ -113,6 +125,39 @@ INLINE vr vr_zero(void) { return _mm512_setzero_ps(); }
 INLINE vr vr_load(const float *from) { return _mm512_loadu_ps(from); }
 INLINE void vr_store(float *to, vr v) { _mm512_storeu_ps(to, v); }
 INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm512_fmadd_ps(a, b, c); }
+
+/* --------------------------------------------------------------------------- pairs of bits, digits */
+
+/* Pairs in 32-bit lanes, under bits of no account: one of four floats is chosen by the two lowest. */
+typedef __m512i vp;
+
+INLINE vp vp_load(const void *from) { return _mm512_cvtepu8_epi32(vb_load(from)); }
+
+INLINE vp vp_spread(const uint8_t *four) {
+    int32_t bits;
+    __builtin_memcpy(&bits, four, sizeof bits);
+    const __m512i lanes = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_srlv_epi32(_mm512_set1_epi32(bits), lanes);
+}
+
+INLINE vp vp_next(vp a) { return _mm512_srli_epi32(a, 2); }
+
+INLINE vf vf_mul_centred(vp a, vf scale) {
+    vf four = _mm512_mul_ps(_mm512_broadcast_f32x4(_mm_setr_ps(-1, 0, 1, 2)), scale);
+    return _mm512_permutevar_ps(four, a);
+}
+
+INLINE vf vf_mul_sub_pairs(vp a, vf scale, vf minimum) {
+    vf four = vf_mul_sub(_mm512_broadcast_f32x4(_mm_setr_ps(0, 1, 2, 3)), scale, minimum);
+    return _mm512_permutevar_ps(four, a);
+}
+
+/* Bytes as the second lowest of 32-bit lanes. */
+typedef __m512i vd;
+
+INLINE vd vd_from_bytes(vb a) { return _mm512_slli_epi32(_mm512_cvtepu8_epi32(a), 8); }
+INLINE vd vd_next(vd a) { return _mm512_mullo_epi16(a, _mm512_set1_epi16(3)); }
+INLINE vf vf_mul_digits(vd a, vf scale) { return vf_mul_centred(_mm512_mulhi_epu16(a, _mm512_set1_epi16(3)), scale); }
 
 /* ----------------------------------------------------------------------------- past the caches */
 

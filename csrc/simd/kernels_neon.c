@@ -2,6 +2,7 @@
 #if defined(__aarch64__)
 
 #include "simd/neon_words.h"
+#include "simd/byte_codes.h"
 
 #define ISA neon
 #include "simd/kernels.inc.h"

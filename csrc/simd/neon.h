@@ -33,6 +33,7 @@ INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d
 INLINE vb vb_set(uint8_t value) { return vdupq_n_u8(value); }
 INLINE vb vb_and(vb a, vb b) { return vandq_u8(a, b); }
 INLINE vb vb_or(vb a, vb b) { return vorrq_u8(a, b); }
+INLINE vb vb_and_not(vb a, vb b) { return vbicq_u8(a, b); }
 INLINE vb vb_xor(vb a, vb b) { return veorq_u8(a, b); }
 INLINE vb vb_add(vb a, vb b) { return vaddq_u8(a, b); }
 INLINE vb vb_sub(vb a, vb b) { return vsubq_u8(a, b); }
@@ -48,7 +49,8 @@ INLINE vb vb_repeat_4(const uint8_t *from) {
     return vcombine_u8(vzip1_u8(twice, twice), vzip2_u8(twice, twice));
 }
 
-INLINE vb vb_from_bits(uint32_t bits) {
+INLINE vb vb_from_bits(uint32_t all, int half) {
+    uint32_t bits = all >> 16 * half;
     uint8x8_t each = vcreate_u8(UINT64_C(0x8040201008040201));
     uint8x16_t bytes = vcombine_u8(vdup_n_u8((uint8_t)bits), vdup_n_u8((uint8_t)(bits >> 8)));
     return vtstq_u8(bytes, vcombine_u8(each, each));
@@ -175,6 +177,20 @@ INLINE vf vf_load_i32(const void *from) {
     vf v;
     EACH_QUARTER(v, vcvtq_f32_s32(vreinterpretq_s32_u8(vb_load((const uint8_t *)from + 16 * i))));
     return v;
+}
+
+INLINE vf vf_load_8x2(const float *a, const float *b) {
+    return (vf){{vld1q_f32(a), vld1q_f32(a + 4), vld1q_f32(b), vld1q_f32(b + 4)}};
+}
+
+INLINE vf vf_load_4x4(const float *a, const float *b, const float *c, const float *d) {
+    return (vf){{vld1q_f32(a), vld1q_f32(b), vld1q_f32(c), vld1q_f32(d)}};
+}
+
+INLINE vf vf_xor(vf a, vf b) {
+    EACH_QUARTER(a, vreinterpretq_f32_u32(
+                        veorq_u32(vreinterpretq_u32_f32(a.val[i]), vreinterpretq_u32_f32(b.val[i]))));
+    return a;
 }
 
 INLINE void vf_store(void *to, vf v) {

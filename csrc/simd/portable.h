@@ -85,6 +85,7 @@ INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d
 INLINE vb vb_set(uint8_t value) { return (vb){0} + value; }
 INLINE vb vb_and(vb a, vb b) { return a & b; }
 INLINE vb vb_or(vb a, vb b) { return a | b; }
+INLINE vb vb_and_not(vb a, vb b) { return a & ~b; }
 INLINE vb vb_xor(vb a, vb b) { return a ^ b; }
 INLINE vb vb_add(vb a, vb b) { return a + b; }
 INLINE vb vb_sub(vb a, vb b) { return a - b; }
@@ -100,8 +101,9 @@ INLINE vb vb_repeat_4(const uint8_t *from) {
     return (vb)LOW_WORDS((vb_words)twice, (vb_words)twice);
 }
 
-/* 255 in the lanes whose bit is set. */
-INLINE vb vb_from_bits(uint32_t bits) {
+/* 255 in the lanes whose bit is set, of the low half or of the high half of all. */
+INLINE vb vb_from_bits(uint32_t all, int half) {
+    uint32_t bits = all >> (16 * half);
     vb bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
     vb_halves halves = {(bits & 255) * UINT64_C(0x0101010101010101),
                         (bits >> 8 & 255) * UINT64_C(0x0101010101010101)};
@@ -148,6 +150,23 @@ INLINE vf_quarter load_quarter(const uint8_t *from) {
 INLINE vf vf_load(const void *from) {
     const uint8_t *p = (const uint8_t *)from;
     return (vf){load_quarter(p), load_quarter(p + 16), load_quarter(p + 32), load_quarter(p + 48)};
+}
+
+/* Lanes 0-7 and 8-15 from two places; lanes 0-3, 4-7, 8-11 and 12-15 from four. */
+INLINE vf vf_load_8x2(const float *a, const float *b) {
+    const uint8_t *p = (const uint8_t *)a, *q = (const uint8_t *)b;
+    return (vf){load_quarter(p), load_quarter(p + 16), load_quarter(q), load_quarter(q + 16)};
+}
+
+INLINE vf vf_load_4x4(const float *a, const float *b, const float *c, const float *d) {
+    return (vf){load_quarter((const uint8_t *)a), load_quarter((const uint8_t *)b),
+                load_quarter((const uint8_t *)c), load_quarter((const uint8_t *)d)};
+}
+
+/* The bits of a and b: zeros in b flip the signs of a where they are negative. */
+INLINE vf vf_xor(vf x, vf y) {
+    return (vf){(vf_quarter)((vf_bits)x.a ^ (vf_bits)y.a), (vf_quarter)((vf_bits)x.b ^ (vf_bits)y.b),
+                (vf_quarter)((vf_bits)x.c ^ (vf_bits)y.c), (vf_quarter)((vf_bits)x.d ^ (vf_bits)y.d)};
 }
 
 /* A quarter at a time: of the whole struct compilers would keep a copy on the stack. */

@@ -77,7 +77,7 @@ INLINE vw vw_load_signed(const void *from) {
 
 /* Bytes: 255 where the bit of that number is set. */
 INLINE vw vw_from_bits(uint32_t bits) {
-    vb low = vb_from_bits(bits & 0xFFFF), high = vb_from_bits(bits >> 16);
+    vb low = vb_from_bits(bits, 0), high = vb_from_bits(bits, 1);
     return (vw){words_from_bytes(&low), words_from_bytes(&high)};
 }
 
