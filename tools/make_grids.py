@@ -51,6 +51,9 @@ GRIDS = (
     ),
 )
 
+#: The one whose entries are -1, 0 and 1, and which is so long that it is kept as pairs of bits.
+TERNARY = GRIDS[-1]
+
 
 def load_grid(grid: Grid) -> npt.NDArray[np.int8]:
     """Return one codebook as int8 ``[rows, columns]``, verified against its hash.
@@ -101,6 +104,12 @@ def format_entries(values: npt.NDArray[np.int8], group: int) -> list[str]:
     return ["    " + "  ".join(groups[i : i + per_line]) for i in range(0, len(groups), per_line)]
 
 
+def pairs_of_bits(table: npt.NDArray[np.int8]) -> list[str]:
+    """Return each row of -1, 0 and 1 as a number, 1 more in two bits each, and a zero behind the last."""
+    words = ((table.astype(np.int64) + 1) << 2 * np.arange(table.shape[1])).sum(axis=1)
+    return [f"0x{word:04X}" for word in words] + ["0"]
+
+
 def format_signs(bits: npt.NDArray[np.integer[Any]]) -> list[str]:
     """Return the initialiser lines of a table of zeros, negative where a bit is set; a row on each line."""
     return ["    " + " ".join("-0.0f," if bit else " 0.0f," for bit in row) for row in bits]
@@ -131,6 +140,7 @@ def format_constants(constants: list[str]) -> list[str]:
 def declarations() -> dict[str, str]:
     """Return the C declarator of every table, by symbol name."""
     found = {g.symbol: f"_Alignas(64) const float {g.symbol}[{g.rows} * {g.columns}]" for g in GRIDS}
+    found[TERNARY.symbol] = f"_Alignas(64) const uint16_t {TERNARY.symbol}[{TERNARY.rows} + 1]"
     found["pye_signs"] = "_Alignas(64) const float pye_signs[256 * 8]"
     found["pye_even_signs"] = "_Alignas(64) const float pye_even_signs[128 * 8]"
     found["pye_e8m0_halved"] = "_Alignas(64) const float pye_e8m0_halved[256]"
@@ -153,6 +163,9 @@ def render_header() -> str:
     declared = declarations()
     for grid in GRIDS:
         lines.append(f"/* {grid.users}: {grid.rows} rows of {grid.columns}. */")
+        if grid is TERNARY:
+            lines.append("/* Entries are -1, 0 and 1: two bits each, one more than that, the first element lowest. The last")
+            lines.append(" * entry is there to be read with the one before it. */")
         lines.append(f"extern {declared[grid.symbol]};")
     lines += [
         "",
@@ -178,7 +191,11 @@ def render_source() -> str:
     lines = [BANNER, "/* clang-format off */", '#include "grids.h"']
     for grid in GRIDS:
         lines += ["", f"/* SHA-256 of the bytes: {grid.sha256} */", f"{declared[grid.symbol]} = {{"]
-        lines += [*format_entries(load_grid(grid), grid.columns), "};"]
+        table = load_grid(grid)
+        if grid is TERNARY:
+            lines += [*format_constants(pairs_of_bits(table)), "};"]
+        else:
+            lines += [*format_entries(table, grid.columns), "};"]
     for symbol, masks in (("pye_signs", np.arange(256)), ("pye_even_signs", sign_masks())):
         bits = masks[:, None] >> np.arange(8) & 1
         lines += ["", f"{declared[symbol]} = {{", *format_signs(bits), "};"]

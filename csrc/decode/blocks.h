@@ -89,6 +89,15 @@ INLINE uint16_t load_u16(const uint8_t *from) {
     return value;
 }
 
+/* Eight bytes, of which the lowest comes first in memory on every machine. */
+INLINE uint64_t lowest_first(uint64_t bytes) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return __builtin_bswap64(bytes);
+#else
+    return bytes;
+#endif
+}
+
 INLINE uint32_t load_u32(const uint8_t *from) {
     uint32_t value;
     memcpy(&value, from, sizeof value);

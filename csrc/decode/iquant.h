@@ -135,9 +135,44 @@ INLINE void decode_iq3_s(const block_iq3_s *block, float *to, vf_put put) {
     }
 }
 
-/* 16 elements: a scale times G + delta. Delta is 1/8, negative in lanes 0-7 where bit 3 is set, in lanes 8-15 where bit 7
- * is: from a table, as a branch on it would be guessed wrong every other time, and one with gaps, which needs no shifts. */
-INLINE void store_shifted(float *to, float scale, vf grid, uint32_t bits, vf_put put) {
+/* 16 elements, two rows of the codebook: a scale times G + delta. */
+INLINE void store_iq1(float *to, float scale, const uint16_t rows[2], vf delta, vf_put put) {
+    vp grid = vp_load_8x2(&pye_grid_iq1_s[rows[0]], &pye_grid_iq1_s[rows[1]]);
+    put(to, vf_mul_shifted(grid, delta, vf_set(scale)));
+}
+
+/* Twice four times three bits, a byte each: the low twelve bits of two words. */
+INLINE uint64_t spread_triples(uint32_t first, uint32_t second) {
+    uint64_t bits = first | (uint64_t)second << 32;
+    bits = (bits & 0x0000003F0000003F) | (bits & 0x00000FC000000FC0) << 10;
+    return lowest_first((bits & 0x0007000700070007) | (bits & 0x0038003800380038) << 5);
+}
+
+/* (d (2 s + 1)) (G + delta), s and delta, an eighth with a sign, by 32 elements */
+INLINE void decode_iq1_s(const block_iq1_s *block, float *to, vf_put put) {
+    static const float eighths[2] = {0.125f, -0.125f};
+    float d = load_half(block->d);
+    uint16_t rows[32]; /* bytes of q, with three bits each above them */
+    uint32_t w[8];
+    for (int b = 0; b < 8; b++)
+        w[b] = load_u16(block->w + 2 * b);
+    for (int i = 0; i < 2; i++) {
+        const uint32_t *four = w + 4 * i;
+        uint64_t high[2] = {spread_triples(four[0], four[1]), spread_triples(four[2], four[3])};
+        vb_store_words(rows + 16 * i, vb_load(block->q + 16 * i), vb_load_8x2(&high[0], &high[1]));
+    }
+    for (int b = 0; b < 8; b++) {
+        const uint16_t *row = rows + 4 * b;
+        float scale = d * odd_numbers[w[b] >> 12 & 7];
+        vf delta = vf_set(eighths[w[b] >> 15]);
+        store_iq1(to + 32 * b, scale, row, delta, put);
+        store_iq1(to + 32 * b + 16, scale, row + 2, delta, put);
+    }
+}
+
+/* An eighth, negative in lanes 0-7 where bit 3 is set, in lanes 8-15 where bit 7 is: from a table, as a branch on it would
+ * be guessed wrong every other time, and one with gaps, which needs no shifts. */
+INLINE vf iq1_m_deltas(uint32_t bits) {
 #define EIGHT(x) x, x, x, x, x, x, x, x
     static _Alignas(64) const float deltas[18][16] = {
         [0] = {EIGHT(0.125f), EIGHT(0.125f)},
@@ -146,36 +181,19 @@ INLINE void store_shifted(float *to, float scale, vf grid, uint32_t bits, vf_put
         [17] = {EIGHT(-0.125f), EIGHT(-0.125f)},
     };
 #undef EIGHT
-    const float *delta = deltas[0] + 2 * (bits & 0x88);
-    put(to, vf_mul(vf_add(grid, vf_load(delta)), vf_set(scale)));
-}
-
-/* (d (2 s + 1)) (G + delta), s and delta by 32 elements */
-INLINE void decode_iq1_s(const block_iq1_s *block, float *to, vf_put put) {
-    float d = load_half(block->d);
-    for (int b = 0; b < 8; b++) {
-        const uint8_t *q = block->q + 4 * b;
-        uint32_t w = load_u16(block->w + 2 * b), bits = (w >> 15) * 0x88;
-        float scale = d * odd_numbers[w >> 12 & 7];
-        store_shifted(to + 32 * b, scale,
-                      grid_pair(pye_grid_iq1_s, q[0] | (w << 8 & 0x700), q[1] | (w << 5 & 0x700)), bits, put);
-        store_shifted(to + 32 * b + 16, scale,
-                      grid_pair(pye_grid_iq1_s, q[2] | (w << 2 & 0x700), q[3] | (w >> 1 & 0x700)), bits, put);
-    }
+    return vf_load(deltas[0] + 2 * (bits & 0x88));
 }
 
 /* As iq1_s, s by 16 elements and delta by 8; d is scattered over the top nibbles of the scale words. */
 INLINE void decode_iq1_m(const block_iq1_m *block, float *to, vf_put put) {
-    uint32_t bits = 0;
-    float scale[16];
-    uint8_t s[16];
+    uint32_t w[4], d = 0;
     for (int i = 0; i < 4; i++) {
-        uint32_t word = load_u16(block->s + 2 * i);
-        bits |= (word >> 12) << (4 * i);
-        for (int k = 0; k < 4; k++)
-            s[4 * i + k] = (uint8_t)(word >> (3 * k) & 7);
+        w[i] = load_u16(block->s + 2 * i);
+        d |= (w[i] >> 12) << (4 * i);
     }
-    store_odd_scales(scale, vb_load(s), half_to_float((uint16_t)bits));
+    uint64_t s[2] = {spread_triples(w[0], w[1]), spread_triples(w[2], w[3])};
+    float scale[16];
+    store_odd_scales(scale, vb_load_8x2(&s[0], &s[1]), half_to_float((uint16_t)d));
     uint16_t rows[32]; /* bytes of q, with three bits each above them */
     for (int i = 0; i < 2; i++) {
         vb r = vb_load_8x2(block->high + 8 * i, block->high + 8 * i), seven = vb_set(7);
@@ -183,17 +201,15 @@ INLINE void decode_iq1_m(const block_iq1_m *block, float *to, vf_put put) {
                        vb_zip_low(vb_and(r, seven), vb_and(vb_shift_right(r, 4), seven)));
     }
     for (int k = 0; k < 16; k++)
-        store_shifted(to + 16 * k, scale[k], grid_pair(pye_grid_iq1_s, rows[2 * k], rows[2 * k + 1]),
-                      block->high[k], put);
+        store_iq1(to + 16 * k, scale[k], rows + 2 * k, iq1_m_deltas(block->high[k]), put);
 }
 
 /* ------------------------------------------------------------------------- tables of 16 values */
 
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-/* d times the table's value of each nibble: 32 elements of 16 bytes. `values` are signed. */
-INLINE void decode_nibbles(const uint8_t *nibbles, const int8_t *values, float scale, float *to, vf_put put) {
-    vf d = vf_i8_scale(vf_set(scale));
+/* A scale, ready for vf_mul_i8, times the table's value of each nibble: 32 elements of 16 bytes. `values` are signed. */
+INLINE void decode_nibbles(const uint8_t *nibbles, const int8_t *values, vf d, float *to, vf_put put) {
     vb table = vb_load(values);
     vb q = vb_load(nibbles);
     put(to, vf_mul_i8(vb_lookup(table, low_nibbles(q)), d));
@@ -201,17 +217,26 @@ INLINE void decode_nibbles(const uint8_t *nibbles, const int8_t *values, float s
 }
 
 INLINE void decode_iq4_nl(const block_iq4_nl *block, float *to, vf_put put) {
-    decode_nibbles(block->q, iq4_values, load_half(block->d), to, put);
+    decode_nibbles(block->q, iq4_values, vf_i8_scale(vf_set_half(block->d)), to, put);
+}
+
+/* The 6-bit scales of iq4_xs, less 32, in lanes 0-7: nibbles of s, with two bits each above them. */
+INLINE vb iq4_xs_scales(const block_iq4_xs *block) {
+    uint64_t top = load_u16(block->t);
+    top = (top & 0x000000FF) | (top & 0x0000FF00) << 24;
+    top = (top & 0x0000000F0000000F) | (top & 0x000000F0000000F0) << 12;
+    top = lowest_first((top & 0x0003000300030003) << 4 | (top & 0x000C000C000C000C) << 10);
+    vb s = vb_load_4x4(block->s, block->s, block->s, block->s);
+    vb low = vb_zip_low(low_nibbles(s), high_nibbles(s));
+    return vb_sub(vb_or(low, vb_load_8x2(&top, &top)), vb_set(32));
 }
 
 /* (d (s - 32)) K(n), s by 32 elements */
 INLINE void decode_iq4_xs(const block_iq4_xs *block, float *to, vf_put put) {
-    float d = load_half(block->d);
-    uint32_t top = load_u16(block->t);
-    for (int b = 0; b < 8; b++) {
-        int s = (block->s[b >> 1] >> (4 * (b & 1)) & 15) | (int)(top >> (2 * b) & 3) << 4;
-        decode_nibbles(block->q + 16 * b, iq4_values, d * (float)(s - 32), to + 32 * b, put);
-    }
+    float scale[16];
+    store_scales(scale, vf_i8_scale(vf_mul(vf_from_i8(iq4_xs_scales(block)), vf_set_half(block->d))));
+    for (int b = 0; b < 8; b++)
+        decode_nibbles(block->q + 16 * b, iq4_values, vf_set(scale[b]), to + 32 * b, put);
 }
 
 #endif

@@ -263,6 +263,14 @@ INLINE vp vp_spread(const uint8_t *four) {
     return (vp){_mm256_srlv_epi32(all, low), _mm256_srlv_epi32(all, high)};
 }
 
+INLINE vp vp_load_8x2(const uint16_t *a, const uint16_t *b) {
+    int32_t first, second;
+    __builtin_memcpy(&first, a, sizeof first);
+    __builtin_memcpy(&second, b, sizeof second);
+    const __m256i lanes = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    return (vp){_mm256_srlv_epi32(_mm256_set1_epi32(first), lanes), _mm256_srlv_epi32(_mm256_set1_epi32(second), lanes)};
+}
+
 INLINE vp vp_next(vp a) { return (vp){_mm256_srli_epi32(a.low, 2), _mm256_srli_epi32(a.high, 2)}; }
 
 INLINE __m256 minus_one_to_two(vf scale) {
@@ -270,6 +278,13 @@ INLINE __m256 minus_one_to_two(vf scale) {
 }
 
 INLINE vf vf_mul_centred(vp a, vf scale) { return pick(minus_one_to_two(scale), a.low, a.high); }
+
+INLINE vf vf_mul_shifted(vp a, vf shift, vf scale) {
+    __m256 centred = _mm256_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2);
+    __m256 low = _mm256_mul_ps(_mm256_add_ps(centred, shift.low), scale.low);
+    __m256 high = _mm256_mul_ps(_mm256_add_ps(centred, shift.high), scale.high);
+    return (vf){_mm256_permutevar_ps(low, a.low), _mm256_permutevar_ps(high, a.high)};
+}
 
 INLINE vf vf_mul_sub_pairs(vp a, vf scale, vf minimum) {
     __m256 four = _mm256_fmsub_ps(_mm256_setr_ps(0, 1, 2, 3, 0, 1, 2, 3), scale.low, minimum.low);

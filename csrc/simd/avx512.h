@@ -140,11 +140,22 @@ INLINE vp vp_spread(const uint8_t *four) {
     return _mm512_srlv_epi32(_mm512_set1_epi32(bits), lanes);
 }
 
+INLINE vp vp_load_8x2(const uint16_t *a, const uint16_t *b) {
+    const __m512i lanes = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
+    __m512i both = _mm512_inserti64x4(_mm512_set1_epi32(*a), _mm256_set1_epi32(*b), 1);
+    return _mm512_srlv_epi32(both, lanes);
+}
+
 INLINE vp vp_next(vp a) { return _mm512_srli_epi32(a, 2); }
 
 INLINE vf vf_mul_centred(vp a, vf scale) {
     vf four = _mm512_mul_ps(_mm512_broadcast_f32x4(_mm_setr_ps(-1, 0, 1, 2)), scale);
     return _mm512_permutevar_ps(four, a);
+}
+
+INLINE vf vf_mul_shifted(vp a, vf shift, vf scale) {
+    vf four = _mm512_add_ps(_mm512_broadcast_f32x4(_mm_setr_ps(-1, 0, 1, 2)), shift);
+    return _mm512_permutevar_ps(_mm512_mul_ps(four, scale), a);
 }
 
 INLINE vf vf_mul_sub_pairs(vp a, vf scale, vf minimum) {

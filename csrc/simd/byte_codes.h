@@ -15,12 +15,25 @@ INLINE vp vp_spread(const uint8_t *four) {
     return vb_or(vb_or(c, vb_shift_right(c, 2)), vb_or(vb_shift_right(c, 4), vb_shift_right(c, 6)));
 }
 
+/* Eight pairs from each of two words. Four bytes may be read at each. */
+INLINE vp vp_load_8x2(const uint16_t *a, const uint16_t *b) {
+    uint32_t words = *a | (uint32_t)*b << 16;
+    uint8_t four[4] = {(uint8_t)words, (uint8_t)(words >> 8), (uint8_t)(words >> 16), (uint8_t)(words >> 24)};
+    return vp_spread(four);
+}
+
 /* The next two bits of each byte become the lowest. */
 INLINE vp vp_next(vp a) { return vb_shift_right(a, 2); }
 
 /* scale (c - 1). `scale`, and the minimum below, is the same in all lanes. */
 INLINE vf vf_mul_centred(vp a, vf scale) {
     return vf_mul_i8(vb_sub(vb_and(a, vb_set(3)), vb_set(1)), vf_i8_scale(scale));
+}
+
+/* scale (c - 1 + shift), where c is at most 2 */
+INLINE vf vf_mul_shifted(vp a, vf shift, vf scale) {
+    vf centred = vf_from_i8(vb_sub(vb_and(a, vb_set(3)), vb_set(1)));
+    return vf_mul(vf_add(centred, shift), scale);
 }
 
 /* scale c - minimum */

@@ -39,10 +39,16 @@ SIGN_MASKS: I64 = np.array([i | (bin(i).count("1") % 2) * 128 for i in range(128
 def codebook(name: str) -> I64:
     """Return a codebook as int64 ``[rows, columns]``."""
     text = _SOURCE.read_text("ascii")
-    match = re.search(rf"pye_grid_{name}\[(\d+) \* (\d+)\] = \{{([^}}]*)\}}", text)
+    match = re.search(rf"pye_grid_{name}\[(\d+) [*+] \d+\] = \{{([^}}]*)\}}", text)
     if match is None:
         raise ValueError(f"{_SOURCE}: no table for {name}")
-    table = np.array([int(entry) for entry in re.findall(r"-?\d+", match[3])], dtype=np.int8)
-    if hashlib.sha256(table.tobytes()).hexdigest() != _HASHES[name]:
+    n_rows, numbers = int(match[1]), re.findall(r"0x[0-9A-F]{4}|-?\d+", match[2])
+    entries = np.array([int(number, 0) for number in numbers], dtype=np.int64)
+    if numbers[0].startswith("0x"):  # eight pairs of bits each, and a zero behind the last
+        entries = (entries[:n_rows, None] >> 2 * np.arange(8) & 3) - 1
+    table = entries.reshape(n_rows, -1)
+    if hashlib.sha256(table.astype(np.int8).tobytes()).hexdigest() != _HASHES[name]:
         raise ValueError(f"{_SOURCE}: the table for {name} is not the expected one")
-    return table.reshape(int(match[1]), int(match[2])).astype(np.int64)
+    return table
+
+
