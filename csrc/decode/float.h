@@ -11,7 +11,7 @@ INLINE void decode_lanes(const uint8_t *from, float *to, size_t n, size_t item_b
     for (size_t i = 0; i < whole; i += 16)
         put(to + i, load(from + i * item_bytes));
     if (whole < n) {
-        uint8_t padded[16 * 4] = {0};
+        uint8_t padded[16 * 8] = {0};
         float values[16];
         memcpy(padded, from + whole * item_bytes, (n - whole) * item_bytes);
         vf_store(values, load(padded));
@@ -26,27 +26,11 @@ INLINE void decode_lanes(const uint8_t *from, float *to, size_t n, size_t item_b
 DECODE_LANES(f32, vf_load)
 DECODE_LANES(f16, vf_load_half)
 DECODE_LANES(bf16, vf_load_bfloat)
+DECODE_LANES(f64, vf_load_f64)
 DECODE_LANES(i8, vf_load_i8)
 DECODE_LANES(i16, vf_load_i16)
 DECODE_LANES(i32, vf_load_i32)
+DECODE_LANES(i64, vf_load_i64)
 #undef DECODE_LANES
-
-/* Some at a time, in a loop that compilers turn into vectors. Through memcpy, as everywhere: no address need be aligned. */
-#define DECODE_CAST(name, number)                                                                                 \
-    INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n, vf_put put) {                         \
-        float some[256];                                                                                          \
-        for (size_t done = 0; done < n; done += 256) {                                                            \
-            size_t count = n - done < 256 ? n - done : 256;                                                       \
-            for (size_t i = 0; i < count; i++) {                                                                  \
-                number value;                                                                                     \
-                memcpy(&value, from + (done + i) * sizeof value, sizeof value);                                   \
-                some[i] = (float)value;                                                                           \
-            }                                                                                                     \
-            decode_lanes((const uint8_t *)some, to + done, count, sizeof *some, vf_load, put);                    \
-        }                                                                                                         \
-    }
-DECODE_CAST(f64, double)
-DECODE_CAST(i64, int64_t)
-#undef DECODE_CAST
 
 #endif

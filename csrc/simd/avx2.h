@@ -191,6 +191,37 @@ INLINE vf vf_load_bfloat(const void *from) {
     return (vf){widen_bfloat(_mm_loadu_si128(p)), widen_bfloat(_mm_loadu_si128(p + 1))};
 }
 
+INLINE __m256 load_doubles(const double *from) {
+    return _mm256_setr_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(from)), _mm256_cvtpd_ps(_mm256_loadu_pd(from + 4)));
+}
+
+INLINE vf vf_load_f64(const void *from) {
+    const double *p = (const double *)from;
+    return (vf){load_doubles(p), load_doubles(p + 8)};
+}
+
+/* To float32 by way of doubles, which must not round: of numbers that are longer than a double's significand the last 14 bits
+ * become one that tells whether any was set, and the next rounding is the same as without. Each half of a number is then
+ * the low bits of a double, 2^52 or 2^84 too large. */
+INLINE __m128 round_longs(__m256i a) {
+    const __m256i last = _mm256_set1_epi64x(0x3FFF);
+    __m256i beyond = _mm256_srli_epi64(_mm256_add_epi64(a, _mm256_set1_epi64x(INT64_C(1) << 51)), 52);
+    __m256i any = _mm256_or_si256(a, _mm256_add_epi64(_mm256_and_si256(a, last), last));
+    __m256i is_short = _mm256_cmpeq_epi64(beyond, _mm256_setzero_si256());
+    __m256i exact = _mm256_blendv_epi8(_mm256_andnot_si256(last, any), a, is_short);
+    __m256i high = _mm256_xor_si256(_mm256_srli_epi64(exact, 32), _mm256_set1_epi64x(0x4530000080000000));
+    __m256i low = _mm256_blend_epi32(exact, _mm256_set1_epi64x(0x4330000000000000), 0xAA);
+    __m256d top = _mm256_sub_pd(_mm256_castsi256_pd(high), _mm256_set1_pd(0x1p84 + 0x1p63 + 0x1p52));
+    return _mm256_cvtpd_ps(_mm256_add_pd(top, _mm256_castsi256_pd(low)));
+}
+
+INLINE vf vf_load_i64(const void *from) {
+    const __m256i *p = (const __m256i *)from;
+    return (vf){
+        _mm256_setr_m128(round_longs(_mm256_loadu_si256(p)), round_longs(_mm256_loadu_si256(p + 1))),
+        _mm256_setr_m128(round_longs(_mm256_loadu_si256(p + 2)), round_longs(_mm256_loadu_si256(p + 3)))};
+}
+
 INLINE vf vf_load_8x2(const float *a, const float *b) { return (vf){_mm256_loadu_ps(a), _mm256_loadu_ps(b)}; }
 INLINE vf vf_load_4x4(const float *a, const float *b, const float *c, const float *d) {
     return (vf){_mm256_loadu2_m128(b, a), _mm256_loadu2_m128(d, c)};

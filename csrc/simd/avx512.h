@@ -88,6 +88,18 @@ INLINE vf vf_load_bfloat(const void *from) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
+INLINE vf vf_load_f64(const void *from) {
+    const double *p = (const double *)from;
+    __m256 low = _mm512_cvtpd_ps(_mm512_loadu_pd(p)), high = _mm512_cvtpd_ps(_mm512_loadu_pd(p + 8));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
+
+INLINE vf vf_load_i64(const void *from) {
+    const uint8_t *p = (const uint8_t *)from;
+    __m256 low = _mm512_cvtepi64_ps(_mm512_loadu_si512(p)), high = _mm512_cvtepi64_ps(_mm512_loadu_si512(p + 64));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
+
 INLINE vf vf_load_8x2(const float *a, const float *b) {
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1);
 }

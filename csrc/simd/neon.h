@@ -179,6 +179,23 @@ INLINE vf vf_load_i32(const void *from) {
     return v;
 }
 
+INLINE vf vf_load_f64(const void *from) {
+    const double *p = (const double *)from;
+    vf v;
+    EACH_QUARTER(v, vcvt_high_f32_f64(vcvt_f32_f64(vld1q_f64(p + 4 * i)), vld1q_f64(p + 4 * i + 2)));
+    return v;
+}
+
+/* By way of doubles they would be rounded twice. */
+INLINE vf vf_load_i64(const void *from) {
+    int64_t values[16];
+    float rounded[16];
+    __builtin_memcpy(values, from, sizeof values);
+    for (int i = 0; i < 16; i++)
+        rounded[i] = (float)values[i];
+    return vf_load(rounded);
+}
+
 INLINE vf vf_load_8x2(const float *a, const float *b) {
     return (vf){{vld1q_f32(a), vld1q_f32(a + 4), vld1q_f32(b), vld1q_f32(b + 4)}};
 }

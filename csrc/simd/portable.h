@@ -201,6 +201,23 @@ INLINE vf vf_load_i32(const void *from) {
                 __builtin_convertvector(v[2], vf_quarter), __builtin_convertvector(v[3], vf_quarter)};
 }
 
+/* 16 doubles and 16 whole numbers of 64 bits, rounded to nearest even, once. */
+INLINE vf vf_load_f64(const void *from) {
+    double values[16];
+    float rounded[16];
+    memcpy(values, from, sizeof values);
+    EACH_LANE rounded[i] = (float)values[i];
+    return vf_load(rounded);
+}
+
+INLINE vf vf_load_i64(const void *from) {
+    int64_t values[16];
+    float rounded[16];
+    memcpy(values, from, sizeof values);
+    EACH_LANE rounded[i] = (float)values[i];
+    return vf_load(rounded);
+}
+
 INLINE vf vf_load_i16(const void *from) {
     vb_words zero = {0}, first, last;
     memcpy(&first, from, sizeof first);
