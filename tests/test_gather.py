@@ -117,23 +117,53 @@ def test_bad_id_writes_nothing(tables, id_dtype: str, value: int) -> None:
     assert (out == 7.0).all()
 
 
+def cache_bytes() -> int:
+    """Return what the library takes for the size of the last cache."""
+    size = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
+    if size.is_file():
+        return int(size.read_text().strip().removesuffix("K")) << 10
+    return max(
+        os.sysconf("SC_LEVEL3_CACHE_SIZE") if "SC_LEVEL3_CACHE_SIZE" in os.sysconf_names else 0, 16 << 20
+    )
+
+
 @pytest.mark.parametrize("name", TYPES)
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_large_gathers(tables, name: str, dtype: str, threads: int) -> None:
     """Outputs larger than the caches are written past them, and shared out among threads."""
     table, rows = tables[name]
-    n = (24 << 20) // (rows.shape[1] * 4) + 13
-    ids = np.random.default_rng(5).integers(0, N_ROWS, n)
     expected = expected_as(rows, dtype)
-    for first in (0, 1):  # rows on a multiple of 16 bytes, and not
-        memory = np.zeros(n * rows.shape[1] + 1, expected.dtype)
-        out = memory[first : n * rows.shape[1] + first].reshape(n, -1)
+    row_bytes = rows.shape[1] * expected.itemsize
+    n = max(24 << 20, cache_bytes() // 8 + (1 << 20)) // row_bytes + 13
+    ids = np.random.default_rng(5).integers(0, N_ROWS, n)
+    memory = np.zeros(n * row_bytes + 128, np.uint8)
+    line = -memory.ctypes.data % 64
+    for first in (line, line + 16, line + expected.itemsize):
+        out = memory[first : first + n * row_bytes].view(expected.dtype).reshape(n, -1)
         table.gather(ids, out=out, dtype=dtype, threads=threads)
         assert_rows(out[:200], expected[ids[:200]], dtype)
         assert_rows(out[-200:], expected[ids[-200:]], dtype)
         some = np.arange(0, n, 997)
         assert_rows(out[some], expected[ids[some]], dtype)
+        assert not memory[:first].any()
+        assert not memory[first + n * row_bytes :].any()
+        memory[:] = 0
+
+
+@pytest.mark.parametrize("n_columns", [77, 640, 2048])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_tables_larger_than_the_caches(tmp_path: Path, dtype: str, n_columns: int) -> None:
+    """Coming rows are fetched while one is written, which changes nothing, the last one included."""
+    n_rows = (cache_bytes() // 4 + (1 << 20)) // (2 * n_columns)
+    rows = np.random.default_rng(8).standard_normal((n_rows, n_columns), dtype=np.float32).astype(np.float16)
+    np.save(tmp_path / "rows.npy", rows)
+    expected = expected_as(rows.astype(np.float32), dtype)
+    with pyembed.open_table(tmp_path / "rows.npy") as table:
+        for n in (1, 2, 3, 300):
+            ids = np.random.default_rng(n).integers(0, n_rows, n)
+            ids[-1] = n_rows - 1
+            assert_rows(table.gather(ids, dtype=dtype), expected[ids], dtype)
 
 
 @pytest.mark.parametrize("bad", [0, -1, 257, 1.5, "2"])

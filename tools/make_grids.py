@@ -1,4 +1,4 @@
-"""Generate ``csrc/decode/grids.c`` and ``csrc/decode/grids.h``: codebooks of the IQ types, and small scales.
+"""Generate ``csrc/decode/grids.c`` and ``.h``: the codebooks of the IQ types, and small scales.
 
 A development-time tool: the two generated files are kept in the repository, so building the library
 needs neither this script nor its dependencies. The tables are fixed constants of the file format. They
@@ -121,7 +121,7 @@ def e8m0_halved() -> list[str]:
 
 
 def e4m3_halved() -> list[str]:
-    """Return half of every E4M3 scale without its sign, as C constants; the NaN code 0x7F, but not 0xFF, is 0."""
+    """Return half of every E4M3 scale, without its sign, as C constants; the NaN code 0x7F is 0, 0xFF not."""
     constants = []
     for code in range(256):
         exponent, significand = code >> 3 & 15, code & 7
@@ -164,8 +164,10 @@ def render_header() -> str:
     for grid in GRIDS:
         lines.append(f"/* {grid.users}: {grid.rows} rows of {grid.columns}. */")
         if grid is TERNARY:
-            lines.append("/* Entries are -1, 0 and 1: two bits each, one more than that, the first element lowest. The last")
-            lines.append(" * entry is there to be read with the one before it. */")
+            lines.append(
+                "/* They are -1, 0 and 1: of a row eight pairs of bits, one more each, lowest first."
+            )
+            lines.append(" * The last word is there to be read with the one before it. */")
         lines.append(f"extern {declared[grid.symbol]};")
     lines += [
         "",

@@ -17,8 +17,8 @@ extern _Alignas(64) const float pye_grid_iq3_xxs[256 * 4];
 /* IQ3_S: 512 rows of 4. */
 extern _Alignas(64) const float pye_grid_iq3_s[512 * 4];
 /* IQ1_S, IQ1_M: 2048 rows of 8. */
-/* Entries are -1, 0 and 1: two bits each, one more than that, the first element lowest. The last
- * entry is there to be read with the one before it. */
+/* They are -1, 0 and 1: of a row eight pairs of bits, one more each, lowest first.
+ * The last word is there to be read with the one before it. */
 extern _Alignas(64) const uint16_t pye_grid_iq1_s[2048 + 1];
 
 /* Row i: -0 for each bit of i that is set, lowest first, else 0: what signs are flipped with. */

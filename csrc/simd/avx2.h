@@ -54,20 +54,12 @@ INLINE vb vb_set(uint8_t value) { return _mm256_set1_epi8((char)value); }
 INLINE vb vb_and(vb a, vb b) { return _mm256_and_si256(a, b); }
 INLINE vb vb_or(vb a, vb b) { return _mm256_or_si256(a, b); }
 INLINE vb vb_and_not(vb a, vb b) { return _mm256_andnot_si256(b, a); }
-INLINE vb vb_xor(vb a, vb b) { return _mm256_xor_si256(a, b); }
 INLINE vb vb_add(vb a, vb b) { return _mm256_add_epi8(a, b); }
 INLINE vb vb_sub(vb a, vb b) { return _mm256_sub_epi8(a, b); }
 
 /* There are no byte shifts: 16-bit ones, less what crossed over from the neighbour. */
 INLINE vb vb_shift_right(vb a, int n) { return vb_and(_mm256_srli_epi16(a, n), vb_set((uint8_t)(0xFF >> n))); }
 INLINE vb vb_shift_left(vb a, int n) { return vb_and(_mm256_slli_epi16(a, n), vb_set((uint8_t)(0xFF << n))); }
-
-INLINE vb vb_repeat_4(const uint8_t *from) {
-    int32_t four;
-    __builtin_memcpy(&four, from, sizeof four);
-    const vb lanes = twice(_mm_set_epi8(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0));
-    return _mm256_shuffle_epi8(_mm256_set1_epi32(four), lanes);
-}
 
 INLINE vb vb_from_bits(uint32_t bits, int half) {
     const vb spread = half ? twice(_mm_set_epi64x(0x0303030303030303, 0x0202020202020202))
@@ -77,7 +69,6 @@ INLINE vb vb_from_bits(uint32_t bits, int half) {
     return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, each), each);
 }
 
-INLINE vb vb_at_least(vb a, vb b) { return _mm256_cmpeq_epi8(_mm256_max_epu8(a, b), a); }
 INLINE vb vb_join_low(vb a, vb b) { return _mm256_unpacklo_epi64(a, b); }
 INLINE vb vb_join_high(vb a, vb b) { return _mm256_unpackhi_epi64(a, b); }
 INLINE vb vb_zip_low(vb a, vb b) { return _mm256_unpacklo_epi8(a, b); }
@@ -217,9 +208,8 @@ INLINE __m128 round_longs(__m256i a) {
 
 INLINE vf vf_load_i64(const void *from) {
     const __m256i *p = (const __m256i *)from;
-    return (vf){
-        _mm256_setr_m128(round_longs(_mm256_loadu_si256(p)), round_longs(_mm256_loadu_si256(p + 1))),
-        _mm256_setr_m128(round_longs(_mm256_loadu_si256(p + 2)), round_longs(_mm256_loadu_si256(p + 3)))};
+    return (vf){_mm256_setr_m128(round_longs(_mm256_loadu_si256(p)), round_longs(_mm256_loadu_si256(p + 1))),
+                _mm256_setr_m128(round_longs(_mm256_loadu_si256(p + 2)), round_longs(_mm256_loadu_si256(p + 3)))};
 }
 
 INLINE vf vf_load_8x2(const float *a, const float *b) { return (vf){_mm256_loadu_ps(a), _mm256_loadu_ps(b)}; }
@@ -299,7 +289,8 @@ INLINE vp vp_load_8x2(const uint16_t *a, const uint16_t *b) {
     __builtin_memcpy(&first, a, sizeof first);
     __builtin_memcpy(&second, b, sizeof second);
     const __m256i lanes = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
-    return (vp){_mm256_srlv_epi32(_mm256_set1_epi32(first), lanes), _mm256_srlv_epi32(_mm256_set1_epi32(second), lanes)};
+    return (vp){_mm256_srlv_epi32(_mm256_set1_epi32(first), lanes),
+                _mm256_srlv_epi32(_mm256_set1_epi32(second), lanes)};
 }
 
 INLINE vp vp_next(vp a) { return (vp){_mm256_srli_epi32(a.low, 2), _mm256_srli_epi32(a.high, 2)}; }

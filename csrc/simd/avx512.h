@@ -19,18 +19,12 @@ INLINE vb vb_set(uint8_t value) { return _mm_set1_epi8((char)value); }
 INLINE vb vb_and(vb a, vb b) { return _mm_and_si128(a, b); }
 INLINE vb vb_or(vb a, vb b) { return _mm_or_si128(a, b); }
 INLINE vb vb_and_not(vb a, vb b) { return _mm_andnot_si128(b, a); }
-INLINE vb vb_xor(vb a, vb b) { return _mm_xor_si128(a, b); }
 INLINE vb vb_add(vb a, vb b) { return _mm_add_epi8(a, b); }
 INLINE vb vb_sub(vb a, vb b) { return _mm_sub_epi8(a, b); }
 
 /* There are no byte shifts: 16-bit ones, less what crossed over from the neighbour. */
 INLINE vb vb_shift_right(vb a, int n) { return vb_and(_mm_srli_epi16(a, n), vb_set((uint8_t)(0xFF >> n))); }
 INLINE vb vb_shift_left(vb a, int n) { return vb_and(_mm_slli_epi16(a, n), vb_set((uint8_t)(0xFF << n))); }
-
-INLINE vb vb_repeat_4(const uint8_t *from) {
-    const __m128i lanes = _mm_set_epi8(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
-    return _mm_shuffle_epi8(_mm_loadu_si32(from), lanes);
-}
 
 INLINE vb vb_join_low(vb a, vb b) { return _mm_unpacklo_epi64(a, b); }
 INLINE vb vb_join_high(vb a, vb b) { return _mm_unpackhi_epi64(a, b); }
@@ -43,7 +37,6 @@ INLINE void vb_store_words(uint16_t to[16], vb low, vb high) {
 }
 
 INLINE vb vb_from_bits(uint32_t bits, int half) { return _mm_movm_epi8((__mmask16)(bits >> 16 * half)); }
-INLINE vb vb_at_least(vb a, vb b) { return _mm_movm_epi8(_mm_cmpge_epu8_mask(a, b)); }
 INLINE vb vb_lookup(vb table, vb index) { return _mm_shuffle_epi8(table, index); }
 
 /* ------------------------------------------------------------------------------------------ floats */
@@ -180,7 +173,9 @@ typedef __m512i vd;
 
 INLINE vd vd_from_bytes(vb a) { return _mm512_slli_epi32(_mm512_cvtepu8_epi32(a), 8); }
 INLINE vd vd_next(vd a) { return _mm512_mullo_epi16(a, _mm512_set1_epi16(3)); }
-INLINE vf vf_mul_digits(vd a, vf scale) { return vf_mul_centred(_mm512_mulhi_epu16(a, _mm512_set1_epi16(3)), scale); }
+INLINE vf vf_mul_digits(vd a, vf scale) {
+    return vf_mul_centred(_mm512_mulhi_epu16(a, _mm512_set1_epi16(3)), scale);
+}
 
 /* ----------------------------------------------------------------------------- past the caches */
 

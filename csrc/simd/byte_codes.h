@@ -1,5 +1,6 @@
-/* Pairs of bits and base-3 digits, for back ends that make floats of them byte by byte. Included after the 16-lane
- * vocabulary, which it completes. */
+/* Pairs of bits and base-3 digits: what the 16-lane vocabulary has for them, and its definition for every back end. Here
+ * bytes become floats as elsewhere; where a bit or two of a lane can choose among four floats in one instruction, as with AVX2,
+ * a back end has its own. Included after simd/portable.h or simd/neon.h. */
 #ifndef PYE_SIMD_BYTE_CODES_H
 #define PYE_SIMD_BYTE_CODES_H
 

@@ -59,7 +59,7 @@ DECODE_BLOCKS(q2_0, 64)
 /* decode_<type>_<isa> and stream_<type>_<isa>, so that a line of a profile explains itself. */
 #define PYE_TYPE(id, NAME, name, n_weights, block_bytes, words, scales)                                           \
     static void JOIN(decode_##name, _, ISA)(const uint8_t *from, float *to, size_t n) {                           \
-        decode_row_##name(from, to, n, vf_store);                                                           \
+        decode_row_##name(from, to, n, vf_store);                                                                 \
     }                                                                                                             \
     static void JOIN(stream_##name, _, ISA)(const uint8_t *from, float *to, size_t n) {                           \
         decode_row_##name(from, to, n, vf_stream);                                                                \

@@ -34,7 +34,6 @@ INLINE vb vb_set(uint8_t value) { return vdupq_n_u8(value); }
 INLINE vb vb_and(vb a, vb b) { return vandq_u8(a, b); }
 INLINE vb vb_or(vb a, vb b) { return vorrq_u8(a, b); }
 INLINE vb vb_and_not(vb a, vb b) { return vbicq_u8(a, b); }
-INLINE vb vb_xor(vb a, vb b) { return veorq_u8(a, b); }
 INLINE vb vb_add(vb a, vb b) { return vaddq_u8(a, b); }
 INLINE vb vb_sub(vb a, vb b) { return vsubq_u8(a, b); }
 /* A shift to the right is one to the left by a negative count. */
@@ -205,8 +204,8 @@ INLINE vf vf_load_4x4(const float *a, const float *b, const float *c, const floa
 }
 
 INLINE vf vf_xor(vf a, vf b) {
-    EACH_QUARTER(a, vreinterpretq_f32_u32(
-                        veorq_u32(vreinterpretq_u32_f32(a.val[i]), vreinterpretq_u32_f32(b.val[i]))));
+    EACH_QUARTER(
+        a, vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(a.val[i]), vreinterpretq_u32_f32(b.val[i]))));
     return a;
 }
 

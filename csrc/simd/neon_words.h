@@ -43,8 +43,7 @@ INLINE vw vw_load_signed(const void *from) {
 }
 
 INLINE vw vw_from_bits(uint32_t bits) {
-    return (vw){
-        {vreinterpretq_u16_u8(vb_from_bits(bits, 0)), vreinterpretq_u16_u8(vb_from_bits(bits, 1))}};
+    return (vw){{vreinterpretq_u16_u8(vb_from_bits(bits, 0)), vreinterpretq_u16_u8(vb_from_bits(bits, 1))}};
 }
 
 INLINE vw vw_lookup(const int8_t table[16], vw index) {

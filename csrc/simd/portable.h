@@ -86,7 +86,6 @@ INLINE vb vb_set(uint8_t value) { return (vb){0} + value; }
 INLINE vb vb_and(vb a, vb b) { return a & b; }
 INLINE vb vb_or(vb a, vb b) { return a | b; }
 INLINE vb vb_and_not(vb a, vb b) { return a & ~b; }
-INLINE vb vb_xor(vb a, vb b) { return a ^ b; }
 INLINE vb vb_add(vb a, vb b) { return a + b; }
 INLINE vb vb_sub(vb a, vb b) { return a - b; }
 
@@ -188,7 +187,7 @@ INLINE vf floats_of_bytes(vb a, float offset) {
 }
 
 INLINE vf vf_from_u8(vb a) { return floats_of_bytes(a, 0x1p23f); }
-INLINE vf vf_from_i8(vb a) { return floats_of_bytes(vb_xor(a, vb_set(0x80)), 0x1p23f + 128); }
+INLINE vf vf_from_i8(vb a) { return floats_of_bytes(a ^ vb_set(0x80), 0x1p23f + 128); }
 
 /* 16 signed bytes of memory. */
 INLINE vf vf_load_i8(const void *from) { return vf_from_i8(vb_load(from)); }

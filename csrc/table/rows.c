@@ -73,7 +73,8 @@ static void copy_bytes(const pye_row_job *job, const uint8_t *from, uint8_t *to,
 }
 
 static void prefetch(const uint8_t *from, size_t n_bytes) {
-    for (const uint8_t *line = from - (uintptr_t)from % PYE_LINE_BYTES; line < from + n_bytes; line += PYE_LINE_BYTES)
+    for (const uint8_t *line = from - (uintptr_t)from % PYE_LINE_BYTES; line < from + n_bytes;
+         line += PYE_LINE_BYTES)
         __builtin_prefetch(line, 0, 3);
 }
 

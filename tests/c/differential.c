@@ -1,8 +1,8 @@
 /* Every back end that runs here against the portable one, bit for bit: all decoders on random blocks, with the row
- * followed by a canary and at an odd address, and every half; dot products of one block, by themselves and straight from
+ * followed by a canary, at an odd address and past the caches, and every half; copies past the caches; dot products of one block, by themselves and straight from
  * stored floats, against their definition, and those of codes against the portable ones; and both narrowings, on hard and
- * random floats, against base/half.h. A NaN must be met by a
- * NaN, whatever its payload, since processors differ there; narrowed NaNs must agree in full.
+ * random floats, against base/half.h. A NaN must be met by a NaN, whatever its payload, since processors differ there; narrowed
+ * NaNs must agree in full.
  *
  *     differential [rounds]      prints one line per back end; exit status 1 on the first difference
  */
@@ -41,27 +41,69 @@ static void fail(const char *isa, const char *what, size_t index, uint32_t expec
 
 static int is_nan(uint32_t bits) { return (bits & 0x7FFFFFFFu) > 0x7F800000u; }
 
-static void check_decoder(const pye_kernels *kernels, const pye_type_info *type) {
-    static uint8_t block_bytes[1 + (ROW_BLOCKS + TAIL) * PYE_MAX_BLOCK_BYTES];
-    static uint8_t expected_bytes[4 * MAX_WEIGHTS + 64], got_bytes[1 + 4 * MAX_WEIGHTS + 64];
-    /* Types of one weight a block get rows that end inside a vector. */
-    size_t n = type->n_weights == 1 ? 16 * ROW_BLOCKS + (size_t)(random_u64() % 16) : ROW_BLOCKS * type->n_weights;
-    uint8_t *blocks = block_bytes + 1;
-    uint8_t *got = got_bytes + 1;
-    random_bytes(blocks, n / type->n_weights * type->block_bytes);
-    memset(got, CANARY, 4 * n + 64);
-    pye_kernels_portable.decode[type->id](blocks, (float *)(void *)expected_bytes, n);
-    kernels->decode[type->id](blocks, (float *)(void *)got, n);
+/* Numbers of every length, half of the longer ones halfway between floats or next to that. */
+static void random_longs(uint8_t *to, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint64_t r = random_u64(), shift = r % 64, value = random_u64() >> shift;
+        if (r & 64 && shift < 39) { /* a set bit behind the 24 that a float has */
+            uint64_t half = UINT64_C(1) << (39 - shift);
+            value = (value & ~(2 * half - 1)) + half + (r >> 7 & 3) - 1;
+        }
+        value = r & 512 ? 0 - value : value;
+        memcpy(to + 8 * i, &value, 8);
+    }
+}
+
+static void check_row(const pye_kernels *kernels, const char *what, const uint8_t *expected, const uint8_t *got,
+                      size_t n) {
     for (size_t i = 0; i < n; i++) {
         uint32_t a, b;
-        memcpy(&a, expected_bytes + 4 * i, 4);
+        memcpy(&a, expected + 4 * i, 4);
         memcpy(&b, got + 4 * i, 4);
         if (a != b && !(is_nan(a) && is_nan(b)))
-            fail(kernels->isa, type->name, i, a, b);
+            fail(kernels->isa, what, i, a, b);
     }
     for (size_t i = 4 * n; i < 4 * n + 64; i++)
         if (got[i] != CANARY)
             fail(kernels->isa, "write past the row", i, CANARY, got[i]);
+}
+
+static void check_decoder(const pye_kernels *kernels, const pye_type_info *type) {
+    static uint8_t block_bytes[1 + (ROW_BLOCKS + TAIL) * PYE_MAX_BLOCK_BYTES];
+    static uint8_t expected[4 * MAX_WEIGHTS];
+    static _Alignas(PYE_LINE_BYTES) uint8_t memory[PYE_LINE_BYTES + 4 * MAX_WEIGHTS + 64];
+    /* Types of one weight a block get rows that end inside a vector. */
+    size_t n = type->n_weights == 1 ? 16 * ROW_BLOCKS + (size_t)(random_u64() % 16) : ROW_BLOCKS * type->n_weights;
+    uint8_t *blocks = block_bytes + 1;
+    if (type->id == PYE_TYPE_I64)
+        random_longs(blocks, n);
+    else
+        random_bytes(blocks, n / type->n_weights * type->block_bytes);
+    pye_kernels_portable.decode[type->id](blocks, (float *)(void *)expected, n);
+    uint8_t *odd = memory + 1, *aligned = memory + PYE_LINE_BYTES;
+    memset(memory, CANARY, sizeof memory);
+    kernels->decode[type->id](blocks, (float *)(void *)odd, n);
+    check_row(kernels, type->name, expected, odd, n);
+    memset(memory, CANARY, sizeof memory);
+    kernels->stream_row[type->id](blocks, (float *)(void *)aligned, n);
+    kernels->fence();
+    check_row(kernels, type->name, expected, aligned, n);
+}
+
+/* Copies past the caches, from and to any address. */
+static void check_stream(const pye_kernels *kernels) {
+    static uint8_t from[512], to[64 + 512 + 64];
+    size_t n = (size_t)(random_u64() % 384), first = (size_t)(random_u64() % 64),
+           at = 1 + (size_t)(random_u64() % 63);
+    random_bytes(from, sizeof from);
+    memset(to, CANARY, sizeof to);
+    kernels->stream(from + first, to + at, n);
+    kernels->fence();
+    for (size_t i = 0; i < sizeof to; i++) {
+        uint8_t expected = i >= at && i < at + n ? from[first + i - at] : CANARY;
+        if (to[i] != expected)
+            fail(kernels->isa, "copy", i, expected, to[i]);
+    }
 }
 
 /* Every half, as a weight and as the scale of a block, against its definition. */
@@ -251,6 +293,7 @@ static void check_back_end(const pye_kernels *kernels, long rounds) {
             check_coded(kernels, &type);
         }
         check_dot(kernels);
+        check_stream(kernels);
         check_narrowing(kernels, pye_half_from_float, kernels->to_half, "float16");
         check_narrowing(kernels, pye_bfloat_from_float, kernels->to_bfloat, "bfloat16");
     }

@@ -50,5 +50,3 @@ def codebook(name: str) -> I64:
     if hashlib.sha256(table.astype(np.int8).tobytes()).hexdigest() != _HASHES[name]:
         raise ValueError(f"{_SOURCE}: the table for {name} is not the expected one")
     return table
-
-
