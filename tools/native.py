@@ -116,7 +116,7 @@ class Build:
     def _compile(self, source: Path) -> Path:
         """Compile unless the object is newer than all sources that it may be made of."""
         compiled = self.folder / f"{source.parent.name}-{source.stem}-{self._stamp}.o"
-        sources = [source, *CSRC.glob("*/*.h"), *CSRC.glob("*/*.def"), *source.parent.glob("*.h")]
+        sources = [source, *CSRC.glob("*/*.h"), *CSRC.glob("*/*.def"), *source.parent.rglob("*.h")]
         newest = max(path.stat().st_mtime for path in sources)
         if not compiled.exists() or compiled.stat().st_mtime < newest:
             own = self._folder_flags.get(source.parent.name, ())

@@ -5,7 +5,11 @@
 #include "base/cpu.h"
 #include "simd/kernels.h"
 
-enum { FUZZ_MAX_BACK_ENDS = 3 };
+enum { FUZZ_MAX_BACK_ENDS = 4 };
+
+#if defined(PYE_EMULATED_AVX512)
+extern const pye_kernels pye_kernels_avx512_emulated;
+#endif
 
 static inline size_t fuzz_back_ends(const pye_kernels *found[FUZZ_MAX_BACK_ENDS]) {
     static unsigned features; /* kept: under a hypervisor asking the processor takes longer than a run */
@@ -20,6 +24,9 @@ static inline size_t fuzz_back_ends(const pye_kernels *found[FUZZ_MAX_BACK_ENDS]
         found[n++] = &pye_kernels_avx512;
 #elif defined(__aarch64__)
     found[n++] = &pye_kernels_neon;
+#endif
+#if defined(PYE_EMULATED_AVX512)
+    found[n++] = &pye_kernels_avx512_emulated;
 #endif
     return n;
 }
