@@ -80,7 +80,8 @@ typedef uint8_t block_i8[1], block_i16[2], block_i32[4], block_i64[8];
 #include "base/types.def"
 #undef PYE_TYPE
 
-/* How a decoder writes 16 floats, the last argument of each: known where it is compiled, so that it is no call. */
+/* How a decoder writes 16 floats, the last argument of each: known where it is compiled, so that it is no call. They are
+ * written in their order: past the caches a line that is not filled at once costs several times as much. */
 typedef void (*vf_put)(void *to, vf v);
 
 INLINE uint16_t load_u16(const uint8_t *from) {

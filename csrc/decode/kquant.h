@@ -106,11 +106,12 @@ INLINE void decode_q4_k(const block_q4_k *block, float *to, vf_put put) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
     UNROLL
-    for (int i = 0; i < 128; i += 16) { /* bytes of q: 32 of them hold two sub-blocks */
-        int k = i / 32 * 2;
-        vb q = vb_load(block->q + i);
-        store_sub_block(to + 32 * k + i % 32, low_nibbles(q), scale, k, put);
-        store_sub_block(to + 32 * k + 32 + i % 32, high_nibbles(q), scale, k + 1, put);
+    for (int k = 0; k < 8; k += 2, to += 64) { /* two sub-blocks in 32 bytes */
+        vb first = vb_load(block->q + 16 * k), second = vb_load(block->q + 16 * k + 16);
+        store_sub_block(to, low_nibbles(first), scale, k, put);
+        store_sub_block(to + 16, low_nibbles(second), scale, k, put);
+        store_sub_block(to + 32, high_nibbles(first), scale, k + 1, put);
+        store_sub_block(to + 48, high_nibbles(second), scale, k + 1, put);
     }
 }
 
@@ -123,14 +124,16 @@ INLINE vb fifth_bit_plane(vb high, int k) {
 INLINE void decode_q5_k(const block_q5_k *block, float *to, vf_put put) {
     float scale[16];
     q4_k_scale_floats(block->s, block->d, block->dm, scale);
+    vb first_high = vb_load(block->high), second_high = vb_load(block->high + 16);
     UNROLL
-    for (int i = 0; i < 128; i += 16) {
-        int k = i / 32 * 2;
-        vb q = vb_load(block->q + i);
-        vb high = vb_load(block->high + i % 32);
-        store_sub_block(to + 32 * k + i % 32, vb_or(low_nibbles(q), fifth_bit_plane(high, k)), scale, k, put);
-        store_sub_block(to + 32 * k + 32 + i % 32, vb_or(high_nibbles(q), fifth_bit_plane(high, k + 1)), scale,
-                        k + 1, put);
+    for (int k = 0; k < 8; k += 2, to += 64) {
+        vb first = vb_load(block->q + 16 * k), second = vb_load(block->q + 16 * k + 16);
+        store_sub_block(to, vb_or(low_nibbles(first), fifth_bit_plane(first_high, k)), scale, k, put);
+        store_sub_block(to + 16, vb_or(low_nibbles(second), fifth_bit_plane(second_high, k)), scale, k, put);
+        store_sub_block(to + 32, vb_or(high_nibbles(first), fifth_bit_plane(first_high, k + 1)), scale, k + 1,
+                        put);
+        store_sub_block(to + 48, vb_or(high_nibbles(second), fifth_bit_plane(second_high, k + 1)), scale, k + 1,
+                        put);
     }
 }
 

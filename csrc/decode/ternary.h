@@ -4,14 +4,6 @@
 
 #include "decode/kquant.h"
 
-/* Five digits of 16 bytes, `step` elements from a digit to the next. */
-INLINE void decode_digits(const uint8_t *bytes, int step, float *to, vf d, vf_put put) {
-    vd digits = vd_from_bytes(vb_load(bytes));
-    UNROLL
-    for (int i = 0; i < 5; i++, digits = vd_next(digits))
-        put(to + step * i, vf_mul_digits(digits, d));
-}
-
 /* Three times each byte of a word. */
 INLINE uint32_t bytes_times_three(uint32_t word) {
     const uint32_t even = 0x00FF00FF, odd = 0xFF00FF00;
@@ -21,9 +13,19 @@ INLINE uint32_t bytes_times_three(uint32_t word) {
 /* d (t - 1), t a base-3 digit */
 INLINE void decode_tq1_0(const block_tq1_0 *block, float *to, vf_put put) {
     vf d = vf_set_half(block->d);
-    decode_digits(block->q, 32, to, d, put);
-    decode_digits(block->q + 16, 32, to + 16, d, put);
-    decode_digits(block->q + 32, 16, to + 160, d, put);
+    /* Five digits of 32 bytes, and five of 16. */
+    vd first = vd_from_bytes(vb_load(block->q)), second = vd_from_bytes(vb_load(block->q + 16));
+    vd third = vd_from_bytes(vb_load(block->q + 32));
+    UNROLL
+    for (int i = 0; i < 5; i++) {
+        put(to + 32 * i, vf_mul_digits(first, d));
+        put(to + 32 * i + 16, vf_mul_digits(second, d));
+        first = vd_next(first);
+        second = vd_next(second);
+    }
+    UNROLL
+    for (int i = 0; i < 5; i++, third = vd_next(third))
+        put(to + 160 + 16 * i, vf_mul_digits(third, d));
     /* The last four bytes give four digits each: one vector. */
     uint32_t last[4] = {load_u32(block->r)};
     for (int i = 1; i < 4; i++)

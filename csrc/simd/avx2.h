@@ -333,8 +333,15 @@ INLINE vf vf_mul_digits(vd a, vf scale) {
 
 INLINE void vf_stream(void *to, vf v) {
     float *p = (float *)to;
-    _mm256_stream_ps(p, v.low);
-    _mm256_stream_ps(p + 8, v.high);
+    if (__builtin_expect((uintptr_t)p % 32 == 0, 1)) {
+        _mm256_stream_ps(p, v.low);
+        _mm256_stream_ps(p + 8, v.high);
+    } else {
+        _mm_stream_ps(p, _mm256_castps256_ps128(v.low));
+        _mm_stream_ps(p + 4, _mm256_extractf128_ps(v.low, 1));
+        _mm_stream_ps(p + 8, _mm256_castps256_ps128(v.high));
+        _mm_stream_ps(p + 12, _mm256_extractf128_ps(v.high, 1));
+    }
 }
 
 INLINE void stream_fence(void) { _mm_sfence(); }

@@ -179,7 +179,18 @@ INLINE vf vf_mul_digits(vd a, vf scale) {
 
 /* ----------------------------------------------------------------------------- past the caches */
 
-INLINE void vf_stream(void *to, vf v) { _mm512_stream_ps((float *)to, v); }
+INLINE void vf_stream(void *to, vf v) {
+    float *p = (float *)to;
+    if (__builtin_expect((uintptr_t)p % 64 == 0, 1)) {
+        _mm512_stream_ps(p, v);
+    } else {
+        _mm_stream_ps(p, _mm512_castps512_ps128(v));
+        _mm_stream_ps(p + 4, _mm512_extractf32x4_ps(v, 1));
+        _mm_stream_ps(p + 8, _mm512_extractf32x4_ps(v, 2));
+        _mm_stream_ps(p + 12, _mm512_extractf32x4_ps(v, 3));
+    }
+}
+
 INLINE void stream_fence(void) { _mm_sfence(); }
 
 #endif

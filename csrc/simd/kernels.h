@@ -7,8 +7,11 @@
 
 #include "base/types.h"
 
-/* What processors fetch at once, and what is written past the caches. */
+/* What processors fetch at once. */
 #define PYE_LINE_BYTES 64
+
+/* What allocators give at least to large arrays: enough for stores that bypass the caches. */
+#define PYE_STREAM_ALIGNMENT 16
 
 /* n weights, a multiple of the type's block. Nothing is checked and nothing outside the row is touched. Neither pointer
  * needs alignment. */
@@ -89,7 +92,7 @@ typedef void (*pye_add_squares)(const float *row, size_t n, double lanes[PYE_SQU
 typedef struct pye_kernels {
     const char *isa;
     pye_decode_row decode[PYE_TYPE_IDS]; /* NULL for ids that are no live type */
-    /* The same past the caches, to a multiple of PYE_LINE_BYTES. The caller ends with `fence`. */
+    /* The same past the caches, to a multiple of PYE_STREAM_ALIGNMENT. The caller ends with `fence`. */
     pye_decode_row stream_row[PYE_TYPE_IDS];
     pye_narrow_row to_half;
     pye_narrow_row to_bfloat;

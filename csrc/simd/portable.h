@@ -426,7 +426,7 @@ INLINE vr vr_fuse(vr a, vr b, vr c) { return fuse_four(a, b, c); }
 
 /* ----------------------------------------------------------------------------- past the caches */
 
-/* A store, to a multiple of 64, that need not stay in any cache. */
+/* A store, to a multiple of PYE_STREAM_ALIGNMENT, that need not stay in any cache. */
 INLINE void vf_stream(void *to, vf v) { vf_store(to, v); }
 
 /* Makes them visible to other threads in the order of the program. */

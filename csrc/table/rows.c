@@ -42,7 +42,7 @@ static void write_floats(const pye_row_job *job, const uint8_t *from, uint8_t *t
     const pye_table *table = job->table;
     if (!job->stream) {
         pye_table_decode(table, from, (float *)(void *)to, n);
-    } else if (!table->swap && (uintptr_t)to % PYE_LINE_BYTES == 0) {
+    } else if (!table->swap && (uintptr_t)to % PYE_STREAM_ALIGNMENT == 0) {
         table->kernels->stream_row[table->info.type](from, (float *)(void *)to, n);
     } else {
         _Alignas(PYE_LINE_BYTES) float tile[STEP_WEIGHTS];
