@@ -332,7 +332,8 @@ typedef struct pye_gather_options {
 
 /* Writes row ids[i] of the table to row i of `out`, for i < n_ids. `out` holds n_ids rows of n_columns
  * values. `options` may be NULL: int32 ids, float32 rows that follow each other.
- * float32 rows equal ggml's own dequantisation bit for bit (NaN as NaN). Neither array needs alignment.
+ * float32 rows equal ggml's own dequantisation bit for bit (NaN as NaN). Neither array needs alignment; large outputs are
+ * written fastest where rows lie on multiples of 64 bytes, and nearly as fast on multiples of 16.
  * All ids are checked before the first write: PYE_ERROR_ID names the first that is not a row. PYE_ERROR_ARGUMENT where
  * `out` and `ids` overlap, and, with some rows written, where another thread changed the ids meanwhile to what are no
  * rows. */
