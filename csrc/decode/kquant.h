@@ -60,12 +60,15 @@ INLINE vb third_bit_plane(vb mask, int k) {
 INLINE void decode_q3_k(const block_q3_k *block, float *to, vf_put put) {
     float scale[16];
     store_scales(scale, vf_i8_scale(vf_mul(vf_from_i8(q3_k_scales(block->s)), vf_set_half(block->d))));
+    vb clear[2]; /* of these bits one that is not set takes away 4 */
+    for (int part = 0; part < 2; part++)
+        clear[part] = vb_and_not(vb_set(255), vb_load(block->mask + 16 * part));
     UNROLL
     for (int k = 0; k < 16; k++) { /* 16 elements each: plane `plane` of bytes `part` of half `half` */
-        int half = k >> 3, plane = k >> 1 & 3, part = 16 * (k & 1);
-        vb c = two_bits(block->q + 32 * half + part, plane);
-        vb q = vb_or(c, third_bit_plane(vb_load(block->mask + part), 4 * half + plane));
-        put(to + 16 * k, vf_mul_i8(vb_sub(q, vb_set(4)), vf_set(scale[k])));
+        int half = k >> 3, plane = k >> 1 & 3, part = k & 1;
+        vb c = two_bits(block->q + 32 * half + 16 * part, plane);
+        vb four = third_bit_plane(clear[part], 4 * half + plane);
+        put(to + 16 * k, vf_mul_i8(vb_sub(c, four), vf_set(scale[k])));
     }
 }
 
