@@ -140,25 +140,25 @@ INLINE void decode_q5_k(const block_q5_k *block, float *to, vf_put put) {
     }
 }
 
-/* Plane p of two-bit planes, moved to bits 4 and 5. */
-INLINE vb top_bits(vb high, int p) {
-    return vb_and(p < 2 ? vb_shift_left(high, 4 - 2 * p) : vb_shift_right(high, 2 * p - 4), vb_set(0x30));
-}
+/* Plane p of two-bit planes, as the two highest bits. */
+INLINE vb top_bits(vb planes, int p) { return vb_and(vb_shift_left(planes, 6 - 2 * p), vb_set(0xC0)); }
 
-/* (d s) (q - 32), scales by 16 elements */
+/* (d s) (q - 32), scales by 16 elements. As the high bits of a byte, the highest one flipped, q is 4 (q - 32) with a sign. */
 INLINE void decode_q6_k(const block_q6_k *block, float *to, vf_put put) {
     float scale[16];
-    store_scales(scale, vf_i8_scale(vf_mul(vf_from_i8(vb_load(block->s)), vf_set_half(block->d))));
+    vf quarter = vf_mul(vf_set_half(block->d), vf_set(0.25f));
+    store_scales(scale, vf_i8_scale(vf_mul(vf_from_i8(vb_load(block->s)), quarter)));
     for (int half = 0; half < 2; half++) {
+        vb planes[2]; /* of two bits, the upper one flipped */
+        for (int part = 0; part < 2; part++)
+            planes[part] = vb_xor(vb_load(block->high + 32 * half + 16 * part), vb_set(0xAA));
         UNROLL
         for (int group = 0; group < 8; group++) {
-            int plane = group >> 1; /* 32 elements each */
+            int plane = group >> 1, part = group & 1; /* 32 elements each */
             int k = 8 * half + group;
-            vb low = vb_load(block->low + 64 * half + 32 * (plane & 1) + 16 * (group & 1));
-            vb nibbles = plane < 2 ? low_nibbles(low) : high_nibbles(low);
-            vb top = top_bits(vb_load(block->high + 32 * half + 16 * (group & 1)), plane);
-            vb q = vb_sub(vb_or(nibbles, top), vb_set(32));
-            put(to + 16 * k, vf_mul_i8(q, vf_set(scale[k])));
+            vb low = vb_load(block->low + 64 * half + 32 * (plane & 1) + 16 * part);
+            vb nibbles = vb_and(plane < 2 ? vb_shift_left(low, 2) : vb_shift_right(low, 2), vb_set(0x3C));
+            put(to + 16 * k, vf_mul_i8(vb_or(nibbles, top_bits(planes[part], plane)), vf_set(scale[k])));
         }
     }
 }

@@ -53,6 +53,7 @@ INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d
 INLINE vb vb_set(uint8_t value) { return _mm256_set1_epi8((char)value); }
 INLINE vb vb_and(vb a, vb b) { return _mm256_and_si256(a, b); }
 INLINE vb vb_or(vb a, vb b) { return _mm256_or_si256(a, b); }
+INLINE vb vb_xor(vb a, vb b) { return _mm256_xor_si256(a, b); }
 INLINE vb vb_and_not(vb a, vb b) { return _mm256_andnot_si256(b, a); }
 INLINE vb vb_add(vb a, vb b) { return _mm256_add_epi8(a, b); }
 INLINE vb vb_sub(vb a, vb b) { return _mm256_sub_epi8(a, b); }

@@ -18,6 +18,7 @@ INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d
 INLINE vb vb_set(uint8_t value) { return _mm_set1_epi8((char)value); }
 INLINE vb vb_and(vb a, vb b) { return _mm_and_si128(a, b); }
 INLINE vb vb_or(vb a, vb b) { return _mm_or_si128(a, b); }
+INLINE vb vb_xor(vb a, vb b) { return _mm_xor_si128(a, b); }
 INLINE vb vb_and_not(vb a, vb b) { return _mm_andnot_si128(b, a); }
 INLINE vb vb_add(vb a, vb b) { return _mm_add_epi8(a, b); }
 INLINE vb vb_sub(vb a, vb b) { return _mm_sub_epi8(a, b); }

@@ -33,6 +33,7 @@ INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d
 INLINE vb vb_set(uint8_t value) { return vdupq_n_u8(value); }
 INLINE vb vb_and(vb a, vb b) { return vandq_u8(a, b); }
 INLINE vb vb_or(vb a, vb b) { return vorrq_u8(a, b); }
+INLINE vb vb_xor(vb a, vb b) { return veorq_u8(a, b); }
 INLINE vb vb_and_not(vb a, vb b) { return vbicq_u8(a, b); }
 INLINE vb vb_add(vb a, vb b) { return vaddq_u8(a, b); }
 INLINE vb vb_sub(vb a, vb b) { return vsubq_u8(a, b); }

@@ -85,6 +85,7 @@ INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d
 INLINE vb vb_set(uint8_t value) { return (vb){0} + value; }
 INLINE vb vb_and(vb a, vb b) { return a & b; }
 INLINE vb vb_or(vb a, vb b) { return a | b; }
+INLINE vb vb_xor(vb a, vb b) { return a ^ b; }
 INLINE vb vb_and_not(vb a, vb b) { return a & ~b; }
 INLINE vb vb_add(vb a, vb b) { return a + b; }
 INLINE vb vb_sub(vb a, vb b) { return a - b; }
