@@ -59,19 +59,13 @@ def test_neon_agrees_under_emulation() -> None:
     assert "neon: equal" in run(emulator, program, 200)
 
 
-def test_avx512_agrees_in_plain_c() -> None:
+def test_avx512_agrees_in_plain_c(plain_build: Build) -> None:
     """Its intrinsics as functions of SIMDe, so that no machine needs to have them."""
     if not Path("/usr/include/simde/x86/avx512.h").is_file():
         pytest.skip("SIMDe is not installed (Debian: libsimde-dev)")
-    folder = ROOT / "tests/c/emulated"
-    build = Build(
-        ROOT / "build" / "lib-emulated",
-        [compiler("cc", "gcc")],
-        ["-O2", "-DPYE_EMULATED_AVX512"],
-        {folder.name: [f"-I{folder / 'include'}"]},
-    )
-    program = build.program("differential", [ROOT / "tests/c/differential.c", folder / "avx512.c"])
-    assert "avx512_emulated: equal" in run(program, 200)
+    sources = [ROOT / "tests/c/differential.c", ROOT / "tests/c/emulated/avx512.c"]
+    program = plain_build.program("differential-emulated", sources)
+    assert "avx512_emulated: equal" in run(program, 50)
 
 
 def test_an_allocator_of_the_callers(plain_build: Build) -> None:

@@ -181,7 +181,7 @@ INLINE vf iq1_m_deltas(uint32_t bits) {
         [17] = {EIGHT(-0.125f), EIGHT(-0.125f)},
     };
 #undef EIGHT
-    return vf_load(deltas[0] + 2 * (bits & 0x88));
+    return vf_load(deltas[(bits & 0x88) >> 3]);
 }
 
 /* As iq1_s, s by 16 elements and delta by 8; d is scattered over the top nibbles of the scale words. */

@@ -7,9 +7,8 @@
 
 enum { FUZZ_MAX_BACK_ENDS = 4 };
 
-#if defined(PYE_EMULATED_AVX512)
-extern const pye_kernels pye_kernels_avx512_emulated;
-#endif
+/* In programs that are linked with tests/c/emulated/avx512.c. */
+extern const pye_kernels pye_kernels_avx512_emulated __attribute__((weak));
 
 static inline size_t fuzz_back_ends(const pye_kernels *found[FUZZ_MAX_BACK_ENDS]) {
     static unsigned features; /* kept: under a hypervisor asking the processor takes longer than a run */
@@ -25,9 +24,8 @@ static inline size_t fuzz_back_ends(const pye_kernels *found[FUZZ_MAX_BACK_ENDS]
 #elif defined(__aarch64__)
     found[n++] = &pye_kernels_neon;
 #endif
-#if defined(PYE_EMULATED_AVX512)
-    found[n++] = &pye_kernels_avx512_emulated;
-#endif
+    if (&pye_kernels_avx512_emulated != NULL)
+        found[n++] = &pye_kernels_avx512_emulated;
     return n;
 }
 
