@@ -60,7 +60,7 @@ INLINE vb third_bit_plane(vb mask, int k) {
 INLINE void decode_q3_k(const block_q3_k *block, float *to, vf_put put) {
     float scale[16];
     store_scales(scale, vf_i8_scale(vf_mul(vf_from_i8(q3_k_scales(block->s)), vf_set_half(block->d))));
-    vb clear[2]; /* of these bits one that is not set takes away 4 */
+    vb clear[2]; /* the mask, inverted: a bit that is set here takes 4 away */
     for (int part = 0; part < 2; part++)
         clear[part] = vb_and_not(vb_set(255), vb_load(block->mask + 16 * part));
     UNROLL
