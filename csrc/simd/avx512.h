@@ -148,8 +148,10 @@ INLINE vp vp_spread(const uint8_t *four) {
 
 INLINE vp vp_load_8x2(const uint16_t *a, const uint16_t *b) {
     const __m512i lanes = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
-    __m512i both = _mm512_inserti64x4(_mm512_set1_epi32(*a), _mm256_set1_epi32(*b), 1);
-    return _mm512_srlv_epi32(both, lanes);
+    int32_t first, second;
+    __builtin_memcpy(&first, a, sizeof first);
+    __builtin_memcpy(&second, b, sizeof second);
+    return _mm512_srlv_epi32(_mm512_mask_set1_epi32(_mm512_set1_epi32(first), 0xFF00, second), lanes);
 }
 
 INLINE vp vp_next(vp a) { return _mm512_srli_epi32(a, 2); }
