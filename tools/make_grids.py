@@ -192,7 +192,7 @@ def render_source() -> str:
     declared = declarations()
     lines = [BANNER, "/* clang-format off */", '#include "grids.h"']
     for grid in GRIDS:
-        lines += ["", f"/* SHA-256 of the bytes: {grid.sha256} */", f"{declared[grid.symbol]} = {{"]
+        lines += ["", f"/* SHA-256 of int8 entries: {grid.sha256} */", f"{declared[grid.symbol]} = {{"]
         table = load_grid(grid)
         if grid is TERNARY:
             lines += [*format_constants(pairs_of_bits(table)), "};"]

@@ -2,7 +2,7 @@
 /* clang-format off */
 #include "grids.h"
 
-/* SHA-256 of the bytes: 05826b5d3e472a3a78f196be62ac78acf81df0f909626e12ab9fa2a5d490dd54 */
+/* SHA-256 of int8 entries: 05826b5d3e472a3a78f196be62ac78acf81df0f909626e12ab9fa2a5d490dd54 */
 _Alignas(64) const float pye_grid_iq2_xxs[256 * 8] = {
      8,  8,  8,  8,  8,  8,  8,  8,  43,  8,  8,  8,  8,  8,  8,  8,
     25, 25,  8,  8,  8,  8,  8,  8,   8, 43,  8,  8,  8,  8,  8,  8,
@@ -134,7 +134,7 @@ _Alignas(64) const float pye_grid_iq2_xxs[256 * 8] = {
      8,  8, 25, 25,  8, 43, 43, 43,   8, 25,  8,  8, 25, 43, 43, 43,
 };
 
-/* SHA-256 of the bytes: 06e47aaca60b4dc1d9b5a3f34540437058a6b142b4d7a59d5ded769b4d1bf1de */
+/* SHA-256 of int8 entries: 06e47aaca60b4dc1d9b5a3f34540437058a6b142b4d7a59d5ded769b4d1bf1de */
 _Alignas(64) const float pye_grid_iq2_xs[512 * 8] = {
      8,  8,  8,  8,  8,  8,  8,  8,  43,  8,  8,  8,  8,  8,  8,  8,
     25, 25,  8,  8,  8,  8,  8,  8,   8, 43,  8,  8,  8,  8,  8,  8,
@@ -394,7 +394,7 @@ _Alignas(64) const float pye_grid_iq2_xs[512 * 8] = {
     25,  8, 25, 43, 43, 43, 43, 43,  43, 43, 43, 43, 43, 43, 43, 43,
 };
 
-/* SHA-256 of the bytes: e1aa1473412b0552c2174c30ef22ab4073f6a181b85a17056e8249bd2932fd88 */
+/* SHA-256 of int8 entries: e1aa1473412b0552c2174c30ef22ab4073f6a181b85a17056e8249bd2932fd88 */
 _Alignas(64) const float pye_grid_iq2_s[1024 * 8] = {
      8,  8,  8,  8,  8,  8,  8,  8,  43,  8,  8,  8,  8,  8,  8,  8,
     25, 25,  8,  8,  8,  8,  8,  8,   8, 43,  8,  8,  8,  8,  8,  8,
@@ -910,7 +910,7 @@ _Alignas(64) const float pye_grid_iq2_s[1024 * 8] = {
      8, 43,  8, 43, 43, 43, 43, 43,  43, 43, 43, 43, 43, 43, 43, 43,
 };
 
-/* SHA-256 of the bytes: 46e35f5a997efdee6c99ce57854c8a0d4f0ff8ca57e5e8a60c0793ea580acf5d */
+/* SHA-256 of int8 entries: 46e35f5a997efdee6c99ce57854c8a0d4f0ff8ca57e5e8a60c0793ea580acf5d */
 _Alignas(64) const float pye_grid_iq3_xxs[256 * 4] = {
      4,  4,  4,  4,  20,  4,  4,  4,  36,  4,  4,  4,  12, 12,  4,  4,
     28, 12,  4,  4,  62, 12,  4,  4,   4, 20,  4,  4,  20, 20,  4,  4,
@@ -978,7 +978,7 @@ _Alignas(64) const float pye_grid_iq3_xxs[256 * 4] = {
      4,  4, 44, 62,  20,  4, 44, 62,  36, 20, 44, 62,   4, 28, 52, 62,
 };
 
-/* SHA-256 of the bytes: bd1af4945a1717c65610b0284e4628b9a1ba3b306fae3a06f6e5f597356e349f */
+/* SHA-256 of int8 entries: bd1af4945a1717c65610b0284e4628b9a1ba3b306fae3a06f6e5f597356e349f */
 _Alignas(64) const float pye_grid_iq3_s[512 * 4] = {
      1,  1,  1,  1,   3,  1,  1,  1,   5,  1,  1,  1,  11,  1,  1,  1,
     15,  1,  1,  1,   1,  3,  1,  1,   3,  3,  1,  1,   5,  3,  1,  1,
@@ -1110,7 +1110,7 @@ _Alignas(64) const float pye_grid_iq3_s[512 * 4] = {
      5,  9, 11, 15,   5,  1, 13, 15,   3,  7, 13, 15,   1,  1, 15, 15,
 };
 
-/* SHA-256 of the bytes: 07540ffc1aeaf6ad4d97e96b0fcc765aae39671d4ae4a27bbd0e796fde167c6a */
+/* SHA-256 of int8 entries: 07540ffc1aeaf6ad4d97e96b0fcc765aae39671d4ae4a27bbd0e796fde167c6a */
 _Alignas(64) const uint16_t pye_grid_iq1_s[2048 + 1] = {
     0x0000, 0x0002, 0x0005, 0x0008, 0x000A, 0x0011, 0x0015, 0x0020,
     0x0022, 0x0028, 0x002A, 0x0045, 0x0051, 0x0054, 0x0056, 0x0065,

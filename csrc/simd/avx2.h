@@ -260,12 +260,7 @@ INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm256_fmadd_ps(a, b, c); }
 
 /* --------------------------------------------------------------------------- pairs of bits, digits */
 
-/* One of four floats in each lane, chosen by its two lowest bits. `four` has the same in both halves. */
-INLINE vf pick(__m256 four, __m256i low, __m256i high) {
-    return (vf){_mm256_permutevar_ps(four, low), _mm256_permutevar_ps(four, high)};
-}
-
-/* Pairs in 32-bit lanes, under bits of no account. */
+/* Pairs in 32-bit lanes, under bits of no account: one of four floats is chosen by the two lowest. */
 typedef struct vp {
     __m256i low, high;
 } vp;
@@ -296,22 +291,23 @@ INLINE vp vp_load_8x2(const uint16_t *a, const uint16_t *b) {
 
 INLINE vp vp_next(vp a) { return (vp){_mm256_srli_epi32(a.low, 2), _mm256_srli_epi32(a.high, 2)}; }
 
-INLINE __m256 minus_one_to_two(vf scale) {
-    return _mm256_mul_ps(_mm256_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2), scale.low);
+/* One of four floats in each lane. `four` has the same in both halves. */
+INLINE vf pick(__m256 four, vp a) {
+    return (vf){_mm256_permutevar_ps(four, a.low), _mm256_permutevar_ps(four, a.high)};
 }
 
-INLINE vf vf_mul_centred(vp a, vf scale) { return pick(minus_one_to_two(scale), a.low, a.high); }
+INLINE __m256 minus_one_to_two(void) { return _mm256_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2); }
+
+INLINE vf vf_mul_centred(vp a, vf scale) { return pick(_mm256_mul_ps(minus_one_to_two(), scale.low), a); }
 
 INLINE vf vf_mul_shifted(vp a, vf shift, vf scale) {
-    __m256 centred = _mm256_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2);
-    __m256 low = _mm256_mul_ps(_mm256_add_ps(centred, shift.low), scale.low);
-    __m256 high = _mm256_mul_ps(_mm256_add_ps(centred, shift.high), scale.high);
+    __m256 low = _mm256_mul_ps(_mm256_add_ps(minus_one_to_two(), shift.low), scale.low);
+    __m256 high = _mm256_mul_ps(_mm256_add_ps(minus_one_to_two(), shift.high), scale.high);
     return (vf){_mm256_permutevar_ps(low, a.low), _mm256_permutevar_ps(high, a.high)};
 }
 
 INLINE vf vf_mul_sub_pairs(vp a, vf scale, vf minimum) {
-    __m256 four = _mm256_fmsub_ps(_mm256_setr_ps(0, 1, 2, 3, 0, 1, 2, 3), scale.low, minimum.low);
-    return pick(four, a.low, a.high);
+    return pick(_mm256_fmsub_ps(_mm256_setr_ps(0, 1, 2, 3, 0, 1, 2, 3), scale.low, minimum.low), a);
 }
 
 /* Byte i as the high byte of word 2 i, byte 8 + i as that of word 2 i + 1. */
@@ -327,7 +323,7 @@ INLINE vd vd_next(vd a) { return _mm256_mullo_epi16(a, _mm256_set1_epi16(3)); }
 
 INLINE vf vf_mul_digits(vd a, vf scale) {
     __m256i digits = _mm256_mulhi_epu16(a, _mm256_set1_epi16(3));
-    return pick(minus_one_to_two(scale), digits, _mm256_srli_epi32(digits, 16));
+    return vf_mul_centred((vp){digits, _mm256_srli_epi32(digits, 16)}, scale);
 }
 
 /* ----------------------------------------------------------------------------- past the caches */

@@ -163,7 +163,7 @@ INLINE vf vf_load_4x4(const float *a, const float *b, const float *c, const floa
                 load_quarter((const uint8_t *)c), load_quarter((const uint8_t *)d)};
 }
 
-/* The bits of a and b: zeros in b flip the signs of a where they are negative. */
+/* The bits of x that differ from those of y: where y is minus zero, x with the other sign. */
 INLINE vf vf_xor(vf x, vf y) {
     return (vf){(vf_quarter)((vf_bits)x.a ^ (vf_bits)y.a), (vf_quarter)((vf_bits)x.b ^ (vf_bits)y.b),
                 (vf_quarter)((vf_bits)x.c ^ (vf_bits)y.c), (vf_quarter)((vf_bits)x.d ^ (vf_bits)y.d)};
@@ -188,7 +188,7 @@ INLINE vf floats_of_bytes(vb a, float offset) {
 }
 
 INLINE vf vf_from_u8(vb a) { return floats_of_bytes(a, 0x1p23f); }
-INLINE vf vf_from_i8(vb a) { return floats_of_bytes(a ^ vb_set(0x80), 0x1p23f + 128); }
+INLINE vf vf_from_i8(vb a) { return floats_of_bytes(vb_xor(a, vb_set(0x80)), 0x1p23f + 128); }
 
 /* 16 signed bytes of memory. */
 INLINE vf vf_load_i8(const void *from) { return vf_from_i8(vb_load(from)); }
@@ -201,23 +201,6 @@ INLINE vf vf_load_i32(const void *from) {
                 __builtin_convertvector(v[2], vf_quarter), __builtin_convertvector(v[3], vf_quarter)};
 }
 
-/* 16 doubles and 16 whole numbers of 64 bits, rounded to nearest even, once. */
-INLINE vf vf_load_f64(const void *from) {
-    double values[16];
-    float rounded[16];
-    memcpy(values, from, sizeof values);
-    EACH_LANE rounded[i] = (float)values[i];
-    return vf_load(rounded);
-}
-
-INLINE vf vf_load_i64(const void *from) {
-    int64_t values[16];
-    float rounded[16];
-    memcpy(values, from, sizeof values);
-    EACH_LANE rounded[i] = (float)values[i];
-    return vf_load(rounded);
-}
-
 INLINE vf vf_load_i16(const void *from) {
     vb_words zero = {0}, first, last;
     memcpy(&first, from, sizeof first);
@@ -227,6 +210,19 @@ INLINE vf vf_load_i16(const void *from) {
                        (vf_bits)FIRST_FLOATS(zero, last) >> 16, (vf_bits)LAST_FLOATS(zero, last) >> 16};
     return vf_load_i32(wide);
 }
+
+/* 16 doubles and 16 whole numbers of 64 bits, rounded to nearest even, once. */
+#define LOAD_ROUNDED(name, number)                                                                                \
+    INLINE vf name(const void *from) {                                                                            \
+        number values[16];                                                                                        \
+        float rounded[16];                                                                                        \
+        memcpy(values, from, sizeof values);                                                                      \
+        EACH_LANE rounded[i] = (float)values[i];                                                                  \
+        return vf_load(rounded);                                                                                  \
+    }
+LOAD_ROUNDED(vf_load_f64, double)
+LOAD_ROUNDED(vf_load_i64, int64_t)
+#undef LOAD_ROUNDED
 
 INLINE vf vf_set(float value) {
     vf_quarter v = {value, value, value, value};
