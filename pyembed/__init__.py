@@ -2,6 +2,8 @@
 
 from ._native import ffi as _ffi
 from ._native import lib as _lib
+from .analysis.similarity import Baseline, Geometry, Neighbour
+from .core.records import Change, ChangeKind, Stats, TensorInfo
 from .errors import (
     FormatError,
     GGUFError,
@@ -15,19 +17,17 @@ from .errors import (
     UnsupportedTypeError,
     VocabularyError,
 )
-from .geometry import Baseline, Geometry, Neighbour
-from .gguf import Metadata, StringArray, Tensors
+from .files.metadata import Metadata, StringArray, Tensors
+from .inputs.batching import PaddedRows
+from .inputs.recipes import InputRecipe
 from .loader import demo_model, load_model, open_table, validate
 from .lock import check_lock, make_lock
 from .model import Model
-from .recipes import InputRecipe
-from .records import Change, ChangeKind, Stats, TensorInfo
-from .scan import Top
-from .spelling import TokenType
-from .splicing import PaddedRows
-from .table import EmbeddingTable
+from .tables.scan import Top
+from .tables.table import EmbeddingTable
+from .tokens.token_text import TokenType
+from .tokens.vocabulary import Token, Vocabulary
 from .validation import Finding, Report, Severity
-from .vocabulary import Token, Vocabulary
 
 __version__ = _ffi.string(_lib.pye_version()).decode("ascii")
 

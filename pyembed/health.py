@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import duplicates
-from .duplicates import Cluster, Signatures
-from .gguf import Tensors
+from .analysis import near_duplicates as duplicates
+from .analysis.near_duplicates import Cluster, Signatures
+from .files.byte_ranges import same_bytes, tensor_range
+from .files.metadata import Tensors
 from .model import OUTPUT_TABLE, Model
-from .spelling import TokenType
-from .stored import same_bytes, tensor_range
-from .table import EmbeddingTable
-from .vocabulary import Vocabulary
+from .tables.table import EmbeddingTable
+from .tokens.token_text import TokenType
+from .tokens.vocabulary import Vocabulary
 
 PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 # Names of places that vocabularies keep for later, and of what converters fill them up with.

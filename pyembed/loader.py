@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from . import validation
-from .dtypes import raw_type
+from .core.dtypes import raw_type
+from .core.handle import Path, Source
+from .core.records import RawLayout
 from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError, VocabularyError
 from .lock import Lock, require_lock
 from .model import OUTPUT_TABLE, TOKEN_TABLE, Model
-from .naming import token_table_name
-from .records import RawLayout
-from .source import Path, Source
-from .table import EmbeddingTable
+from .tables.table import EmbeddingTable
+from .tables.token_table import token_table_name
 from .validation import Finding, Report, Severity
 
 _log = logging.getLogger("pyembed")

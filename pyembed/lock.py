@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from .errors import LockError, NotFoundError
 from .model import Model
-from .table import EmbeddingTable
+from .tables.table import EmbeddingTable
 
 Lock: TypeAlias = Mapping[str, Any]
 

@@ -9,16 +9,17 @@ from typing import Any, Literal, TypeVar, overload
 
 import numpy.typing as npt
 
-from . import splicing, validation
-from .architectures import WITHOUT_HEAD
+from . import validation
+from .analysis.similarity import Geometry, Neighbour
+from .core.handle import Source
+from .core.records import Change, Stats
 from .errors import FormatError, NotFoundError
-from .geometry import Geometry, Neighbour
-from .gguf import Metadata, Tensors
-from .inputs import FirstLayer
-from .records import Change, Stats
-from .source import Source
-from .table import EmbeddingTable
-from .vocabulary import Vocabulary
+from .files.metadata import Metadata, Tensors
+from .inputs import batching as splicing
+from .inputs.first_layer import FirstLayer
+from .llama_cpp.architectures import WITHOUT_HEAD
+from .tables.table import EmbeddingTable
+from .tokens.vocabulary import Vocabulary
 
 Out = TypeVar("Out")
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from pyembed.validation.geometry.judge import Judgement, Verdict, judge
+from pyembed.validation.row_order.judge import Judgement, Verdict, judge
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

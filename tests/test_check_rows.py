@@ -12,8 +12,8 @@ import pytest
 import pyembed
 from gguf_bytes import GGUFBytes
 from oracles.ggml import ggml_library
-from pyembed.dtypes import TENSOR_TYPES, TensorType
-from pyembed.table import RowFault
+from pyembed.core.dtypes import TENSOR_TYPES, TensorType
+from pyembed.tables.table import RowFault
 
 N_ROWS = 400
 TYPES = list(TENSOR_TYPES.values())

@@ -32,7 +32,7 @@ def gather_all(
 
 
 def test_types_are_those_of_the_format() -> None:
-    from pyembed.dtypes import TENSOR_TYPES
+    from pyembed.core.dtypes import TENSOR_TYPES
 
     known = {kind.name: (kind.id, kind.block_weights, kind.block_bytes) for kind in TENSOR_TYPES.values()}
     assert known == oracles.TYPES

@@ -16,7 +16,7 @@ import pyembed
 from gguf_bytes import ARRAY, BOOL, F32, F64, I8, I16, I32, I64, STRING, U8, U16, U32, U64, Array, GGUFBytes
 from model_files import TOKEN_TABLE, write_model
 from pyembed.cli import main
-from pyembed.extract import extract
+from pyembed.files.extract import extract
 
 TOKENS = ["<unk>", "", "▁king", "Ġa b\n", b"\xff\xfe", *(f"t{i}" for i in range(40))]
 
@@ -179,7 +179,7 @@ def test_a_real_model(name: str, data_dir: Path, tmp_path: Path) -> None:
 
 CHILD = """
 import resource, sys
-from pyembed.extract import extract
+from pyembed.files.extract import extract
 extract(sys.argv[1], sys.argv[2])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 extract(sys.argv[3], sys.argv[2])

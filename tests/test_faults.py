@@ -198,13 +198,13 @@ except MemoryError as error:
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    from pyembed.outputs import replacing
+    from pyembed.files.atomic_write import replacing
 
     old = tmp_path / "rows.npy"
     old.write_bytes(b"old")
     program = """
 import resource
-from pyembed.outputs import replacing
+from pyembed.files.atomic_write import replacing
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # the disk is full after 1000 bytes
 def write():
@@ -220,7 +220,7 @@ refused(write)
 
 
 def test_a_link_keeps_pointing_to_what_is_written_and_that_keeps_its_permissions(tmp_path: Path) -> None:
-    from pyembed.outputs import replacing
+    from pyembed.files.atomic_write import replacing
 
     target, link = tmp_path / "rows.npy", tmp_path / "latest.npy"
     target.write_bytes(b"old")

@@ -12,7 +12,7 @@ import pytest
 import pyembed
 from model_files import MakeVocabulary
 from pyembed.cli import main
-from pyembed.words import find_word, pieces, variants
+from pyembed.tokens.lookup import find_word, pieces, variants
 
 
 @pytest.fixture

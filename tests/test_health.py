@@ -189,7 +189,7 @@ def test_thousands_of_near_duplicates(tmp_path: Path, rng: np.random.Generator) 
 
 
 def test_only_the_likeliest_of_too_many_candidates(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyembed.duplicates._MAX_WEIGHTS", COLUMNS)
+    monkeypatch.setattr("pyembed.analysis.near_duplicates._MAX_WEIGHTS", COLUMNS)
     with pyembed.load_model(path, validate="off") as model:
         health = examine(model)
     assert not health.near_is_complete

@@ -15,8 +15,8 @@ import llama_vocabularies
 import pyembed
 from llama_models import Case, model
 from llama_vocabularies import pre_tokenizer
-from pyembed.architectures import ALWAYS_TIED, ARCHITECTURES, NEVER_TIED, WITHOUT_HEAD
-from pyembed.validation.tokenizer import PRE_TOKENIZERS
+from pyembed.llama_cpp.architectures import ALWAYS_TIED, ARCHITECTURES, NEVER_TIED, WITHOUT_HEAD
+from pyembed.validation.vocabulary.tokenizer import PRE_TOKENIZERS
 from tools.native import clean_environment
 
 CASES = {**llama_models.CASES, **llama_vocabularies.CASES}

@@ -30,11 +30,11 @@ from order_cases import (
     shifted_tail,
     whole_orders,
 )
-from pyembed.spelling import TokenType
-from pyembed.validation.geometry.judge import Judgement, Verdict, judge
-from pyembed.validation.geometry.partners import find_partners
-from pyembed.validation.geometry.rows import directions
-from pyembed.validation.geometry.surface import MAX_LETTERS, surfaces
+from pyembed.tokens.token_text import TokenType
+from pyembed.validation.row_order.judge import Judgement, Verdict, judge
+from pyembed.validation.row_order.partners import find_partners
+from pyembed.validation.row_order.rows import directions
+from pyembed.validation.row_order.surface import MAX_LETTERS, surfaces
 
 
 @cache

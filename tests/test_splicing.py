@@ -12,8 +12,8 @@ import pytest
 
 import pyembed
 from model_files import TOKEN_TABLE, rows_of_floats, write_model
-from pyembed.dtypes import OUTPUT_TYPES, round_to
-from pyembed.splicing import runs_of
+from pyembed.core.dtypes import OUTPUT_TYPES, round_to
+from pyembed.inputs.batching import runs_of
 
 N, WIDTH = 50, 24
 TABLE = rows_of_floats(N, WIDTH)

@@ -13,7 +13,7 @@ import pytest
 
 import pyembed
 from children import child
-from pyembed.source import ProgressRelay
+from pyembed.core.handle import ProgressRelay
 
 N_THREADS = 8
 

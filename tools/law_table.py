@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import pyembed
-from pyembed.outputs import replacing
+from pyembed.files.atomic_write import replacing
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))

@@ -46,8 +46,8 @@ from order_cases import (  # noqa: E402
     partial_orders,
     whole_orders,
 )
-from pyembed.outputs import replacing  # noqa: E402
-from pyembed.validation.geometry.judge import judge  # noqa: E402
+from pyembed.files.atomic_write import replacing  # noqa: E402
+from pyembed.validation.row_order.judge import judge  # noqa: E402
 
 PAGE = ROOT / "docs" / "validation.md"
 BEGIN, END = "<!-- order: begin -->", "<!-- order: end -->"

@@ -10,7 +10,8 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import PyembedError
-from . import diff, embed, export, extract, geometry, health, info, lock, plot, size, validate
+from . import diff, embed, export, extract, health, info, lock, plot, size, validate
+from . import similarity as geometry
 from .show import escape
 
 _COMMANDS = (info, embed, validate, diff, geometry, health, plot, lock, size, extract, export)

@@ -6,8 +6,8 @@ import argparse
 from contextlib import ExitStack, closing
 from typing import Any
 
-from ..gguf import Metadata, StringArray, Tensors
-from ..source import Source
+from ..core.handle import Source
+from ..files.metadata import Metadata, StringArray, Tensors
 from ..validation import Report
 from ..validation.reference import EVIDENCE, compare, open_reference
 from ..validation.report import Findings

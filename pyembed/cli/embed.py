@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..dtypes import OUTPUT_TYPES
-from ..outputs import check_is_none_of, replacing
+from ..core.dtypes import OUTPUT_TYPES
+from ..files.atomic_write import check_is_none_of, replacing
 from .files import OpenFile, add_model, add_tensor, ids_argument
 from .show import print_facts, print_json, print_table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..dtypes import OUTPUT_TYPES
+from ..core.dtypes import OUTPUT_TYPES
 from ..export import FORMATS, export
 from .files import OpenFile, add_model, add_tensor, ids_argument, range_argument
 from .progress import progress_bar

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..extract import extract
+from ..files.extract import extract
 from .files import add_model, model_path
 from .progress import progress_bar
 from .show import print_facts, print_json, size_text

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 
+from ..core.handle import Source
 from ..errors import VocabularyError
 from ..loader import demo_model, table_of
 from ..model import Model
-from ..source import Source
-from ..table import EmbeddingTable
-from ..vocabulary import Vocabulary
+from ..tables.table import EmbeddingTable
+from ..tokens.vocabulary import Vocabulary
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ..core.handle import Source
+from ..core.records import TensorInfo
 from ..errors import VocabularyError
-from ..gguf import StringArray, Tensors
+from ..files.metadata import StringArray, Tensors
 from ..loader import load_model
 from ..model import OUTPUT_TABLE, Model
-from ..records import TensorInfo
-from ..source import Source
-from ..spelling import TokenType
-from ..vocabulary import Vocabulary
+from ..tokens.token_text import TokenType
+from ..tokens.vocabulary import Vocabulary
 from .files import add_model, model_path
 from .show import print_facts, print_json, print_table, size_text
 

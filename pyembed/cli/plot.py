@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..geometry import Geometry
+from ..analysis.similarity import Geometry
 from ..health import known_unused
 from .files import OpenFile, add_model, add_tensor, ids_argument
 from .show import print_facts, print_json

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..dtypes import TENSOR_TYPES
-from ..gguf import Tensors
-from ..naming import token_table_name
-from ..records import TensorInfo
-from ..source import Source
+from ..core.dtypes import TENSOR_TYPES
+from ..core.handle import Source
+from ..core.records import TensorInfo
+from ..files.metadata import Tensors
+from ..tables.token_table import token_table_name
 from .files import add_tensor, model_path
 from .show import print_facts, print_json, print_table, size_text
 

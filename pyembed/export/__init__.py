@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ..outputs import check_is_none_of, replacing
-from ..table import EmbeddingTable
-from ..vocabulary import Vocabulary
+from ..files.atomic_write import check_is_none_of, replacing
+from ..tables.table import EmbeddingTable
+from ..tokens.vocabulary import Vocabulary
 from . import numpy_files, parquet, safetensors, tables
 from .selection import Selection, selection
 from .words import text_of, word_of

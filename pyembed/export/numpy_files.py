@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..dtypes import output_type
+from ..core.dtypes import output_type
 from .selection import Selection
 from .tables import write_metadata
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import IO
 
-from .. import source
+from ..core import handle as source
 from .selection import Selection, provenance
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import as_ids
-from ..table import EmbeddingTable
-from ..vocabulary import Vocabulary
+from ..tables.arguments import as_ids
+from ..tables.table import EmbeddingTable
+from ..tokens.vocabulary import Vocabulary
 
 _CHUNK_BYTES = 4 << 20
 _TEXTS_AT_ONCE = 4096

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from ..vocabulary import Vocabulary
+from ..tokens.vocabulary import Vocabulary
 
 _SHORT = {"\\": "\\\\", " ": "\\s", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _LONG = {short: plain for plain, short in _SHORT.items()} | {"\\e": ""}

@@ -12,8 +12,8 @@ except ImportError as error:
         "pyembed.integrations.prometheus needs prometheus_client: pip install 'pyembed-gguf[prometheus]'"
     ) from error
 
+from ..core.records import Stats
 from ..model import Model
-from ..records import Stats
 
 _METRICS = (
     ("gathers", "Gathers that succeeded.", "n_gathers"),

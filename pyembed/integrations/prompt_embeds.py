@@ -19,7 +19,7 @@ except ImportError as error:
         "pyembed.integrations.prompt_embeds needs torch: pip install 'pyembed-gguf[torch]'"
     ) from error
 
-from ..dtypes import OUTPUT_TYPES
+from ..core.dtypes import OUTPUT_TYPES
 from .torch import as_tensor
 
 # torch.save has written zip files since version 1.6; what came before is read by another, laxer reader.

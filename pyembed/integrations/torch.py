@@ -9,8 +9,8 @@ try:
 except ImportError as error:
     raise ImportError("pyembed.integrations.torch needs torch: pip install 'pyembed-gguf[torch]'") from error
 
-from ..dtypes import output_type
-from ..table import EmbeddingTable
+from ..core.dtypes import output_type
+from ..tables.table import EmbeddingTable
 
 
 class Embedding(torch.nn.Module):

@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     raise ImportError("pictures need matplotlib: pip install 'pyembed-gguf[plot]'") from error
 
-from ..outputs import replacing
+from ..files.atomic_write import replacing
 
 DPI = 150
 # matplotlib's settings are the process's: of two threads that change them and put them back, one would put

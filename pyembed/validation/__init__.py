@@ -1,19 +1,23 @@
 """Whether a model file is what it claims to be: kinds of evidence, one report.
 
-A kind of evidence is a module with an `EVIDENCE` and a function ``examine(subject, findings)``. A line in
-`KINDS` says when it is looked at; nothing else has to know of it.
+``kinds`` lists the kinds of evidence and runs them over one `Subject`, the open file; each is a package
+here: ``container``, ``tensors``, ``vocabulary``, ``reference``, ``row_order``, with its ``rules`` and its
+``check``. None of them knows another. ``report`` has `Report` and `Finding`, ``rules`` what a rule is,
+``sarif`` the log. Imports: ``core``, ``files``, ``llama_cpp``, ``tables``, ``tokens``, ``inputs``.
 """
 
-from __future__ import annotations
-
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
-
-from ..errors import FormatError, nearest_names
-from . import container, geometry, tensor_rows, tensors, vocabulary
-from . import reference as reference_evidence
-from .report import Finding, Findings, Report, Verdict
+from .kinds import (
+    KINDS,
+    LEVELS,
+    Kind,
+    all_rules,
+    check_ignored,
+    check_level,
+    check_tensors,
+    run,
+    unreadable,
+)
+from .report import Finding, Report, Verdict
 from .rules import Evidence, Outcome, Rule, Severity
 from .subject import Subject
 
@@ -22,6 +26,7 @@ __all__ = [
     "LEVELS",
     "Evidence",
     "Finding",
+    "Kind",
     "Outcome",
     "Report",
     "Rule",
@@ -35,113 +40,3 @@ __all__ = [
     "run",
     "unreadable",
 ]
-
-LEVELS = ("header", "order", "full")
-"""How deep to look: the container alone, the vocabulary against the table, the rows too."""
-
-
-class Examiner(Protocol):
-    """The module of one kind of evidence."""
-
-    EVIDENCE: Evidence
-
-    def examine(self, subject: Subject, findings: Findings) -> None:
-        """Look at the subject, report what violates a rule, and conclude or say that there is no evidence."""
-        ...
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of evidence and when it is looked at: from `level` on, some only where there is a reference.
-
-    A module that does more at a deeper level asks ``subject.level``.
-    """
-
-    level: str
-    module: Examiner
-    needs_reference: bool = False
-
-
-#: In the order in which they are looked at and reported.
-KINDS: tuple[Kind, ...] = (
-    Kind("header", container),
-    Kind("order", tensors),
-    Kind("order", vocabulary),
-    Kind("order", reference_evidence, needs_reference=True),
-    Kind("full", geometry),
-)
-
-
-def all_rules() -> Mapping[str, Rule]:
-    """Return the rules of all kinds of evidence by name, in the order of `KINDS`."""
-    return {rule.name: rule for kind in KINDS for rule in kind.module.EVIDENCE.rules}
-
-
-def check_level(level: str, *, also: Collection[str] = ()) -> None:
-    """Raise ValueError unless `level` is one of `LEVELS`, or of `also`."""
-    known = (*also, *LEVELS)
-    if level not in known:
-        raise ValueError(f"unknown level of validation {level!r}; known: {', '.join(known)}")
-
-
-def check_ignored(ignore: Iterable[str]) -> frozenset[str]:
-    """Return the names of the rules to ignore, as a set.
-
-    Raises
-    ------
-    ValueError
-        For a name that is no rule; the message names some that come near.
-    """
-    if isinstance(ignore, str):
-        raise ValueError(f"ignore is a list of names of rules: write [{ignore!r}]")
-    names, rules = frozenset(ignore), all_rules()
-    for name in sorted(names - rules.keys()):
-        near = nearest_names(name, rules) or [known for known in rules if known.split("/")[-1] in name][:3]
-        hint = f"near it: {', '.join(near)}" if near else "docs/rules.md lists them"
-        raise ValueError(f"no rule is named {name!r}; {hint}")
-    return names
-
-
-def run(
-    subject: Subject, level: str = "full", reference: object = None, ignore: Iterable[str] = ()
-) -> Report:
-    """Look at an open file and return what was found.
-
-    Parameters
-    ----------
-    subject : Subject
-    level : {"header", "order", "full"}, optional
-    reference : path-like, optional
-        What the file is compared with.
-    ignore : iterable of str, optional
-        Names of rules whose findings are dropped.
-    """
-    check_level(level)
-    ignored = check_ignored(ignore)
-    subject.level, subject.reference = level, reference
-    report = Report(subject.source.path, level)
-    for kind in KINDS:
-        if LEVELS.index(kind.level) <= LEVELS.index(level) and (
-            reference is not None or not kind.needs_reference
-        ):
-            kind.module.examine(subject, Findings(report, kind.module.EVIDENCE, ignored))
-    return report
-
-
-def check_tensors(subject: Subject, ignore: Iterable[str] = ()) -> Report:
-    """Return a report of what llama.cpp refuses if it is asked to check tensors, all of it errors."""
-    report = Report(subject.source.path, "full")
-    tensor_rows.check_tensors(subject, Findings(report, tensors.EVIDENCE, check_ignored(ignore)))
-    return report
-
-
-def unreadable(path: str, level: str, error: FormatError, ignore: Iterable[str] = ()) -> Report:
-    """Return the report on a file that could not be opened because of its content."""
-    check_level(level)
-    report = Report(path, level)
-    findings = Findings(report, container.EVIDENCE, check_ignored(ignore))
-    message = str(error).removeprefix(f"{error.path}: ").removesuffix(f" (at byte {error.offset})")
-    elsewhere = None if error.path == path else error.path
-    findings.add(container.DAMAGED, message, path=elsewhere, offset=error.offset)
-    findings.conclude("the file cannot be opened, so that nothing else was looked at")
-    return report

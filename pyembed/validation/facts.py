@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import lib
-from ..gguf import Metadata, StringArray
-from ..spelling import TokenType, spells_marked
-from ..vocabulary import Vocabulary
+from ..files.metadata import Metadata, StringArray
+from ..tokens.token_text import TokenType, spells_marked
+from ..tokens.vocabulary import Vocabulary
 
 NO_TOKEN: int = lib.PYE_NO_TOKEN
 #: The flags of texts that hold a place.

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..architectures import OTHER_OUTPUT, OTHER_PER_LAYER
+from ..core.handle import Source
+from ..core.records import TensorInfo
 from ..errors import FormatError
-from ..gguf import Metadata, Tensors
-from ..records import TensorInfo
-from ..source import Source
-from ..table import EmbeddingTable
-from ..vocabulary import Vocabulary
+from ..files.metadata import Metadata, Tensors
+from ..llama_cpp.architectures import OTHER_OUTPUT, OTHER_PER_LAYER
+from ..tables.table import EmbeddingTable
+from ..tokens.vocabulary import Vocabulary
 from .facts import Facts
 
 

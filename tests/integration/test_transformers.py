@@ -10,7 +10,7 @@ import pytest
 
 import pyembed
 from model_files import TOKEN_TABLE, write_model
-from pyembed.architectures import TRANSFORMERS
+from pyembed.llama_cpp.architectures import TRANSFORMERS
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-integrations installs it")
 transformers = pytest.importorskip(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ..report import Findings
 from ..subject import Subject
-from .judging import compare
+from .check import compare
 from .model_file import of_subject
 from .opening import open_reference
+from .reference import Reference
 from .rules import EVIDENCE
-from .tokens import Reference
 
 __all__ = ["EVIDENCE", "Reference", "compare", "examine", "open_reference"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .tokens import TokenList
+from ...tokens.token_list import TokenList
 
 Ids = npt.NDArray[np.int64]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from ...core.handle import Source
 from ...errors import FormatError, NotFoundError
-from ...gguf import Metadata, StringArray
-from ...naming import token_table_name
-from ...source import Source
-from ...table import EmbeddingTable
-from ...vocabulary import Vocabulary
+from ...files.metadata import Metadata, StringArray
+from ...tables.table import EmbeddingTable
+from ...tables.token_table import token_table_name
+from ...tokens.token_list import MAX_TOKENS, TokenList, key_of, spelling_for
+from ...tokens.vocabulary import Vocabulary
 from ..subject import Subject
-from .tokens import MAX_TOKENS, Reference, TokenList, key_of, spelling_for
+from .reference import Reference
 
 _TOKENIZER = "tokenizer.ggml."
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 
+from ...core.handle import Path
 from ...errors import FormatError
-from ...source import Path
+from ...tokens.readers.checked_reads import as_json, read_bytes
+from ...tokens.readers.sentencepiece_model import read_sentencepiece
+from ...tokens.readers.tokenizer_json import read_tokenizer_json
+from ...tokens.readers.vocabulary_files import is_ranks, read_ranks, read_vocab_json, read_vocab_txt
 from .model_file import read_model
-from .reading import as_json, read_bytes
-from .sentencepiece_model import read_sentencepiece
-from .tokenizer_json import read_tokenizer_json
-from .tokens import Reference
-from .vocabulary_files import is_ranks, read_ranks, read_vocab_json, read_vocab_txt
+from .reference import Reference
 
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}")
 _KINDS = (
@@ -86,13 +86,13 @@ def _open_file(path: str) -> Reference:
     if start[:1] == b"{":
         return _open_json(path)
     if head[:1] == b"\n" and any(byte < 9 for byte in head):
-        return read_sentencepiece(path, read_bytes(path))
+        return Reference.of_tokens(read_sentencepiece(path, read_bytes(path)))
     data = read_bytes(path)
     if is_ranks(data):
-        return read_ranks(path, data)
+        return Reference.of_tokens(read_ranks(path, data))
     named = os.path.basename(path) == "vocab.txt"
     if b"\0" not in data and (named or any(line in data for line in (b"[UNK]", b"\n##"))):
-        return read_vocab_txt(path, data)
+        return Reference.of_tokens(read_vocab_txt(path, data))
     raise FormatError(f"{path}: of no kind that is known here; a reference is {_KINDS}", path)
 
 
@@ -101,7 +101,7 @@ def _open_json(path: str) -> Reference:
     if "weight_map" in content:
         return read_model(path)
     if isinstance(content.get("model"), dict) and "vocab" in content["model"]:
-        return read_tokenizer_json(path, content)
+        return Reference.of_tokens(read_tokenizer_json(path, content))
     if content and all(isinstance(value, int) for value in content.values()):
-        return read_vocab_json(path, content)
+        return Reference.of_tokens(read_vocab_json(path, content))
     raise FormatError(f"{path}: JSON, but of no kind that is known here; a reference is {_KINDS}", path)

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ...table import EmbeddingTable
+from ...tables.table import EmbeddingTable
 from .alignment import Ids, Run, runs_of
 
 Floats = npt.NDArray[np.float32]

@@ -1,0 +1,294 @@
+"""``pyembed nearest``, ``analogy``, ``similarity`` and ``logits``: what the rows of a table mean."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..analysis.similarity import Baseline, Geometry, Neighbour
+from .files import OpenFile, add_model, add_tensor
+from .progress import progress_bar
+from .show import escape, print_json, print_table
+
+_NUMBER = re.compile(r"[0-9]+")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    parser = _command(commands, "nearest", "tokens nearest to some words", "nearest demo file string")
+    parser.add_argument("words", nargs="+", metavar="WORD", help="a token as a person writes it, or an id")
+    _add_search(parser)
+    parser.set_defaults(run=run_nearest)
+
+    parser = _command(
+        commands, "analogy", "tokens nearest to a sum of words", 'analogy demo "files - file + directory"'
+    )
+    parser.add_argument("sum", nargs="?", metavar="SUM", help='such as "king - man + woman"')
+    parser.add_argument("--positive", nargs="+", default=[], metavar="WORD", help="words to add")
+    parser.add_argument("--negative", nargs="+", default=[], metavar="WORD", help="words to subtract")
+    _add_search(parser)
+    parser.set_defaults(run=run_analogy)
+
+    parser = _command(
+        commands, "similarity", "how similar words are to each other", "similarity demo file files open"
+    )
+    parser.add_argument("words", nargs="+", metavar="WORD", help="two or more words or ids")
+    _add_ids(parser)
+    parser.set_defaults(run=run_similarity)
+
+    parser = _command(
+        commands, "logits", "tokens that hidden states lead to", "logits demo --hidden states.npy -k 5"
+    )
+    parser.add_argument("--hidden", required=True, metavar="FILE.npy", help="one state, or one a row")
+    parser.add_argument("-k", type=int, default=10, help="how many tokens; default: 10")
+    parser.set_defaults(run=run_logits)
+
+
+def _command(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"Show {text}.",
+        epilog=f"example: pyembed {example}",
+    )
+    add_model(parser)
+    add_tensor(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, with unrounded numbers")
+    return parser
+
+
+def _add_ids(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ids", action="store_true", help="numbers are ids, not words")
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-k", type=int, default=10, help="how many tokens; default: 10")
+    parser.add_argument("--metric", choices=("cosine", "dot"), default="cosine", help="default: cosine")
+    parser.add_argument(
+        "--leave-out-variants", action="store_true", help="other case, with or without a space, a plural s"
+    )
+    _add_ids(parser)
+
+
+def _geometry(file: OpenFile) -> Geometry:
+    has_tokens = file.model is not None and "tokenizer.ggml.tokens" in file.model.metadata
+    return Geometry(file.table, file.model.vocabulary if has_tokens and file.model is not None else None)
+
+
+def _item(geometry: Geometry, word: str, ids: bool) -> str | int:
+    """Return a word, or the id that it is: with ``--ids``, and in a file that has no words."""
+    is_id = _NUMBER.fullmatch(word) and (ids or geometry.vocabulary is None)
+    return int(word) if is_id else word
+
+
+def _named(geometry: Geometry, word: str, item: str | int) -> dict[str, object]:
+    place = geometry.place(item)
+    return {"word": word, "id": place.id, "token": place.text}
+
+
+def _told(bar: Callable[[str, float], None], text: str) -> Callable[[int, int], None]:
+    return lambda done, total: bar(text, done / total if total else 1.0)
+
+
+# ------------------------------------------------------------------------------- nearest and analogy
+
+
+def run_nearest(arguments: argparse.Namespace) -> int:
+    """Run the command ``nearest``."""
+    searches = []
+    with OpenFile(arguments.model, arguments.tensor) as file, progress_bar() as bar:
+        geometry = _geometry(file)
+        items = [_item(geometry, word, arguments.ids) for word in arguments.words]
+        inputs = [_named(geometry, word, item) for word, item in zip(arguments.words, items, strict=True)]
+        for word, item, named in zip(arguments.words, items, inputs, strict=True):
+            found = geometry.nearest(
+                item,
+                arguments.k,
+                arguments.metric,
+                leave_out_variants=arguments.leave_out_variants,
+                progress=_told(bar, f"nearest to {word}"),
+            )
+            vector = geometry.place(item).vector
+            searches.append({**named, **_scored(geometry, vector, found, arguments.metric)})
+        path, tensor = file.table.path, file.table.name
+    if arguments.json:
+        print_json({"path": path, "tensor": tensor, "metric": arguments.metric, "results": searches})
+        return 0
+    for index, search in enumerate(searches):
+        if index:
+            print()
+        print(_taken(search))
+        _print_found(search, arguments.metric)
+    return 0
+
+
+def run_analogy(arguments: argparse.Namespace) -> int:
+    """Run the command ``analogy``."""
+    positive, negative = list(arguments.positive), list(arguments.negative)
+    if arguments.sum is not None:
+        more, less = _parse_sum(arguments.sum)
+        positive, negative = more + positive, less + negative
+    with OpenFile(arguments.model, arguments.tensor) as file, progress_bar() as bar:
+        geometry = _geometry(file)
+        added = [_item(geometry, word, arguments.ids) for word in positive]
+        subtracted = [_item(geometry, word, arguments.ids) for word in negative]
+        found = geometry.analogy(
+            added,
+            subtracted,
+            arguments.k,
+            arguments.metric,
+            leave_out_variants=arguments.leave_out_variants,
+            progress=_told(bar, "nearest to the sum"),
+        )
+        target, _ = geometry.target(added, subtracted)
+        result = _scored(geometry, target, found, arguments.metric)
+        inputs = {
+            "positive": [_named(geometry, *pair) for pair in zip(positive, added, strict=True)],
+            "negative": [_named(geometry, *pair) for pair in zip(negative, subtracted, strict=True)],
+        }
+        path, tensor = file.table.path, file.table.name
+    if arguments.json:
+        print_json({"path": path, "tensor": tensor, "metric": arguments.metric, **inputs, **result})
+        return 0
+    for sign, named in [*(("+", n) for n in inputs["positive"]), *(("-", n) for n in inputs["negative"])]:
+        print(f"{sign} {_taken(named)}")
+    _print_found(result, arguments.metric)
+    return 0
+
+
+def _parse_sum(text: str) -> tuple[list[str], list[str]]:
+    """Return what ``"king - man + woman"`` adds and what it subtracts."""
+    words: dict[str, list[str]] = {"+": [], "-": []}
+    sign: str | None = "+"
+    for part in text.split():
+        if part in words:
+            if sign is not None and (words["+"] or words["-"]):
+                raise ValueError(f"{text!r}: a word is missing before {part!r}")
+            sign = part
+        elif sign is None:
+            raise ValueError(f"{text!r}: + or - is missing before {part!r}")
+        else:
+            words[sign].append(part)
+            sign = None
+    if sign is not None:
+        raise ValueError(f"{text!r} does not end with a word")
+    return words["+"], words["-"]
+
+
+def _scored(
+    geometry: Geometry, vector: npt.NDArray[np.float32], found: list[Neighbour], metric: str
+) -> dict[str, Any]:
+    """Return what was found with both scores, and what random rows score."""
+    ids = [neighbour.id for neighbour in found]
+    cosines = geometry.table.scores(vector, "cosine", ids=ids)[0].tolist()
+    dots = geometry.table.scores(vector, "dot", ids=ids)[0].tolist()
+    neighbours = [
+        {"id": neighbour.id, "token": neighbour.text, "cosine": _finite(cosine), "dot": _finite(dot)}
+        for neighbour, cosine, dot in zip(found, cosines, dots, strict=True)
+    ]
+    return {"neighbours": neighbours, "baseline": _baseline(geometry.baseline(vector, metric))}
+
+
+def _baseline(baseline: Baseline) -> dict[str, float]:
+    return dict(baseline._asdict())
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no infinities
+
+
+def _taken(named: dict[str, Any]) -> str:
+    word = escape(str(named["word"]))
+    if named["token"] is None:
+        return f"row {named['id']}"
+    return f"{word}: token {named['id']}, {escape(named['token'])!r}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _print_found(result: dict[str, Any], metric: str) -> None:
+    print_table(
+        ["token", "id", "cosine", "dot"],
+        [
+            [one["token"] or "", str(one["id"]), _number(one["cosine"]), _number(one["dot"])]
+            for one in result["neighbours"]
+        ],
+    )
+    chance = result["baseline"]
+    print(
+        f"random rows, {metric}: mean {chance['mean']:.4f}, 95 of 100 below {chance['p95']:.4f}, "
+        f"99 below {chance['p99']:.4f}"
+    )
+
+
+# ------------------------------------------------------------------------------ similarity and logits
+
+
+def run_similarity(arguments: argparse.Namespace) -> int:
+    """Run the command ``similarity``."""
+    if len(arguments.words) < 2:
+        raise ValueError("similarity compares two words or more")
+    with OpenFile(arguments.model, arguments.tensor) as file:
+        geometry = _geometry(file)
+        items = [_item(geometry, word, arguments.ids) for word in arguments.words]
+        named = [_named(geometry, *pair) for pair in zip(arguments.words, items, strict=True)]
+        cosines = geometry.similarities(items)
+        dots = geometry.similarities(items, "dot")
+        chance = geometry.baseline()
+        path, tensor = file.table.path, file.table.name
+    if arguments.json:
+        matrices = {"cosine": cosines.tolist(), "dot": dots.tolist()}
+        facts = {"path": path, "tensor": tensor, "words": named, **matrices}
+        print_json({**facts, "baseline": _baseline(chance)})
+        return 0
+    for name in named:
+        print(_taken(name))
+    if len(named) == 2:
+        print(f"cosine {cosines[0, 1]:.4f}, dot {dots[0, 1]:.4f}")
+    else:
+        rows = zip(arguments.words, cosines.tolist(), strict=True)
+        print_table(
+            ["cosine", *arguments.words], [[word, *(f"{value:.4f}" for value in row)] for word, row in rows]
+        )
+    print(
+        f"random pairs, cosine: mean {chance.mean:.4f}, 95 of 100 below {chance.p95:.4f}, "
+        f"99 below {chance.p99:.4f}"
+    )
+    return 0
+
+
+def run_logits(arguments: argparse.Namespace) -> int:
+    """Run the command ``logits``."""
+    try:
+        hidden = np.load(arguments.hidden, allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{arguments.hidden}: not a .npy file of numbers: {error}") from None
+    with OpenFile(arguments.model, arguments.tensor) as file, progress_bar() as bar:
+        geometry = _geometry(file)
+        if arguments.tensor is None and file.model is not None:
+            geometry = Geometry(file.model.output_table, geometry.vocabulary)
+        hidden = np.atleast_2d(hidden)
+        found = geometry.logits(hidden, arguments.k, progress=_told(bar, "logits"))
+        path, tensor = geometry.table.path, geometry.table.name
+    if arguments.json:
+        states = [
+            [{"id": one.id, "token": one.text, "logit": _finite(one.score)} for one in state]
+            for state in found
+        ]
+        print_json({"path": path, "tensor": tensor, "states": states})
+        return 0
+    for index, state in enumerate(found):
+        if len(found) > 1:
+            print(f"{chr(10) if index else ''}state {index}")
+        print_table(
+            ["token", "id", "logit"], [[one.text or "", str(one.id), f"{one.score:.4f}"] for one in state]
+        )
+    return 0

@@ -1,0 +1,5 @@
+"""What everything stands on: the handle of an open file, records, dtypes, progress.
+
+``handle`` owns the C library's model; ``records`` are facts without behaviour; ``dtypes`` say how numbers are
+stored and come out; ``progress`` is the one way in which long work reports itself. Imports: ``errors``.
+"""

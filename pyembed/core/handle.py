@@ -1,0 +1,430 @@
+"""The handle of an open model file. Every call that needs the open file goes through here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .._native import ffi, lib
+from ..errors import CData, check
+from .records import Change, ChangeKind, MetadataEntry, RawLayout, Shard, Stats, TensorInfo
+
+Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+
+LOAD_MODES: Mapping[str, int] = {
+    "auto": lib.PYE_LOAD_AUTO,
+    "none": lib.PYE_LOAD_NONE,
+    "mmap": lib.PYE_LOAD_MMAP,
+    "mlock": lib.PYE_LOAD_MLOCK,
+    "mmap+mlock": lib.PYE_LOAD_MMAP_MLOCK,
+    "dio": lib.PYE_LOAD_DIRECT_IO,
+}
+FORMATS: Mapping[str, int] = {
+    "auto": lib.PYE_FORMAT_AUTO,
+    "gguf": lib.PYE_FORMAT_GGUF,
+    "safetensors": lib.PYE_FORMAT_SAFETENSORS,
+    "npy": lib.PYE_FORMAT_NPY,
+    "raw": lib.PYE_FORMAT_RAW,
+}
+_NUMBER_DTYPES: Mapping[int, np.dtype[Any]] = {
+    lib.PYE_VALUE_U8: np.dtype(np.uint8),
+    lib.PYE_VALUE_I8: np.dtype(np.int8),
+    lib.PYE_VALUE_U16: np.dtype(np.uint16),
+    lib.PYE_VALUE_I16: np.dtype(np.int16),
+    lib.PYE_VALUE_U32: np.dtype(np.uint32),
+    lib.PYE_VALUE_I32: np.dtype(np.int32),
+    lib.PYE_VALUE_F32: np.dtype(np.float32),
+    lib.PYE_VALUE_BOOL: np.dtype(np.bool_),
+    lib.PYE_VALUE_U64: np.dtype(np.uint64),
+    lib.PYE_VALUE_I64: np.dtype(np.int64),
+    lib.PYE_VALUE_F64: np.dtype(np.float64),
+}
+
+
+def decode_string(string: CData) -> str:
+    """Copy a ``pye_string``. Bytes that are not UTF-8 become surrogates, which `encode_text` turns back."""
+    return decode_text(ffi.unpack(string.data, string.size)) if string.size else ""
+
+
+def decode_strings(strings: Iterable[CData]) -> list[str]:
+    """Copy many ``pye_string``, in half the time that `decode_string` takes."""
+    unpack = ffi.unpack
+    return [
+        unpack(string.data, size).decode("utf-8", "surrogateescape") if (size := string.size) else ""
+        for string in strings
+    ]
+
+
+def decode_text(data: bytes) -> str:
+    """Return bytes of a file as text, without loss."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def encode_text(text: str) -> bytes | None:
+    """Return the bytes that `decode_text` made `text` from; None if there are none."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return None
+
+
+_CHANGES: Mapping[int, ChangeKind] = {
+    lib.PYE_CHANGE_REPLACED: ChangeKind.REPLACED,
+    lib.PYE_CHANGE_REMOVED: ChangeKind.REMOVED,
+    lib.PYE_CHANGE_OVERWRITTEN: ChangeKind.OVERWRITTEN,
+    lib.PYE_CHANGE_TRUNCATED: ChangeKind.TRUNCATED,
+}
+_TENSOR_FIELDS = (
+    ("name_bytes", np.uint64, ("name", "size")),
+    ("type", np.int32, ("type",)),
+    ("n_dims", np.uint32, ("n_dims",)),
+    ("shape", (np.uint64, (lib.PYE_MAX_DIMS,)), ("shape",)),
+    ("n_bytes", np.uint64, ("n_bytes",)),
+    ("offset", np.uint64, ("offset",)),
+    ("shard", np.uint32, ("shard",)),
+)
+_TENSOR_LAYOUT = np.dtype(
+    {
+        "names": [name for name, _, _ in _TENSOR_FIELDS],
+        "formats": [kind for _, kind, _ in _TENSOR_FIELDS],
+        "offsets": [ffi.offsetof("pye_tensor", *path) for _, _, path in _TENSOR_FIELDS],
+        "itemsize": ffi.sizeof("pye_tensor"),
+    }
+)
+
+
+class ProgressRelay:
+    """Stands between the C library's callback and the user's, and keeps what the user's raised."""
+
+    def __init__(self, callback: Callable[[int, int], object]) -> None:
+        self.callback: Callable[[int, int], object] | None = callback
+        self.exception: BaseException | None = None
+
+    def tell(self, done: int, total: int) -> int:
+        """Pass on what C tells; return 0 to stop."""
+        callback = self.callback  # once: another thread may close the file meanwhile
+        if callback is None:
+            return 1
+        try:
+            answer = callback(done, total)
+            return 1 if answer is None or answer else 0
+        except BaseException as exception:  # Source.check raises it again, past the C frames
+            self.exception = exception
+            return 0
+
+
+@ffi.def_extern(name="pye_python_progress", error=0)
+def _told(done: int, total: int, data: CData) -> int:
+    progress: ProgressRelay = ffi.from_handle(data)
+    return progress.tell(done, total)
+
+
+class Source:
+    """An open file, or the set of files of a split model.
+
+    Every method takes its own reference to the C handle for the time of the call. `close` only drops this
+    object's reference, so the memory is freed when the last call of any thread has returned.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or the first of a set.
+    format, load_mode : str
+        Keys of `FORMATS` and `LOAD_MODES`.
+    raw : RawLayout, optional
+        For the format ``"raw"``.
+    guard : bool, optional
+        Whether a mapped file that is truncated raises OSError; without it, it ends the process (SIGBUS).
+    progress : callable, optional
+        Called with (bytes done, bytes in all) while a tensor is read into memory; a false answer that is not
+        None cancels. What it raises is raised by the method that was reading.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        format: str = "auto",
+        load_mode: str = "auto",
+        raw: RawLayout | None = None,
+        guard: bool = True,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> None:
+        self._model: CData | None = None
+        self._progress: ProgressRelay | None = None
+        name = os.fsencode(path)
+        self.path = os.fsdecode(name)
+        if b"\0" in name:
+            raise ValueError(f"a path cannot hold a NUL: {self.path!r}")
+        if load_mode not in LOAD_MODES:
+            raise ValueError(f"unknown load_mode {load_mode!r}; known: {', '.join(LOAD_MODES)}")
+        options = ffi.new("pye_open_options *")
+        options.struct_bytes = ffi.sizeof("pye_open_options")
+        options.format = FORMATS[format]
+        options.load_mode = LOAD_MODES[load_mode]
+        options.guard = bool(guard)
+        if raw is not None:
+            options.raw_rows, options.raw_columns, options.raw_offset = raw.rows, raw.columns, raw.offset
+            options.raw_type, options.raw_big_endian = raw.type_id, raw.big_endian
+        if progress is not None:
+            self._progress = ProgressRelay(progress)
+            # The library keeps this pointer as long as the model lives.
+            self._progress_handle = ffi.new_handle(self._progress)
+            options.progress, options.progress_data = lib.pye_python_progress, self._progress_handle
+        out, error = ffi.new("pye_model **"), ffi.new("pye_error *")
+        self.check(lib.pye_model_open(ffi.new("char[]", name), options, out, error), error)
+        self._model = ffi.gc(out[0], lib.pye_model_close)
+        self.format = self._name_in(FORMATS, lib.pye_model_format(self._model))
+        self.load_mode = self._name_in(LOAD_MODES, lib.pye_model_load_mode(self._model))
+        self._paths = [shard.path for shard in self.shards()]
+
+    @staticmethod
+    def _name_in(names: Mapping[str, int], number: int) -> str:
+        return next(name for name, known in names.items() if known == number)
+
+    def check(self, status: int, error: CData) -> None:
+        """Raise what `status` stands for, or what the progress callback raised."""
+        if status == lib.PYE_ERROR_CANCELLED and self._progress is not None:
+            exception, self._progress.exception = self._progress.exception, None
+            if exception is not None:
+                raise exception
+        check(status, error, self.path)
+
+    def _handle(self) -> CData:
+        model = self._model
+        if model is None:
+            raise ValueError(f"{self.path} is closed")
+        return model
+
+    def ensure_open(self) -> None:
+        """Raise ValueError if the file is closed."""
+        self._handle()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._model is None
+
+    def close(self) -> None:
+        """Drop the handle; calls in other threads finish undisturbed. Closing twice is allowed."""
+        self._model = None
+        self.end_progress()
+
+    def end_progress(self) -> None:
+        """Tell the progress callback nothing more."""
+        if self._progress is not None:
+            self._progress.callback = None
+
+    def shards(self) -> list[Shard]:
+        """Return the facts about each file."""
+        model, shard, error = self._handle(), ffi.new("pye_shard *"), ffi.new("pye_error *")
+        shards = []
+        for index in range(lib.pye_model_n_shards(model)):
+            self.check(lib.pye_model_shard(model, index, shard, error), error)
+            shards.append(
+                Shard(
+                    os.fsdecode(ffi.string(shard.path)),
+                    shard.file_bytes,
+                    shard.data_offset,
+                    shard.alignment,
+                    shard.n_metadata,
+                    shard.n_tensors,
+                    shard.version,
+                    bool(shard.big_endian),
+                )
+            )
+        return shards
+
+    def change(self) -> Change | None:
+        """Return what became of the files since they were opened, None if nothing did."""
+        model, error = self._handle(), ffi.new("pye_error *")
+        change, shard = ffi.new("pye_change *"), ffi.new("uint32_t *")
+        self.check(lib.pye_model_check(model, change, shard, error), error)
+        return Change(_CHANGES[change[0]], self._paths[shard[0]]) if change[0] in _CHANGES else None
+
+    def ensure_intact(self, model: CData) -> None:
+        """Raise OSError if what was copied from the file's memory may be zeros in place of its bytes."""
+        if lib.pye_model_intact(model, ffi.NULL) != lib.PYE_OK:
+            error = ffi.new("pye_error *")
+            self.check(lib.pye_model_intact(model, error), error)
+
+    # ------------------------------------------------------------------------------------- metadata
+
+    def metadata_keys(self) -> list[str]:
+        """Return all metadata keys in the file's order."""
+        model, value, error = self._handle(), ffi.new("pye_value *"), ffi.new("pye_error *")
+        keys = []
+        for index in range(lib.pye_model_n_metadata(model)):
+            self.check(lib.pye_metadata_at(model, index, value, error), error)
+            keys.append(decode_string(value.key))
+        self.ensure_intact(model)
+        return keys
+
+    def metadata_entries(self) -> list[MetadataEntry]:
+        """Return how each metadata value is stored, in the file's order."""
+        model, value, error = self._handle(), ffi.new("pye_value *"), ffi.new("pye_error *")
+        entries = []
+        for index in range(lib.pye_model_n_metadata(model)):
+            self.check(lib.pye_metadata_at(model, index, value, error), error)
+            is_string = value.type == lib.PYE_VALUE_STRING
+            n = getattr(value, "as").string.size if is_string else value.n_elements
+            key = decode_string(value.key)
+            entries.append(MetadataEntry(key, value.type, value.element_type, n, value.offset))
+        self.ensure_intact(model)
+        return entries
+
+    def metadata_value(self, key: str) -> CData | None:
+        """Return the ``pye_value *`` of a key, None if there is no such key."""
+        model, value, error = self._handle(), ffi.new("pye_value *"), ffi.new("pye_error *")
+        data = encode_text(key)
+        if data is None:
+            return None
+        status = lib.pye_metadata_find(model, data, len(data), value, error)
+        if status == lib.PYE_ERROR_NOT_FOUND:
+            return None
+        self.check(status, error)
+        return value
+
+    def string_value(self, value: CData) -> str:
+        """Return the text of a string value."""
+        model = self._handle()
+        text = decode_string(getattr(value, "as").string)
+        self.ensure_intact(model)
+        return text
+
+    def array_numbers(self, value: CData) -> npt.NDArray[Any]:
+        """Return an array of numbers or bools, copied to this machine's byte order."""
+        model, error = self._handle(), ffi.new("pye_error *")
+        out = np.empty(value.n_elements, _NUMBER_DTYPES[value.element_type])
+        data = ffi.from_buffer(out, require_writable=True)
+        self.check(lib.pye_array_read(model, value, 0, out.size, data, error), error)
+        return out
+
+    def array_strings(self, value: CData, first: int, n: int) -> list[str]:
+        """Return elements `first` to `first` + `n` - 1 of an array of strings."""
+        model, error = self._handle(), ffi.new("pye_error *")
+        strings = ffi.new("pye_string[]", n)
+        self.check(lib.pye_array_strings(model, value, first, n, strings, error), error)
+        texts = decode_strings(strings)
+        self.ensure_intact(model)
+        return texts
+
+    def strings_bytes(self, value: CData) -> int:
+        """Return how many bytes of the file an array of one string or more takes, from ``value.offset`` on.
+
+        Not for version 1, whose lengths are shorter.
+        """
+        return len(self._stored_strings(value))
+
+    def _stored_strings(self, value: CData) -> CData:
+        """Return a buffer over an array of one string or more as it lies in the file; not for version 1."""
+        model, error = self._handle(), ffi.new("pye_error *")
+        ends = ffi.new("pye_string[2]")
+        for index, position in enumerate((0, value.n_elements - 1)):
+            self.check(lib.pye_array_strings(model, value, position, 1, ends + index, error), error)
+        start = ends[0].data - 8  # the first string's length
+        return ffi.buffer(start, ends[1].data - start + ends[1].size)
+
+    def same_strings(self, value: CData, other: Source, other_value: CData) -> bool | None:
+        """Return whether two arrays of strings are the same bytes; None where these do not tell.
+
+        That is so for arrays of different byte orders, and of version 1, whose lengths are shorter.
+        """
+        if value.n_elements != other_value.n_elements:
+            return False
+        layouts = [(source.shards()[0].version, source.shards()[0].big_endian) for source in (self, other)]
+        if layouts[0][1] != layouts[1][1] or min(layouts)[0] < 2 or value.n_elements == 0:
+            return None
+        models = self._handle(), other._handle()  # a reference to each keeps what is compared
+        same = bool(self._stored_strings(value) == other._stored_strings(other_value))
+        for source, model in zip((self, other), models, strict=True):
+            source.ensure_intact(model)
+        return same
+
+    def array_arrays(self, value: CData) -> list[CData]:
+        """Return the elements of an array of arrays, each as a value of its own."""
+        model, error = self._handle(), ffi.new("pye_error *")
+        n = value.n_elements
+        values = ffi.new("pye_value[]", n)
+        self.check(lib.pye_array_arrays(model, value, 0, n, values, error), error)
+        return [ffi.new("pye_value *", values[index]) for index in range(n)]
+
+    # ----------------------------------------------------------------------------------- statistics
+
+    def stats(self) -> Stats:
+        """Return what the tables of this file have done since it was opened."""
+        model, stats, error = self._handle(), ffi.new("pye_stats *"), ffi.new("pye_error *")
+        stats.struct_bytes = ffi.sizeof("pye_stats")
+        self.check(lib.pye_model_stats(model, stats, error), error)
+        return Stats(
+            stats.n_gathers,
+            stats.n_rows,
+            stats.n_bytes_read,
+            stats.n_bytes_written,
+            stats.nanoseconds / 1e9,
+            stats.n_major_faults,
+        )
+
+    # -------------------------------------------------------------------------------------- tensors
+
+    def n_tensors(self) -> int:
+        """Return the number of tensors in all files."""
+        return lib.pye_model_n_tensors(self._handle())
+
+    def tensor(self, which: int | str) -> TensorInfo | None:
+        """Return a tensor by index or by name; None if no tensor has that name."""
+        model, tensor, error = self._handle(), ffi.new("pye_tensor *"), ffi.new("pye_error *")
+        if isinstance(which, int):
+            status = lib.pye_tensor_at(model, which, tensor, error)
+        else:
+            data = encode_text(which)
+            if data is None:
+                return None
+            status = lib.pye_tensor_find(model, data, len(data), tensor, error)
+            if status == lib.PYE_ERROR_NOT_FOUND:
+                return None
+        self.check(status, error)
+        info = TensorInfo(
+            decode_string(tensor.name),
+            tuple(tensor.shape[axis] for axis in range(tensor.n_dims)),
+            decode_string(tensor.type_name) or f"type {tensor.type}",
+            None if tensor.n_bytes == lib.PYE_UNKNOWN_BYTES else tensor.n_bytes,
+            tensor.offset,
+            self._paths[tensor.shard],
+        )
+        self.ensure_intact(model)
+        return info
+
+    def tensor_columns(self) -> npt.NDArray[Any]:
+        """Return the facts about all tensors as a structured array, in the files' order.
+
+        Its fields are ``name_bytes``, ``type``, ``n_dims``, ``shape`` (rows first), ``n_bytes``, ``offset``
+        and ``shard``, as in ``pye_tensor``.
+        """
+        model, error = self._handle(), ffi.new("pye_error *")
+        n = lib.pye_model_n_tensors(model)
+        if n == 0:
+            return np.empty(0, _TENSOR_LAYOUT)
+        tensors = ffi.new("pye_tensor[]", n)
+        for index in range(n):
+            self.check(lib.pye_tensor_at(model, index, tensors + index, error), error)
+        return np.frombuffer(ffi.buffer(tensors), _TENSOR_LAYOUT)
+
+    # -------------------------------------------------------------------- what is opened of a model
+
+    def open_table(self, name: str) -> CData:
+        """Return the ``pye_table *`` of a tensor, which is closed when the last reference goes."""
+        model, table, error = self._handle(), ffi.new("pye_table **"), ffi.new("pye_error *")
+        data = encode_text(name) or b""
+        self.check(lib.pye_table_open(model, data, len(data), table, error), error)
+        return ffi.gc(table[0], lib.pye_table_close)
+
+    def open_vocabulary(self) -> CData:
+        """Return the ``pye_vocabulary *``, which is closed when the last reference goes."""
+        model, vocabulary, error = self._handle(), ffi.new("pye_vocabulary **"), ffi.new("pye_error *")
+        self.check(lib.pye_vocabulary_open(model, vocabulary, error), error)
+        return ffi.gc(vocabulary[0], lib.pye_vocabulary_close)

@@ -1,0 +1,58 @@
+"""Bytes of a file as they are stored, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..core.records import TensorInfo
+from ..errors import FormatError, UnsupportedTypeError
+
+_CHUNK = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """`n_bytes` bytes of the file `path` from byte `offset` on."""
+
+    path: str
+    offset: int
+    n_bytes: int
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the bytes in order, at most 4 MiB at a time; each is overwritten by the next.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        FormatError
+            If it ends before the range does: it was made shorter after it was opened.
+        """
+        buffer = memoryview(bytearray(min(_CHUNK, self.n_bytes)))
+        done = 0
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.offset)
+            while done < self.n_bytes:
+                n = file.readinto(buffer[: self.n_bytes - done])
+                if not n:
+                    raise FormatError(f"{self.path}: the file became shorter", self.path, self.offset + done)
+                yield buffer[:n]
+                done += n
+
+
+def tensor_range(info: TensorInfo) -> FileRange:
+    """Return where the bytes of a tensor lie; UnsupportedTypeError where nothing tells how many they are."""
+    if info.n_bytes is None:
+        raise UnsupportedTypeError(
+            f"{info.path}: {info.name!r} is of an unknown type, {info.type}", info.path
+        )
+    return FileRange(info.path, info.offset, info.n_bytes)
+
+
+def same_bytes(a: FileRange, b: FileRange) -> bool:
+    """Return whether two ranges hold the same bytes; reads no further than where they first differ."""
+    if a.n_bytes != b.n_bytes:
+        return False
+    # Regular files fill the buffer at every read, so that the chunks of both are of the same sizes.
+    return all(one == other for one, other in zip(a.chunks(), b.chunks(), strict=True))

@@ -1,0 +1,156 @@
+"""Writing GGUF: metadata and tensors of an open file into a new one, in version 3 and either byte order."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+from .._native import lib
+from ..core.dtypes import tensor_type
+from ..core.handle import Source, encode_text
+from ..core.records import TensorInfo
+from ..errors import CData
+from .byte_ranges import FileRange, tensor_range
+
+Piece: TypeAlias = "bytes | FileRange"
+
+_STRUCT_CODES = {
+    lib.PYE_VALUE_U8: "B",
+    lib.PYE_VALUE_I8: "b",
+    lib.PYE_VALUE_U16: "H",
+    lib.PYE_VALUE_I16: "h",
+    lib.PYE_VALUE_U32: "I",
+    lib.PYE_VALUE_I32: "i",
+    lib.PYE_VALUE_F32: "f",
+    lib.PYE_VALUE_BOOL: "B",
+    lib.PYE_VALUE_U64: "Q",
+    lib.PYE_VALUE_I64: "q",
+    lib.PYE_VALUE_F64: "d",
+}
+_SIGNED = {kind for kind, code in _STRUCT_CODES.items() if code in "bhiq"}
+_FLOATS = {lib.PYE_VALUE_F32, lib.PYE_VALUE_F64}
+_STRINGS_AT_ONCE = 4096
+_ZEROS = bytes(1 << 16)
+
+
+class GGUFWriter:
+    """Collects what a file is to hold, then writes it: a copy of parts of another GGUF file.
+
+    Tensors, and long arrays of strings where the two files store them alike, are copied from file to file in
+    pieces, so that memory does not grow with them.
+
+    Parameters
+    ----------
+    source : Source
+        The open file that metadata comes from.
+    big_endian : bool
+        The byte order of the new file. The bytes of a tensor are copied as they are, so it is also theirs.
+    alignment : int
+        Tensors begin at multiples of this.
+    """
+
+    def __init__(self, source: Source, *, big_endian: bool, alignment: int) -> None:
+        self._source = source
+        self._order: Literal["<", ">"] = ">" if big_endian else "<"
+        self._alignment = alignment
+        shard = source.shards()[0]
+        self._path = shard.path
+        # Version 1 stores lengths in 32 bits.
+        self._strings_alike = shard.version >= 2 and shard.big_endian == big_endian
+        self._metadata: list[Piece] = []
+        self._n_metadata = 0
+        self._infos: list[bytes] = []
+        self._tensors: list[FileRange] = []
+        self._data_bytes = 0
+
+    # ------------------------------------------------------------------------------------- content
+
+    def copy_metadata(self, key: str) -> None:
+        """Add a key of the open file with its value, of the same type."""
+        value = self._source.metadata_value(key)
+        if value is None:
+            return
+        self._metadata.append(self._string(encode_text(key) or b"") + self._number("I", value.type))
+        self._metadata.extend(self._value(value))
+        self._n_metadata += 1
+
+    def add_tensor(self, info: TensorInfo) -> None:
+        """Add a tensor of a GGUF file: its description now, its bytes when the file is written."""
+        data = tensor_range(info)
+        shape = [self._number("Q", n) for n in reversed(info.shape)]
+        kind, offset = tensor_type(info.type).id, self._number("Q", self._data_bytes)
+        name = self._string(encode_text(info.name) or b"")
+        head = [name, self._number("I", len(shape)), *shape, self._number("i", kind), offset]
+        self._infos.append(b"".join(head))
+        self._tensors.append(data)
+        self._data_bytes += data.n_bytes + -data.n_bytes % self._alignment
+
+    def _number(self, code: str, value: float) -> bytes:
+        return struct.pack(self._order + code, value)
+
+    def _string(self, text: bytes) -> bytes:
+        return self._number("Q", len(text)) + text
+
+    def _value(self, value: CData) -> Iterator[Piece]:
+        """Yield the bytes of a value, without its type."""
+        if value.type == lib.PYE_VALUE_ARRAY:
+            yield self._number("I", value.element_type) + self._number("Q", value.n_elements)
+            yield from self._elements(value)
+        elif value.type == lib.PYE_VALUE_STRING:
+            yield self._string(encode_text(self._source.string_value(value)) or b"")
+        else:
+            number = getattr(value, "as")
+            kind = value.type
+            plain = number.f64 if kind in _FLOATS else number.i64 if kind in _SIGNED else number.u64
+            yield self._number(_STRUCT_CODES[kind], plain)
+
+    def _elements(self, array: CData) -> Iterator[Piece]:
+        n = array.n_elements
+        if array.element_type == lib.PYE_VALUE_ARRAY:
+            for child in self._source.array_arrays(array):
+                yield from self._value(child)
+        elif array.element_type != lib.PYE_VALUE_STRING:
+            numbers = self._source.array_numbers(array)
+            yield numbers.astype(numbers.dtype.newbyteorder(self._order), copy=False).tobytes()
+        elif self._strings_alike and n:
+            yield FileRange(self._path, array.offset, self._source.strings_bytes(array))
+        else:
+            for first in range(0, n, _STRINGS_AT_ONCE):
+                texts = self._source.array_strings(array, first, min(_STRINGS_AT_ONCE, n - first))
+                yield b"".join([self._string(encode_text(text) or b"") for text in texts])
+
+    # ------------------------------------------------------------------------------------- writing
+
+    def write(self, file: BinaryIO, progress: Callable[[float], Any] = lambda done: None) -> int:
+        """Write the file and return its size in bytes; `progress` is told the share that is done."""
+        counts = self._number("Q", len(self._infos)) + self._number("Q", self._n_metadata)
+        head = [b"GGUF" + self._number("I", 3) + counts, *self._metadata, *self._infos]
+        total = sum(_n_bytes(piece) for piece in head) + self._data_bytes
+        written = 0
+
+        def put(piece: Piece) -> None:
+            nonlocal written
+            for data in piece.chunks() if isinstance(piece, FileRange) else (piece,):
+                file.write(data)
+                written += len(data)
+                progress(min(1.0, written / total))  # the padding before the first tensor is not counted
+
+        def pad() -> None:
+            left = -written % self._alignment
+            while left:
+                put(_ZEROS[:left])
+                left -= min(left, len(_ZEROS))
+
+        for piece in head:
+            put(piece)
+        for tensor in self._tensors:
+            pad()
+            put(tensor)
+        if self._tensors:
+            pad()
+        return written
+
+
+def _n_bytes(piece: Piece) -> int:
+    return piece.n_bytes if isinstance(piece, FileRange) else len(piece)

@@ -1,0 +1,10 @@
+"""What is known about llama.cpp, in one place: names, types and ids, as data.
+
+``architectures``: what is done to a row before the first layer. ``pre_tokenizers``: tokenizer models and
+``pre`` names. ``metadata_types``: the types as which keys are read. ``special_tokens``: keys, defaults and
+texts of tokens with a role. ``tools/compare_llama_cpp.py`` lists what another version of llama.cpp has
+beyond this. Imports nothing.
+"""
+
+#: The version that these facts describe; the tests compare them with that engine.
+VERSION = "0.5.0-dev (in llama-cpp-python 0.3.36)"

@@ -1,0 +1,262 @@
+"""What callers pass in: ids of every kind, and buffers for the rows."""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+from collections.abc import Iterable
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .._native import lib
+from ..core.dtypes import OutputType
+
+IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+
+# ------------------------------------------------------------------------------------------- torch
+
+
+def as_torch(value: object) -> Any:
+    """Return `value` if it is a torch tensor, else None. Never imports torch."""
+    torch = sys.modules.get("torch")
+    return value if torch is not None and isinstance(value, torch.Tensor) else None
+
+
+def torch_array(tensor: Any, what: str) -> npt.NDArray[Any]:
+    """Return the memory of a torch tensor as a NumPy array; bfloat16 comes as uint16.
+
+    Raises
+    ------
+    ValueError
+        If the tensor is not in this machine's memory, or has no strides.
+    """
+    if tensor.device.type != "cpu":
+        raise ValueError(f"{what} is a tensor on {tensor.device}; expected one on the CPU (tensor.cpu())")
+    tensor = tensor.detach()
+    try:
+        if str(tensor.dtype) == "torch.bfloat16":
+            array: npt.NDArray[Any] = tensor.view(sys.modules["torch"].int16).numpy().view(np.uint16)
+        else:
+            array = tensor.numpy()
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{what} is a tensor that NumPy cannot share: {error}") from None
+    return array
+
+
+# --------------------------------------------------------------------------------------------- ids
+
+ID_TYPES: dict[np.dtype[Any], int] = {
+    np.dtype(np.int32): lib.PYE_ID_I32,
+    np.dtype(np.int64): lib.PYE_ID_I64,
+    np.dtype(np.uint32): lib.PYE_ID_U32,
+    np.dtype(np.uint64): lib.PYE_ID_U64,
+    np.dtype(np.int16): lib.PYE_ID_I16,
+    np.dtype(np.uint16): lib.PYE_ID_U16,
+    np.dtype(np.int8): lib.PYE_ID_I8,
+    np.dtype(np.uint8): lib.PYE_ID_U8,
+}
+
+
+def id_error(
+    ids: npt.NDArray[Any], position: int, n_rows: int, what: str = "id", table: str = "the table"
+) -> NoReturn:
+    """Raise the IndexError for the id, or what else chooses rows, at flat `position` of `ids`."""
+    where = tuple(map(int, np.unravel_index(position, ids.shape)))
+    if ids.ndim == 0:
+        place = ""
+    elif ids.ndim == 1:
+        place = f" at position {position}"
+    else:
+        place = f" at position {where}"
+    raise IndexError(f"{what} {ids[where]}{place} is not a row: {table} has {n_rows} rows")
+
+
+def check_ids(ids: npt.NDArray[Any], n_rows: int, what: str = "id", table: str = "the table") -> None:
+    """Raise the IndexError for the first of `ids` that is not a row of a table of `n_rows` rows."""
+    if ids.size and not (ids.min() >= 0 and ids.max() < n_rows):
+        id_error(ids, int(np.argmax(((ids < 0) | (ids >= n_rows)).reshape(-1))), n_rows, what, table)
+
+
+def as_ids(ids: object, n_rows: int) -> IntArray:
+    """Return `ids` as a C-contiguous array of a type in `ID_TYPES`, copied only where it has to be.
+
+    Parameters
+    ----------
+    ids : array-like of int, any shape
+        A list (nested or empty), a scalar, a range, a NumPy array of any integer type, a torch tensor, or
+        what else speaks DLPack.
+    n_rows : int
+        Rows of the table, for ids that do not fit 64 bits: those are no row of any table.
+
+    Raises
+    ------
+    TypeError
+        If `ids` holds anything but integers; booleans are none.
+    IndexError
+        For a Python integer that does not fit 64 bits.
+    """
+    if as_torch(ids) is not None:
+        ids = torch_array(ids, "ids")
+    elif isinstance(ids, range):
+        ids = _range_array(ids)
+    elif isinstance(ids, list | tuple):
+        _refuse_bools(ids)
+    elif hasattr(ids, "__dlpack__") and not isinstance(ids, np.ndarray):
+        ids = _from_dlpack(ids)
+    try:
+        array = np.asarray(ids)
+    except ValueError as error:
+        raise ValueError(f"ids is no array: {error}") from None
+    if array.dtype.kind not in "iu":
+        array = _integers(ids, array, n_rows)
+    if array.dtype not in ID_TYPES:
+        array = array.astype(array.dtype.newbyteorder("="))
+    # Not ascontiguousarray: that makes 0-d arrays 1-d.
+    return np.asarray(array, order="C")
+
+
+def _from_dlpack(ids: Any) -> npt.NDArray[Any]:
+    try:
+        return np.from_dlpack(ids)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        kind = type(ids).__name__
+        raise ValueError(f"ids is a {kind} that NumPy cannot share, perhaps on a GPU: {error}") from None
+
+
+def _range_array(ids: range) -> object:
+    try:
+        return np.arange(ids.start, ids.stop, ids.step, dtype=np.int64)
+    except OverflowError:
+        return list(ids)
+
+
+def _refuse_bools(ids: Iterable[object]) -> None:
+    # NumPy would read [1, True] as integers. The set keeps this at C speed for long lists.
+    kinds = set(map(type, ids))
+    if bool in kinds or np.bool_ in kinds:
+        raise TypeError("ids must be integers, got bool")
+    if list in kinds or tuple in kinds:
+        for part in ids:
+            if isinstance(part, list | tuple):
+                _refuse_bools(part)
+
+
+def _integers(ids: object, array: npt.NDArray[Any], n_rows: int) -> IntArray:
+    """Handle what NumPy does not see as integers: empty lists, and Python integers of mixed or huge size."""
+    if array.size == 0 and isinstance(ids, list | tuple):
+        return array.astype(np.int64)
+    if array.dtype.kind == "f" and isinstance(ids, list | tuple):  # [1, 2**63] comes as float64
+        array = np.asarray(ids, dtype=object)
+    if array.dtype.kind != "O":
+        raise TypeError(f"ids must be integers, got {array.dtype.name}")
+    result = np.empty(array.shape, np.int64)
+    for position, item in enumerate(array.flat):
+        if isinstance(item, bool | np.bool_):
+            raise TypeError("ids must be integers, got bool")
+        try:
+            number = operator.index(item)
+        except TypeError:
+            raise TypeError(f"ids must be integers, got {type(item).__name__}") from None
+        if not 0 <= number < n_rows:
+            id_error(array, position, n_rows)
+        result.flat[position] = number
+    return result
+
+
+# --------------------------------------------------------------------------------------------- out
+
+
+def as_rows(out: object, shape: tuple[int, ...], kind: OutputType) -> npt.NDArray[Any]:
+    """Return the memory of `out` as an array of `shape` and of the dtype that holds `kind`.
+
+    Parameters
+    ----------
+    out : NumPy array, torch tensor or writable buffer
+        Its last axis must be contiguous; the other strides are free, but rows may not overlap.
+
+    Raises
+    ------
+    TypeError
+        If `out` is of another dtype, or no buffer at all.
+    ValueError
+        If it is of another shape, read-only, or laid out otherwise.
+    """
+    array = _as_array(out)
+    # NumPy cannot name ml_dtypes' bfloat16 without importing it; its name and size tell it from all others.
+    is_bfloat16 = array.dtype.name == "bfloat16" and kind.name == "bfloat16"
+    if array.dtype != kind.storage and not is_bfloat16:
+        held = "uint16 or bfloat16" if kind.name == "bfloat16" else kind.name
+        byte_order = "" if array.dtype.isnative else " of the other byte order"
+        raise TypeError(f"out is of dtype {array.dtype.name}{byte_order}; expected {held}")
+    if array.shape != shape:
+        raise ValueError(f"out has shape {array.shape}; expected {shape}")
+    if not array.flags.writeable:
+        raise ValueError("out is read-only")
+    if array.size and shape[-1] > 1 and array.strides[-1] != array.itemsize:
+        raise ValueError(
+            f"the rows of out are not contiguous: their values lie {array.strides[-1]} bytes apart; "
+            f"expected {array.itemsize}"
+        )
+    _refuse_overlap(array)
+    return array.view(kind.storage) if is_bfloat16 else array
+
+
+def _as_array(out: object) -> npt.NDArray[Any]:
+    if isinstance(out, np.ndarray):
+        return np.asarray(out)
+    if as_torch(out) is not None:
+        return torch_array(out, "out")
+    try:
+        return np.asarray(memoryview(out))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"out is a {type(out).__name__}; expected a NumPy array, a torch tensor or a writable buffer"
+        ) from None
+
+
+def _refuse_overlap(array: npt.NDArray[Any]) -> None:
+    if array.flags.c_contiguous or array.size == 0:
+        return
+    extent = array.itemsize
+    axes = sorted((abs(stride), n) for n, stride in zip(array.shape, array.strides, strict=True) if n > 1)
+    for stride, n in axes:
+        if stride < extent:
+            raise ValueError(f"the rows of out overlap in memory: its strides are {array.strides} bytes")
+        extent += stride * (n - 1)
+
+
+def row_stride(rows: npt.NDArray[Any]) -> int | None:
+    """Return the bytes from each row to the next: 0 if they are contiguous, None if irregular."""
+    if rows.flags.c_contiguous:
+        return 0
+    row_bytes = rows.shape[-1] * rows.itemsize
+    stride, n_inner = row_bytes, 0
+    for n, step in reversed(list(zip(rows.shape[:-1], rows.strides[:-1], strict=True))):
+        if n == 1:
+            continue
+        if n_inner == 0:
+            stride, n_inner = step, n
+        elif step == stride * n_inner:
+            n_inner *= n
+        else:
+            return None
+    return stride if stride >= row_bytes else None
+
+
+def flat_rows(rows: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """Return `rows` as [n, width] without a copy; None if they do not lie at equal distances."""
+    width = rows.shape[-1]
+    stride = row_stride(rows)
+    if stride is None:
+        return None
+    if stride == 0:
+        return (
+            rows.reshape(-1, width)
+            if rows.size
+            else np.empty((math.prod(rows.shape[:-1]), width), rows.dtype)
+        )
+    n = math.prod(rows.shape[:-1])
+    return np.lib.stride_tricks.as_strided(rows, (n, width), (stride, rows.itemsize))

@@ -1,0 +1,180 @@
+"""Queries against all rows of a table: what callers pass, and the call into the C library."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .._native import ffi, lib
+from ..core.handle import ProgressRelay, Source
+from ..errors import CData
+from .arguments import as_ids, as_torch, id_error, torch_array
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Progress: TypeAlias = Callable[[int, int], object]
+
+METRICS: Mapping[str, int] = {"dot": lib.PYE_METRIC_DOT, "cosine": lib.PYE_METRIC_COSINE}
+
+
+class Top(NamedTuple):
+    """The best rows for each of some queries, the best first.
+
+    Attributes
+    ----------
+    ids : numpy.ndarray of int64, shape (n, k)
+        -1 where fewer than k rows were left.
+    scores : numpy.ndarray of float32, shape (n, k)
+        NaN there.
+    n_nan : numpy.ndarray of int64, shape (n,)
+        How many rows had no score, because it is NaN; they are not among the best.
+    """
+
+    ids: npt.NDArray[np.int64]
+    scores: Floats
+    n_nan: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One call: the options that scores and the best k have in common.
+
+    `ids` are the rows to look at, None for all; `threads` is 0 for as many as the work is worth.
+    """
+
+    source: Source
+    table: CData
+    metric: str
+    ids: npt.NDArray[np.uint64] | None
+    threads: int
+    progress: Progress | None
+
+    def scores(self, queries: Floats, out: Floats) -> None:
+        """Fill `out`, of one row a query and one column a row that is looked at."""
+        self._run(queries, out, 0, None, None, None)
+
+    def top(self, queries: Floats, k: int, excluded: npt.NDArray[np.uint64]) -> Top:
+        """Return the best `k` rows for each query, none of them `excluded`."""
+        scores = np.empty((len(queries), k), np.float32)
+        ids = np.empty((len(queries), k), np.int64)
+        n_nan = np.zeros(len(queries), np.int64)
+        self._run(queries, scores, k, excluded, ids, n_nan)
+        return Top(ids, scores, n_nan)  # PYE_NO_ID is -1 here
+
+    def _run(
+        self,
+        queries: Floats,
+        scores: Floats,
+        k: int,
+        excluded: npt.NDArray[np.uint64] | None,
+        ids: npt.NDArray[np.int64] | None,
+        n_nan: npt.NDArray[np.int64] | None,
+    ) -> None:
+        options, error = ffi.new("pye_scan_options *"), ffi.new("pye_error *")
+        options.struct_bytes = ffi.sizeof("pye_scan_options")
+        options.metric, options.n_threads, options.k = METRICS[self.metric], self.threads, k
+        if self.ids is not None:
+            options.ids, options.n_ids = _pointer("uint64_t *", self.ids), self.ids.size
+        if excluded is not None:
+            options.excluded, options.n_excluded = _pointer("uint64_t *", excluded), excluded.size
+        relay = None if self.progress is None else ProgressRelay(self.progress)
+        handle = ffi.new_handle(relay)  # lives until the call is over
+        if relay is not None:
+            options.progress, options.progress_data = lib.pye_python_progress, handle
+        status = lib.pye_table_scan(
+            self.table,
+            _pointer("float *", queries),
+            len(queries),
+            options,
+            _pointer("float *", scores),
+            ffi.NULL if ids is None else _pointer("uint64_t *", ids),
+            ffi.NULL if n_nan is None else _pointer("uint64_t *", n_nan),
+            error,
+        )
+        if relay is not None and relay.exception is not None:
+            raise relay.exception
+        self.source.check(status, error)
+
+
+def _pointer(kind: str, array: npt.NDArray[Any]) -> CData:
+    return ffi.cast(kind, array.ctypes.data)
+
+
+def norms_of(source: Source, table: CData, n_rows: int) -> Floats:
+    """Return a copy of the norms that an open table keeps."""
+    out, error = ffi.new("float **"), ffi.new("pye_error *")
+    source.check(lib.pye_table_norms(table, 0, out, error), error)
+    norms = np.empty(n_rows, np.float32)
+    norms[:] = np.frombuffer(ffi.buffer(out[0], 4 * n_rows), np.float32) if n_rows else 0
+    norms.flags.writeable = False
+    return norms
+
+
+def check_metric(metric: object) -> str:
+    """Return `metric` if it is one."""
+    if metric not in METRICS:
+        raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
+    return str(metric)
+
+
+def as_queries(query: object, n_columns: int) -> Floats:
+    """Return vectors as a C-contiguous float32 array of shape (n, columns).
+
+    Parameters
+    ----------
+    query : array-like of numbers, shape (columns,) or (n, columns)
+        A NumPy array, a torch tensor on the CPU, a list.
+
+    Raises
+    ------
+    TypeError
+        If these are no numbers.
+    ValueError
+        If they are of another width. What is not finite is refused later.
+    """
+    if as_torch(query) is not None:
+        query = torch_array(query.float(), "query")  # type: ignore[attr-defined]
+    try:
+        array = np.asarray(query)
+    except ValueError as error:
+        raise ValueError(f"query is no array: {error}") from None
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        raise TypeError(f"query must be numbers, got {array.dtype.name}")
+    if array.ndim not in (1, 2):
+        raise ValueError(f"query has shape {array.shape}; expected ({n_columns},) or (n, {n_columns})")
+    if array.shape[-1] != n_columns:
+        raise ValueError(f"query is {array.shape[-1]} wide; the rows of the table are {n_columns} wide")
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
+        return np.ascontiguousarray(np.atleast_2d(array), dtype=np.float32)
+
+
+def as_row_ids(ids: object, n_rows: int) -> npt.NDArray[np.uint64]:
+    """Return ids of rows, of any shape, as a flat array.
+
+    Raises
+    ------
+    IndexError
+        For an id that is no row.
+    """
+    array = as_ids(ids, n_rows)
+    wrong = (array < 0) | (array >= n_rows) if array.dtype.kind == "i" else array >= n_rows
+    if wrong.any():
+        id_error(array, int(np.argmax(wrong.reshape(-1))), n_rows)
+    return np.ascontiguousarray(array.reshape(-1), dtype=np.uint64)
+
+
+def check_k(k: object, n_rows: int) -> int:
+    """Return how many rows are wanted, at least one and at most all that are looked at."""
+    if isinstance(k, bool | np.bool_):
+        raise TypeError("k is a bool; expected an int")
+    try:
+        number = operator.index(k)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"k is a {type(k).__name__}; expected an int") from None
+    if not 1 <= number <= n_rows:
+        raise ValueError(f"k is {number}; expected 1 to {n_rows}, the number of rows that are looked at")
+    return number

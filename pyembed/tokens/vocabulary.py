@@ -1,0 +1,380 @@
+"""The tokens of a model: their texts, bytes, scores and types, and the ids of texts."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from .._native import ffi, lib
+from ..core.handle import Source, decode_string, encode_text
+from ..errors import CData, NotFoundError, nearest_names
+from ..files.metadata import Metadata, StringArray
+from ..llama_cpp.special_tokens import ROLE_DEFAULTS, ROLE_KEYS
+from .token_text import SPACE_MARK, Spelling, TokenType, as_text, spelling_of
+
+_CHUNK = 4096
+_MAX_COMPARED = 4000
+_PREFIX = "tokenizer.ggml."
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a vocabulary.
+
+    Attributes
+    ----------
+    id : int
+        Its number, which is the row of the token in the model's table.
+    text : str
+        As the file stores it.
+    bytes : bytes
+        What the token stands for in a text. Of WordPiece, the piece itself, without any mark.
+    score : float
+        0 where the file has no scores.
+    type : TokenType or int
+        A plain int for a number that is no `TokenType`; NORMAL where the file has no types.
+    """
+
+    id: int
+    text: str
+    bytes: bytes
+    score: float
+    type: TokenType | int
+
+
+class VocabularyFacts(NamedTuple):
+    """What the laws of a vocabulary's order are judged by; ``pyembed.h`` explains the fields.
+
+    Attributes
+    ----------
+    tokens, splits : structured ndarray
+        A ``pye_token_facts`` and a ``pye_token_splits`` a token.
+    products : ndarray of uint32
+        The token that each merge makes, ``PYE_NO_TOKEN`` where it is none.
+    merge_flags : ndarray of uint8
+        What is wrong with each merge.
+    first_merges : ndarray of uint32
+        The merges that are the first to make their product, ascending.
+    """
+
+    tokens: npt.NDArray[np.void]
+    splits: npt.NDArray[np.void]
+    products: npt.NDArray[np.uint32]
+    merge_flags: npt.NDArray[np.uint8]
+    first_merges: npt.NDArray[np.uint32]
+
+
+_TYPES = {int(kind): kind for kind in TokenType}
+
+
+class Vocabulary(Sequence[Token]):
+    """The tokens of a model, in order of id: an immutable sequence of `Token`.
+
+    ``text in vocabulary`` asks for a stored text. Methods raise ValueError once the model is closed.
+    """
+
+    def __init__(self, source: Source, metadata: Metadata) -> None:
+        self._source = source
+        self._metadata = metadata
+        self._vocabulary: CData | None = source.open_vocabulary()
+        self._n: int = lib.pye_vocabulary_n_tokens(self._vocabulary)
+
+    # ------------------------------------------------------------------------------------ sequence
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, index: int) -> Token: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Token]: ...
+    def __getitem__(self, index: int | slice) -> Token | list[Token]:
+        if isinstance(index, slice):
+            positions = range(self._n)[index]
+            if positions.step == 1:
+                return self._read(positions.start, len(positions))
+            return [self._read(position, 1)[0] for position in positions]
+        position = operator.index(index)
+        if not -self._n <= position < self._n:
+            raise IndexError(f"id {position} is not a token: the vocabulary has {self._n}")
+        return self._read(position % self._n, 1)[0]
+
+    def __iter__(self) -> Iterator[Token]:
+        for first in range(0, self._n, _CHUNK):
+            yield from self._read(first, min(_CHUNK, self._n - first))
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and self._lookup(text) is not None
+
+    def _read(self, first: int, n: int) -> list[Token]:
+        vocabulary, spelling = self._handle(), self._spelling
+        tokens = []
+        for token_id, raw in enumerate(self._raw(vocabulary, first, n), first):
+            text, kind = decode_string(raw.text), raw.type
+            token_bytes = spelling.to_bytes(text, kind)
+            tokens.append(Token(token_id, text, token_bytes, raw.score, _TYPES.get(kind, kind)))
+        self._ensure_intact(vocabulary)
+        return tokens
+
+    def _raw(self, vocabulary: CData, first: int, n: int) -> CData:
+        error, tokens = ffi.new("pye_error *"), ffi.new("pye_token[]", n)
+        if n:
+            self._source.check(lib.pye_vocabulary_tokens(vocabulary, first, n, tokens, error), error)
+        return tokens
+
+    def _ensure_intact(self, vocabulary: CData) -> None:
+        """Raise OSError if texts that were copied may be zeros: asking for no tokens asks for just that."""
+        if lib.pye_vocabulary_tokens(vocabulary, 0, 0, ffi.NULL, ffi.NULL):
+            error = ffi.new("pye_error *")
+            self._source.check(lib.pye_vocabulary_tokens(vocabulary, 0, 0, ffi.NULL, error), error)
+
+    def _column(self, field: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
+        """Return one field of all tokens, read as a strided array over the C structs."""
+        vocabulary = self._handle()
+        size, offset = ffi.sizeof("pye_token"), ffi.offsetof("pye_token", field)
+        layout = np.dtype({"names": [field], "formats": [dtype], "offsets": [offset], "itemsize": size})
+        out = np.empty(self._n, dtype)
+        for first in range(0, self._n, _CHUNK):
+            n = min(_CHUNK, self._n - first)
+            raw = self._raw(vocabulary, first, n)
+            out[first : first + n] = np.frombuffer(ffi.buffer(raw), layout)[field]
+        out.flags.writeable = False
+        return out
+
+    @property
+    def tokens(self) -> Sequence[str]:
+        """The stored texts in order of id; read when touched."""
+        texts = self._metadata[_PREFIX + "tokens"]
+        assert isinstance(texts, StringArray)
+        return texts
+
+    @cached_property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """The scores in order of id, zeros where the file has none; read-only."""
+        return self._column("score", np.float32)
+
+    @cached_property
+    def types(self) -> npt.NDArray[np.int32]:
+        """The types in order of id, as the file numbers them; read-only."""
+        return self._column("type", np.int32)
+
+    # --------------------------------------------------------------------------------------- texts
+
+    def id(self, text: str) -> int:
+        """Return the lowest id whose stored text is exactly `text`.
+
+        Raises
+        ------
+        NotFoundError
+            (a KeyError) if there is none; its message names texts that are spelled alike.
+        """
+        found = self._lookup(text) if isinstance(text, str) else None
+        if found is None:
+            raise NotFoundError(f"no token is stored as {text!r}", lambda: self._near(str(text)))
+        return found
+
+    def find(self, text: str | bytes) -> int:
+        r"""Return the id of the token that stands for `text`, as a person writes it.
+
+        A space is a space, a newline a newline; bytes that are no valid text may be given as `bytes`. Control
+        tokens are written as they are stored, ``"[CLS]"`` or ``"<|endoftext|>"``. In a WordPiece vocabulary
+        ``"king"`` and ``" king"`` both mean the piece that begins a word and ``"##ing"`` one that continues
+        it, and case and accents are folded as the tokenizer does where the exact text is absent.
+
+        Raises
+        ------
+        NotFoundError
+            (a KeyError) if no single token stands for it; its message names some that come near.
+        """
+        wanted = as_text(text)
+        spelling = self._spelling
+        for guess in spelling.guesses(wanted):
+            found = self._lookup(guess)
+            if found is not None:
+                raw = self._raw(self._handle(), found, 1)[0]
+                if spelling.accepts(wanted, guess, raw.type):
+                    return found
+        raise NotFoundError(f"no token stands for {text!r}", lambda: self.near(wanted))
+
+    def written(self, token_id: int) -> str:
+        """Return what a person writes for a token, which in general leads `find` back to it."""
+        token = self[token_id]
+        return self._spelling.written(token.text, token.type)
+
+    def _lookup(self, text: str) -> int | None:
+        vocabulary = self._handle()
+        data = encode_text(text)
+        if data is None:
+            return None
+        out, error = ffi.new("uint64_t *"), ffi.new("pye_error *")
+        status = lib.pye_vocabulary_find(vocabulary, data, len(data), out, error)
+        if status == lib.PYE_ERROR_NOT_FOUND:
+            return None
+        self._source.check(status, error)
+        return int(out[0])
+
+    @cached_property
+    def _spelling(self) -> Spelling:
+        lowercase = self._metadata.get(_PREFIX + "normalizer.lowercase")
+        if not isinstance(lowercase, bool):
+            # Every WordPiece vocabulary holds single letters, so capitals tell whether case was kept.
+            capitals = map(chr, range(ord("A"), ord("Z") + 1))
+            lowercase = self.model == "bert" and not any(
+                self._lookup(SPACE_MARK + letter) is not None for letter in capitals
+            )
+        strip_accents = self._metadata.get(_PREFIX + "normalizer.strip_accents")
+        if not isinstance(strip_accents, bool):
+            strip_accents = lowercase
+        return spelling_of(self.model, self.pre, lowercase=lowercase, strip_accents=strip_accents)
+
+    def _near(self, wanted: str) -> list[str]:
+        """Return stored texts that are spelled like `wanted`.
+
+        Only texts that begin with the same letter and are about as long are compared closely, and at most a
+        few thousand of them: enough to spot a slip, and never slow.
+        """
+        if self._vocabulary is None:
+            return []
+        letters = _letters(wanted)
+        first = {letters[:1], letters[:1].upper()}
+        n_least, n_most = len(letters) - 2, len(letters) + 3  # one more for a mark
+        by_letters: dict[str, str] = {}
+        for text in self.tokens:
+            if n_least <= len(text) <= n_most and not first.isdisjoint(text[:2]):
+                bare = _letters(text)
+                if bare[:1] == letters[:1]:
+                    by_letters.setdefault(bare, text)
+                    if len(by_letters) == _MAX_COMPARED:
+                        break
+        exact = by_letters.pop(letters, None)
+        near = [by_letters[key] for key in nearest_names(letters, by_letters)]
+        return ([exact] if exact is not None else []) + near
+
+    def near(self, wanted: str) -> list[str]:
+        """Return what a person writes for a few tokens that are spelled like `wanted`, the best first."""
+        near = [token for text in self._near(wanted) if (token := self._lookup(text)) is not None]
+        tokens = [self[token_id] for token_id in near]
+        return [self._spelling.written(token.text, token.type) for token in tokens]
+
+    # ------------------------------------------------------------------------------------ the whole
+
+    @property
+    def model(self) -> str | None:
+        """The family, ``tokenizer.ggml.model``: ``"gpt2"``, ``"llama"``, ``"bert"``, ..."""
+        return self._text_value("model")
+
+    @property
+    def pre(self) -> str | None:
+        """The pre-tokenizer, ``tokenizer.ggml.pre``; None where the file does not say."""
+        return self._text_value("pre")
+
+    def _text_value(self, key: str) -> str | None:
+        value = self._metadata.get(_PREFIX + key)
+        return value if isinstance(value, str) else None
+
+    @cached_property
+    def special(self) -> Mapping[str, int]:
+        """Ids of the tokens with a role, by its name.
+
+        The names are ``bos``, ``eos``, ``eot``, ``eom``, ``unk``, ``sep``, ``pad``, ``mask``, ``cls`` and
+        ``fim_`` with ``pre``, ``suf``, ``mid``, ``pad``, ``rep``, ``sep``. Where the file has no key for a
+        role, its family's default holds. Ids that are no token are left out.
+        """
+        found = dict(ROLE_DEFAULTS.get(self.model or "", {}))
+        for name, key in ROLE_KEYS:
+            value = self._metadata.get(_PREFIX + key)
+            if isinstance(value, int) and not isinstance(value, bool):
+                found[name] = value
+        if self.model == "bert" and "bos" in found:
+            found.setdefault("cls", found["bos"])  # llama.cpp takes the one for the other
+        order = dict.fromkeys(name for name, _ in ROLE_KEYS)
+        return {name: found[name] for name in order if 0 <= found.get(name, -1) < self._n}
+
+    @cached_property
+    def digest(self) -> str:
+        """``"sha256:..."`` over the ordered stored texts: equal exactly when two token lists are.
+
+        Each token counts as its length in bytes (8 bytes, little-endian), then its stored bytes.
+        """
+        out, error = ffi.new("char[]", lib.PYE_DIGEST_BYTES), ffi.new("pye_error *")
+        self._source.check(lib.pye_vocabulary_digest(self._handle(), out, error), error)
+        return ffi.string(out).decode("ascii")
+
+    def examine(self, *, merges: bool = True, splits: bool = False) -> VocabularyFacts:
+        """Return what the laws of the order are judged by.
+
+        Parameters
+        ----------
+        merges, splits : bool, optional
+            Whether to fill those arrays, which are empty otherwise.
+
+        Returns
+        -------
+        VocabularyFacts
+        """
+        texts = self._metadata.get(_PREFIX + "merges") if merges else None
+        n_merges = len(texts) if isinstance(texts, StringArray) else 0
+        arrays = _arrays_together(
+            tokens=(_layout("pye_token_facts"), self._n),
+            splits=(_layout("pye_token_splits"), self._n if splits else 0),
+            products=(np.dtype(np.uint32), n_merges),
+            first_merges=(np.dtype(np.uint32), min(n_merges, self._n)),
+            merge_flags=(np.dtype(np.uint8), n_merges),
+        )
+        facts, n_first = ffi.new("pye_vocabulary_facts *"), ffi.new("uint64_t *")
+        facts.struct_bytes = ffi.sizeof("pye_vocabulary_facts")
+        wanted = ["tokens", *(["splits"] if splits else [])]
+        if n_merges:
+            wanted += ["products", "first_merges", "merge_flags"]
+            facts.n_merges, facts.n_first_merges = n_merges, n_first
+        for field in wanted:
+            setattr(facts, field, ffi.cast("void *", arrays[field].ctypes.data))
+        error = ffi.new("pye_error *")
+        self._source.check(lib.pye_vocabulary_examine(self._handle(), facts, error), error)
+        arrays["first_merges"] = arrays["first_merges"][: n_first[0]]
+        return VocabularyFacts(**arrays)
+
+    def _handle(self) -> CData:
+        vocabulary = self._vocabulary
+        if vocabulary is None:
+            raise ValueError(f"the vocabulary of {self._source.path} is closed")
+        return vocabulary
+
+    def close(self) -> None:
+        """Let go of the tokens; a model does this when it is closed."""
+        self._vocabulary = None
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._vocabulary is None else ""
+        return f"<Vocabulary of {self._source.path}: {self._n} tokens{state}>"
+
+
+def _layout(struct: str) -> np.dtype[Any]:
+    return np.dtype([(name, f"u{ffi.sizeof(field.type)}") for name, field in ffi.typeof(struct).fields])
+
+
+def _arrays_together(**kinds: tuple[np.dtype[Any], int]) -> dict[str, npt.NDArray[Any]]:
+    """Return new arrays in one piece of memory, for which the system may give large pages.
+
+    First touching small ones is a good part of the time of whoever fills the arrays. The types are in order
+    of falling alignment, and even an empty array has an address.
+    """
+    memory = np.empty(sum(n * dtype.itemsize for dtype, n in kinds.values()) + 1, np.uint8)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    at = 0
+    for name, (dtype, n) in kinds.items():
+        end = at + n * dtype.itemsize
+        arrays[name] = memory[at:end].view(dtype)
+        at = end
+    return arrays
+
+
+def _letters(text: str) -> str:
+    """Return a text without the marks that families put around it, for comparing spellings."""
+    return text.strip(f" #{SPACE_MARK}\u0120\u010a").casefold()

@@ -1,0 +1,118 @@
+"""The container: header, metadata and where tensors lie, as llama.cpp would take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..._native import lib
+from ...core.records import Shard
+from ...llama_cpp.architectures import ARCHITECTURES
+from ...llama_cpp.metadata_types import expected_types
+from ..report import Findings, shown
+from ..subject import Subject
+from .extents import Extents
+from .rules import (
+    ALIGNMENT,
+    ARCHITECTURE,
+    BYTE_ORDER,
+    CHAT_TEMPLATE,
+    EMPTY_TENSOR,
+    TENSOR_NAME,
+    TENSOR_TYPE,
+    VERSION,
+)
+from .values import examine_entries, examine_needed, examine_types
+
+# ggml keeps a name in 64 bytes, the last of which ends it.
+_MAX_NAME_BYTES = 63
+
+
+def examine(subject: Subject, findings: Findings) -> None:
+    """Look at the header, the metadata and the extents of tensors, in every file."""
+    tensors = subject.source.tensor_columns()
+    shards = subject.source.shards()
+    for number, shard in enumerate(shards):
+        _examine_header(shard, None if number == 0 else shard.path, findings)
+    _examine_metadata(subject, len(tensors) > 0, len(shards) > 1, findings)
+    _examine_tensors(subject, tensors, findings)
+    for number, shard in enumerate(shards):
+        _extents(subject, tensors, number, shard).examine(findings)
+    files = "one file" if len(shards) == 1 else f"a set of {len(shards)} files"
+    n_bytes = sum(shard.n_bytes for shard in shards)
+    findings.conclude(
+        f"{files} of GGUF version {shards[0].version}, {n_bytes} bytes, {len(subject.metadata)} metadata "
+        f"keys and {len(tensors)} tensors"
+    )
+
+
+def _examine_header(shard: Shard, path: str | None, findings: Findings) -> None:
+    if shard.version == 1:
+        findings.add(VERSION, "the file is of GGUF version 1", offset=4, path=path)
+    if shard.big_endian:
+        findings.add(BYTE_ORDER, "the file is big-endian", offset=4, path=path)
+    if shard.alignment & (shard.alignment - 1):
+        message = f"general.alignment is {shard.alignment}, which is not a power of two"
+        findings.add(ALIGNMENT, message, path=path)
+
+
+def _examine_metadata(subject: Subject, has_tensors: bool, is_set: bool, findings: Findings) -> None:
+    entries = subject.source.metadata_entries()
+    architecture = subject.architecture
+    tokenizer = _text(subject, "tokenizer.ggml.model")
+    examine_entries(subject.source, entries, findings)
+    examine_types(entries, expected_types(architecture, tokenizer, is_set), findings)
+    examine_needed(subject.metadata, architecture, tokenizer, has_tensors, findings)
+    if architecture is not None and architecture not in ARCHITECTURES:
+        message = f"llama.cpp knows no language model of architecture {shown(architecture)}"
+        findings.add(ARCHITECTURE, message)
+    names = " ".join(_text(subject, f"general.{key}") or "" for key in ("name", "finetune", "basename"))
+    is_for_chat = any(word in names.casefold() for word in ("instruct", "chat"))
+    if is_for_chat and has_tensors and not _text(subject, "tokenizer.chat_template"):
+        findings.add(CHAT_TEMPLATE, f"{shown(names.strip())} has no tokenizer.chat_template")
+
+
+def _text(subject: Subject, key: str) -> str | None:
+    value = subject.metadata.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _examine_tensors(subject: Subject, tensors: npt.NDArray[Any], findings: Findings) -> None:
+    is_dimension = np.arange(lib.PYE_MAX_DIMS) < tensors["n_dims"][:, None]
+    for rule, is_wrong, what in (
+        (TENSOR_NAME, tensors["name_bytes"] > _MAX_NAME_BYTES, "has a name of 64 bytes or more"),
+        (TENSOR_TYPE, tensors["n_bytes"] == lib.PYE_UNKNOWN_BYTES, "is of {type}, which cannot be decoded"),
+        (EMPTY_TENSOR, ((tensors["shape"] == 0) & is_dimension).any(axis=1), "has the shape {shape}"),
+    ):
+        wrong = np.flatnonzero(is_wrong)
+
+        def describe(which: int, wrong: npt.NDArray[np.intp] = wrong, what: str = what) -> dict[str, Any]:
+            info = subject.source.tensor(int(wrong[which]))
+            assert info is not None
+            text = what.format(type=info.type, shape=" x ".join(map(str, info.shape)))
+            message = f"tensor {shown(info.name)} {text}"
+            path = None if info.path == subject.source.path else info.path
+            return {"message": message, "tensor": info.name, "offset": info.offset, "path": path}
+
+        findings.add_many(rule, len(wrong), describe)
+
+
+def _extents(subject: Subject, tensors: npt.NDArray[Any], number: int, shard: Shard) -> Extents:
+    positions = np.flatnonzero(tensors["shard"] == number)
+    is_known = tensors["n_bytes"][positions] != lib.PYE_UNKNOWN_BYTES
+
+    def name_of(position: int) -> str:
+        info = subject.source.tensor(int(positions[position]))
+        assert info is not None
+        return info.name
+
+    return Extents(
+        shard,
+        tensors["offset"][positions].astype(np.int64),
+        np.where(is_known, tensors["n_bytes"][positions], 0).astype(np.int64),
+        is_known,
+        name_of,
+        None if number == 0 else shard.path,
+    )

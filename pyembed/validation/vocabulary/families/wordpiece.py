@@ -1,0 +1,69 @@
+"""WordPiece: single characters in two runs, those that begin a word and those that continue one.
+
+Each run is in order of code points. The pieces between follow the corpus: of them nothing can be said.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...._native import lib
+from ...facts import Facts, Ids, Mask
+from ...report import Findings
+from ..order import out_of_order
+from ..rules import BYTE_TYPED, ORDER
+
+MODELS = frozenset({"bert"})
+MIN_SINGLES = 64
+_MAX_GAP = 2
+
+
+def judge(facts: Facts, findings: Findings, level: str) -> str | None:
+    """Judge the runs of single characters; return what it came to, None where they follow no order."""
+    byte_typed = np.flatnonzero(facts.types == lib.PYE_TOKEN_BYTE)
+    if byte_typed.size:
+        findings.add(
+            BYTE_TYPED,
+            f"{byte_typed.size} tokens are of type BYTE, on which llama.cpp aborts: "
+            f"{facts.quote_some(byte_typed)}",
+            first_id=int(byte_typed[0]),
+            last_id=int(byte_typed[-1]),
+            n_ids=byte_typed.size,
+        )
+    points = facts.tokens["n_code_points"]
+    marked = facts.has(lib.PYE_TEXT_MARK)
+    n_judged = 0
+    for name, chosen in (
+        ("single characters that begin a word", marked & (points == 2)),
+        ("single characters that continue a word", ~marked & (points == 1)),
+    ):
+        n_judged += _judge_run(facts, findings, name, chosen & facts.normal)
+    if not n_judged:
+        return None
+    return f"{n_judged} single characters judged by their code points; of longer pieces nothing is known"
+
+
+def _judge_run(facts: Facts, findings: Findings, name: str, chosen: Mask) -> int:
+    """Judge the longest run of such tokens, in which now and then another one may stand."""
+    ids: Ids = np.flatnonzero(chosen)
+    if ids.size < MIN_SINGLES:
+        return 0
+    edges = np.flatnonzero(np.diff(ids) > _MAX_GAP) + 1
+    starts, ends = np.concatenate([[0], edges]), np.concatenate([edges, [ids.size]])
+    longest = int(np.argmax(ends - starts))
+    run = ids[starts[longest] : ends[longest]]
+    foreign = np.setdiff1d(np.arange(run[0], run[-1] + 1), run)
+    points = facts.tokens["code_point"][run].astype(np.int64)
+    wrong = np.union1d(run[out_of_order(points)], foreign)
+    if run.size < MIN_SINGLES or 10 * wrong.size > run.size:
+        return 0
+    if wrong.size:
+        findings.add(
+            ORDER,
+            f"{wrong.size} tokens stand out of the order of code points among {name}: "
+            f"{facts.quote_some(wrong)}",
+            first_id=int(wrong[0]),
+            last_id=int(wrong[-1]),
+            n_ids=wrong.size,
+        )
+    return int(run.size)
