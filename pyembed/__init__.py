@@ -1,10 +1,16 @@
 """Embedding tables of model files, from bytes on disk to rows of floats."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from ._native import ffi as _ffi
 from ._native import lib as _lib
 from .analysis.similarity import Baseline, Geometry, Neighbour
 from .core.records import Change, ChangeKind, Stats, TensorInfo
 from .errors import (
+    ClosedError,
     FormatError,
     GGUFError,
     LoadCancelledError,
@@ -18,23 +24,40 @@ from .errors import (
     VocabularyError,
 )
 from .files.metadata import Metadata, StringArray, Tensors
-from .inputs.batching import PaddedRows
+from .inputs.batching import PaddedRows, runs_of
 from .inputs.recipes import InputRecipe
 from .loader import demo_model, load_model, open_table, validate
-from .lock import check_lock, make_lock
 from .model import Model
 from .tables.scan import Top
-from .tables.table import EmbeddingTable
+from .tables.table import EmbeddingTable, RowFault
 from .tokens.token_text import TokenType
 from .tokens.vocabulary import Token, Vocabulary
-from .validation import Finding, Report, Severity
+
+if TYPE_CHECKING:
+    from . import export, health
+    from .files.extract import extract
+    from .lock import check_lock, make_lock
+    from .validation import Finding, Report, Severity
 
 __version__ = _ffi.string(_lib.pye_version()).decode("ascii")
+
+# What is loaded when it is first asked for, and where from; "" for a module itself.
+_LATER = {
+    "Finding": "validation",
+    "Report": "validation",
+    "Severity": "validation",
+    "check_lock": "lock",
+    "export": "",
+    "extract": "files.extract",
+    "health": "",
+    "make_lock": "lock",
+}
 
 __all__ = [
     "Baseline",
     "Change",
     "ChangeKind",
+    "ClosedError",
     "EmbeddingTable",
     "Finding",
     "FormatError",
@@ -52,6 +75,7 @@ __all__ = [
     "PyembedError",
     "RecipeError",
     "Report",
+    "RowFault",
     "SafetensorsError",
     "Severity",
     "Stats",
@@ -67,8 +91,25 @@ __all__ = [
     "__version__",
     "check_lock",
     "demo_model",
+    "export",
+    "extract",
+    "health",
     "load_model",
     "make_lock",
     "open_table",
+    "runs_of",
     "validate",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_LATER[name] or name}", __name__)
+    value = getattr(module, name) if _LATER[name] else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__doc__", "__file__", "__name__", "__path__"})

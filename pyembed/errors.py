@@ -6,11 +6,30 @@ import difflib
 import errno
 import re
 from collections.abc import Callable, Iterable
+from enum import IntEnum
 from typing import Any, NoReturn, TypeAlias
 
 from ._native import ffi, lib
 
 CData: TypeAlias = Any  # what cffi hands out: a pointer or a struct
+
+
+class Status(IntEnum):
+    """What a C function returns; ``pyembed.h`` explains each."""
+
+    OK = lib.PYE_OK
+    IO = lib.PYE_ERROR_IO
+    MEMORY = lib.PYE_ERROR_MEMORY
+    ARGUMENT = lib.PYE_ERROR_ARGUMENT
+    ID = lib.PYE_ERROR_ID
+    FORMAT = lib.PYE_ERROR_FORMAT
+    GGUF = lib.PYE_ERROR_GGUF
+    SAFETENSORS = lib.PYE_ERROR_SAFETENSORS
+    NPY = lib.PYE_ERROR_NPY
+    TYPE = lib.PYE_ERROR_TYPE
+    NOT_FOUND = lib.PYE_ERROR_NOT_FOUND
+    VOCABULARY = lib.PYE_ERROR_VOCABULARY
+    CANCELLED = lib.PYE_ERROR_CANCELLED
 
 
 class PyembedError(Exception):
@@ -82,6 +101,10 @@ class RecipeError(PyembedError, ValueError):
     """What an architecture does to a row before its first layer is unknown, or cannot be computed here."""
 
 
+class ClosedError(PyembedError, ValueError):
+    """A model, table or vocabulary was used after `close`."""
+
+
 class LoadCancelledError(PyembedError):
     """The progress callback asked to stop."""
 
@@ -120,19 +143,19 @@ def nearest_names(wanted: str, names: Iterable[str], n: int = 3) -> list[str]:
 
 
 _FORMAT_ERRORS: dict[int, type[FormatError]] = {
-    lib.PYE_ERROR_FORMAT: FormatError,
-    lib.PYE_ERROR_GGUF: GGUFError,
-    lib.PYE_ERROR_SAFETENSORS: SafetensorsError,
-    lib.PYE_ERROR_NPY: NpyError,
-    lib.PYE_ERROR_TYPE: UnsupportedTypeError,
-    lib.PYE_ERROR_VOCABULARY: VocabularyError,
+    Status.FORMAT: FormatError,
+    Status.GGUF: GGUFError,
+    Status.SAFETENSORS: SafetensorsError,
+    Status.NPY: NpyError,
+    Status.TYPE: UnsupportedTypeError,
+    Status.VOCABULARY: VocabularyError,
 }
 _OTHER_ERRORS: dict[int, type[Exception]] = {
-    lib.PYE_ERROR_MEMORY: MemoryError,
-    lib.PYE_ERROR_ID: IndexError,
-    lib.PYE_ERROR_ARGUMENT: ValueError,
-    lib.PYE_ERROR_NOT_FOUND: NotFoundError,
-    lib.PYE_ERROR_CANCELLED: LoadCancelledError,
+    Status.MEMORY: MemoryError,
+    Status.ID: IndexError,
+    Status.ARGUMENT: ValueError,
+    Status.NOT_FOUND: NotFoundError,
+    Status.CANCELLED: LoadCancelledError,
 }
 
 _SHARD_NAME = re.compile(r"-00001-of-(\d{5})\.gguf$")
@@ -167,14 +190,14 @@ def check(status: int, error: CData, path: str) -> None:
     FormatError, NotFoundError, LoadCancelledError
         For the rest; a file's faults come as the subclass of `FormatError` that names its format.
     """
-    if status != lib.PYE_OK:
+    if status != Status.OK:
         _raise(status, error, path)
 
 
 def _raise(status: int, error: CData, path: str) -> NoReturn:
     message = ffi.string(error.message).decode("utf-8", "replace")
     path = shard_path(path, error.shard)
-    if status == lib.PYE_ERROR_IO:
+    if status == Status.IO:
         raise OSError(error.system_errno or errno.EIO, message, path)
     if status in _FORMAT_ERRORS:
         known = error.offset != lib.PYE_NO_OFFSET

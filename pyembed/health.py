@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .analysis import near_duplicates as duplicates
+from .analysis import near_duplicates
 from .analysis.near_duplicates import Cluster, Signatures
+from .core.progress import Progress, part_of, report_to
 from .files.byte_ranges import same_bytes, tensor_range
 from .files.metadata import Tensors
 from .model import OUTPUT_TABLE, Model
@@ -143,7 +144,7 @@ def examine(
     *,
     tensor: str | None = None,
     min_cosine: float = 0.98,
-    progress: Callable[[str, float], Any] | None = None,
+    progress: Progress | None = None,
 ) -> Health:
     """Look at all rows of a table; memory is about 40 bytes a row.
 
@@ -156,7 +157,8 @@ def examine(
     min_cosine : float, optional
         From where on two rows are near duplicates, 0.95 to 1: seen from the mean of all rows.
     progress : callable, optional
-        Told what is being done and the share of it that is done, between 0 and 1.
+        Called with what is being done and the share of it that is done, between 0 and 1; a false answer that
+        is not None cancels.
 
     Returns
     -------
@@ -177,14 +179,12 @@ def examine(
     table = _table_of(opened, tensor)
     if not all(table.shape):
         raise ValueError(f"{table.name!r} of {table.path} has no rows")
-    tell = progress or (lambda text, done: None)
-    seen = duplicates.signatures(table, lambda done: tell("reading rows", done))
+    report = report_to(progress)
+    seen = near_duplicates.signatures(table, part_of(report, "reading rows"))
     vocabulary = _vocabulary_of(model)
     usable = seen.finite & (seen.norms > 0)
-    exact = duplicates.exact(table, seen)
-    near, complete = duplicates.near(
-        table, seen, exact, min_cosine, lambda done: tell("comparing rows", done)
-    )
+    exact = near_duplicates.exact(table, seen)
+    near, complete = near_duplicates.near(table, seen, exact, min_cosine, part_of(report, "comparing rows"))
     return Health(
         path=table.path,
         tensor=table.name,
@@ -258,7 +258,7 @@ def _untrained(
     nothing = Untrained(_ids(named), None, None, ())
     if len(known) < _MIN_KNOWN:
         return nothing
-    step = duplicates.chunk_rows(table)
+    step = near_duplicates.chunk_rows(table)
     total = np.zeros(table.shape[1])
     for first in range(0, len(known), step):
         total += table.gather(known[first : first + step]).sum(axis=0, dtype=np.float64)
@@ -281,7 +281,7 @@ def _cosines(
     table: EmbeddingTable, seen: Signatures, direction: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return the cosine of each row, the mean of all taken from it, to a direction of length 1."""
-    n, step = len(table), duplicates.chunk_rows(table)
+    n, step = len(table), near_duplicates.chunk_rows(table)
     cosines = np.empty(n)
     mean = seen.mean.astype(np.float32)
     for first in range(0, n, step):

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import validation
 from .core.dtypes import raw_type
 from .core.handle import Path, Source
+from .core.progress import Progress
 from .core.records import RawLayout
-from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError, VocabularyError
+from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError
 from .lock import Lock, require_lock
 from .model import OUTPUT_TABLE, TOKEN_TABLE, Model
 from .tables.table import EmbeddingTable
 from .tables.token_table import token_table_name
-from .validation import Finding, Report, Severity
 
-_log = logging.getLogger("pyembed")
+if TYPE_CHECKING:
+    from .validation import Report
 
 
 def load_model(
@@ -88,6 +87,8 @@ def load_model(
     TypeError, ValueError
         For a `kv_overrides` value that does not fit the file's; an unknown `load_mode`, `validate` or rule.
     """
+    from . import validation  # needed by few who import the package, and by all who load a model
+
     validation.check_level(validate, also=("off",))
     ignore = validation.check_ignored(ignore)
     told = _Fraction(progress_callback)
@@ -95,9 +96,9 @@ def load_model(
     try:
         model = Model(source, kv_overrides)
         if validate != "off":
-            _heed(model.validate(validate, ignore=ignore))
+            validation.heed(model.validate(validate, ignore=ignore))
         if check_tensors:
-            _heed(model.check_tensors(ignore=ignore))
+            validation.heed(model.check_tensors(ignore=ignore))
         if (
             source.load_mode != "mmap"
             and not vocab_only
@@ -121,7 +122,7 @@ def validate(
     level: str = "full",
     reference: Any = None,
     ignore: Iterable[str] = (),
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Look for what is wrong with a GGUF model; `Model.validate` explains the other arguments.
 
@@ -146,7 +147,9 @@ def validate(
     try:
         model = load_model(path, vocab_only=True, validate="off")
     except FormatError as error:
-        return validation.unreadable(os.fsdecode(path), level, error, ignore)
+        from .validation import unreadable
+
+        return unreadable(os.fsdecode(path), level, error, ignore)
     with model:
         return model.validate(level, reference, ignore=ignore, progress=progress)
 
@@ -165,35 +168,6 @@ def _open_gguf(
             error.path,
             0,
         ) from None
-
-
-def _heed(report: Report) -> None:
-    """Raise the errors of a report, or log its warnings."""
-    errors = [finding for finding in report.findings if finding.severity is Severity.ERROR]
-    if errors:
-        raise _error_of(report, errors)
-    warnings = [finding for finding in report.findings if finding.severity is Severity.WARNING]
-    if warnings:
-        lines = [f"{finding.rule}: {finding.message}" for finding in warnings]
-        lines += [f"{rule}: {n} more" for rule, n in report.omitted.items()]
-        _log.warning("%s: %s", report.path, "\n    ".join(lines))
-
-
-def _error_of(report: Report, errors: list[Finding]) -> FormatError:
-    """Return the exception for what is wrong first."""
-    first = errors[0]
-    kind = GGUFError if first.rule.split("/")[0] in ("container", "tensor") else VocabularyError
-    others = f", and {len(errors) - 1} more errors in its .report" if len(errors) > 1 else ""
-    path = first.path or report.path
-    where = f" (at byte {first.offset})" if first.offset is not None else ""
-    error = kind(
-        f"{path}: {first.message}{where} ({first.rule}{others}); "
-        f'ignore=["{first.rule}"] or validate="off" loads the model all the same',
-        path,
-        first.offset,
-    )
-    error.report = report
-    return error
 
 
 class _Fraction:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, overload
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy.typing as npt
 
-from . import validation
 from .analysis.similarity import Geometry, Neighbour
 from .core.handle import Source
+from .core.progress import Progress, report_to
 from .core.records import Change, Stats
 from .errors import FormatError, NotFoundError
 from .files.metadata import Metadata, Tensors
-from .inputs import batching as splicing
+from .inputs import batching
 from .inputs.first_layer import FirstLayer
 from .llama_cpp.architectures import WITHOUT_HEAD
 from .tables.table import EmbeddingTable
 from .tokens.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from .validation import Report, Subject
 
 Out = TypeVar("Out")
 
@@ -31,7 +34,7 @@ class Model(FirstLayer):
     """An open GGUF model. Use `load_model` to get one.
 
     It is immutable, and any number of threads may use it. `close`, or the end of a ``with`` block, closes
-    its tables and its vocabulary too; whatever is asked of them afterwards raises ValueError.
+    its tables and its vocabulary too; whatever is asked of them afterwards raises `ClosedError`.
     """
 
     def __init__(self, source: Source, kv_overrides: Mapping[str, object] | None = None) -> None:
@@ -204,7 +207,7 @@ class Model(FirstLayer):
         """
         if replace is None and mask is None and offsets is None:
             return self.table.gather(ids, out=out, dtype=dtype, threads=threads)
-        return splicing.gather(
+        return batching.gather(
             self.table,
             ids,
             out=out,
@@ -226,7 +229,7 @@ class Model(FirstLayer):
         dtype: Any = "float32",
         threads: int | None = None,
         replace: Mapping[Any, Any] | None = None,
-    ) -> splicing.PaddedRows:
+    ) -> batching.PaddedRows:
         """Return the embeddings of sequences of different lengths in one rectangle, zero where there is none.
 
         Parameters
@@ -247,7 +250,7 @@ class Model(FirstLayer):
         PaddedRows
             ``.rows``, ``.mask`` and ``.lengths``.
         """
-        return splicing.gather_padded(
+        return batching.gather_padded(
             self.table,
             sequences,
             offsets=offsets,
@@ -284,8 +287,8 @@ class Model(FirstLayer):
         reference: Any = None,
         *,
         ignore: Iterable[str] = (),
-        progress: Callable[[str, float], None] | None = None,
-    ) -> validation.Report:
+        progress: Progress | None = None,
+    ) -> Report:
         """Look for what is wrong with the model: whether the row of every token is its own, and all else.
 
         Parameters
@@ -298,7 +301,8 @@ class Model(FirstLayer):
         ignore : iterable of str, optional
             Names of rules whose findings are dropped, such as ``"vocabulary/duplicate-token"``.
         progress : callable, optional
-            Told what is being done and the share of it that is done, between 0 and 1.
+            Called with what is being done and the share of it that is done, between 0 and 1; a false answer
+            that is not None cancels.
 
         Returns
         -------
@@ -310,11 +314,11 @@ class Model(FirstLayer):
         ValueError
             For an unknown `level` or a name in `ignore` that is no rule.
         """
+        from . import validation
+
         return validation.run(self._subject(progress), level, reference, ignore)
 
-    def check_tensors(
-        self, *, ignore: Iterable[str] = (), progress: Callable[[str, float], None] | None = None
-    ) -> validation.Report:
+    def check_tensors(self, *, ignore: Iterable[str] = (), progress: Progress | None = None) -> Report:
         """Look at the bytes of every tensor for what llama.cpp refuses when it is asked to check tensors.
 
         That is any float, or scale of a block, that is NaN or infinite, and a few uses of types that no
@@ -326,15 +330,19 @@ class Model(FirstLayer):
         Report
             Its findings are errors of the rules ``tensor/not-finite`` and ``tensor/check-tensors``.
         """
+        from . import validation
+
         return validation.check_tensors(self._subject(progress), ignore)
 
-    def _subject(self, progress: Callable[[str, float], None] | None) -> validation.Subject:
+    def _subject(self, progress: Progress | None) -> Subject:
         vocabulary, why = None, None
         try:
             vocabulary = self.vocabulary
         except FormatError as error:
             why = error
-        return validation.Subject(
+        from .validation import Subject
+
+        return Subject(
             self._source,
             self._metadata.uncached(),  # which long arrays do not outlive
             self._tensors,
@@ -342,7 +350,7 @@ class Model(FirstLayer):
             why,
             self.open_table,
             self._token_table,
-            *((progress,) if progress is not None else ()),
+            report_to(progress),
         )
 
     # -------------------------------------------------------------------------------------- geometry

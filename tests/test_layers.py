@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,71 +18,29 @@ C_MAY_INCLUDE = {
     "vocabulary": {"base", "format", "vocabulary"},
     "table": {"base", "format", "simd", "table"},
 }
-# Each module may import those before it, and none of its own line.
-PYTHON_LAYERS = [
+# Each package, or module at the top, may import those on lines before its own, and none of its own line.
+FLOORS = [
     ["_native"],
-    ["architectures", "errors", "outputs", "records"],
-    ["dtypes", "source"],
-    ["arrays", "gguf", "spelling"],
-    ["scan"],
-    ["table", "vocabulary"],
-    ["naming", "words", "validation.rules"],
-    ["validation.sarif"],
-    ["geometry", "recipes", "splicing", "validation.report", "validation.facts"],
-    ["validation.order", "validation.subject"],
-    [
-        "validation.placeholders",
-        "validation.special",
-        "validation.tokenizer",
-        "validation.families.__init__",
-        "validation.families.bpe",
-        "validation.families.spm",
-        "validation.families.unigram",
-        "validation.families.wordpiece",
-    ],
-    ["validation.container_rules", "validation.tensor_rules"],
-    ["validation.extents", "validation.value_types", "validation.tensor_rows"],
-    ["validation.container", "validation.tensors", "validation.vocabulary"],
-    ["validation.reference.rules", "validation.reference.tokens"],
-    ["validation.reference.alignment", "validation.reference.model_file", "validation.reference.reading"],
-    ["validation.reference.beside", "validation.reference.rows", "validation.reference.sentencepiece_model"],
-    ["validation.reference.judging", "validation.reference.tokenizer_json"],
-    ["validation.reference.vocabulary_files"],
-    ["validation.reference.opening"],
-    ["validation.reference.__init__"],
-    ["validation.geometry.surface", "validation.geometry.rows"],
-    ["validation.geometry.partners", "validation.geometry.score", "validation.geometry.structure"],
-    ["validation.geometry.profile", "validation.geometry.search"],
-    ["validation.geometry.segments"],
-    ["validation.geometry.judge"],
-    ["validation.geometry.__init__"],
-    ["validation.__init__"],
-    ["inputs"],
+    ["errors"],
+    ["core", "llama_cpp"],
+    ["files"],
+    ["tables"],
+    ["tokens"],
+    ["inputs", "analysis"],
+    ["splicing", "validation"],
     ["model"],
-    ["lock"],
+    ["health", "lock"],
     ["loader"],
-    ["stored"],
-    ["gguf_writer"],
-    ["extract", "export.selection", "export.words"],
-    ["duplicates"],
-    ["health"],
-    ["export.parquet", "export.safetensors"],
-    ["export.tables"],
-    ["export.numpy_files"],
-    ["export.__init__"],
-    ["plot.style"],
-    ["plot.cells", "plot.heat", "plot.histogram", "plot.scatter"],
-    ["plot.__init__"],
+    ["export", "plot"],
     ["__init__"],
-    ["integrations.__init__", "integrations.prometheus", "integrations.torch"],
-    ["integrations.prompt_embeds"],
-    ["cli.show", "cli.files", "cli.progress"],
-    ["cli.diff", "cli.embed", "cli.geometry", "cli.info", "cli.lock", "cli.size", "cli.validate"],
-    ["cli.export", "cli.extract", "cli.health", "cli.plot"],
-    ["cli.__init__"],
+    ["integrations", "cli"],
     ["__main__"],
 ]
-LEVEL = {module: level for level, line in enumerate(PYTHON_LAYERS) for module in line}
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+# Kinds of evidence do not know each other.
+EVIDENCE = {"container", "tensors", "vocabulary", "reference", "row_order"}
+FILES = sorted((ROOT / "pyembed").rglob("*.py"))
+MODULES = {".".join(path.relative_to(ROOT / "pyembed").with_suffix("").parts): path for path in FILES}
 
 
 def test_c_includes_point_downwards() -> None:
@@ -94,28 +53,44 @@ def test_c_includes_point_downwards() -> None:
     assert wrong == []
 
 
-def imported(path: Path, module: str) -> set[str]:
-    """Return the modules of the package that a file imports, by their names in `LEVEL`."""
-    package = module.split(".")[:-1]
+def imports_of(module: str, *, at_once: bool) -> set[str]:
+    """Return the modules that a module imports, all or those that it needs to be imported itself."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
+    tree = ast.parse(MODULES[module].read_text("utf-8"))
+    package = module.split(".")[:-1]
+    for node in tree.body if at_once else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert not any(name.name.split(".")[0] == "pyembed" for name in node.names), (
+                "import it relatively"
+            )
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        assert (node.module or "").split(".")[0] != "pyembed", f"{module}: import it relatively"
+        if node.level:
             base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
             prefix = [part for part in base if part]
             for name in [alias.name for alias in node.names]:
-                candidates = [[*prefix, name], [*prefix, name, "__init__"], prefix, [*prefix, "__init__"]]
-                found.update([known for known in map(".".join, candidates) if known in LEVEL][:1])
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            names = (
-                [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            )
-            assert not any(name.split(".")[0] == "pyembed" for name in names), f"{path}: import it relatively"
+                places = [[*prefix, name], [*prefix, name, "__init__"], prefix, [*prefix, "__init__"]]
+                found.update([known for known in map(".".join, places) if known in MODULES][:1])
     return found
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "pyembed").rglob("*.py")), ids=lambda path: path.stem)
-def test_python_imports_point_downwards(path: Path) -> None:
-    module = ".".join(path.relative_to(ROOT / "pyembed").with_suffix("").parts)
-    assert module in LEVEL, f"say in PYTHON_LAYERS where {module} stands"
-    level = LEVEL[module]
-    assert {name for name in imported(path, module) if LEVEL[name] >= level} == set()
+@pytest.mark.parametrize("module", MODULES)
+def test_python_imports_point_downwards(module: str) -> None:
+    room = module.split(".")[0]
+    assert room in FLOOR_OF, f"say in FLOORS where {room} stands"
+    others = {name.split(".")[0] for name in imports_of(module, at_once=False)} - {room}
+    assert {name for name in others if FLOOR_OF[name] >= FLOOR_OF[room]} == set()
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    TopologicalSorter({module: imports_of(module, at_once=True) for module in MODULES}).prepare()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("validation.")])
+def test_kinds_of_evidence_do_not_know_each_other(module: str) -> None:
+    own = module.split(".")[1]
+    if own in EVIDENCE:
+        parts = [name.split(".") for name in imports_of(module, at_once=False)]
+        known = {part[1] for part in parts if part[0] == "validation" and len(part) > 1}
+        assert (known & EVIDENCE) - {own} == set()

@@ -275,14 +275,14 @@ def test_out_and_closing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_progress_and_cancelling(tmp_path: Path, threads: int) -> None:
     with as_table(tmp_path / "t.npy", np.ones((4000, 512), np.float32)) as table:
-        told: list[tuple[int, int]] = []
-        table.scores(np.ones(512), threads=threads, progress=lambda done, total: told.append((done, total)))
+        told: list[tuple[str, float]] = []
+        table.scores(np.ones(512), threads=threads, progress=lambda text, done: told.append((text, done)))
         assert told
-        assert all(0 <= done <= total == 4000 * 2048 for done, total in told)
+        assert all(text == "scanning rows" and 0 <= done <= 1 for text, done in told)
         with pytest.raises(pyembed.LoadCancelledError):
-            table.scores(np.ones(512), threads=1, progress=lambda done, total: False)
+            table.scores(np.ones(512), threads=1, progress=lambda text, done: False)
 
-        def fails(done: int, total: int) -> None:
+        def fails(text: str, done: float) -> None:
             raise KeyError("mine")
 
         with pytest.raises(KeyError, match="mine"):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,8 +67,8 @@ def chunk_rows(table: EmbeddingTable) -> int:
     return max(1, _CHUNK_BYTES // (4 * table.shape[1]))
 
 
-def signatures(table: EmbeddingTable, progress: Callable[[float], Any]) -> Signatures:
-    """Read all rows once; `progress` is told the share that is done."""
+def signatures(table: EmbeddingTable, report: Callable[[float], None]) -> Signatures:
+    """Read all rows once; `report` is called with the share that is done."""
     n, columns = table.shape
     cut = _Hyperplanes(_middle(table))
     norms = np.empty(n)
@@ -85,7 +84,7 @@ def signatures(table: EmbeddingTable, progress: Callable[[float], Any]) -> Signa
             rows[~np.isfinite(norms[part])] = 0
             total += rows.sum(axis=0, dtype=np.float64)
             bits[part] = cut.signatures(rows)
-            progress(part.stop / n)
+            report(part.stop / n)
     finite = np.isfinite(norms)
     return Signatures(norms, finite, total / max(1, int(finite.sum())), hashes, bits)
 
@@ -158,7 +157,7 @@ def near(
     seen: Signatures,
     groups: list[tuple[int, ...]],
     min_cosine: float,
-    progress: Callable[[float], Any],
+    report: Callable[[float], None],
 ) -> tuple[list[Cluster], bool]:
     """Return clusters of rows at `min_cosine` or more, and whether all candidates were looked at.
 
@@ -177,7 +176,7 @@ def near(
         cosines[part] = _cosines(
             table.gather(first[part]) - seen.mean, table.gather(second[part]) - seen.mean
         )
-        progress(min(1.0, (start + step) / len(first)))
+        report(min(1.0, (start + step) / len(first)))
     good = cosines >= min_cosine
     return _clusters(first[good], second[good], cosines[good]), complete
 

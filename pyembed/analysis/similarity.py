@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..core.progress import Progress
 from ..errors import VocabularyError
-from ..tables.scan import Progress, as_queries, check_metric
+from ..tables.scan import as_queries, check_metric
 from ..tables.table import EmbeddingTable
 from ..tokens.lookup import find_word, variants
 from ..tokens.vocabulary import Vocabulary

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..analysis.similarity import Baseline, Geometry, Neighbour
+from ..core.progress import Progress, Report
 from .files import OpenFile, add_model, add_tensor
 from .progress import progress_bar
 from .show import escape, print_json, print_table
@@ -92,8 +92,9 @@ def _named(geometry: Geometry, word: str, item: str | int) -> dict[str, object]:
     return {"word": word, "id": place.id, "token": place.text}
 
 
-def _told(bar: Callable[[str, float], None], text: str) -> Callable[[int, int], None]:
-    return lambda done, total: bar(text, done / total if total else 1.0)
+def _named_as(report: Report, text: str) -> Progress:
+    """Return what reports progress under another name."""
+    return lambda _, done: report(text, done)
 
 
 # ------------------------------------------------------------------------------- nearest and analogy
@@ -112,7 +113,7 @@ def run_nearest(arguments: argparse.Namespace) -> int:
                 arguments.k,
                 arguments.metric,
                 leave_out_variants=arguments.leave_out_variants,
-                progress=_told(bar, f"nearest to {word}"),
+                progress=_named_as(bar, f"nearest to {word}"),
             )
             vector = geometry.place(item).vector
             searches.append({**named, **_scored(geometry, vector, found, arguments.metric)})
@@ -144,7 +145,7 @@ def run_analogy(arguments: argparse.Namespace) -> int:
             arguments.k,
             arguments.metric,
             leave_out_variants=arguments.leave_out_variants,
-            progress=_told(bar, "nearest to the sum"),
+            progress=_named_as(bar, "nearest to the sum"),
         )
         target, _ = geometry.target(added, subtracted)
         result = _scored(geometry, target, found, arguments.metric)
@@ -276,7 +277,7 @@ def run_logits(arguments: argparse.Namespace) -> int:
         if arguments.tensor is None and file.model is not None:
             geometry = Geometry(file.model.output_table, geometry.vocabulary)
         hidden = np.atleast_2d(hidden)
-        found = geometry.logits(hidden, arguments.k, progress=_told(bar, "logits"))
+        found = geometry.logits(hidden, arguments.k, progress=_named_as(bar, "logits"))
         path, tensor = geometry.table.path, geometry.table.name
     if arguments.json:
         states = [

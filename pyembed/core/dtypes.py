@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .._native import ffi, lib
 from ..errors import UnsupportedTypeError, check
+from .constants import DType
 
 # ----------------------------------------------------------------------------------- tensor types
 
@@ -76,9 +77,9 @@ class OutputType:
 
 
 OUTPUT_TYPES = {
-    "float32": OutputType("float32", lib.PYE_DTYPE_F32, np.dtype(np.float32)),
-    "float16": OutputType("float16", lib.PYE_DTYPE_F16, np.dtype(np.float16)),
-    "bfloat16": OutputType("bfloat16", lib.PYE_DTYPE_BF16, np.dtype(np.uint16)),
+    "float32": OutputType("float32", DType.F32, np.dtype(np.float32)),
+    "float16": OutputType("float16", DType.F16, np.dtype(np.float16)),
+    "bfloat16": OutputType("bfloat16", DType.BF16, np.dtype(np.uint16)),
 }
 
 

@@ -10,38 +10,39 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
-from ..errors import CData, check
+from ..errors import CData, ClosedError, Status, check
+from .constants import MAX_DIMS, UNKNOWN_BYTES, FileChange, Format, LoadMode, ValueType
 from .records import Change, ChangeKind, MetadataEntry, RawLayout, Shard, Stats, TensorInfo
 
 Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 
 LOAD_MODES: Mapping[str, int] = {
-    "auto": lib.PYE_LOAD_AUTO,
-    "none": lib.PYE_LOAD_NONE,
-    "mmap": lib.PYE_LOAD_MMAP,
-    "mlock": lib.PYE_LOAD_MLOCK,
-    "mmap+mlock": lib.PYE_LOAD_MMAP_MLOCK,
-    "dio": lib.PYE_LOAD_DIRECT_IO,
+    "auto": LoadMode.AUTO,
+    "none": LoadMode.NONE,
+    "mmap": LoadMode.MMAP,
+    "mlock": LoadMode.MLOCK,
+    "mmap+mlock": LoadMode.MMAP_MLOCK,
+    "dio": LoadMode.DIRECT_IO,
 }
 FORMATS: Mapping[str, int] = {
-    "auto": lib.PYE_FORMAT_AUTO,
-    "gguf": lib.PYE_FORMAT_GGUF,
-    "safetensors": lib.PYE_FORMAT_SAFETENSORS,
-    "npy": lib.PYE_FORMAT_NPY,
-    "raw": lib.PYE_FORMAT_RAW,
+    "auto": Format.AUTO,
+    "gguf": Format.GGUF,
+    "safetensors": Format.SAFETENSORS,
+    "npy": Format.NPY,
+    "raw": Format.RAW,
 }
 _NUMBER_DTYPES: Mapping[int, np.dtype[Any]] = {
-    lib.PYE_VALUE_U8: np.dtype(np.uint8),
-    lib.PYE_VALUE_I8: np.dtype(np.int8),
-    lib.PYE_VALUE_U16: np.dtype(np.uint16),
-    lib.PYE_VALUE_I16: np.dtype(np.int16),
-    lib.PYE_VALUE_U32: np.dtype(np.uint32),
-    lib.PYE_VALUE_I32: np.dtype(np.int32),
-    lib.PYE_VALUE_F32: np.dtype(np.float32),
-    lib.PYE_VALUE_BOOL: np.dtype(np.bool_),
-    lib.PYE_VALUE_U64: np.dtype(np.uint64),
-    lib.PYE_VALUE_I64: np.dtype(np.int64),
-    lib.PYE_VALUE_F64: np.dtype(np.float64),
+    ValueType.U8: np.dtype(np.uint8),
+    ValueType.I8: np.dtype(np.int8),
+    ValueType.U16: np.dtype(np.uint16),
+    ValueType.I16: np.dtype(np.int16),
+    ValueType.U32: np.dtype(np.uint32),
+    ValueType.I32: np.dtype(np.int32),
+    ValueType.F32: np.dtype(np.float32),
+    ValueType.BOOL: np.dtype(np.bool_),
+    ValueType.U64: np.dtype(np.uint64),
+    ValueType.I64: np.dtype(np.int64),
+    ValueType.F64: np.dtype(np.float64),
 }
 
 
@@ -73,16 +74,16 @@ def encode_text(text: str) -> bytes | None:
 
 
 _CHANGES: Mapping[int, ChangeKind] = {
-    lib.PYE_CHANGE_REPLACED: ChangeKind.REPLACED,
-    lib.PYE_CHANGE_REMOVED: ChangeKind.REMOVED,
-    lib.PYE_CHANGE_OVERWRITTEN: ChangeKind.OVERWRITTEN,
-    lib.PYE_CHANGE_TRUNCATED: ChangeKind.TRUNCATED,
+    FileChange.REPLACED: ChangeKind.REPLACED,
+    FileChange.REMOVED: ChangeKind.REMOVED,
+    FileChange.OVERWRITTEN: ChangeKind.OVERWRITTEN,
+    FileChange.TRUNCATED: ChangeKind.TRUNCATED,
 }
 _TENSOR_FIELDS = (
     ("name_bytes", np.uint64, ("name", "size")),
     ("type", np.int32, ("type",)),
     ("n_dims", np.uint32, ("n_dims",)),
-    ("shape", (np.uint64, (lib.PYE_MAX_DIMS,)), ("shape",)),
+    ("shape", (np.uint64, (MAX_DIMS,)), ("shape",)),
     ("n_bytes", np.uint64, ("n_bytes",)),
     ("offset", np.uint64, ("offset",)),
     ("shard", np.uint32, ("shard",)),
@@ -188,7 +189,7 @@ class Source:
 
     def check(self, status: int, error: CData) -> None:
         """Raise what `status` stands for, or what the progress callback raised."""
-        if status == lib.PYE_ERROR_CANCELLED and self._progress is not None:
+        if status == Status.CANCELLED and self._progress is not None:
             exception, self._progress.exception = self._progress.exception, None
             if exception is not None:
                 raise exception
@@ -197,11 +198,11 @@ class Source:
     def _handle(self) -> CData:
         model = self._model
         if model is None:
-            raise ValueError(f"{self.path} is closed")
+            raise ClosedError(f"{self.path} is closed")
         return model
 
     def ensure_open(self) -> None:
-        """Raise ValueError if the file is closed."""
+        """Raise ClosedError if the file is closed."""
         self._handle()
 
     @property
@@ -248,7 +249,7 @@ class Source:
 
     def ensure_intact(self, model: CData) -> None:
         """Raise OSError if what was copied from the file's memory may be zeros in place of its bytes."""
-        if lib.pye_model_intact(model, ffi.NULL) != lib.PYE_OK:
+        if lib.pye_model_intact(model, ffi.NULL) != Status.OK:
             error = ffi.new("pye_error *")
             self.check(lib.pye_model_intact(model, error), error)
 
@@ -270,7 +271,7 @@ class Source:
         entries = []
         for index in range(lib.pye_model_n_metadata(model)):
             self.check(lib.pye_metadata_at(model, index, value, error), error)
-            is_string = value.type == lib.PYE_VALUE_STRING
+            is_string = value.type == ValueType.STRING
             n = getattr(value, "as").string.size if is_string else value.n_elements
             key = decode_string(value.key)
             entries.append(MetadataEntry(key, value.type, value.element_type, n, value.offset))
@@ -284,7 +285,7 @@ class Source:
         if data is None:
             return None
         status = lib.pye_metadata_find(model, data, len(data), value, error)
-        if status == lib.PYE_ERROR_NOT_FOUND:
+        if status == Status.NOT_FOUND:
             return None
         self.check(status, error)
         return value
@@ -385,14 +386,14 @@ class Source:
             if data is None:
                 return None
             status = lib.pye_tensor_find(model, data, len(data), tensor, error)
-            if status == lib.PYE_ERROR_NOT_FOUND:
+            if status == Status.NOT_FOUND:
                 return None
         self.check(status, error)
         info = TensorInfo(
             decode_string(tensor.name),
             tuple(tensor.shape[axis] for axis in range(tensor.n_dims)),
             decode_string(tensor.type_name) or f"type {tensor.type}",
-            None if tensor.n_bytes == lib.PYE_UNKNOWN_BYTES else tensor.n_bytes,
+            None if tensor.n_bytes == UNKNOWN_BYTES else tensor.n_bytes,
             tensor.offset,
             self._paths[tensor.shard],
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ..core.progress import Progress
 from ..files.atomic_write import check_is_none_of, replacing
 from ..tables.table import EmbeddingTable
 from ..tokens.vocabulary import Vocabulary
@@ -78,7 +79,7 @@ def export(
     ids: Any = None,
     format: str | None = None,
     dtype: str = "float32",
-    progress: Callable[[str, float], Any] | None = None,
+    progress: Progress | None = None,
 ) -> Exported:
     """Write rows of a table and their tokens to a file for other tools.
 
@@ -102,7 +103,8 @@ def export(
     dtype : {"float32", "float16", "bfloat16"}, optional
         As in `EmbeddingTable.gather`; a format may know only some of them.
     progress : callable, optional
-        Told what is being done and the share of it that is done, between 0 and 1.
+        Called with what is being done and the share of it that is done, between 0 and 1; a false answer that
+        is not None cancels.
 
     Returns
     -------

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.progress import Progress, part_of, report_to
 from ..tables.arguments import as_ids
 from ..tables.table import EmbeddingTable
 from ..tokens.vocabulary import Vocabulary
@@ -29,14 +30,14 @@ class Selection:
         Gives the rows their texts; None where the file has none.
     ids : range or numpy.ndarray of int
         The rows.
-    progress : callable
-        Told the share of the rows that was handed out, between 0 and 1.
+    report : callable
+        Called with the share of the rows that was handed out, between 0 and 1.
     """
 
     table: EmbeddingTable
     vocabulary: Vocabulary | None
     ids: range | npt.NDArray[Any]
-    progress: Callable[[float], Any]
+    report: Callable[[float], None]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,7 +50,7 @@ class Selection:
         for first in range(0, len(self.ids), step):
             ids = np.asarray(self.ids[first : first + step])
             yield ids, self._texts_of(ids), self.table.gather(ids, dtype=dtype)
-            self.progress(min(1.0, (first + step) / len(self.ids)))
+            self.report(min(1.0, (first + step) / len(self.ids)))
 
     def texts(self) -> Iterator[tuple[int, str | None]]:
         """Yield each id with its stored text; None where there is no such token."""
@@ -71,7 +72,7 @@ def selection(
     table: EmbeddingTable,
     vocabulary: Vocabulary | None,
     ids: Any,
-    progress: Callable[[str, float], Any] | None,
+    progress: Progress | None,
 ) -> Selection:
     """Return a selection; without `ids`, of all rows. IndexError for an id that is no row, now."""
     n = len(table)
@@ -86,7 +87,7 @@ def selection(
     if wrong.size:
         where = int(wrong[0]) if given is chosen else int(wrong[0]) * (len(chosen) - 1)
         raise IndexError(f"id {given[wrong[0]]} at position {where} is no row: the table has {n}")
-    return Selection(table, vocabulary, chosen, lambda done: progress and progress("writing rows", done))
+    return Selection(table, vocabulary, chosen, part_of(report_to(progress), "writing rows"))
 
 
 def provenance(chosen: Selection) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 from ..core.handle import Path, Source
+from ..core.progress import Progress, part_of, report_to
 from ..core.records import TensorInfo
 from ..errors import GGUFError, NotFoundError
 from .atomic_write import check_is_none_of, replacing
@@ -54,7 +54,7 @@ def extract(
     out: str | os.PathLike[str],
     *,
     tensors: Iterable[str] = (),
-    progress: Callable[[str, float], Any] | None = None,
+    progress: Progress | None = None,
 ) -> Extracted:
     """Write a GGUF file with only the vocabulary, the metadata and the tables of a model.
 
@@ -71,7 +71,8 @@ def extract(
     tensors : iterable of str, optional
         Tensors to keep beside `KEPT`: names, or patterns such as ``"per_layer_*"``.
     progress : callable, optional
-        Told what is being done and the share of it that is done, between 0 and 1.
+        Called with what is being done and the share of it that is done, between 0 and 1; a false answer that
+        is not None cancels.
 
     Returns
     -------
@@ -113,9 +114,7 @@ def extract(
         for info in kept:
             writer.add_tensor(info)
         with replacing(name) as file:
-            n_bytes = writer.write(
-                file, (lambda done: None) if progress is None else (lambda done: progress("copying", done))
-            )
+            n_bytes = writer.write(file, part_of(report_to(progress), "copying"))
             change = source.change()
             if change is not None:  # bytes are read by path: they may be of two files
                 raise GGUFError(f"{change} and cannot be copied; try again", change.path)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import BinaryIO, Literal, TypeAlias
 
-from .._native import lib
+from ..core.constants import ValueType
 from ..core.dtypes import tensor_type
 from ..core.handle import Source, encode_text
 from ..core.records import TensorInfo
@@ -16,20 +16,20 @@ from .byte_ranges import FileRange, tensor_range
 Piece: TypeAlias = "bytes | FileRange"
 
 _STRUCT_CODES = {
-    lib.PYE_VALUE_U8: "B",
-    lib.PYE_VALUE_I8: "b",
-    lib.PYE_VALUE_U16: "H",
-    lib.PYE_VALUE_I16: "h",
-    lib.PYE_VALUE_U32: "I",
-    lib.PYE_VALUE_I32: "i",
-    lib.PYE_VALUE_F32: "f",
-    lib.PYE_VALUE_BOOL: "B",
-    lib.PYE_VALUE_U64: "Q",
-    lib.PYE_VALUE_I64: "q",
-    lib.PYE_VALUE_F64: "d",
+    ValueType.U8: "B",
+    ValueType.I8: "b",
+    ValueType.U16: "H",
+    ValueType.I16: "h",
+    ValueType.U32: "I",
+    ValueType.I32: "i",
+    ValueType.F32: "f",
+    ValueType.BOOL: "B",
+    ValueType.U64: "Q",
+    ValueType.I64: "q",
+    ValueType.F64: "d",
 }
 _SIGNED = {kind for kind, code in _STRUCT_CODES.items() if code in "bhiq"}
-_FLOATS = {lib.PYE_VALUE_F32, lib.PYE_VALUE_F64}
+_FLOATS = {ValueType.F32, ValueType.F64}
 _STRINGS_AT_ONCE = 4096
 _ZEROS = bytes(1 << 16)
 
@@ -94,10 +94,10 @@ class GGUFWriter:
 
     def _value(self, value: CData) -> Iterator[Piece]:
         """Yield the bytes of a value, without its type."""
-        if value.type == lib.PYE_VALUE_ARRAY:
+        if value.type == ValueType.ARRAY:
             yield self._number("I", value.element_type) + self._number("Q", value.n_elements)
             yield from self._elements(value)
-        elif value.type == lib.PYE_VALUE_STRING:
+        elif value.type == ValueType.STRING:
             yield self._string(encode_text(self._source.string_value(value)) or b"")
         else:
             number = getattr(value, "as")
@@ -107,10 +107,10 @@ class GGUFWriter:
 
     def _elements(self, array: CData) -> Iterator[Piece]:
         n = array.n_elements
-        if array.element_type == lib.PYE_VALUE_ARRAY:
+        if array.element_type == ValueType.ARRAY:
             for child in self._source.array_arrays(array):
                 yield from self._value(child)
-        elif array.element_type != lib.PYE_VALUE_STRING:
+        elif array.element_type != ValueType.STRING:
             numbers = self._source.array_numbers(array)
             yield numbers.astype(numbers.dtype.newbyteorder(self._order), copy=False).tobytes()
         elif self._strings_alike and n:
@@ -122,8 +122,8 @@ class GGUFWriter:
 
     # ------------------------------------------------------------------------------------- writing
 
-    def write(self, file: BinaryIO, progress: Callable[[float], Any] = lambda done: None) -> int:
-        """Write the file and return its size in bytes; `progress` is told the share that is done."""
+    def write(self, file: BinaryIO, report: Callable[[float], None]) -> int:
+        """Write the file and return its size in bytes; `report` is called with the share that is done."""
         counts = self._number("Q", len(self._infos)) + self._number("Q", self._n_metadata)
         head = [b"GGUF" + self._number("I", 3) + counts, *self._metadata, *self._infos]
         total = sum(_n_bytes(piece) for piece in head) + self._data_bytes
@@ -134,7 +134,7 @@ class GGUFWriter:
             for data in piece.chunks() if isinstance(piece, FileRange) else (piece,):
                 file.write(data)
                 written += len(data)
-                progress(min(1.0, written / total))  # the padding before the first tensor is not counted
+                report(min(1.0, written / total))  # the padding before the first tensor is not counted
 
         def pad() -> None:
             left = -written % self._alignment

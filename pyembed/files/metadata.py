@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 
-from .._native import lib
+from ..core.constants import ValueType
 from ..core.handle import Source
 from ..core.records import TensorInfo
 from ..errors import CData, NotFoundError, nearest_names
@@ -21,7 +21,7 @@ class StringArray(Sequence[str]):
     """An array of strings in a file's metadata: an immutable sequence that reads what is asked for.
 
     It equals any sequence of the same strings. Bytes that are not UTF-8 appear as surrogates
-    (``errors="surrogateescape"``). Indexing raises ValueError once the model is closed.
+    (``errors="surrogateescape"``). Indexing raises ClosedError once the model is closed.
     """
 
     __hash__ = None  # type: ignore[assignment]
@@ -78,45 +78,45 @@ class StringArray(Sequence[str]):
 
 # ---------------------------------------------------------------------------------------- metadata
 
-_INTEGERS = {
-    lib.PYE_VALUE_U8: ("u8", 0, 2**8),
-    lib.PYE_VALUE_I8: ("i8", -(2**7), 2**7),
-    lib.PYE_VALUE_U16: ("u16", 0, 2**16),
-    lib.PYE_VALUE_I16: ("i16", -(2**15), 2**15),
-    lib.PYE_VALUE_U32: ("u32", 0, 2**32),
-    lib.PYE_VALUE_I32: ("i32", -(2**31), 2**31),
-    lib.PYE_VALUE_U64: ("u64", 0, 2**64),
-    lib.PYE_VALUE_I64: ("i64", -(2**63), 2**63),
+_INTEGERS: Mapping[int, tuple[str, int, int]] = {
+    ValueType.U8: ("u8", 0, 2**8),
+    ValueType.I8: ("i8", -(2**7), 2**7),
+    ValueType.U16: ("u16", 0, 2**16),
+    ValueType.I16: ("i16", -(2**15), 2**15),
+    ValueType.U32: ("u32", 0, 2**32),
+    ValueType.I32: ("i32", -(2**31), 2**31),
+    ValueType.U64: ("u64", 0, 2**64),
+    ValueType.I64: ("i64", -(2**63), 2**63),
 }
 _SIGNED = {number for number, (_, low, _) in _INTEGERS.items() if low < 0}
 # The name of each other type, and of the Python type that may stand in for it.
-_OTHERS = {
-    lib.PYE_VALUE_F32: ("f32", "float"),
-    lib.PYE_VALUE_F64: ("f64", "float"),
-    lib.PYE_VALUE_BOOL: ("bool", "bool"),
-    lib.PYE_VALUE_STRING: ("string", "str"),
-    lib.PYE_VALUE_ARRAY: ("array", ""),
+_OTHERS: Mapping[int, tuple[str, str]] = {
+    ValueType.F32: ("f32", "float"),
+    ValueType.F64: ("f64", "float"),
+    ValueType.BOOL: ("bool", "bool"),
+    ValueType.STRING: ("string", "str"),
+    ValueType.ARRAY: ("array", ""),
 }
 
 
 def _decode(source: Source, value: CData) -> Any:
     """Turn a ``pye_value`` into what `Metadata` promises."""
-    if value.type == lib.PYE_VALUE_STRING:
+    if value.type == ValueType.STRING:
         return source.string_value(value)
-    if value.type == lib.PYE_VALUE_ARRAY:
+    if value.type == ValueType.ARRAY:
         return _decode_array(source, value)
     number = getattr(value, "as")
-    if value.type in (lib.PYE_VALUE_F32, lib.PYE_VALUE_F64):
+    if value.type in (ValueType.F32, ValueType.F64):
         return number.f64
     if value.type in _SIGNED:
         return number.i64
-    return bool(number.u64) if value.type == lib.PYE_VALUE_BOOL else number.u64
+    return bool(number.u64) if value.type == ValueType.BOOL else number.u64
 
 
 def _decode_array(source: Source, value: CData) -> Any:
-    if value.element_type == lib.PYE_VALUE_STRING:
+    if value.element_type == ValueType.STRING:
         return StringArray(source, value)
-    if value.element_type == lib.PYE_VALUE_ARRAY:
+    if value.element_type == ValueType.ARRAY:
         return [_decode_array(source, element) for element in source.array_arrays(value)]
     array = source.array_numbers(value)
     array.flags.writeable = False

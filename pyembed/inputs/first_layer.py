@@ -13,7 +13,7 @@ from ..errors import NotFoundError, RecipeError
 from ..files.metadata import Metadata, Tensors
 from ..tables.arguments import IntArray, as_ids, as_rows, check_ids, flat_rows
 from ..tables.table import EmbeddingTable
-from . import batching as splicing
+from . import batching
 from .recipes import TYPE_TABLE, AddRow, InputRecipe, Norm, Scale, Step, engine_form, require, resolve
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -303,6 +303,6 @@ class FirstLayer:
         def gather(live: npt.NDArray[Any], into: npt.NDArray[Any]) -> None:
             rows(live, out=into, dtype=dtype, threads=threads)
 
-        return splicing.widened(
+        return batching.widened(
             self.table, gather, ids, 1 + n_deepstack, out=out, dtype=dtype, replace=replace
         )

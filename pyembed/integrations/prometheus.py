@@ -13,6 +13,7 @@ except ImportError as error:
     ) from error
 
 from ..core.records import Stats
+from ..errors import ClosedError
 from ..model import Model
 
 _METRICS = (
@@ -58,5 +59,5 @@ class ModelCollector(Collector):
 def _read(model: Model) -> Stats | None:
     try:
         return model.stats()
-    except ValueError:  # it was closed
+    except ClosedError:
         return None

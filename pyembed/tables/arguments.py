@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .._native import lib
+from ..core.constants import IdType
 from ..core.dtypes import OutputType
 
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
@@ -49,14 +49,14 @@ def torch_array(tensor: Any, what: str) -> npt.NDArray[Any]:
 # --------------------------------------------------------------------------------------------- ids
 
 ID_TYPES: dict[np.dtype[Any], int] = {
-    np.dtype(np.int32): lib.PYE_ID_I32,
-    np.dtype(np.int64): lib.PYE_ID_I64,
-    np.dtype(np.uint32): lib.PYE_ID_U32,
-    np.dtype(np.uint64): lib.PYE_ID_U64,
-    np.dtype(np.int16): lib.PYE_ID_I16,
-    np.dtype(np.uint16): lib.PYE_ID_U16,
-    np.dtype(np.int8): lib.PYE_ID_I8,
-    np.dtype(np.uint8): lib.PYE_ID_U8,
+    np.dtype(np.int32): IdType.I32,
+    np.dtype(np.int64): IdType.I64,
+    np.dtype(np.uint32): IdType.U32,
+    np.dtype(np.uint64): IdType.U64,
+    np.dtype(np.int16): IdType.I16,
+    np.dtype(np.uint16): IdType.U16,
+    np.dtype(np.int8): IdType.I8,
+    np.dtype(np.uint8): IdType.U8,
 }
 
 

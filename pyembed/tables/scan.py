@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
+from ..core.constants import Metric
 from ..core.handle import ProgressRelay, Source
+from ..core.progress import Progress
 from ..errors import CData
 from .arguments import as_ids, as_torch, id_error, torch_array
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-Progress: TypeAlias = Callable[[int, int], object]
 
-METRICS: Mapping[str, int] = {"dot": lib.PYE_METRIC_DOT, "cosine": lib.PYE_METRIC_COSINE}
+METRICS: Mapping[str, int] = {"dot": Metric.DOT, "cosine": Metric.COSINE}
 
 
 class Top(NamedTuple):
@@ -81,7 +82,7 @@ class Scan:
             options.ids, options.n_ids = _pointer("uint64_t *", self.ids), self.ids.size
         if excluded is not None:
             options.excluded, options.n_excluded = _pointer("uint64_t *", excluded), excluded.size
-        relay = None if self.progress is None else ProgressRelay(self.progress)
+        relay = None if self.progress is None else ProgressRelay(_bytes_as_share(self.progress))
         handle = ffi.new_handle(relay)  # lives until the call is over
         if relay is not None:
             options.progress, options.progress_data = lib.pye_python_progress, handle
@@ -98,6 +99,11 @@ class Scan:
         if relay is not None and relay.exception is not None:
             raise relay.exception
         self.source.check(status, error)
+
+
+def _bytes_as_share(progress: Progress) -> Callable[[int, int], object]:
+    """Return what C calls with (bytes done, bytes in all)."""
+    return lambda done, total: progress("scanning rows", done / total if total else 1.0)
 
 
 def _pointer(kind: str, array: npt.NDArray[Any]) -> CData:

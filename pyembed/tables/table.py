@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
+from ..core.constants import DIGEST_BYTES
 from ..core.dtypes import TENSOR_TYPES, OutputType, output_type
 from ..core.handle import Source
+from ..core.progress import Progress
 from ..core.records import Change
-from ..errors import CData, NotFoundError
+from ..errors import CData, ClosedError, NotFoundError, Status
 from ..files.metadata import near_tensors
 from .arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride
-from .scan import Progress, Scan, Top, as_queries, as_row_ids, check_k, check_metric, norms_of
+from .scan import Scan, Top, as_queries, as_row_ids, check_k, check_metric, norms_of
 
 Out = TypeVar("Out")
 
@@ -206,9 +208,9 @@ class EmbeddingTable:
         """Gather again, to learn why it failed: cheaper than a ``pye_error`` for each call that succeeds."""
         error = ffi.new("pye_error *")
         status = _gather(table, _from_buffer(ids), ids.size, buffer, options, error)
-        if status == lib.PYE_ERROR_ID:
+        if status == Status.ID:
             id_error(ids, error.offset, self._shape[0])
-        if status == lib.PYE_ERROR_ARGUMENT and np.may_share_memory(rows, ids):
+        if status == Status.ARGUMENT and np.may_share_memory(rows, ids):
             copy = ids.copy()
             status = _gather(table, _from_buffer(copy), copy.size, buffer, options, error)
         self._source.check(status, error)
@@ -242,7 +244,8 @@ class EmbeddingTable:
         threads : int, optional
             As in `gather`.
         progress : callable, optional
-            Called with (bytes done, bytes in all); a false answer that is not None cancels.
+            Called with what is being done and the share of it that is done, between 0 and 1; a false answer
+            that is not None cancels.
 
         Returns
         -------
@@ -337,7 +340,7 @@ class EmbeddingTable:
         """
         if not 1 <= step < 2**64:
             raise ValueError(f"step is {step}; expected at least 1")
-        out, error = ffi.new("char[]", lib.PYE_DIGEST_BYTES), ffi.new("pye_error *")
+        out, error = ffi.new("char[]", DIGEST_BYTES), ffi.new("pye_error *")
         self._source.check(lib.pye_table_digest(self._handle(), step, out, error), error)
         return ffi.string(out).decode("ascii")
 
@@ -380,7 +383,7 @@ class EmbeddingTable:
     def _handle(self) -> CData:
         table = self._table
         if table is None:
-            raise ValueError(f"the table {self._name!r} of {self.path} is closed")
+            raise ClosedError(f"the table {self._name!r} of {self.path} is closed")
         return table
 
     def __getitem__(self, ids: Any) -> npt.NDArray[Any]:

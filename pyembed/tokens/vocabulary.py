@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
+from ..core.constants import DIGEST_BYTES
 from ..core.handle import Source, decode_string, encode_text
-from ..errors import CData, NotFoundError, nearest_names
+from ..errors import CData, ClosedError, NotFoundError, Status, nearest_names
 from ..files.metadata import Metadata, StringArray
 from ..llama_cpp.special_tokens import ROLE_DEFAULTS, ROLE_KEYS
 from .token_text import SPACE_MARK, Spelling, TokenType, as_text, spelling_of
@@ -76,7 +77,7 @@ _TYPES = {int(kind): kind for kind in TokenType}
 class Vocabulary(Sequence[Token]):
     """The tokens of a model, in order of id: an immutable sequence of `Token`.
 
-    ``text in vocabulary`` asks for a stored text. Methods raise ValueError once the model is closed.
+    ``text in vocabulary`` asks for a stored text. Methods raise ClosedError once the model is closed.
     """
 
     def __init__(self, source: Source, metadata: Metadata) -> None:
@@ -214,7 +215,7 @@ class Vocabulary(Sequence[Token]):
             return None
         out, error = ffi.new("uint64_t *"), ffi.new("pye_error *")
         status = lib.pye_vocabulary_find(vocabulary, data, len(data), out, error)
-        if status == lib.PYE_ERROR_NOT_FOUND:
+        if status == Status.NOT_FOUND:
             return None
         self._source.check(status, error)
         return int(out[0])
@@ -302,7 +303,7 @@ class Vocabulary(Sequence[Token]):
 
         Each token counts as its length in bytes (8 bytes, little-endian), then its stored bytes.
         """
-        out, error = ffi.new("char[]", lib.PYE_DIGEST_BYTES), ffi.new("pye_error *")
+        out, error = ffi.new("char[]", DIGEST_BYTES), ffi.new("pye_error *")
         self._source.check(lib.pye_vocabulary_digest(self._handle(), out, error), error)
         return ffi.string(out).decode("ascii")
 
@@ -343,7 +344,7 @@ class Vocabulary(Sequence[Token]):
     def _handle(self) -> CData:
         vocabulary = self._vocabulary
         if vocabulary is None:
-            raise ValueError(f"the vocabulary of {self._source.path} is closed")
+            raise ClosedError(f"the vocabulary of {self._source.path} is closed")
         return vocabulary
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ here: ``container``, ``tensors``, ``vocabulary``, ``reference``, ``row_order``, 
 ``sarif`` the log. Imports: ``core``, ``files``, ``llama_cpp``, ``tables``, ``tokens``, ``inputs``.
 """
 
+from .heed import heed
 from .kinds import (
     KINDS,
     LEVELS,
@@ -37,6 +38,7 @@ __all__ = [
     "check_ignored",
     "check_level",
     "check_tensors",
+    "heed",
     "run",
     "unreadable",
 ]

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._native import lib
+from ..core.constants import TextFlag
 from ..files.metadata import Metadata, StringArray
 from ..tokens.token_text import TokenType, spells_marked
 from ..tokens.vocabulary import Vocabulary
 
-NO_TOKEN: int = lib.PYE_NO_TOKEN
 #: The flags of texts that hold a place.
-PLACEHOLDER: int = lib.PYE_TEXT_PAD | lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED
+PLACEHOLDER: int = TextFlag.PAD | TextFlag.UNUSED | TextFlag.RESERVED
 _MAX_QUOTED = 40
 
 Ids = npt.NDArray[np.int64]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..core.handle import Source
+from ..core.progress import Report, silent
 from ..core.records import TensorInfo
 from ..errors import FormatError
 from ..files.metadata import Metadata, Tensors
@@ -14,10 +15,6 @@ from ..llama_cpp.architectures import OTHER_OUTPUT, OTHER_PER_LAYER
 from ..tables.table import EmbeddingTable
 from ..tokens.vocabulary import Vocabulary
 from .facts import Facts
-
-
-def _silent(text: str, done: float) -> None:
-    """Tell nobody."""
 
 
 @dataclass
@@ -34,8 +31,8 @@ class Subject:
         Returns the table of a tensor by its name.
     table_name : str
         The tensor that should hold the token embeddings.
-    progress : callable
-        Told what is being done and the share of it that is done, between 0 and 1, during long work.
+    report : callable
+        Called with what is being done and the share of it that is done, between 0 and 1, during long work.
     level : str
         How deep to look: ``"header"``, ``"order"`` or ``"full"``. Rows are read at ``"full"`` only: opening a
         table reads all of it in some load modes.
@@ -50,7 +47,7 @@ class Subject:
     vocabulary_error: FormatError | None
     open_table: Callable[[str], EmbeddingTable]
     table_name: str
-    progress: Callable[[str, float], None] = field(default=_silent)
+    report: Report = field(default=silent)
     level: str = "full"
     reference: object = None
 

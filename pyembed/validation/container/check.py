@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..._native import lib
+from ...core.constants import MAX_DIMS, UNKNOWN_BYTES
 from ...core.records import Shard
 from ...llama_cpp.architectures import ARCHITECTURES
 from ...llama_cpp.metadata_types import expected_types
@@ -80,10 +80,10 @@ def _text(subject: Subject, key: str) -> str | None:
 
 
 def _examine_tensors(subject: Subject, tensors: npt.NDArray[Any], findings: Findings) -> None:
-    is_dimension = np.arange(lib.PYE_MAX_DIMS) < tensors["n_dims"][:, None]
+    is_dimension = np.arange(MAX_DIMS) < tensors["n_dims"][:, None]
     for rule, is_wrong, what in (
         (TENSOR_NAME, tensors["name_bytes"] > _MAX_NAME_BYTES, "has a name of 64 bytes or more"),
-        (TENSOR_TYPE, tensors["n_bytes"] == lib.PYE_UNKNOWN_BYTES, "is of {type}, which cannot be decoded"),
+        (TENSOR_TYPE, tensors["n_bytes"] == UNKNOWN_BYTES, "is of {type}, which cannot be decoded"),
         (EMPTY_TENSOR, ((tensors["shape"] == 0) & is_dimension).any(axis=1), "has the shape {shape}"),
     ):
         wrong = np.flatnonzero(is_wrong)
@@ -101,7 +101,7 @@ def _examine_tensors(subject: Subject, tensors: npt.NDArray[Any], findings: Find
 
 def _extents(subject: Subject, tensors: npt.NDArray[Any], number: int, shard: Shard) -> Extents:
     positions = np.flatnonzero(tensors["shard"] == number)
-    is_known = tensors["n_bytes"][positions] != lib.PYE_UNKNOWN_BYTES
+    is_known = tensors["n_bytes"][positions] != UNKNOWN_BYTES
 
     def name_of(position: int) -> str:
         info = subject.source.tensor(int(positions[position]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..._native import lib
+from ...core.constants import ValueType
 from ...core.handle import Source
 from ...core.records import MetadataEntry
 from ...llama_cpp.metadata_types import NEEDED_OF_AN_ARCHITECTURE
@@ -12,20 +12,20 @@ from ...llama_cpp.pre_tokenizers import WITHOUT_TOKENS
 from ..report import Findings, shown
 from .rules import BOOL, KEY, MISSING_KEY, NESTED_ARRAY, TOO_LONG, VALUE_TYPE
 
-_NAMES = {
-    lib.PYE_VALUE_U8: "u8",
-    lib.PYE_VALUE_I8: "i8",
-    lib.PYE_VALUE_U16: "u16",
-    lib.PYE_VALUE_I16: "i16",
-    lib.PYE_VALUE_U32: "u32",
-    lib.PYE_VALUE_I32: "i32",
-    lib.PYE_VALUE_F32: "f32",
-    lib.PYE_VALUE_BOOL: "bool",
-    lib.PYE_VALUE_STRING: "string",
-    lib.PYE_VALUE_ARRAY: "array",
-    lib.PYE_VALUE_U64: "u64",
-    lib.PYE_VALUE_I64: "i64",
-    lib.PYE_VALUE_F64: "f64",
+_NAMES: Mapping[int, str] = {
+    ValueType.U8: "u8",
+    ValueType.I8: "i8",
+    ValueType.U16: "u16",
+    ValueType.I16: "i16",
+    ValueType.U32: "u32",
+    ValueType.I32: "i32",
+    ValueType.F32: "f32",
+    ValueType.BOOL: "bool",
+    ValueType.STRING: "string",
+    ValueType.ARRAY: "array",
+    ValueType.U64: "u64",
+    ValueType.I64: "i64",
+    ValueType.F64: "f64",
 }
 _MAX_LENGTH = 2**30
 _MAX_KEY_BYTES = 65535
@@ -33,7 +33,7 @@ _MAX_KEY_BYTES = 65535
 
 def stored_type(entry: MetadataEntry) -> str:
     """Return how a value is stored: ``"u32"``, or ``"u32[]"`` for an array."""
-    if entry.type == lib.PYE_VALUE_ARRAY:
+    if entry.type == ValueType.ARRAY:
         return _NAMES[entry.element_type] + "[]"
     return _NAMES[entry.type]
 
@@ -79,12 +79,12 @@ def examine_entries(source: Source, entries: Iterable[MetadataEntry], findings: 
             findings.add(KEY, message, offset=entry.offset)
         elif not entry.key.isascii():
             findings.add(KEY, f"the metadata key {shown(entry.key)} is not ASCII", offset=entry.offset)
-        if entry.element_type == lib.PYE_VALUE_ARRAY:
+        if entry.element_type == ValueType.ARRAY:
             findings.add(NESTED_ARRAY, f"{shown(entry.key)} is an array of arrays", offset=entry.offset)
         if entry.n > _MAX_LENGTH:
-            unit = "bytes" if entry.type == lib.PYE_VALUE_STRING else "elements"
+            unit = "bytes" if entry.type == ValueType.STRING else "elements"
             findings.add(TOO_LONG, f"{shown(entry.key)} has {entry.n} {unit}", offset=entry.offset)
-        if entry.type == lib.PYE_VALUE_BOOL and (stored := _stored_byte(source, entry.key)) > 1:
+        if entry.type == ValueType.BOOL and (stored := _stored_byte(source, entry.key)) > 1:
             findings.add(BOOL, f"{shown(entry.key)} is stored as {stored}", offset=entry.offset)
 
 
@@ -92,5 +92,5 @@ def _stored_byte(source: Source, key: str) -> int:
     """Return the byte of a truth value, of which `Metadata` shows only whether it is 0."""
     value = source.metadata_value(key)
     assert value is not None
-    value.type, value.element_type, value.n_elements = lib.PYE_VALUE_ARRAY, lib.PYE_VALUE_U8, 1
+    value.type, value.element_type, value.n_elements = ValueType.ARRAY, ValueType.U8, 1
     return int(source.array_numbers(value)[0])

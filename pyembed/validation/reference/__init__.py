@@ -16,4 +16,4 @@ __all__ = ["EVIDENCE", "Reference", "compare", "examine", "open_reference"]
 def examine(subject: Subject, findings: Findings) -> None:
     """Compare the subject with its reference; rows too at level ``"full"``."""
     with open_reference(subject.reference) as reference:
-        compare(of_subject(subject), reference, findings, subject.progress)
+        compare(of_subject(subject), reference, findings, subject.report)

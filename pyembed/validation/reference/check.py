@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from ...core.progress import Report
 from ...tokens.token_list import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, TokenList
 from ..report import Findings
 from ..rules import Rule, Severity
@@ -15,7 +16,7 @@ from . import rules
 from .alignment import Alignment, Ids, align
 from .fairseq import in_fairseq_order
 from .reference import Reference
-from .rows import Progress, RowComparison, compare_rows
+from .rows import RowComparison, compare_rows
 
 _SHOWN = 3
 _PAD = re.compile(r"\[PAD\d+\]")
@@ -24,7 +25,7 @@ _PLACEHOLDER = re.compile(
 )
 
 
-def compare(model: Reference, reference: Reference, findings: Findings, progress: Progress) -> None:
+def compare(model: Reference, reference: Reference, findings: Findings, report: Report) -> None:
     """Compare a model, or what stands for it, with a reference; report and conclude."""
     if reference.digest is not None and reference.tokens is None:
         _digest(model, reference, findings)
@@ -41,7 +42,7 @@ def compare(model: Reference, reference: Reference, findings: Findings, progress
             reference = renumbered
         assert reference.tokens is not None
         alignment = align(model.tokens, reference.tokens)
-    rows = _rows(model, reference, alignment, findings, progress)
+    rows = _rows(model, reference, alignment, findings, report)
     said = []
     if alignment is not None and model.tokens is not None and reference.tokens is not None:
         go_along = rows is not None and rows.in_place
@@ -339,7 +340,7 @@ def _rows(
     reference: Reference,
     alignment: Alignment | None,
     findings: Findings,
-    progress: Progress,
+    report: Report,
 ) -> RowComparison | None:
     ours, theirs = model.table, reference.table
     if ours is None or theirs is None:
@@ -361,7 +362,7 @@ def _rows(
         ids, partner = ids[inside], partner[inside]
     if len(ids) < 2:
         return None
-    return compare_rows(ours, theirs, ids, partner, progress)
+    return compare_rows(ours, theirs, ids, partner, report)
 
 
 def _rows_findings(rows: RowComparison, tokens: TokenList | None, findings: Findings) -> str:

@@ -8,18 +8,17 @@ projection, then exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from ...core.progress import Report
 from ...tables.table import EmbeddingTable
 from .alignment import Ids, Run, runs_of
 
 Floats = npt.NDArray[np.float32]
-Progress = Callable[[str, float], None]
 
 _CHUNK_WEIGHTS = 1 << 20  # a few MiB: what is gathered is still in a cache when it is compared
 _N_COLUMNS = 48  # of a sketch: distances are right within 10 %
@@ -116,10 +115,10 @@ class RowComparison:
 
 
 def compare_rows(
-    model: EmbeddingTable, reference: EmbeddingTable, ids: Ids, partner: Ids, progress: Progress
+    model: EmbeddingTable, reference: EmbeddingTable, ids: Ids, partner: Ids, report: Report
 ) -> RowComparison:
     """Compare row ``ids[j]`` of the model with row ``partner[j]`` of the reference, for all j."""
-    work = _Pairs(model, reference, ids, partner, progress)
+    work = _Pairs(model, reference, ids, partner, report)
     background, scale = work.sample()
     error = work.errors(ids, partner, "comparing rows", 0.0, 0.6)
     shifts = work.popular_shifts(np.flatnonzero(~(error < 0.5 * background)), error)
@@ -183,10 +182,10 @@ class _Pairs:
     """Two tables of one width, and which rows of them belong together."""
 
     def __init__(
-        self, model: EmbeddingTable, reference: EmbeddingTable, ids: Ids, partner: Ids, progress: Progress
+        self, model: EmbeddingTable, reference: EmbeddingTable, ids: Ids, partner: Ids, report: Report
     ) -> None:
         self.model, self.reference, self.ids, self.partner = model, reference, ids, partner
-        self.progress = progress
+        self.report = report
         self.scale = np.float32(1)
         self.near_enough = np.inf  # error below which a row is taken for another
         self.chunk = max(1, _CHUNK_WEIGHTS // max(1, model.shape[1]))
@@ -217,7 +216,7 @@ class _Pairs:
         """Return the errors of pairs of rows; infinite where a row is not finite."""
         out = np.empty(len(rows), np.float32)
         for first in range(0, len(rows), self.chunk):
-            self.progress(what, begin + (end - begin) * first / len(rows))
+            self.report(what, begin + (end - begin) * first / len(rows))
             part = slice(first, first + self.chunk)
             a = self.model.gather(rows[part])
             b = self.reference.gather(others[part])
@@ -261,7 +260,7 @@ class _Pairs:
         n, n_columns = self.model.shape[0], min(self.model.shape[1], _N_COLUMNS)
         out = np.empty((n_columns + 1, n), np.float32)
         for first in range(0, n, self.chunk):
-            self.progress("looking for moved rows", 0.6 + 0.1 * first / n)
+            self.report("looking for moved rows", 0.6 + 0.1 * first / n)
             rows = self.model.gather(np.arange(first, min(n, first + self.chunk)))
             sketches = self._sketch(rows)
             sketches[~np.isfinite(sketches).all(axis=1)] = 1e18  # far from everything
@@ -299,7 +298,7 @@ class _Pairs:
         step = max(1, (1 << 25) // max(1, n))
         buffer = np.empty((min(step, len(pairs)), n), np.float32)
         for first in range(0, len(pairs), step):
-            self.progress("looking for moved rows", 0.75 + 0.25 * first / len(pairs))
+            self.report("looking for moved rows", 0.75 + 0.25 * first / len(pairs))
             part = pairs[first : first + step]
             with np.errstate(all="ignore"):
                 queries = self._sketch(self.reference.gather(self.partner[part]) * self.scale)

@@ -40,7 +40,7 @@ def examine(subject: Subject, findings: Findings) -> None:
         vocabulary.tokens,
         lambda ids: table.gather(ids, threads=1),
         table.shape,
-        progress=subject.progress,
+        report=subject.report,
     )
     _Writer(subject.table_name, vocabulary, findings).write(judgement, min(len(vocabulary), len(table)))
 

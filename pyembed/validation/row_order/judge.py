@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
+from ...core.progress import Report, part_of, silent
 from .partners import Partners, find_partners
 from .profile import Evidence, Predicted, ranks
 from .rows import Gather, Rows, load_rows
@@ -107,7 +108,7 @@ def judge(
     gather: Gather,
     shape: tuple[int, int],
     *,
-    progress: Callable[[str, float], None] = lambda text, done: None,
+    report: Report = silent,
     seed: int = 0,
 ) -> Judgement:
     """Judge by the rows alone whether token i belongs to row i.
@@ -124,13 +125,13 @@ def judge(
         Returns the rows of an int64 array of ids, as float32 of shape (ids, columns).
     shape : (int, int)
         Rows and columns of the table.
-    progress : callable, optional
+    report : callable, optional
         Told what is being done and the share of it that is done.
     seed : int, optional
         Of the random choice of columns and pairs.
     """
     rng = np.random.default_rng(seed)
-    progress("comparing the spellings of tokens", 0.0)
+    report("comparing the spellings of tokens", 0.0)
     n = min(len(texts), shape[0])
     partners = find_partners(surfaces(texts[:n], types[:n]))
     n_alike = int(np.count_nonzero(partners.closeness))
@@ -138,16 +139,16 @@ def judge(
         return Judgement(Verdict.NO_SIGNAL, "too few tokens are spelled alike")
     if shape[1] < _MIN_COLUMNS:
         return Judgement(Verdict.NO_SIGNAL, "rows have too few columns")
-    rows = load_rows(gather, *shape, rng, lambda done: progress("reading rows", done))
+    rows = load_rows(gather, *shape, rng, part_of(report, "reading rows"))
     untrained = np.flatnonzero(rows.clumped[:n])
     if np.count_nonzero(rows.usable[:n]) < _MIN_ROWS:
         return Judgement(
             Verdict.NO_SIGNAL, "nearly all rows are alike, zero or not finite", untrained=untrained
         )
-    progress("comparing rows with spellings", 0.0)
+    report("comparing rows with spellings", 0.0)
     judgement = _Case(rows, partners, texts[:n], stored[:n], rng).decide()
     judgement.untrained = untrained
-    progress("comparing rows with spellings", 1.0)
+    report("comparing rows with spellings", 1.0)
     return judgement
 
 

@@ -72,7 +72,7 @@ def examine_rows(subject: Subject, findings: Findings) -> str:
     key = os.urandom(16)
     infos = list(subject.tensors.values())
     n_looked, hashes = 0, {}
-    with _other_tensors(subject) as open_table, _Progress(subject.progress, infos) as progress:
+    with _other_tensors(subject) as open_table, _Progress(subject.report, infos) as progress:
         for info in infos:
             table = open_table(info)
             if table is None:
@@ -101,7 +101,7 @@ def examine_rows(subject: Subject, findings: Findings) -> str:
 def check_tensors(subject: Subject, findings: Findings) -> None:
     """Report every tensor that llama.cpp refuses if it is asked to check tensors."""
     infos = list(subject.tensors.values())
-    with _other_tensors(subject) as open_table, _Progress(subject.progress, infos) as progress:
+    with _other_tensors(subject) as open_table, _Progress(subject.report, infos) as progress:
         for info in infos:
             table = open_table(info)
             if table is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._native import lib
+from ...core.constants import TextFlag
 from ...llama_cpp.pre_tokenizers import WITHOUT_TOKENS
 from ...tokens.token_text import TokenType
 from ..facts import PLACEHOLDER, Facts, Ids
@@ -145,7 +145,7 @@ def _describe_extra(n_rows: int, n_tokens: int, facts: Facts | None) -> str:
 
 
 def _judge_texts(facts: Facts, findings: Findings) -> None:
-    empty = facts.has(lib.PYE_TEXT_EMPTY)
+    empty = facts.has(TextFlag.EMPTY)
     for token_id in facts.repeats[~empty[facts.repeats]]:
         first = int(facts.tokens["first_id"][token_id])
         findings.add(
@@ -155,8 +155,8 @@ def _judge_texts(facts: Facts, findings: Findings) -> None:
         )
     for rule, mask, what in (
         (EMPTY, empty, "have no text"),
-        (NUL, facts.has(lib.PYE_TEXT_NUL), "hold a NUL byte"),
-        (NOT_UTF8, facts.has(lib.PYE_TEXT_NOT_UTF8), "are not valid UTF-8"),
+        (NUL, facts.has(TextFlag.NUL), "hold a NUL byte"),
+        (NOT_UTF8, facts.has(TextFlag.NOT_UTF8), "are not valid UTF-8"),
     ):
         ids = np.flatnonzero(mask)
         if ids.size:
@@ -167,7 +167,7 @@ def _judge_texts(facts: Facts, findings: Findings) -> None:
 def _judge_read_texts(facts: Facts, findings: Findings) -> None:
     """Find tokens that are the same once llama.cpp has cut them at a NUL and given the empty ones names."""
     seen: dict[str, int] = {}
-    changed = facts.has(lib.PYE_TEXT_NUL | lib.PYE_TEXT_EMPTY)
+    changed = facts.has(TextFlag.NUL | TextFlag.EMPTY)
     for token_id in np.flatnonzero(changed)[:_MAX_READ].tolist():
         text = facts.vocabulary.tokens[token_id].split("\0")[0]
         how = "up to a NUL byte" if text else f"once it is called [EMPTY_{token_id}]"
@@ -194,7 +194,7 @@ def _judge_types(facts: Facts, findings: Findings) -> None:
 
 def _judge_bytes(facts: Facts, findings: Findings) -> None:
     """Judge the tokens <0xNN>: all there, in order, and of their type."""
-    text = facts.has(lib.PYE_TEXT_BYTE)
+    text = facts.has(TextFlag.BYTE)
     typed = facts.types == TokenType.BYTE
     length = facts.tokens["n_code_points"]
     short = np.flatnonzero(typed & (length > 0) & (length < 3))  # llama.cpp gives an empty token a text
@@ -248,7 +248,7 @@ def _judge_byte_order(facts: Facts, findings: Findings, ids: Ids, byte_of: Ids) 
 
 
 def _judge_padding(facts: Facts, findings: Findings) -> None:
-    ids = np.flatnonzero(facts.has(lib.PYE_TEXT_PAD))
+    ids = np.flatnonzero(facts.has(TextFlag.PAD))
     if ids.size == 0:
         return
     numbers = facts.tokens["number"][ids].astype(np.int64)

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..._native import lib
+from ...core.constants import TextFlag
 from ...tokens.token_text import TokenType
 from ..facts import Facts, Ids, Mask
 from ..report import Findings
@@ -40,7 +40,7 @@ def judge(facts: Facts, bracketed: Mapping[int, str], findings: Findings) -> Non
 
 def _flagged(facts: Facts) -> Iterator[tuple[Ids, Ids]]:
     """Yield ids and numbers of the placeholders of each name that the flags of texts tell."""
-    flagged = facts.has(lib.PYE_TEXT_UNUSED | lib.PYE_TEXT_RESERVED)
+    flagged = facts.has(TextFlag.UNUSED | TextFlag.RESERVED)
     ids = np.flatnonzero(flagged)
     if ids.size < _MIN_NUMBERED:
         return
@@ -94,7 +94,7 @@ def _are_put_in(facts: Facts, before: int, behind: int) -> bool:
     between = slice(before + 1, behind)
     if behind - before - 1 > _MAX_BETWEEN or not facts.typed:
         return False
-    special = facts.tokens["flags"][between] & np.uint32(lib.PYE_TEXT_BRACKETED) != 0
+    special = facts.tokens["flags"][between] & np.uint32(TextFlag.BRACKETED) != 0
     return bool(np.all(facts.types[between] == TokenType.NORMAL) and not special.any())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..._native import lib
+from ...core.constants import TextFlag, ValueType
 from ...llama_cpp.special_tokens import END_TEXTS, ID_KEYS, TURN_TEXTS
 from ...tokens.token_text import TokenType
 from ..facts import PLACEHOLDER, Facts
@@ -23,8 +23,8 @@ _MAX_BOS = 8
 
 def bracketed(facts: Facts) -> dict[int, str]:
     """Return texts in brackets by id, without known placeholders and bytes: the first few thousand."""
-    known = facts.has(PLACEHOLDER | lib.PYE_TEXT_BYTE)
-    ids = np.flatnonzero(facts.has(lib.PYE_TEXT_BRACKETED) & ~known)[:_MAX_READ]
+    known = facts.has(PLACEHOLDER | TextFlag.BYTE)
+    ids = np.flatnonzero(facts.has(TextFlag.BRACKETED) & ~known)[:_MAX_READ]
     return {token_id: facts.vocabulary.tokens[token_id] for token_id in ids.tolist()}
 
 
@@ -41,7 +41,7 @@ def _judge_keys(subject: Subject, facts: Facts, findings: Findings) -> None:
         if value is None:
             continue
         stored = subject.source.metadata_value(key)
-        if stored is not None and stored.type != lib.PYE_VALUE_U32:
+        if stored is not None and stored.type != ValueType.U32:
             findings.add(SPECIAL_KEY, f"{key} is not stored as u32, so that llama.cpp refuses the model")
         if not isinstance(value, int) or isinstance(value, bool):
             continue

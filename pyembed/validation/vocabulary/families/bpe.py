@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...._native import lib
-from ...facts import NO_TOKEN, PLACEHOLDER, Facts, Ids, Mask, shorten
+from ....core.constants import NO_TOKEN, MergeFlag, TextFlag
+from ...facts import PLACEHOLDER, Facts, Ids, Mask, shorten
 from ...report import Findings
 from ...rules import Outcome
 from ..order import LONG_RUN, Order, find_order, report_order
@@ -23,7 +23,7 @@ MODELS = frozenset({"gpt2", "gemma4", "whitespace", "hybriddna"})
 #: Fewer merges than this prove nothing.
 MIN_MERGES = 16
 _MAX_READ = 20_000
-_PART_UNKNOWN: int = lib.PYE_MERGE_LEFT_UNKNOWN | lib.PYE_MERGE_RIGHT_UNKNOWN
+_PART_UNKNOWN: int = MergeFlag.LEFT_UNKNOWN | MergeFlag.RIGHT_UNKNOWN
 _SPACES = [ord(space) for space in "\t\n \u2581"]
 
 
@@ -47,7 +47,7 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
             )
         return None
     _report_unknown(facts, findings)
-    unmade = facts.merges_with(lib.PYE_MERGE_PRODUCT_UNKNOWN)
+    unmade = facts.merges_with(MergeFlag.PRODUCT_UNKNOWN)
     if facts.products.size < MIN_MERGES or 2 * unmade.size > facts.products.size:
         return None
     spaces = _space_runs(facts) if facts.marked else None
@@ -77,7 +77,7 @@ def _summary(order: Order) -> str:
 def _report_unknown(facts: Facts, findings: Findings) -> None:
     """Report merges of texts that are no tokens."""
     texts = facts.merge_texts
-    where = facts.merges_with(_PART_UNKNOWN | lib.PYE_MERGE_PRODUCT_UNKNOWN)
+    where = facts.merges_with(_PART_UNKNOWN | MergeFlag.PRODUCT_UNKNOWN)
     if texts is not None and where.size:
         some = ", ".join(shorten(texts[int(k)]) for k in where[:3])
         findings.add(
@@ -103,7 +103,7 @@ def _products(facts: Facts, unmade: Ids, spaces: Mask | None) -> _Products:
 
 def _space_runs(facts: Facts) -> Mask:
     """Return which tokens are runs of one kind of space: they have ids apart, and their merges come early."""
-    runs = facts.has(lib.PYE_TEXT_REPEATED)
+    runs = facts.has(TextFlag.REPEATED)
     some = np.flatnonzero(runs)
     runs[some] = np.isin(facts.tokens["code_point"][some], _SPACES)
     return runs
@@ -142,7 +142,7 @@ def _with_alphabet(facts: Facts, products: _Products, order: Order, findings: Fi
     An alphabet that is not in such an order, or stands elsewhere, is left out.
     """
     tokens = facts.tokens
-    symbol = facts.has(lib.PYE_TEXT_ALPHABET) & (tokens["n_code_points"] == 1) & facts.normal
+    symbol = facts.has(TextFlag.ALPHABET) & (tokens["n_code_points"] == 1) & facts.normal
     if not facts.typed:
         symbol[max(0, order.base) :] = False
     symbol[products.ids] = False
@@ -185,8 +185,8 @@ def _missing_symbols(facts: Facts) -> set[int]:
             space = text.find(" ", 1)
             if space > 0:
                 parts = (
-                    (text[:space], lib.PYE_MERGE_LEFT_UNKNOWN),
-                    (text[space + 1 :], lib.PYE_MERGE_RIGHT_UNKNOWN),
+                    (text[:space], MergeFlag.LEFT_UNKNOWN),
+                    (text[space + 1 :], MergeFlag.RIGHT_UNKNOWN),
                 )
                 found |= {ord(part) for part, flag in parts if len(part) == 1 and flags & flag}
     return found
@@ -201,7 +201,7 @@ def _may_stand_between(facts: Facts, ids: Ids) -> bool:
 
 
 def _report_parts(facts: Facts, findings: Findings) -> None:
-    late = facts.merges_with(lib.PYE_MERGE_LATE)
+    late = facts.merges_with(MergeFlag.LATE)
     if 0 < late.size <= 0.01 * facts.products.size:
         ids = np.unique(facts.products[late]).astype(np.int64)
         findings.add(
@@ -234,8 +234,8 @@ def _report_unreachable(facts: Facts, findings: Findings) -> None:
     reached[facts.products[facts.first_merges]] = True
     single = facts.tokens["n_code_points"] == 1
     if not facts.marked:
-        single &= facts.has(lib.PYE_TEXT_ALPHABET)
-    named = facts.has(PLACEHOLDER | lib.PYE_TEXT_BYTE | lib.PYE_TEXT_BRACKETED)
+        single &= facts.has(TextFlag.ALPHABET)
+    named = facts.has(PLACEHOLDER | TextFlag.BYTE | TextFlag.BRACKETED)
     ids = np.flatnonzero(facts.normal & ~reached & ~single & ~named)
     if ids.size == 0:
         return

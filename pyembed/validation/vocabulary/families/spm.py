@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...._native import lib
+from ....core.constants import TextFlag
 from ...facts import Facts, Ids
 from ...report import Findings
 from ..order import find_order, report_order
@@ -61,7 +61,7 @@ def _few(wrong: Ids, n: int) -> Ids:
 
 def _uncomposed(facts: Facts, ids: Ids) -> Ids:
     """Return pieces that are not the concatenation of two earlier pieces or single characters."""
-    several = ids[(facts.tokens["n_code_points"][ids] > 1) & ~facts.has(lib.PYE_TEXT_REPEATED)[ids]]
+    several = ids[(facts.tokens["n_code_points"][ids] > 1) & ~facts.has(TextFlag.REPEATED)[ids]]
     return _few(several[facts.splits["n_sooner"][several] == 0], several.size)
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...._native import lib
+from ....core.constants import TextFlag
+from ....tokens.token_text import TokenType
 from ...facts import Facts, Ids, Mask
 from ...report import Findings
 from ..order import out_of_order
@@ -20,7 +21,7 @@ _MAX_GAP = 2
 
 def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     """Judge the runs of single characters; return what it came to, None where they follow no order."""
-    byte_typed = np.flatnonzero(facts.types == lib.PYE_TOKEN_BYTE)
+    byte_typed = np.flatnonzero(facts.types == TokenType.BYTE)
     if byte_typed.size:
         findings.add(
             BYTE_TYPED,
@@ -31,7 +32,7 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
             n_ids=byte_typed.size,
         )
     points = facts.tokens["n_code_points"]
-    marked = facts.has(lib.PYE_TEXT_MARK)
+    marked = facts.has(TextFlag.MARK)
     n_judged = 0
     for name, chosen in (
         ("single characters that begin a word", marked & (points == 2)),
