@@ -87,18 +87,20 @@ def load_model(
     TypeError, ValueError
         For a `kv_overrides` value that does not fit the file's; an unknown `load_mode`, `validate` or rule.
     """
-    from . import validation  # needed by few who import the package, and by all who load a model
+    ignore = tuple(ignore) if not isinstance(ignore, str) else ignore
+    if validate != "off" or check_tensors or ignore:
+        from .validation import check_ignored, check_level, heed  # half of the package: only who needs it
 
-    validation.check_level(validate, also=("off",))
-    ignore = validation.check_ignored(ignore)
+        check_level(validate, also=("off",))
+        ignore = check_ignored(ignore)
     told = _Fraction(progress_callback)
     source = _open_gguf(path, load_mode, guard, told.tell if told.callback else None)
     try:
         model = Model(source, kv_overrides)
         if validate != "off":
-            validation.heed(model.validate(validate, ignore=ignore))
+            heed(model.validate(validate, ignore=ignore))
         if check_tensors:
-            validation.heed(model.check_tensors(ignore=ignore))
+            heed(model.check_tensors(ignore=ignore))
         if (
             source.load_mode != "mmap"
             and not vocab_only

@@ -15,6 +15,7 @@ from gguf.constants import MODEL_ARCH_NAMES
 
 import pyembed
 from model_files import TOKEN_TABLE, rows_of_floats, write_model
+from pyembed.inputs.recipes import PerLayer, Scale
 from pyembed.llama_cpp.architectures import ARCHITECTURES
 
 N, WIDTH, POSITIONS, EPSILON = 20, 48, 9, 1e-5
@@ -144,7 +145,7 @@ def test_words_of_a_scale(tmp_path: Path) -> None:
             "llama.cpp takes batch.embd as it is"
         )
         (step,) = model.input_recipe.steps
-        assert step == pyembed.recipes.Scale(float(ROOT), "sqrt(n_embd)")
+        assert step == Scale(float(ROOT), "sqrt(n_embd)")
 
 
 def test_words_of_nothing(tmp_path: Path) -> None:
@@ -385,9 +386,7 @@ def test_per_layer_vectors(tmp_path: Path) -> None:
         out = np.zeros(expected.shape, np.float16)
         assert model.per_layer_embeddings(IDS, out=out, dtype="float16") is out
         np.testing.assert_array_equal(out, expected.astype(np.float16))
-        assert model.input_recipe.per_layer == pyembed.recipes.PerLayer(
-            "per_layer_token_embd.weight", n_layers, width, 4.0
-        )
+        assert model.input_recipe.per_layer == PerLayer("per_layer_token_embd.weight", n_layers, width, 4.0)
         assert "which is not computed here" in str(model.input_recipe)
         with pytest.raises(IndexError, match="id 20 at position 0"):
             model.per_layer_embeddings([20])

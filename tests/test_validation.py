@@ -39,7 +39,7 @@ class MadeUp:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, *kinds: Kind) -> None:
-    monkeypatch.setattr(validation, "KINDS", kinds)
+    monkeypatch.setattr("pyembed.validation.kinds.KINDS", kinds)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 import pyembed
 from complete_models import BLUEPRINTS, CONTEXT, WIDTH, write_complete_model
 from integration.llama_cpp_engine import Engine
+from pyembed.inputs.recipes import Norm
 
 pytestmark = pytest.mark.integration
 
@@ -53,7 +54,7 @@ def test_first_layer_and_results(architecture: str, tmp_path: Path) -> None:
         assert np.isfinite(expected).all()
         assert np.ptp(expected, axis=0).all()
         seen, mine = engine.first_layer(len(IDS), WIDTH), model.input_embeddings(IDS)
-        if any(isinstance(step, pyembed.recipes.Norm) for step in model.input_recipe.steps):
+        if any(isinstance(step, Norm) for step in model.input_recipe.steps):
             np.testing.assert_allclose(mine, seen, rtol=3e-6, atol=3e-7)  # in which order sums are taken
         else:
             np.testing.assert_array_equal(mine.view(np.uint32), seen.view(np.uint32))
