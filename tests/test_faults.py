@@ -160,7 +160,7 @@ for call in (lambda: model.embed([1]), lambda: table.gather([1]), lambda: table[
 def test_descriptors_that_run_out(path: Path) -> None:
     program = """
 import errno
-models = [pyembed.load_model(sys.argv[1], validate="off")]
+models = [pyembed.load_model(sys.argv[1])]  # which imports all that the next load needs
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1,) * 2)
 try:
     pyembed.load_model(sys.argv[1])

@@ -14,8 +14,8 @@ from ..core.dtypes import OUTPUT_TYPES, OutputType, output_type, round_to, widen
 from ..tables.arguments import IntArray, as_ids, as_rows, as_torch, check_ids, flat_rows, torch_array
 from ..tables.table import EmbeddingTable
 
-# Writes the rows of its first argument, ids, to its second; it checks all ids before it writes.
-GatherRows: TypeAlias = Callable[[IntArray, npt.NDArray[Any]], object]
+# Writes the rows of its second argument, ids, to its first; it checks all ids before it writes.
+GatherRows: TypeAlias = Callable[[npt.NDArray[Any], IntArray], None]
 
 
 class PaddedRows(NamedTuple):
@@ -262,14 +262,13 @@ def widened(
     gather_rows: GatherRows,
     ids: Any,
     times: int,
+    kind: OutputType,
     *,
     out: Any = None,
-    dtype: Any = "float32",
     replace: Mapping[Any, Any] | None = None,
 ) -> Any:
     """Gather rows into the first columns of a result that is `times` as wide; see `Model.embeddings_for`."""
     n_rows, width = table.shape
-    kind = output_type(dtype)
     ids = as_ids(ids, n_rows)
     overlay = Overlay(ids.shape, times * width, kind, replace=replace)
     return _assemble(gather_rows, ids, overlay, (width, times * width), kind, out)
@@ -277,7 +276,7 @@ def widened(
 
 def rows_of(table: EmbeddingTable, kind: OutputType, threads: int | None) -> GatherRows:
     """Return what gathers raw rows of a table."""
-    return lambda ids, rows: table.gather(ids, out=rows, dtype=kind.name, threads=threads)
+    return lambda rows, ids: table.fill(rows, ids, kind, threads)
 
 
 def _assemble(
@@ -292,7 +291,7 @@ def _assemble(
     shape = (*ids.shape, widths[1])
     rows = np.empty(shape, kind.storage) if out is None else as_rows(out, shape, kind)
     overlay.spare(rows)
-    gather_rows(overlay.live_ids(ids), rows[..., : widths[0]])
+    gather_rows(rows[..., : widths[0]], overlay.live_ids(ids))
     rows[..., widths[0] :] = 0
     overlay.write(rows)
     return rows if out is None else out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..core.dtypes import OutputType, output_type, round_to
+from ..core.dtypes import OUTPUT_TYPES, OutputType, output_type, round_to
 from ..errors import NotFoundError, RecipeError
 from ..files.metadata import Metadata, Tensors
 from ..tables.arguments import IntArray, as_ids, as_rows, check_ids, flat_rows
@@ -21,6 +21,8 @@ OpenTable: TypeAlias = Callable[[str], EmbeddingTable]
 
 # Rows that are worked on at a time: what lies between two steps stays in the cache.
 _TILE_FLOATS = 1 << 17
+
+_NOTHING_GIVEN: Mapping[str, Any] = {"position": None, "token type": None}
 
 # Does one step to some rows in place; the slice says which of the batch they are.
 Action: TypeAlias = Callable[[Floats, slice], object]
@@ -46,6 +48,12 @@ def _action(
     return lambda rows, part: np.add(rows, table.gather(index[part], threads=threads), out=rows)
 
 
+def _actions(
+    recipe: InputRecipe, open_table: OpenTable, ids: IntArray, given: Mapping[str, Any], threads: int | None
+) -> list[Action]:
+    return [_action(step, open_table, ids.shape, given, threads) for step in recipe.steps]
+
+
 def _write(
     table: EmbeddingTable,
     ids: IntArray,
@@ -60,7 +68,7 @@ def _write(
     for first in range(0, len(ids), step):
         part = slice(first, min(first + step, len(ids)))
         rows = flat[part] if tile is None else tile[: part.stop - first]
-        table.gather(ids[part], out=rows, threads=threads)
+        table.fill(rows, ids[part], OUTPUT_TYPES["float32"], threads)
         with np.errstate(all="ignore"):
             for action in actions:
                 action(rows, part)
@@ -104,17 +112,29 @@ def input_embeddings(
     }:
         raise ValueError(f"token_types were given, but the model has no {TYPE_TABLE}")
     given = {"position": positions, "token type": token_types}
-    actions = [_action(step, open_table, ids.shape, given, threads) for step in recipe.steps]
+    actions = _actions(recipe, open_table, ids, given, threads)
     shape = (*ids.shape, width)
     rows = np.empty(shape, kind.storage) if out is None else as_rows(out, shape, kind)
+    fill(table, rows, ids, actions, kind, threads)
+    return rows if out is None else out
+
+
+def fill(
+    table: EmbeddingTable,
+    rows: npt.NDArray[Any],
+    ids: IntArray,
+    actions: Sequence[Action],
+    kind: OutputType,
+    threads: int | None,
+) -> None:
+    """Write rows to `rows` and do `actions` to them; both arrays are as `as_rows` and `as_ids` return them."""
     flat = flat_rows(rows)
-    target = np.empty((ids.size, width), kind.storage) if flat is None else flat
+    target = np.empty((ids.size, table.shape[1]), kind.storage) if flat is None else flat
     if np.may_share_memory(rows, ids):  # one tile would be written over the ids of the next
         ids = ids.copy()
     _write(table, ids.reshape(-1), actions, target, kind, threads)
     if flat is None:
-        rows[...] = target.reshape(shape)
-    return rows if out is None else out
+        rows[...] = target.reshape(rows.shape)
 
 
 def _index(step: AddRow, given: Any, shape: tuple[int, ...]) -> IntArray:
@@ -298,11 +318,14 @@ class FirstLayer:
         form = engine_form(engine, self.input_recipe, self.path)
         n_deepstack = self.input_recipe.n_deepstack if engine == "llama.cpp" else 0
 
-        rows = self.input_embeddings if form == "input" else self.table.gather
+        kind = output_type(dtype)
 
-        def gather(live: npt.NDArray[Any], into: npt.NDArray[Any]) -> None:
-            rows(live, out=into, dtype=dtype, threads=threads)
+        def gather(rows: npt.NDArray[Any], live: IntArray) -> None:
+            if form == "input":
+                check_ids(live, len(self.table))
+                actions = _actions(self.input_recipe, self.open_table, live, _NOTHING_GIVEN, threads)
+                fill(self.table, rows, live, actions, kind, threads)
+            else:
+                self.table.fill(rows, live, kind, threads)
 
-        return batching.widened(
-            self.table, gather, ids, 1 + n_deepstack, out=out, dtype=dtype, replace=replace
-        )
+        return batching.widened(self.table, gather, ids, 1 + n_deepstack, kind, out=out, replace=replace)

@@ -167,7 +167,8 @@ class EmbeddingTable:
         elif type(out) is _ndarray and out.dtype == storage and out.shape == shape and out.flags.carray:
             rows = out
         else:
-            return self._gather_into(out, as_rows(out, shape, kind), ids, kind, options)
+            self.fill(as_rows(out, shape, kind), ids, kind, threads)
+            return out
         buffer = _from_buffer(rows)
         if _gather(table, _from_buffer(ids), ids.size, buffer, options, _NULL):
             self._explain(table, ids, rows, buffer, options)
@@ -185,22 +186,21 @@ class EmbeddingTable:
             self._calls[ids, dtype, threads] = call
         return call
 
-    def _gather_into(
-        self, out: Any, rows: npt.NDArray[Any], ids: IntArray, kind: OutputType, options: CData
-    ) -> Any:
-        """Gather into the memory of `out`, of which `rows` is a view with gaps or of another class."""
+    def fill(
+        self, rows: npt.NDArray[Any], ids: IntArray, kind: OutputType, threads: int | None = None
+    ) -> None:
+        """Gather into `rows`; both arrays are as `as_rows` and `as_ids` return them. For use in this package."""
         stride = row_stride(rows)
         if stride is None:
-            # Nothing is written to `out` before all rows have been gathered.
-            rows[...] = self.gather(ids, dtype=kind.name, threads=options.n_threads or None)
-            return out
-        if stride:
-            options = self._prepare(ids.dtype, kind.name, options.n_threads or None, stride).options
+            # Nothing is written to `rows` before all have been gathered.
+            rows[...] = self.gather(ids, dtype=kind.name, threads=threads)
+            return
+        call = None if stride else self._calls.get((ids.dtype, kind.name, threads))
+        options = (call or self._prepare(ids.dtype, kind.name, threads, stride)).options
         buffer = ffi.cast("void *", rows.ctypes.data)
         table = self._handle()
         if _gather(table, _from_buffer(ids), ids.size, buffer, options, _NULL):
             self._explain(table, ids, rows, buffer, options)
-        return out
 
     def _explain(
         self, table: CData, ids: IntArray, rows: npt.NDArray[Any], buffer: CData, options: CData
