@@ -127,7 +127,7 @@ def fill(
     kind: OutputType,
     threads: int | None,
 ) -> None:
-    """Write rows to `rows` and do `actions` to them; both arrays are as `as_rows` and `as_ids` return them."""
+    """Write rows to `rows`, with `actions` done; both arrays are as `as_rows` and `as_ids` return them."""
     flat = flat_rows(rows)
     target = np.empty((ids.size, table.shape[1]), kind.storage) if flat is None else flat
     if np.may_share_memory(rows, ids):  # one tile would be written over the ids of the next
