@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import MakeVocabulary
 from pyembed.cli import main
 from pyembed.words import find_word, pieces, variants
+from tests.helpers.model_files import MakeVocabulary
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_baselines_are_seeded(demo: pyembed.Model) -> None:
 
 
 def test_logits_of_a_tied_model_use_its_own_rows(tmp_path: Path) -> None:
-    from gguf_bytes import STRING, GGUFBytes
+    from tests.helpers.gguf_bytes import STRING, GGUFBytes
 
     rows = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
     head = np.random.default_rng(1).standard_normal((7, 4)).astype(np.float32)

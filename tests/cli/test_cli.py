@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
 from pyembed.cli import main
 from pyembed.cli.show import escape, size_text
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 ROWS = rows_of_floats(6, 16)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model_files import rows_of_floats, write_model
 from pyembed.cli import main
+from tests.helpers.model_files import rows_of_floats, write_model
 
 TOKENS = ["<unk>", "<s>", "</s>", *(f"t{n}" for n in range(97))]
 TYPES = [2, 3, 3] + 97 * [1]

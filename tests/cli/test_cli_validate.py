@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
 from pyembed.cli import main
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> str:

@@ -13,7 +13,7 @@ import pyembed
 from pyembed._native import ffi, lib
 from pyembed.errors import PyembedError, check, nearest_names, shard_path
 
-STATUS_DEF = Path(__file__).parent.parent / "csrc" / "base" / "status.def"
+STATUS_DEF = Path(__file__).parents[2] / "csrc" / "base" / "status.def"
 STATUSES = {
     name: int(number)
     for name, number in re.findall(r"^PYE_STATUS\((\w+), (\d+),", STATUS_DEF.read_text(), re.MULTILINE)

@@ -10,7 +10,7 @@ import pytest
 
 import pyembed
 from tools import mutate
-from tools.native import CSRC, ROOT, Build, clean_environment
+from tools.native import CSRC, PROGRAMS, ROOT, Build, clean_environment
 
 
 def compiler(*names: str) -> str:
@@ -48,14 +48,14 @@ def test_header_stands_alone(names: tuple[str, ...], language: str, standard: st
 
 
 def test_back_ends_agree(plain_build: Build) -> None:
-    program = plain_build.program("differential", [ROOT / "tests/c/differential.c"])
+    program = plain_build.program("differential", [PROGRAMS / "differential.c"])
     assert "portable: equal" in run(program, 1000)
 
 
 def test_neon_agrees_under_emulation() -> None:
     cross, emulator = compiler("aarch64-linux-gnu-gcc"), compiler("qemu-aarch64", "qemu-aarch64-static")
     build = Build(ROOT / "build" / "lib-neon", [cross], ["-O2", "-static"])
-    program = build.program("differential", [ROOT / "tests/c/differential.c"])
+    program = build.program("differential", [PROGRAMS / "differential.c"])
     assert "neon: equal" in run(emulator, program, 200)
 
 
@@ -63,13 +63,13 @@ def test_avx512_agrees_in_plain_c(plain_build: Build) -> None:
     """Its intrinsics as functions of SIMDe, so that no machine needs to have them."""
     if not Path("/usr/include/simde/x86/avx512.h").is_file():
         pytest.skip("SIMDe is not installed (Debian: libsimde-dev)")
-    sources = [ROOT / "tests/c/differential.c", ROOT / "tests/c/emulated/avx512.c"]
+    sources = [PROGRAMS / "differential.c", PROGRAMS / "emulated" / "avx512.c"]
     program = plain_build.program("differential-emulated", sources)
     assert "avx512_emulated: equal" in run(program, 50)
 
 
 def test_an_allocator_of_the_callers(plain_build: Build) -> None:
-    program = plain_build.program("allocator", [ROOT / "tests/c/allocator.c"])
+    program = plain_build.program("allocator", [PROGRAMS / "allocator.c"])
     printed = run(program, pyembed.demo_model())
     assert int(printed.split()[0]) > 10
 

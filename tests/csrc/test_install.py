@@ -17,7 +17,7 @@ import pytest
 
 import pyembed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/c"
 HEADER = (ROOT / "csrc/include/pyembed.h").read_text("utf-8")
 

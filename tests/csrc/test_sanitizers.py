@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import pyembed
-from gguf_bytes import ARRAY, I32, STRING, U16, Array, GGUFBytes
-from tools.native import ROOT, Build, clean_environment
+from tests.helpers.gguf_bytes import ARRAY, I32, STRING, U16, Array, GGUFBytes
+from tools.native import PROGRAMS, Build, clean_environment
 
 ALLOCATORS = ("malloc", "calloc", "realloc", "strdup")
 
@@ -56,13 +56,13 @@ def files_of_every_kind(folder: Path) -> list[Path]:
 
 def test_every_allocation_may_fail(asan_build: Build, tmp_path: Path) -> None:
     wrap = "-Wl," + ",".join(f"--wrap={name}" for name in ALLOCATORS)
-    program = asan_build.program("failures", [ROOT / "tests/c/failures.c"], [wrap])
+    program = asan_build.program("failures", [PROGRAMS / "failures.c"], [wrap])
     n = int(run(program, *files_of_every_kind(tmp_path)).split()[0])
     assert n > 350
 
 
 def test_threads_do_not_race(tsan_build: Build) -> None:
-    program = tsan_build.program("threads", [ROOT / "tests/c/threads.c"])
+    program = tsan_build.program("threads", [PROGRAMS / "threads.c"])
     # Some kernels spread addresses wider than ThreadSanitizer bears.
     fixed = ["setarch", "-R"] if shutil.which("setarch") else []
     assert "8 threads" in run(*fixed, program, pyembed.demo_model(), 40)

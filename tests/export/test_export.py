@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyembed
-from gguf_bytes import ARRAY, STRING, Array, GGUFBytes
-from model_files import TOKEN_TABLE
 from pyembed.cli import main
 from pyembed.export import FORMATS, Exported, export, text_of, word_of
+from tests.helpers.gguf_bytes import ARRAY, STRING, Array, GGUFBytes
+from tests.helpers.model_files import TOKEN_TABLE
 
 # Texts that some format does not hold as they are: spaces, line breaks, an empty one, two alike, no UTF-8.
 TOKENS: list[str | bytes] = [

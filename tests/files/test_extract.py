@@ -13,10 +13,26 @@ import numpy as np
 import pytest
 
 import pyembed
-from gguf_bytes import ARRAY, BOOL, F32, F64, I8, I16, I32, I64, STRING, U8, U16, U32, U64, Array, GGUFBytes
-from model_files import TOKEN_TABLE, write_model
 from pyembed.cli import main
 from pyembed.extract import extract
+from tests.helpers.gguf_bytes import (
+    ARRAY,
+    BOOL,
+    F32,
+    F64,
+    I8,
+    I16,
+    I32,
+    I64,
+    STRING,
+    U8,
+    U16,
+    U32,
+    U64,
+    Array,
+    GGUFBytes,
+)
+from tests.helpers.model_files import TOKEN_TABLE, write_model
 
 TOKENS = ["<unk>", "", "▁king", "Ġa b\n", b"\xff\xfe", *(f"t{i}" for i in range(40))]
 

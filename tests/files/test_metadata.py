@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import gguf_bytes as gb
 import pyembed
+from tests.helpers import gguf_bytes as gb
 
 SCALARS = {
     "u8": (gb.U8, 255),

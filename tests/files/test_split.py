@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from gguf_bytes import I32, STRING, U16, GGUFBytes
+from tests.helpers.gguf_bytes import I32, STRING, U16, GGUFBytes
 
 N_SHARDS = 3
 

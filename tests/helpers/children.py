@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 
 # What every child has: where it is, and how much it may take.
 PRELUDE = f"""
 import os, resource, signal, sys, threading, time
-sys.path.insert(0, {str(TESTS)!r})
+sys.path.insert(0, {str(ROOT)!r})
 import numpy as np
 import pyembed
 

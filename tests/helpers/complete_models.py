@@ -11,7 +11,7 @@ import gguf
 import numpy as np
 
 import pyembed
-from oracles import TYPES, ggml_quantize
+from tests.helpers.oracles import TYPES, ggml_quantize
 
 WIDTH, HIDDEN, HEADS, HEAD, CONTEXT = 256, 128, 4, 64, 64
 Shape = tuple[int, ...]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gguf_bytes import ARRAY, BOOL, F32, F64, I32, I64, STRING, U8, U32, U64, Array, GGUFBytes
+from tests.helpers.gguf_bytes import ARRAY, BOOL, F32, F64, I32, I64, STRING, U8, U32, U64, Array, GGUFBytes
 
 N_EMBD, N_FF = 64, 64
 TOKENS = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "a", "b", "c"]

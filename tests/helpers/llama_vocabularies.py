@@ -6,8 +6,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from gguf_bytes import ARRAY, F32, I8, I32, STRING, U8, U32, U64, Array, GGUFBytes
-from llama_models import TOKEN_TYPES, TOKENS, Case, model, tensors, tokens
+from tests.helpers.gguf_bytes import ARRAY, F32, I8, I32, STRING, U8, U32, U64, Array, GGUFBytes
+from tests.helpers.llama_models import TOKEN_TYPES, TOKENS, Case, model, tensors, tokens
 
 Change = Mapping[str, tuple[int, Any] | None]
 

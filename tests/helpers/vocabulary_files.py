@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyembed
-from gguf_bytes import ARRAY, BOOL, F32, I32, STRING, U32, Array, GGUFBytes
+from tests.helpers.gguf_bytes import ARRAY, BOOL, F32, I32, STRING, U32, Array, GGUFBytes
 
 CONTROL, USER_DEFINED, UNUSED, BYTE = 3, 4, 5, 6
 

@@ -14,8 +14,8 @@ import pytest
 from gguf.constants import MODEL_ARCH_NAMES
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
 from pyembed.architectures import ARCHITECTURES
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 N, WIDTH, POSITIONS, EPSILON = 20, 48, 9, 1e-5
 IDS = np.array([[3, 0, 19, 3], [7, 7, 1, 2]])

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
 from pyembed.dtypes import OUTPUT_TYPES, round_to
 from pyembed.splicing import runs_of
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 N, WIDTH = 50, 24
 TABLE = rows_of_floats(N, WIDTH)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 ROWS = rows_of_floats()
 OTHER_ROWS = rows_of_floats(seed=1)
@@ -380,7 +380,7 @@ def test_the_demo_model() -> None:
 
 
 def test_version() -> None:
-    header = (Path(__file__).parent.parent / "csrc/include/pyembed.h").read_text()
+    header = (Path(__file__).parents[2] / "csrc/include/pyembed.h").read_text()
     for part, number in zip(("MAJOR", "MINOR", "PATCH"), pyembed.__version__.split("."), strict=True):
         assert f"#define PYE_VERSION_{part} {number}\n" in header
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import pyembed
-from gguf_bytes import ARRAY, I32, STRING, Array, GGUFBytes
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
 from pyembed.cli import main
 from pyembed.health import PERCENTILES, Health, examine
+from tests.helpers.gguf_bytes import ARRAY, I32, STRING, Array, GGUFBytes
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 N, COLUMNS = 2000, 64
 UNUSED = range(100, 140)

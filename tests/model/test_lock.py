@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
 from pyembed.cli import main
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 TOKENS = ["<unk>", "<s>", "</s>", "▁king", "▁queen", "▁man"]
 ROWS = rows_of_floats(6, 32)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 ROWS = rows_of_floats(100, 32)
 

@@ -21,11 +21,11 @@ from matplotlib import image
 from matplotlib.figure import Figure
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
 from pyembed import plot
 from pyembed.cli import main
 from pyembed.plot import style
 from pyembed.plot.style import GROUPS, SLATE, signed_colours
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 HOSTILE = [
     "$x^2$",

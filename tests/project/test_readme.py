@@ -12,7 +12,7 @@ import pytest
 
 import pyembed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "csrc"
 
 

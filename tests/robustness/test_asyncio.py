@@ -10,7 +10,7 @@ import gguf
 import numpy as np
 
 import pyembed
-from oracles import finite_blocks
+from tests.helpers.oracles import finite_blocks
 
 N, WIDTH = 4096, 4096
 

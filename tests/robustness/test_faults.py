@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import pyembed
-from children import SANITIZED, output_of
-from test_guard import write_model
+from tests.helpers.children import SANITIZED, output_of
+from tests.helpers.large_model import write_model
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 

@@ -11,30 +11,11 @@ import numpy as np
 import pytest
 
 import pyembed
-from children import child, output_of
-from gguf_bytes import ARRAY, F32, I32, STRING, Array, GGUFBytes
+from tests.helpers.children import child, output_of
+from tests.helpers.gguf_bytes import ARRAY, I32, STRING, Array, GGUFBytes
+from tests.helpers.large_model import write_model
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-
-ROWS, COLUMNS = 4096, 64
-
-
-def write_model(path: Path, *, n_tokens: int = 4000) -> Path:
-    """Write a model whose vocabulary and table both span many pages."""
-    tokens = [f"token number {i}" for i in range(n_tokens)]
-    builder = GGUFBytes().add("general.architecture", STRING, "llama")
-    builder.add("tokenizer.ggml.model", STRING, "gpt2")
-    builder.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, tokens))
-    builder.add("tokenizer.ggml.scores", ARRAY, Array(F32, [0.5] * n_tokens))
-    builder.add("tokenizer.ggml.token_type", ARRAY, Array(I32, [1] * n_tokens))
-    merges = [f"{number} {n_tokens + number}" for number in range(n_tokens)]
-    builder.add("tokenizer.ggml.merges", ARRAY, Array(STRING, merges))
-    builder.add("nested", ARRAY, Array(ARRAY, [Array(I32, [1, 2, 3])]))
-    rows = np.ones((ROWS, COLUMNS), np.float32)
-    builder.tensor("token_embd.weight", rows.shape, 0, rows.tobytes())
-    builder.tensor("output.weight", rows.shape, 0, rows.tobytes())
-    path.write_bytes(bytes(builder))
-    return path
 
 
 @pytest.fixture
@@ -342,7 +323,7 @@ def test_check_tells_what_became_of_the_file(tmp_path: Path) -> None:
 
 
 def test_check_names_the_shard(tmp_path: Path) -> None:
-    from gguf_bytes import U16
+    from tests.helpers.gguf_bytes import U16
 
     paths = [tmp_path / f"m-{i + 1:05d}-of-00002.gguf" for i in range(2)]
     for i, path in enumerate(paths):

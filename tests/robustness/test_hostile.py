@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 import pyembed
-from children import SANITIZED, child, output_of
-from gguf_bytes import ARRAY, F32, I32, STRING, U8, U32, U64, Array, GGUFBytes
-from test_container import DAMAGED, entry, header, info
+from tests.helpers.children import SANITIZED, child, output_of
+from tests.helpers.damaged_files import DAMAGED, PAD, entry, header, info
+from tests.helpers.gguf_bytes import ARRAY, F32, I32, STRING, U8, U32, U64, Array, GGUFBytes
 
-PAD = bytes(256)
 ALMOST_2_63 = 0x7FFFFFFFFFFFFFC0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gguf_bytes import STRING, GGUFBytes
+from tests.helpers.gguf_bytes import STRING, GGUFBytes
 
 MIB = 1 << 20
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import pyembed
-from children import child
 from pyembed.source import ProgressRelay
+from tests.helpers.children import child
 
 N_THREADS = 8
 

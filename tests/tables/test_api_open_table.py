@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import rows_of_floats
+from tests.helpers.model_files import rows_of_floats
 
 N_ROWS, N_COLUMNS = 300, 8
 ROWS = rows_of_floats(N_ROWS, N_COLUMNS)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 N_ROWS, N_COLUMNS = 300, 8
 ROWS = rows_of_floats(N_ROWS, N_COLUMNS)

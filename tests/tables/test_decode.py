@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import oracles
 import pyembed
-from gguf_bytes import GGUFBytes
+from tests.helpers import oracles
+from tests.helpers.gguf_bytes import GGUFBytes
 
 GOLDEN = Path(__file__).parent / "golden"
 TYPES = sorted(oracles.TYPES)

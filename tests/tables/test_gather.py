@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import oracles
 import pyembed
-from gguf_bytes import GGUFBytes
+from tests.helpers import oracles
+from tests.helpers.gguf_bytes import GGUFBytes
 
 TYPES = sorted(oracles.TYPES)
 N_ROWS = 37

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import oracles
 import pyembed
-from gguf_bytes import GGUFBytes
+from tests.helpers import oracles
+from tests.helpers.gguf_bytes import GGUFBytes
 
 TYPES = sorted(oracles.TYPES)
 N_ROWS = 83

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from table_files import (
+from tests.helpers.table_files import (
     DATA_16,
     as_float32,
     assert_same_bits,

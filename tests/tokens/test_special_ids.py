@@ -5,7 +5,7 @@ from __future__ import annotations
 import gguf
 import pytest
 
-from model_files import MakeVocabulary
+from tests.helpers.model_files import MakeVocabulary
 
 
 def special(make: MakeVocabulary, model: str | None, n: int = 200, **ids: object) -> dict[str, int]:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import MakeVocabulary
 from pyembed import TokenType
+from tests.helpers.model_files import MakeVocabulary
 
 # What llama.cpp resolves for bos, eos, sep, pad and mask; None where it has none.
 SPECIAL = {

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import pyembed
-from gguf_bytes import GGUFBytes
-from oracles.ggml import ggml_library
 from pyembed.dtypes import TENSOR_TYPES, TensorType
 from pyembed.table import RowFault
+from tests.helpers.gguf_bytes import GGUFBytes
+from tests.helpers.oracles.ggml import ggml_library
 
 N_ROWS = 400
 TYPES = list(TENSOR_TYPES.values())

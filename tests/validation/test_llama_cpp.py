@@ -10,17 +10,16 @@ from pathlib import Path
 
 import pytest
 
-import llama_models
-import llama_vocabularies
 import pyembed
-from llama_models import Case, model
-from llama_vocabularies import pre_tokenizer
 from pyembed.architectures import ALWAYS_TIED, ARCHITECTURES, NEVER_TIED, WITHOUT_HEAD
 from pyembed.validation.tokenizer import PRE_TOKENIZERS
+from tests.helpers import llama_models, llama_vocabularies
+from tests.helpers.llama_models import Case, model
+from tests.helpers.llama_vocabularies import pre_tokenizer
 from tools.native import clean_environment
 
 CASES = {**llama_models.CASES, **llama_vocabularies.CASES}
-CHILD = Path(__file__).parent / "llama_outcome.py"
+CHILD = Path(__file__).parents[1] / "helpers" / "llama_outcome.py"
 
 
 def outcomes(paths: list[Path]) -> dict[str, tuple[str, str]]:

@@ -15,10 +15,15 @@ import numpy as np
 import pytest
 
 import pyembed
-from learned_rows import LearnedRows
-from model_files import TOKEN_TABLE, write_model
-from oracles.ggml import ggml_dequantize, ggml_quantize
-from order_cases import (
+from pyembed.spelling import TokenType
+from pyembed.validation.geometry.judge import Judgement, Verdict, judge
+from pyembed.validation.geometry.partners import find_partners
+from pyembed.validation.geometry.rows import directions
+from pyembed.validation.geometry.surface import MAX_LETTERS, surfaces
+from tests.helpers.learned_rows import LearnedRows
+from tests.helpers.model_files import TOKEN_TABLE, write_model
+from tests.helpers.oracles.ggml import ggml_dequantize, ggml_quantize
+from tests.helpers.order_cases import (
     WRONG,
     Model,
     Outcome,
@@ -30,11 +35,6 @@ from order_cases import (
     shifted_tail,
     whole_orders,
 )
-from pyembed.spelling import TokenType
-from pyembed.validation.geometry.judge import Judgement, Verdict, judge
-from pyembed.validation.geometry.partners import find_partners
-from pyembed.validation.geometry.rows import directions
-from pyembed.validation.geometry.surface import MAX_LETTERS, surfaces
 
 
 @cache

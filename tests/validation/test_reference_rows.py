@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import pyembed
-from oracles.ggml import ggml_library, ggml_quantize
 from pyembed.validation import Finding, Report
+from tests.helpers.oracles.ggml import ggml_library, ggml_quantize
 
 N = 30522
 

@@ -10,9 +10,9 @@ import gguf
 import pytest
 
 import pyembed
-from model_files import write_model
 from pyembed.validation import Finding, Report
 from pyembed.validation.reference import open_reference
+from tests.helpers.model_files import write_model
 
 FAMILIES = ["gpt-2", "qwen2", "llama-bpe", "llama-spm", "phi-3", "bert-bge", "nomic-bert-moe", "gemma-4"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
 from pyembed import validation
 from pyembed.validation import Evidence, Kind, Outcome, Rule, Severity, Subject
 from pyembed.validation.report import MAX_FINDINGS_A_RULE, Findings, Report
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 BAD = Rule("vocabulary/made-up", Severity.ERROR, "a", "b", "c", "d", Outcome.ABORT)
 ODD = Rule("container/made-up", Severity.WARNING, "a", "b", "c", "d")

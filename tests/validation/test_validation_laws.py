@@ -16,7 +16,7 @@ import pytest
 import pyembed
 from pyembed._native import ffi, lib
 from pyembed.validation.order import find_order, out_of_order
-from vocabulary_files import Corruption, Parts, corruptions, read_parts
+from tests.helpers.vocabulary_files import Corruption, Parts, corruptions, read_parts
 
 # What is true of the shipped files, beyond their order: rules of notes and warnings.
 KNOWN = {
