@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../fuzz/back_ends.h"
+#include "../../fuzz/back_ends.h"
 #include "base/half.h"
 #include "table/queries.h"
 

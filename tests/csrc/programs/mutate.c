@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../fuzz/harness.h"
+#include "../../fuzz/harness.h"
 
 enum { MAX_BYTES = 16 };
 
