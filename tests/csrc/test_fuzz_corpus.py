@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tools import fuzz_corpus
 from tools.native import FUZZ, Build, clean_environment, targets
 
 
@@ -20,7 +21,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("target", targets())
 def test_inputs_do_no_harm(target: str, asan_build: Build, seeds: Path, tmp_path: Path) -> None:
-    inputs = sorted((FUZZ / "corpus" / target).glob("*")) + sorted((seeds / target).glob("*"))
+    inputs = fuzz_corpus.unpack(target, tmp_path / "corpus") + sorted((seeds / target).glob("*"))
     assert inputs, f"{target} has neither a corpus nor seeds"
     sources = [FUZZ / f"{name}.c" for name in (target, "harness", "replay")]
     program = asan_build.program(f"replay-{target}", sources)
@@ -36,5 +37,21 @@ def test_inputs_do_no_harm(target: str, asan_build: Build, seeds: Path, tmp_path
 
 
 def test_the_corpus_stays_small() -> None:
-    files = [path for path in (FUZZ / "corpus").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 300_000
+    assert {path.stem for path in fuzz_corpus.CORPUS.iterdir()} <= set(targets())
+    sizes = [len(content) for target in targets() for content in fuzz_corpus.read(target).values()]
+    assert 100_000 < sum(sizes) < 300_000
+
+
+def test_an_archive_says_only_what_its_inputs_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same inputs are the same bytes, whoever wrote them and in whatever order."""
+    [target, *_] = targets()
+    inputs = fuzz_corpus.read(target)
+    before = fuzz_corpus.archive(target).read_bytes()
+    monkeypatch.setattr(fuzz_corpus, "CORPUS", tmp_path)
+    fuzz_corpus.write(target, dict(reversed(inputs.items())))
+    assert fuzz_corpus.archive(target).read_bytes() == before
+    (tmp_path / "a-bug").write_bytes(b"GGUF")
+    fuzz_corpus.add(target, [tmp_path / "a-bug"])
+    assert fuzz_corpus.read(target) == {**inputs, "a-bug": b"GGUF"}
+    with pytest.raises(ValueError, match="cannot name an input"):
+        fuzz_corpus.write(target, {"../a": b""})
