@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import MakeVocabulary, write_model
+from tests.helpers.model_files import MakeVocabulary, write_model
 from tools.native import KINDS, ROOT, Build, clean_environment, find_compiler, shared_build
 
 

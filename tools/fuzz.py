@@ -3,7 +3,8 @@
 Each target is a file of ``tests/fuzz``. It starts from the inputs in ``tests/fuzz/corpus``, from
 well-formed ones that ``tests/fuzz/seeds.py`` makes, and from what earlier runs found
 (``build/fuzz/corpus``). An input that crashes, hangs or takes too much memory is kept in
-``build/fuzz/found``; the exit status is then 1.
+``build/fuzz/found``; the exit status is then 1. ``--keep`` puts the smallest inputs that reach all that
+these reach into the archives of ``tests/fuzz/corpus``.
 
 Usage: ``python -m tools.fuzz [--seconds N] [--jobs N] [--keep] [TARGET ...]``.
 """
@@ -21,10 +22,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import fuzz_corpus
 from .native import ASAN, FUZZ, ROOT, Build, BuildError, targets
 
 WORK = ROOT / "build" / "fuzz"
-CORPUS = FUZZ / "corpus"
 KEPT_BYTES = 40_000  # of a target, in the repository
 KEPT_INPUT_BYTES = 1500
 KEPT_INPUTS = 450
@@ -78,12 +79,13 @@ def command(target: str, *arguments: object) -> list[str]:
 def run(target: str, seconds: int) -> Result:
     """Fuzz one target for some seconds."""
     own, found = WORK / "corpus" / target, WORK / "found" / target
-    for folder in (own, found, CORPUS / target):
+    for folder in (own, found):
         folder.mkdir(parents=True, exist_ok=True)
+    kept = unpacked(target)
     before = set(found.iterdir())
     dictionary = WORK / "seeds" / f"{target}.dict"
     words = [f"-dict={dictionary}"] if dictionary.exists() else []
-    inputs = [path for path in (own, CORPUS / target, WORK / "seeds" / target) if path.is_dir()]
+    inputs = [path for path in (own, kept, WORK / "seeds" / target) if path.is_dir()]
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as scratch:
         log = WORK / f"{target}.log"
         with log.open("w") as output:
@@ -114,12 +116,23 @@ def run(target: str, seconds: int) -> Result:
     return Result(target, n, int(lasted[1]) if lasted else seconds, coverage, features, corpus, findings)
 
 
+def unpacked(target: str) -> Path:
+    """Return a folder with the inputs that the repository keeps of a target."""
+    folder = WORK / "kept" / target
+    shutil.rmtree(folder, ignore_errors=True)
+    fuzz_corpus.unpack(target, folder)
+    return folder
+
+
 def keep(target: str) -> None:
-    """Renew a target's corpus in the repository: the smallest inputs that reach what all of them reach."""
+    """Renew a target's corpus in the repository: the smallest inputs that reach what all of them reach.
+
+    Those that show a bug, which have names of their own, stay.
+    """
     merged = WORK / "merged" / target
     shutil.rmtree(merged, ignore_errors=True)
     merged.mkdir(parents=True)
-    sources = [path for path in (CORPUS / target, WORK / "corpus" / target) if path.is_dir()]
+    sources = [unpacked(target), WORK / "corpus" / target]
     with tempfile.TemporaryDirectory() as scratch:
         environment = {**os.environ, "PYEMBED_FUZZ_FOLDER": scratch}
         subprocess.run(
@@ -128,15 +141,17 @@ def keep(target: str) -> None:
             check=True,
             env=environment,
         )
-    shutil.rmtree(CORPUS / target, ignore_errors=True)
-    (CORPUS / target).mkdir(parents=True)
+    before = fuzz_corpus.read(target)
+    inputs = {name: content for name, content in before.items() if name != fuzz_corpus.content_name(content)}
     left = KEPT_BYTES
     for path in sorted(merged.iterdir(), key=lambda path: path.stat().st_size)[:KEPT_INPUTS]:
         size = path.stat().st_size
         if size > KEPT_INPUT_BYTES or size > left:
             break
         left -= size
-        shutil.copy(path, CORPUS / target / path.name[:16])
+        content = path.read_bytes()
+        inputs[fuzz_corpus.content_name(content)] = content
+    fuzz_corpus.write(target, inputs)
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """Count which corruptions of real vocabularies are detected, and write the table into ``docs/validation.md``.
 
-Every corruption of ``tests/vocabulary_files.py`` is made in the vocabulary it names and validated at level
-``order``. It counts as detected where a finding has the expected rule, ids and shift. Random swaps,
+Every corruption of ``tests/helpers/vocabulary_files.py`` is made in the vocabulary it names and validated at
+level ``order``. It counts as detected where a finding has the expected rule, ids and shift. Random swaps,
 deletions and insertions of learned tokens follow, of which the expected finding is known too.
 
 Usage: ``PYEMBED_TEST_DATA=FOLDER python tools/law_table.py [--random N]``.
@@ -22,9 +22,9 @@ import pyembed
 from pyembed.files.atomic_write import replacing
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
-from vocabulary_files import Corruption, Parts, corruptions, read_parts  # noqa: E402
+from tests.helpers.vocabulary_files import Corruption, Parts, corruptions, read_parts  # noqa: E402
 
 PAGE = ROOT / "docs/validation.md"
 BEGIN, END = "<!-- laws: begin -->", "<!-- laws: end -->"

@@ -1,4 +1,4 @@
-"""Generate ``tests/golden/<type>.npz``: a few blocks of every type with the values they decode to.
+"""Generate ``tests/tables/golden/<type>.npz``: a few blocks of every type with the values they decode to.
 
 Each file holds ``blocks``, uint8 ``[n, block_bytes]``, and ``values``, float32 ``[n, weights]``. The values
 come from references only, never from this project's decoder: from ggml where it has a decoder, else from
@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTPUT = ROOT / "tests" / "golden"
-sys.path.insert(0, str(ROOT / "tests"))
+OUTPUT = ROOT / "tests" / "tables" / "golden"
+sys.path.insert(0, str(ROOT))
 
-import oracles  # noqa: E402
+from tests.helpers import oracles  # noqa: E402
 
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]

@@ -2,7 +2,7 @@
 
 Each file is copied into memory, bytes of the copy are changed at random, and what is left is opened and
 asked for everything, in a process that may take no more memory than the file's size and 64 MiB. See
-``tests/c/mutate.c``.
+``tests/csrc/programs/mutate.c``.
 
 Usage: ``python -m tools.mutate [--single N] [--multi N] [FILE ...]``; the numbers are for each file.
 """
@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .native import FUZZ, ROOT, Build, BuildError, clean_environment, shared_build
+from .native import FUZZ, PROGRAMS, ROOT, Build, BuildError, clean_environment, shared_build
 
 DEMO = ROOT / "pyembed" / "data" / "demo.gguf"
 VOCABULARIES = ("bert-bge", "llama-spm", "phi-3")
@@ -43,7 +43,7 @@ def default_files() -> list[Path]:
 
 def program(build: Build) -> Path:
     """Link the program that mutates."""
-    return build.program("mutate", [ROOT / "tests" / "c" / "mutate.c", FUZZ / "harness.c"])
+    return build.program("mutate", [PROGRAMS / "mutate.c", FUZZ / "harness.c"])
 
 
 def mutate(mutator: Path, files: Iterable[Path], single: int, multi: int, seed: int = 1) -> list[Outcome]:

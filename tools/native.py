@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 FUZZ = ROOT / "tests" / "fuzz"
+PROGRAMS = ROOT / "tests" / "csrc" / "programs"
 FLAGS = (
     "-std=c11",
     "-g",
@@ -32,7 +33,7 @@ FLAGS = (
 )
 ASAN = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 #: Sources in folders of these names are compiled with more flags.
-FOLDER_FLAGS = {"emulated": ("-O0", f"-I{ROOT / 'tests/c/emulated/include'}")}  # more would take a minute
+FOLDER_FLAGS = {"emulated": ("-O0", f"-I{PROGRAMS / 'emulated' / 'include'}")}  # more would take a minute
 KINDS = {"asan": ASAN, "plain": ("-O2",), "tsan": ("-fsanitize=thread", "-Wno-tsan")}
 
 

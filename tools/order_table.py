@@ -30,12 +30,14 @@ import gguf
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
 import pyembed  # noqa: E402
-from learned_rows import LearnedRows  # noqa: E402
-from oracles.ggml import ggml_dequantize, ggml_quantize  # noqa: E402
-from order_cases import (  # noqa: E402
+from pyembed.files.atomic_write import replacing  # noqa: E402
+from pyembed.validation.row_order.judge import judge  # noqa: E402
+from tests.helpers.learned_rows import LearnedRows  # noqa: E402
+from tests.helpers.oracles.ggml import ggml_dequantize, ggml_quantize  # noqa: E402
+from tests.helpers.order_cases import (  # noqa: E402
     WRONG,
     Floats,
     Model,
@@ -46,8 +48,6 @@ from order_cases import (  # noqa: E402
     partial_orders,
     whole_orders,
 )
-from pyembed.files.atomic_write import replacing  # noqa: E402
-from pyembed.validation.row_order.judge import judge  # noqa: E402
 
 PAGE = ROOT / "docs" / "validation.md"
 BEGIN, END = "<!-- order: begin -->", "<!-- order: end -->"

@@ -19,7 +19,7 @@ import sysconfig
 import venv
 from pathlib import Path
 
-from .native import ROOT, BuildError, find_compiler, shared_build
+from .native import PROGRAMS, ROOT, BuildError, find_compiler, shared_build
 
 WORK = ROOT / "build" / "asan"
 ROUNDS = 400
@@ -85,7 +85,7 @@ def asan(arguments: list[str]) -> int:
 
 def tsan() -> int:
     """Run the threads' program under ThreadSanitizer."""
-    program = shared_build("tsan").program("threads", [ROOT / "tests" / "c" / "threads.c"])
+    program = shared_build("tsan").program("threads", [PROGRAMS / "threads.c"])
     # Some kernels spread addresses wider than ThreadSanitizer bears.
     fixed = ["setarch", "-R"] if shutil.which("setarch") else []
     for isa in ("", "portable"):

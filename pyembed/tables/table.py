@@ -189,7 +189,7 @@ class EmbeddingTable:
     def fill(
         self, rows: npt.NDArray[Any], ids: IntArray, kind: OutputType, threads: int | None = None
     ) -> None:
-        """Gather into `rows`; both arrays are as `as_rows` and `as_ids` return them (used in this package)."""
+        """Gather into `rows`; both arrays are as `as_rows` and `as_ids` return them (for this package)."""
         stride = row_stride(rows)
         if stride is None:
             # Nothing is written to `rows` before all have been gathered.

@@ -7,7 +7,7 @@
 
 enum { FUZZ_MAX_BACK_ENDS = 4 };
 
-/* In programs that are linked with tests/c/emulated/avx512.c. */
+/* In programs that are linked with tests/csrc/programs/emulated/avx512.c. */
 extern const pye_kernels pye_kernels_avx512_emulated __attribute__((weak));
 
 static inline size_t fuzz_back_ends(const pye_kernels *found[FUZZ_MAX_BACK_ENDS]) {

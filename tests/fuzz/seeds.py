@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from gguf_bytes import (
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.helpers.gguf_bytes import (
     ARRAY,
     BOOL,
     F32,

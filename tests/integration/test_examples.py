@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from complete_models import write_complete_model
+from tests.helpers.complete_models import write_complete_model
 
 pytestmark = pytest.mark.integration
 EXAMPLES = Path(__file__).parents[2] / "examples" / "python"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import pyembed
-from complete_models import BLUEPRINTS, CONTEXT, WIDTH, write_complete_model
-from integration.llama_cpp_engine import Engine
 from pyembed.inputs.recipes import Norm
+from tests.helpers.complete_models import BLUEPRINTS, CONTEXT, WIDTH, write_complete_model
+from tests.helpers.llama_cpp_engine import Engine
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from complete_models import CONTEXT, WIDTH, write_complete_model
+from tests.helpers.complete_models import CONTEXT, WIDTH, write_complete_model
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-integrations installs it")
 pytestmark = pytest.mark.integration

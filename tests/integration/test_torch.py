@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import TOKEN_TABLE, rows_of_floats, write_model
-from oracles import TYPES, ggml_quantize
+from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
+from tests.helpers.oracles import TYPES, ggml_quantize
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-integrations installs it")
 pytestmark = pytest.mark.integration

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import pyembed
-from model_files import TOKEN_TABLE, write_model
 from pyembed.llama_cpp.architectures import TRANSFORMERS
+from tests.helpers.model_files import TOKEN_TABLE, write_model
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-integrations installs it")
 transformers = pytest.importorskip(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,11 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 import pyembed
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
-
-import gguf_bytes
-from oracles.blocks import TYPES, U8, finite_blocks
+from tests.helpers import gguf_bytes
+from tests.helpers.oracles.blocks import TYPES, U8, finite_blocks
 
 I64 = npt.NDArray[np.int64]
 

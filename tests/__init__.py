@@ -1,0 +1,1 @@
+"""Tests of pyembed, in folders that mirror the package; what several of them share is in `helpers`."""

@@ -1,0 +1,1 @@
+"""What tests share: makers of files, other implementations to compare with, children."""
