@@ -38,6 +38,17 @@ def _parser() -> _Parser:
     return parser
 
 
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line in which words may stand behind options too, where argparse stops looking."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (any(part.startswith("-") for part in rest) or not hasattr(arguments, "words")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.words += rest
+    return arguments
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code.
 
@@ -48,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no U+2581
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parse(argv)
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except SystemExit as exit_:

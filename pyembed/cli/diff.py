@@ -11,6 +11,7 @@ from ..files.metadata import Metadata, StringArray, Tensors
 from ..validation import Report
 from ..validation.reference import EVIDENCE, compare, open_reference
 from ..validation.report import Findings
+from .arguments import add_json
 from .files import model_path
 from .progress import progress_bar
 from .show import escape, print_json, print_table
@@ -38,7 +39,7 @@ def add_parser(commands: Any) -> None:
     kinds = "a model, tokenizer.json, .model, vocab.txt, vocab.json, tiktoken ranks, or a directory of them"
     parser.add_argument("a", metavar="A", help=f"{kinds}; or: demo")
     parser.add_argument("b", metavar="B", help="likewise; or a vocabulary's digest, sha256:...")
-    parser.add_argument("--json", action="store_true", help="print all differences as JSON")
+    add_json(parser, "print all differences as JSON")
     parser.set_defaults(run=run)
 
 

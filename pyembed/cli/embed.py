@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.dtypes import OUTPUT_TYPES
 from ..files.atomic_write import check_is_none_of, replacing
-from .files import OpenFile, add_model, add_tensor, ids_argument
+from .arguments import add_dtype, add_json, add_model, add_rows, add_tensor
+from .files import OpenFile
 from .show import print_facts, print_json, print_table
 
 _SHOWN_FIRST, _SHOWN_LAST = 4, 2  # fits 80 columns
@@ -23,18 +23,16 @@ def add_parser(commands: Any) -> None:
         "embed",
         help="print rows of a table, or write them to a .npy file",
         description="Print rows of a table, rounded and abridged, or write them to a .npy file.",
-        epilog="example: pyembed embed demo --tokens file string --out rows.npy",
+        epilog="example: pyembed embed demo file string --out rows.npy",
     )
     add_model(parser)
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ids", type=ids_argument, metavar="1,2,3", help="ids of rows")
-    which.add_argument("--tokens", nargs="+", metavar="TOKEN", help="tokens, as a person writes them")
+    add_rows(parser)
     add_tensor(parser)
-    parser.add_argument("--dtype", choices=list(OUTPUT_TYPES), default="float32", help="default: float32")
+    add_dtype(parser)
     parser.add_argument(
         "--out", metavar="FILE.npy", help="write the rows there; bfloat16 as the uint16 that hold its bits"
     )
-    parser.add_argument("--json", action="store_true", help="print facts and unrounded rows as JSON")
+    add_json(parser, "print facts and unrounded rows as JSON")
     parser.set_defaults(run=run)
 
 
@@ -43,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     with OpenFile(arguments.model, arguments.tensor) as file:
         if arguments.out is not None:
             check_is_none_of(arguments.out, [file.table.path])
-        ids = arguments.ids if arguments.tokens is None else file.token_ids(arguments.tokens)
+        ids = [row for _, row in file.chosen(arguments)]
         rows = file.table.gather(ids, dtype=arguments.dtype)
         facts: dict[str, object] = {
             "path": file.table.path,

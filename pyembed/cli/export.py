@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..core.dtypes import OUTPUT_TYPES
 from ..export import FORMATS, export
-from .files import OpenFile, add_model, add_tensor, ids_argument, range_argument
+from .arguments import add_dtype, add_json, add_model, add_rows, add_tensor, range_argument
+from .files import OpenFile
 from .progress import progress_bar
 from .show import print_facts, print_json
 
@@ -30,28 +30,25 @@ def add_parser(commands: Any) -> None:
     )
     add_model(parser)
     parser.add_argument("out", metavar="OUT", help="the file to write")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--ids", type=ids_argument, metavar="1,2,3", help="only these rows")
-    which.add_argument("--tokens", nargs="+", metavar="TOKEN", help="only these, as a person writes them")
-    which.add_argument(
-        "--range", type=range_argument, metavar="FIRST:END", help="only FIRST to the one before END"
+    add_rows(parser)
+    parser.add_argument(
+        "--range", type=range_argument, metavar="FIRST:END", help="the rows from FIRST to the one before END"
     )
     parser.add_argument("--format", choices=list(FORMATS), help="default: by the end of OUT")
-    parser.add_argument("--dtype", choices=list(OUTPUT_TYPES), default="float32", help="default: float32")
+    add_dtype(parser)
     add_tensor(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     with OpenFile(arguments.model, arguments.tensor) as file, progress_bar() as progress:
-        ids = arguments.range if arguments.range is not None else arguments.ids
         done = export(
             file.table,
             arguments.out,
             vocabulary=file.vocabulary,
-            ids=ids if arguments.tokens is None else file.token_ids(arguments.tokens),
+            ids=_ids(arguments, file),
             format=arguments.format,
             dtype=arguments.dtype,
             progress=progress,
@@ -69,3 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
         ]
     )
     return 0
+
+
+def _ids(arguments: argparse.Namespace, file: OpenFile) -> range | list[int] | None:
+    """Return the rows to write; None for all."""
+    some = bool(arguments.words or arguments.tokens or arguments.ids)
+    if arguments.range is not None and some:
+        raise ValueError("--range is not allowed with words, --tokens or --ids")
+    return [row for _, row in file.chosen(arguments)] if some else arguments.range

@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from ..files.extract import extract
-from .files import add_model, model_path
+from .arguments import add_json, add_model
+from .files import model_path
 from .progress import progress_bar
 from .show import print_facts, print_json, size_text
 
@@ -29,7 +30,7 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="keep this tensor too, by name or by a pattern such as 'per_layer_*'; may be repeated",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser, "print JSON")
     parser.set_defaults(run=run)
 
 

@@ -1,43 +1,21 @@
-"""What a command means by MODEL."""
+"""What a command means by MODEL, and by the rows that its arguments choose."""
 
 from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
 
+import numpy as np
+
+from ..analysis.similarity import Geometry
 from ..core.handle import Source
 from ..errors import VocabularyError
 from ..loader import demo_model, table_of
 from ..model import Model
+from ..tables.arguments import check_ids
 from ..tables.table import EmbeddingTable
+from ..tokens.lookup import find_word
 from ..tokens.vocabulary import Vocabulary
-
-
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the argument MODEL."""
-    parser.add_argument("model", metavar="MODEL", help="a .gguf, .safetensors or .npy file, or: demo")
-
-
-def add_tensor(parser: argparse.ArgumentParser) -> None:
-    """Add the option ``--tensor``."""
-    parser.add_argument("--tensor", metavar="NAME", help="another tensor than the token embeddings")
-
-
-def ids_argument(text: str) -> list[int]:
-    """Return what an option such as ``--ids 1,2,3`` was given."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of ids such as 1,2,3") from None
-
-
-def range_argument(text: str) -> range:
-    """Return what an option such as ``--range 100:200`` was given."""
-    try:
-        first, end = map(int, text.split(":"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no range of ids such as 100:200") from None
-    return range(first, end)
 
 
 def model_path(model: str) -> str:
@@ -68,12 +46,44 @@ class OpenFile:
             return None
         return self.model.vocabulary
 
-    def token_ids(self, texts: list[str]) -> list[int]:
-        """Return the ids of tokens as a person writes them."""
-        if self.model is None:
-            raise VocabularyError(f"{self.table.path}: only GGUF files hold a vocabulary; use --ids")
-        vocabulary = self.model.vocabulary
-        return [vocabulary.find(text) for text in texts]
+    @property
+    def geometry(self) -> Geometry:
+        """The rows as points in space, named by the tokens where the file has some."""
+        return Geometry(self.table, self.vocabulary)
+
+    def chosen(self, arguments: argparse.Namespace) -> list[tuple[str, int]]:
+        """Return label and id of each row that words, ``--tokens`` and ``--ids`` choose, in this order.
+
+        Raises
+        ------
+        NotFoundError, VocabularyError, IndexError
+            For a word that is not a token, words in a file without tokens, an id that is not a row.
+        ValueError
+            If nothing was chosen.
+        """
+        words, ids = list(arguments.words), list(arguments.ids)
+        if self.vocabulary is None and all(word.isdecimal() for word in words):
+            words, ids = [], [*map(int, words), *ids]  # rows without names go by their numbers
+        rows = [(word, find_word(self._tokens(), word)) for word in words]
+        rows += [(token, self._tokens().find(token)) for token in arguments.tokens]
+        check_ids(np.array(ids, object), len(self.table))
+        rows += [(self.label(row), row) for row in ids]
+        if not rows:
+            raise ValueError("nothing was chosen: name words, tokens with --tokens, or rows with --ids")
+        return rows
+
+    def _tokens(self) -> Vocabulary:
+        if self.vocabulary is None:
+            raise VocabularyError(f"{self.table.path} has no vocabulary: choose rows with --ids")
+        return self.vocabulary
+
+    def label(self, row: int) -> str:
+        """Return what a person writes for a row's token, or its id."""
+        vocabulary = self.vocabulary
+        if vocabulary is None or row >= len(vocabulary):
+            return str(row)
+        written = vocabulary.written(row)
+        return written.strip(" ") or repr(written)
 
     def token_texts(self, ids: list[int]) -> list[str | None]:
         """Return the stored texts of ids; None where there is no such token."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..health import PERCENTILES, Health, Row, examine
-from .files import OpenFile, add_model, add_tensor
+from .arguments import add_json, add_model, add_tensor
+from .files import OpenFile
 from .progress import progress_bar
 from .show import print_facts, print_json, print_table, size_text
 
@@ -39,7 +40,7 @@ def add_parser(commands: Any) -> None:
         metavar="X",
         help="from where on two rows are near duplicates; default: 0.98",
     )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_json(parser, "print everything as JSON")
     parser.set_defaults(run=run)
 
 

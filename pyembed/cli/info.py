@@ -17,7 +17,8 @@ from ..loader import load_model
 from ..model import OUTPUT_TABLE, Model
 from ..tokens.token_text import TokenType
 from ..tokens.vocabulary import Vocabulary
-from .files import add_model, model_path
+from .arguments import add_json, add_model
+from .files import model_path
 from .show import print_facts, print_json, print_table, size_text
 
 
@@ -31,7 +32,7 @@ def add_parser(commands: Any) -> None:
     )
     add_model(parser)
     parser.add_argument("--tensors", action="store_true", help="list every tensor")
-    parser.add_argument("--json", action="store_true", help="print all facts as JSON, sizes in bytes")
+    add_json(parser, "print all facts as JSON, sizes in bytes")
     parser.set_defaults(run=run)
 
 

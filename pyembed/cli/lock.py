@@ -7,6 +7,7 @@ from typing import Any
 
 from ..loader import load_model
 from ..lock import check_lock, make_lock
+from .arguments import add_json
 from .files import model_path
 from .show import print_facts, print_json, print_table
 
@@ -29,7 +30,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--check", metavar="LOCK", help="compare with this lock, every row; exits with 1 if it differs"
     )
-    parser.add_argument("--json", action="store_true", help="print the result of --check as JSON")
+    add_json(parser, "print the result of --check as JSON")
     parser.set_defaults(run=run)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..analysis.similarity import Geometry
 from ..health import known_unused
-from .files import OpenFile, add_model, add_tensor, ids_argument
+from .arguments import add_json, add_k, add_metric, add_model, add_rows, add_tensor
+from .files import OpenFile
 from .show import print_facts, print_json
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def add_parser(commands: Any) -> None:
     rows = _kind(
         kinds, _rows, "rows", "rows as bars of coloured cells: negative warm, positive cyan, zero dark"
     )
-    _add_words(rows)
+    add_rows(rows)
     map_ = _kind(kinds, _map, "map", "words in two dimensions", _MAP_CAVEATS)
-    _add_words(map_)
+    add_rows(map_)
     map_.add_argument(
         "--group",
         action="append",
@@ -53,13 +54,13 @@ def add_parser(commands: Any) -> None:
     map_.add_argument(
         "--near", nargs="+", default=[], metavar="WORD", help="words, each with its nearest --k"
     )
-    map_.add_argument("--k", type=int, default=10, help="neighbours of each word of --near; default: 10")
+    add_k(map_, "neighbours of each word of --near")
     map_.add_argument("--method", choices=["tsne", "pca"], default="tsne", help="default: tsne")
     map_.add_argument("--seed", type=int, default=0, help="of t-SNE's random numbers; default: 0")
     _kind(kinds, _norms, "norms", "a histogram of the rows' norms, with the outliers named")
     heat = _kind(kinds, _similarity, "similarity", "a heat map of the similarities of words")
-    _add_words(heat)
-    heat.add_argument("--metric", choices=["cosine", "dot"], default="cosine", help="default: cosine")
+    add_rows(heat)
+    add_metric(heat)
 
 
 def _kind(
@@ -76,16 +77,9 @@ def _kind(
     add_tensor(parser)
     parser.add_argument("--out", required=True, metavar="FILE.png", help="the file to write: .png or .svg")
     parser.add_argument("--title", help="what stands above the picture")
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON: the tokens that words were taken for"
-    )
+    add_json(parser, "print JSON: the tokens that words were taken for")
     parser.set_defaults(run=run, draw=draw)
     return parser
-
-
-def _add_words(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="WORD", help="words, as a person writes them")
-    parser.add_argument("--ids", type=ids_argument, default=[], metavar="1,2,3", help="rows by their ids")
 
 
 def _group(text: str) -> tuple[str, list[str]]:
@@ -102,8 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     plot.check_name(arguments.out)
     with OpenFile(arguments.model, arguments.tensor) as file:
-        geometry = Geometry(file.table, file.vocabulary)
-        figure = arguments.draw(arguments, geometry)
+        geometry = file.geometry
+        figure = arguments.draw(arguments, file)
         taken = [(word, geometry.place(word)) for word in _words(arguments)]
     plot.save(figure, arguments.out)
     if arguments.json:
@@ -123,51 +117,31 @@ def _words(arguments: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _chosen(arguments: argparse.Namespace, geometry: Geometry) -> tuple[list[int], list[str]]:
-    """Return ids and labels of the words and ids of a command line."""
-    ids = [_id(geometry, word) for word in arguments.words]
-    labels = list(arguments.words)
-    for row in arguments.ids:
-        ids.append(_id(geometry, row))
-        labels.append(_label(geometry, row))
-    if not ids:
-        raise ValueError("nothing was chosen: name words, or rows with --ids")
-    return ids, labels
-
-
-def _id(geometry: Geometry, item: str | int) -> int:
-    row = geometry.place(item).id
-    assert row is not None  # a word or an id, no vector
+def _id(geometry: Geometry, word: str) -> int:
+    row = geometry.place(word).id
+    assert row is not None  # a word is a row
     return row
 
 
-def _label(geometry: Geometry, row: int) -> str:
-    """Return what a person writes for a row's token, or its id."""
-    vocabulary = geometry.vocabulary
-    if vocabulary is None or row >= len(vocabulary):
-        return str(row)
-    written = vocabulary.written(row)
-    return written.strip(" ") or repr(written)
-
-
-def _title(arguments: argparse.Namespace, geometry: Geometry, what: str) -> str:
+def _title(arguments: argparse.Namespace, file: OpenFile, what: str) -> str:
     """Return the title that was asked for, or what is seen and of which file."""
     if arguments.title is not None:
         return str(arguments.title)
-    table = geometry.table
+    table = file.table
     return f"{what}: {os.path.basename(table.path)}, {table.shape[0]} x {table.shape[1]} {table.type}"
 
 
-def _rows(arguments: argparse.Namespace, geometry: Geometry) -> Figure:
+def _rows(arguments: argparse.Namespace, file: OpenFile) -> Figure:
     from ..plot import rows
 
-    ids, labels = _chosen(arguments, geometry)
-    return rows(geometry.table.gather(ids), labels, ids, _title(arguments, geometry, "Rows"))
+    labels, ids = zip(*file.chosen(arguments), strict=True)
+    return rows(file.table.gather(ids), list(labels), list(ids), _title(arguments, file, "Rows"))
 
 
-def _map(arguments: argparse.Namespace, geometry: Geometry) -> Figure:
+def _map(arguments: argparse.Namespace, file: OpenFile) -> Figure:
     from ..plot import Point, flatten, places
 
+    geometry = file.geometry
     points: dict[int, Point] = {}
     for name, words in arguments.group:
         for word in words:
@@ -176,34 +150,34 @@ def _map(arguments: argparse.Namespace, geometry: Geometry) -> Figure:
         points[_id(geometry, word)] = Point(word, f"near {word}", is_centre=True)
     for word in arguments.near:
         for found in geometry.nearest(word, arguments.k):
-            points.setdefault(found.id, Point(_label(geometry, found.id), f"near {word}"))
-    if arguments.words or arguments.ids or not points:
-        for row, label in zip(*_chosen(arguments, geometry), strict=True):
+            points.setdefault(found.id, Point(file.label(found.id), f"near {word}"))
+    if arguments.words or arguments.tokens or arguments.ids or not points:
+        for label, row in file.chosen(arguments):
             points.setdefault(row, Point(label, "words"))
     flat, axes = flatten(geometry.table.gather(list(points)), arguments.method, arguments.seed)
     method = "t-SNE" if arguments.method == "tsne" else "PCA"
     return places(
-        flat, list(points.values()), axes, _title(arguments, geometry, f"{method} of {len(points)} words")
+        flat, list(points.values()), axes, _title(arguments, file, f"{method} of {len(points)} words")
     )
 
 
-def _norms(arguments: argparse.Namespace, geometry: Geometry) -> Figure:
+def _norms(arguments: argparse.Namespace, file: OpenFile) -> Figure:
     from ..plot import norms
 
-    lengths = geometry.table.norms.astype(np.float64)
-    unused = known_unused(geometry.vocabulary, len(lengths))
+    lengths = file.table.norms.astype(np.float64)
+    unused = known_unused(file.vocabulary, len(lengths))
     order = np.argsort(lengths, kind="stable")[: int(np.isfinite(lengths).sum())].tolist()
     lowest, highest = (
-        [(_label(geometry, row), float(lengths[row])) for row in rows]
+        [(file.label(row), float(lengths[row])) for row in rows]
         for rows in (order[:_N_NAMED], order[::-1][:_N_NAMED])
     )
-    title = _title(arguments, geometry, "Norms")
+    title = _title(arguments, file, "Norms")
     return norms(lengths, lowest, highest, title, lengths[unused & np.isfinite(lengths)])
 
 
-def _similarity(arguments: argparse.Namespace, geometry: Geometry) -> Figure:
+def _similarity(arguments: argparse.Namespace, file: OpenFile) -> Figure:
     from ..plot import similarity
 
-    ids, labels = _chosen(arguments, geometry)
-    scores = geometry.similarities(ids, arguments.metric)
-    return similarity(scores, labels, arguments.metric, _title(arguments, geometry, "Similarities"))
+    labels, ids = zip(*file.chosen(arguments), strict=True)
+    scores = file.geometry.similarities(ids, arguments.metric)
+    return similarity(scores, list(labels), arguments.metric, _title(arguments, file, "Similarities"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from typing import Any
 
 import numpy as np
@@ -12,17 +11,16 @@ import numpy.typing as npt
 
 from ..analysis.similarity import Baseline, Geometry, Neighbour
 from ..core.progress import Progress, Report
-from .files import OpenFile, add_model, add_tensor
+from .arguments import add_json, add_k, add_metric, add_model, add_rows, add_tensor, ids_argument
+from .files import OpenFile
 from .progress import progress_bar
 from .show import escape, print_json, print_table
-
-_NUMBER = re.compile(r"[0-9]+")
 
 
 def add_parser(commands: Any) -> None:
     """Add the commands to the parser's."""
     parser = _command(commands, "nearest", "tokens nearest to some words", "nearest demo file string")
-    parser.add_argument("words", nargs="+", metavar="WORD", help="a token as a person writes it, or an id")
+    add_rows(parser)
     _add_search(parser)
     parser.set_defaults(run=run_nearest)
 
@@ -30,23 +28,25 @@ def add_parser(commands: Any) -> None:
         commands, "analogy", "tokens nearest to a sum of words", 'analogy demo "files - file + directory"'
     )
     parser.add_argument("sum", nargs="?", metavar="SUM", help='such as "king - man + woman"')
-    parser.add_argument("--positive", nargs="+", default=[], metavar="WORD", help="words to add")
-    parser.add_argument("--negative", nargs="+", default=[], metavar="WORD", help="words to subtract")
+    for sign, does in (("positive", "add"), ("negative", "subtract")):
+        parser.add_argument(f"--{sign}", nargs="+", default=[], metavar="WORD", help=f"words to {does}")
+        parser.add_argument(
+            f"--{sign}-ids", type=ids_argument, default=[], metavar="1,2,3", help=f"rows to {does}"
+        )
     _add_search(parser)
     parser.set_defaults(run=run_analogy)
 
     parser = _command(
         commands, "similarity", "how similar words are to each other", "similarity demo file files open"
     )
-    parser.add_argument("words", nargs="+", metavar="WORD", help="two or more words or ids")
-    _add_ids(parser)
+    add_rows(parser)
     parser.set_defaults(run=run_similarity)
 
     parser = _command(
-        commands, "logits", "tokens that hidden states lead to", "logits demo --hidden states.npy -k 5"
+        commands, "logits", "tokens that hidden states lead to", "logits demo --hidden states.npy --k 5"
     )
     parser.add_argument("--hidden", required=True, metavar="FILE.npy", help="one state, or one a row")
-    parser.add_argument("-k", type=int, default=10, help="how many tokens; default: 10")
+    add_k(parser)
     parser.set_defaults(run=run_logits)
 
 
@@ -59,37 +59,20 @@ def _command(commands: Any, name: str, text: str, example: str) -> argparse.Argu
     )
     add_model(parser)
     add_tensor(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON, with unrounded numbers")
+    add_json(parser)
     return parser
 
 
-def _add_ids(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ids", action="store_true", help="numbers are ids, not words")
-
-
 def _add_search(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-k", type=int, default=10, help="how many tokens; default: 10")
-    parser.add_argument("--metric", choices=("cosine", "dot"), default="cosine", help="default: cosine")
+    add_k(parser)
+    add_metric(parser)
     parser.add_argument(
         "--leave-out-variants", action="store_true", help="other case, with or without a space, a plural s"
     )
-    _add_ids(parser)
 
 
-def _geometry(file: OpenFile) -> Geometry:
-    has_tokens = file.model is not None and "tokenizer.ggml.tokens" in file.model.metadata
-    return Geometry(file.table, file.model.vocabulary if has_tokens and file.model is not None else None)
-
-
-def _item(geometry: Geometry, word: str, ids: bool) -> str | int:
-    """Return a word, or the id that it is: with ``--ids``, and in a file that has no words."""
-    is_id = _NUMBER.fullmatch(word) and (ids or geometry.vocabulary is None)
-    return int(word) if is_id else word
-
-
-def _named(geometry: Geometry, word: str, item: str | int) -> dict[str, object]:
-    place = geometry.place(item)
-    return {"word": word, "id": place.id, "token": place.text}
+def _named(geometry: Geometry, word: str, row: int) -> dict[str, object]:
+    return {"word": word, "id": row, "token": geometry.text(row)}
 
 
 def _named_as(report: Report, text: str) -> Progress:
@@ -104,18 +87,17 @@ def run_nearest(arguments: argparse.Namespace) -> int:
     """Run the command ``nearest``."""
     searches = []
     with OpenFile(arguments.model, arguments.tensor) as file, progress_bar() as bar:
-        geometry = _geometry(file)
-        items = [_item(geometry, word, arguments.ids) for word in arguments.words]
-        inputs = [_named(geometry, word, item) for word, item in zip(arguments.words, items, strict=True)]
-        for word, item, named in zip(arguments.words, items, inputs, strict=True):
+        geometry = file.geometry
+        for word, row in file.chosen(arguments):
             found = geometry.nearest(
-                item,
+                row,
                 arguments.k,
                 arguments.metric,
                 leave_out_variants=arguments.leave_out_variants,
                 progress=_named_as(bar, f"nearest to {word}"),
             )
-            vector = geometry.place(item).vector
+            vector = geometry.place(row).vector
+            named = _named(geometry, word, row)
             searches.append({**named, **_scored(geometry, vector, found, arguments.metric)})
         path, tensor = file.table.path, file.table.name
     if arguments.json:
@@ -136,9 +118,12 @@ def run_analogy(arguments: argparse.Namespace) -> int:
         more, less = _parse_sum(arguments.sum)
         positive, negative = more + positive, less + negative
     with OpenFile(arguments.model, arguments.tensor) as file, progress_bar() as bar:
-        geometry = _geometry(file)
-        added = [_item(geometry, word, arguments.ids) for word in positive]
-        subtracted = [_item(geometry, word, arguments.ids) for word in negative]
+        geometry = file.geometry
+        terms = [
+            file.chosen(argparse.Namespace(words=words, tokens=[], ids=ids)) if words or ids else []
+            for words, ids in ((positive, arguments.positive_ids), (negative, arguments.negative_ids))
+        ]
+        added, subtracted = ([row for _, row in some] for some in terms)
         found = geometry.analogy(
             added,
             subtracted,
@@ -150,8 +135,8 @@ def run_analogy(arguments: argparse.Namespace) -> int:
         target, _ = geometry.target(added, subtracted)
         result = _scored(geometry, target, found, arguments.metric)
         inputs = {
-            "positive": [_named(geometry, *pair) for pair in zip(positive, added, strict=True)],
-            "negative": [_named(geometry, *pair) for pair in zip(negative, subtracted, strict=True)],
+            name: [_named(geometry, *term) for term in some]
+            for name, some in zip(("positive", "negative"), terms, strict=True)
         }
         path, tensor = file.table.path, file.table.name
     if arguments.json:
@@ -225,8 +210,7 @@ def _print_found(result: dict[str, Any], metric: str) -> None:
     )
     chance = result["baseline"]
     print(
-        f"random rows, {metric}: mean {chance['mean']:.4f}, 95 of 100 below {chance['p95']:.4f}, "
-        f"99 below {chance['p99']:.4f}"
+        f"random rows, {metric}: mean {chance['mean']:.4f}, p95 {chance['p95']:.4f}, p99 {chance['p99']:.4f}"
     )
 
 
@@ -235,14 +219,15 @@ def _print_found(result: dict[str, Any], metric: str) -> None:
 
 def run_similarity(arguments: argparse.Namespace) -> int:
     """Run the command ``similarity``."""
-    if len(arguments.words) < 2:
-        raise ValueError("similarity compares two words or more")
     with OpenFile(arguments.model, arguments.tensor) as file:
-        geometry = _geometry(file)
-        items = [_item(geometry, word, arguments.ids) for word in arguments.words]
-        named = [_named(geometry, *pair) for pair in zip(arguments.words, items, strict=True)]
-        cosines = geometry.similarities(items)
-        dots = geometry.similarities(items, "dot")
+        geometry = file.geometry
+        chosen = file.chosen(arguments)
+        if len(chosen) < 2:
+            raise ValueError("similarity compares two rows or more")
+        labels, ids = zip(*chosen, strict=True)
+        named = [_named(geometry, word, row) for word, row in chosen]
+        cosines = geometry.similarities(ids)
+        dots = geometry.similarities(ids, "dot")
         chance = geometry.baseline()
         path, tensor = file.table.path, file.table.name
     if arguments.json:
@@ -255,14 +240,9 @@ def run_similarity(arguments: argparse.Namespace) -> int:
     if len(named) == 2:
         print(f"cosine {cosines[0, 1]:.4f}, dot {dots[0, 1]:.4f}")
     else:
-        rows = zip(arguments.words, cosines.tolist(), strict=True)
-        print_table(
-            ["cosine", *arguments.words], [[word, *(f"{value:.4f}" for value in row)] for word, row in rows]
-        )
-    print(
-        f"random pairs, cosine: mean {chance.mean:.4f}, 95 of 100 below {chance.p95:.4f}, "
-        f"99 below {chance.p99:.4f}"
-    )
+        rows = zip(labels, cosines.tolist(), strict=True)
+        print_table(["cosine", *labels], [[word, *(f"{value:.4f}" for value in row)] for word, row in rows])
+    print(f"random pairs, cosine: mean {chance.mean:.4f}, p95 {chance.p95:.4f}, p99 {chance.p99:.4f}")
     return 0
 
 
@@ -273,7 +253,7 @@ def run_logits(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise ValueError(f"{arguments.hidden}: not a .npy file of numbers: {error}") from None
     with OpenFile(arguments.model, arguments.tensor) as file, progress_bar() as bar:
-        geometry = _geometry(file)
+        geometry = file.geometry
         if arguments.tensor is None and file.model is not None:
             geometry = Geometry(file.model.output_table, geometry.vocabulary)
         hidden = np.atleast_2d(hidden)

@@ -10,7 +10,8 @@ from ..core.handle import Source
 from ..core.records import TensorInfo
 from ..files.metadata import Tensors
 from ..tables.token_table import token_table_name
-from .files import add_tensor, model_path
+from .arguments import add_json, add_tensor
+from .files import model_path
 from .show import print_facts, print_json, print_table, size_text
 
 
@@ -24,7 +25,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("what", nargs="+", metavar="MODEL | V D", help="a file, demo, or two numbers")
     add_tensor(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON, in bytes")
+    add_json(parser, "print JSON, in bytes")
     parser.set_defaults(run=run)
 
 

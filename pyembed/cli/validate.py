@@ -37,6 +37,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--reference", metavar="FILE", help="a model, a tokenizer's file or a digest")
     parser.add_argument("--format", choices=tuple(_PRINTERS), default="text", help="json: an object a line")
     parser.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="the same as --format json"
+    )
+    parser.add_argument(
         "--fail-on",
         choices=[severity.value for severity in _RANKS],
         default=Severity.ERROR.value,

@@ -227,6 +227,7 @@ def test_similarity_and_logits_commands(capsys: pytest.CaptureFixture[str], tmp_
     code, out, _ = run(capsys, "nearest", str(tmp_path / "rows.npy"), "2", "-k", "2")
     assert code == 0
     assert "row 2" in out
+    assert run(capsys, "nearest", str(tmp_path / "rows.npy"), "--ids", "2", "--k", "2") == (0, out, "")
 
 
 @pytest.mark.parametrize(
@@ -234,11 +235,13 @@ def test_similarity_and_logits_commands(capsys: pytest.CaptureFixture[str], tmp_
     [
         (["nearest", "demo", "filee"], "near it: 'file'"),
         (["nearest", "demo", "file", "-k", "0"], "k is 0"),
+        (["nearest", "demo"], "nothing was chosen"),
+        (["nearest", "demo", "file", "--nothing"], "unrecognized arguments: --nothing"),
         (["analogy", "demo", "file - + string"], "a word is missing before '+'"),
         (["analogy", "demo", "file string"], "+ or - is missing before 'string'"),
         (["analogy", "demo", "file -"], "does not end with a word"),
         (["analogy", "demo"], "at least one"),
-        (["similarity", "demo", "file"], "two words or more"),
+        (["similarity", "demo", "file"], "two rows or more"),
         (["logits", "demo", "--hidden", "/nowhere.npy"], "No such file"),
     ],
 )

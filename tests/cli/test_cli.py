@@ -229,7 +229,6 @@ def test_size_of_a_model(path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["embed", "demo", "--ids", ""], "list of ids"),
         (["embed", "demo", "--ids", "-1"], "id -1"),
         (["embed", "demo", "--ids", "99999999"], "id 99999999 at position 0"),
-        (["embed", "demo", "--ids", "1", "--tokens", "x"], "not allowed"),
         (["embed", "demo", "--tokens", "strng"], "near it: "),
         (["embed", "demo", "--ids", "1", "--dtype", "int8"], "int8"),
         (["embed", "demo", "--ids", "1", "--out", "/no/such/folder/x.npy"], "/no/such/folder/x.npy"),
@@ -251,7 +250,7 @@ def test_a_damaged_file(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_tokens_of_a_file_without_vocabulary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "m.npy", ROWS)
-    assert "only GGUF files hold a vocabulary" in run(
+    assert "has no vocabulary: choose rows with --ids" in run(
         capsys, "embed", tmp_path / "m.npy", "--tokens", "x", code=2
     )
 
@@ -320,3 +319,20 @@ def test_embed_never_writes_over_the_model(path: Path, capsys: pytest.CaptureFix
     complaint = run(capsys, "embed", path, "--ids", "1", "--out", path, code=2)
     assert "is the model itself" in complaint
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["embed", "nearest", "similarity"])
+def test_words_tokens_and_ids_mean_the_same_everywhere(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pyembed.load_model(pyembed.demo_model()) as model:
+        ids = [model.geometry.place("file").id, model.vocabulary.find(" string"), 7]
+    facts = run_json(
+        capsys, command, "demo", "--tensor", "token_embd.weight", "file", "--ids", "7", "--tokens", " string"
+    )
+    chosen = (
+        facts["ids"]
+        if command == "embed"
+        else [one["id"] for one in facts.get("results", facts.get("words"))]
+    )
+    assert chosen == ids

@@ -310,7 +310,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--range", "3"], "no range of ids"),
+        (["--range", "3"], "not a range of ids"),
         (["--range", "7:7"], "no row was chosen"),
         (["--range", "0:99999999"], "id 99999998 at position 99999998 is no row"),
         (["--tokens", "strng"], "near it: "),
