@@ -186,7 +186,7 @@ def check(status: int, error: CData, path: str) -> None:
     OSError
         For I/O; the subclass follows from ``errno`` (``FileNotFoundError``, ``PermissionError``, ...).
     MemoryError, IndexError, ValueError
-        For memory, an id that is no row, and arguments.
+        For memory, an id that is not a row, and arguments.
     FormatError, NotFoundError, LoadCancelledError
         For the rest; a file's faults come as the subclass of `FormatError` that names its format.
     """

@@ -31,7 +31,7 @@ _KNOWN_UNUSED = re.compile(
 )
 _MAX_NAME = 64
 _MIN_KNOWN = 8  # rows from which a direction is taken
-_MIN_ALIKE = 0.5  # median cosine of known unused rows to their mean, below which they tell nothing
+_MIN_ALIKE = 0.5  # median cosine of known unused rows to their mean; below it they are no guide
 _N_OUTLIERS = 10
 
 Mask = npt.NDArray[np.bool_]
@@ -89,7 +89,7 @@ class Untrained:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much of the model the table is; tensors whose size nothing tells do not count."""
+    """How much of the model the table is; tensors of unknown size do not count."""
 
     table_weights: int
     all_weights: int
@@ -119,7 +119,7 @@ class Health:
         Rows at `min_cosine` or more of each other, as seen from the mean of all rows; of an exact group only
         the first. A pair at 0.98 is found with a probability of 0.99, one at 0.95 with 0.91.
     near_is_complete : bool
-        False if there were so many candidates that only the likeliest were looked at.
+        False if there were too many candidates and only the likeliest were compared.
     min_cosine : float
     """
 
@@ -151,7 +151,7 @@ def examine(
     Parameters
     ----------
     opened : Model or EmbeddingTable
-        A model tells more: which rows are known to be unused, and whether the table is tied.
+        A model also gives known unused rows, and whether the table is tied.
     tensor : str, optional
         Of a model, another table than that of token embeddings.
     min_cosine : float, optional

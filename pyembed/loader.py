@@ -42,7 +42,7 @@ def load_model(
     load_mode : {"auto", "none", "mmap", "mlock", "mmap+mlock", "dio"}, optional
         ``"none"`` reads the tensors of tables into memory, ``"mmap"`` maps the file and lets rows come in
         when touched, the ``mlock`` modes lock what they hold, ``"dio"`` reads past the page cache.
-        ``"auto"`` is ``"mmap"``. `Model.load_mode` tells what came of it.
+        ``"auto"`` is ``"mmap"``. `Model.load_mode` is the mode really in use.
     check_tensors : bool, optional
         Look at the bytes of every tensor, and refuse what llama.cpp refuses with the option of that name: see
         `Model.check_tensors`.
@@ -144,7 +144,7 @@ def validate(
     OSError
         If the file cannot be read.
     ValueError
-        For an unknown `level` or a name in `ignore` that is no rule.
+        For an unknown `level` or a name in `ignore` that is not a rule.
     """
     try:
         model = load_model(path, vocab_only=True, validate="off")
@@ -173,7 +173,7 @@ def _open_gguf(
 
 
 class _Fraction:
-    """Turns bytes read into the fraction that a progress callback is told, and tells 1.0 once."""
+    """Calls a progress callback with the share of bytes read, and with 1.0 once."""
 
     def __init__(self, callback: Callable[[float], object] | None) -> None:
         self.callback = callback
@@ -192,7 +192,7 @@ class _Fraction:
 
 
 def _begins_with_gguf(path: str) -> bool:
-    """Return whether an error about a file is about the GGUF in it; True where there is no telling."""
+    """Return whether an error about a file is about the GGUF in it; True where that cannot be known."""
     if not os.path.isfile(path):  # opening a pipe would wait for its other end
         return True
     try:

@@ -98,7 +98,7 @@ def read_lock(lock: str | os.PathLike[str] | Lock) -> Lock:
     OSError
         If the file cannot be read.
     ValueError
-        If it is no lock: the message says where.
+        If it is not a lock; the message says where it differs.
     """
     if isinstance(lock, Mapping):
         name, value = "the lock", lock
@@ -111,15 +111,15 @@ def read_lock(lock: str | os.PathLike[str] | Lock) -> Lock:
         try:
             value = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{name} is no lock: it is not JSON: {error}") from None
+            raise ValueError(f"{name} is not a lock: it is not JSON: {error}") from None
     if not isinstance(value, Mapping) or value.get(_FORMAT_KEY) != FORMAT:
-        raise ValueError(f'{name} is no lock: it has no "{_FORMAT_KEY}": {FORMAT}')
+        raise ValueError(f'{name} is not a lock: it has no "{_FORMAT_KEY}": {FORMAT}')
     for section, known in _FIELDS.items():
         part = value if section == "" else value.get(section)
         if part is None:
             continue
         if not isinstance(part, Mapping):
-            raise ValueError(f"{name} is no lock: {section} is not an object")
+            raise ValueError(f"{name} is not a lock: {section} is not an object")
         if unknown := sorted(set(part) - known):
             raise ValueError(f"{name} holds {unknown[0]!r} in {section or 'it'}, which no lock has")
     return value

@@ -312,7 +312,7 @@ class Model(FirstLayer):
         Raises
         ------
         ValueError
-            For an unknown `level` or a name in `ignore` that is no rule.
+            For an unknown `level` or a name in `ignore` that is not a rule.
         """
         from . import validation
 
@@ -425,7 +425,7 @@ class Model(FirstLayer):
         Raises
         ------
         OSError
-            If it cannot be told.
+            If the file system does not answer.
         """
         return self._source.change()
 

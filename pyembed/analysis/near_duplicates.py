@@ -103,7 +103,7 @@ class _Hyperplanes:
         random = np.random.default_rng(0)
         self._signs = random.choice(np.array([-1, 1], np.float32), len(middle))
         self._planes = random.standard_normal((min(len(middle), self._HEAPS), _N_BITS), np.float32)
-        with np.errstate(all="ignore"):  # numbers near the end of float32: their signatures tell nothing
+        with np.errstate(all="ignore"):  # numbers near the end of float32: their signatures mean nothing
             self._shift = self._fold(middle[None]) @ self._planes
 
     def _fold(self, rows: Floats) -> Floats:
@@ -185,7 +185,7 @@ def _cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDAr
     dots = np.einsum("ij,ij->i", a, b)
     with np.errstate(
         invalid="ignore"
-    ):  # a row that is the mean has no direction, and NaN is no near duplicate
+    ):  # a row that is the mean has no direction, and NaN is not a near duplicate
         cosines: npt.NDArray[np.float64] = dots / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
     return cosines
 

@@ -90,18 +90,18 @@ class Geometry:
         Raises
         ------
         NotFoundError
-            (a KeyError) for a text that is no single token: it lists the pieces and what comes near.
+            (a KeyError) for a text that is not a single token: it lists the pieces and what comes near.
         VocabularyError
             For a text where there is no vocabulary.
         IndexError
-            For an id that is no row.
+            For an id that is not a row.
         TypeError, ValueError
             For what is none of these, a vector of the wrong width or one that is not finite.
         """
         if isinstance(item, str | bytes):
             if self.vocabulary is None:
                 raise VocabularyError(
-                    f"{self.table.path}: there is no vocabulary to look {item!r} up in; ids work",
+                    f"{self.table.path}: it has no vocabulary to look {item!r} up in; use ids",
                     self.table.path,
                 )
             return self._row(find_word(self.vocabulary, item))
@@ -273,7 +273,7 @@ class Geometry:
     ) -> Baseline:
         """Return what an item scores against random rows or, without one, random pairs of rows.
 
-        Rows of norm 0 and rows that are not finite are no part of it; the same seed draws the same rows.
+        Rows of norm 0 and rows that are not finite are left out; the same seed draws the same rows.
 
         Raises
         ------

@@ -86,7 +86,7 @@ def _group(text: str) -> tuple[str, list[str]]:
     name, equals, words = text.partition("=")
     found = [word for word in words.split(",") if word]
     if not (name and equals and found):
-        raise argparse.ArgumentTypeError(f"{text!r} is no group such as animals=cat,dog")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a group such as animals=cat,dog")
     return name, found
 
 
@@ -124,7 +124,7 @@ def _id(geometry: Geometry, word: str) -> int:
 
 
 def _title(arguments: argparse.Namespace, file: OpenFile, what: str) -> str:
-    """Return the title that was asked for, or what is seen and of which file."""
+    """Return the title that was asked for, or one that names the picture and the file."""
     if arguments.title is not None:
         return str(arguments.title)
     table = file.table

@@ -72,6 +72,6 @@ def _print_rich(headers: Sequence[str], cells: list[list[str]], left: int) -> bo
         name = headers[index] if headers else ""
         table.add_column(Text(name), justify="left" if index < left else "right", overflow="fold")
     for row in cells:
-        table.add_row(*map(Text, row))  # Text, so that brackets in a token are no markup
+        table.add_row(*map(Text, row))  # Text, so that brackets in a token are not markup
     Console().print(table)
     return True

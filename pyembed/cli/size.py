@@ -1,4 +1,4 @@
-"""``pyembed size``: what a table of so many rows and columns takes in every type."""
+"""``pyembed size``: bytes of a table in every type."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def _shape(what: list[str], tensor: str | None) -> tuple[int, int, str | None]:
             rows, columns = map(int, what)
         except ValueError:
             raise ValueError(
-                f"{what[0]} x {what[1]} is no table: expected two numbers, or one MODEL"
+                f"{what[0]} x {what[1]} is not a table: expected two numbers, or one MODEL"
             ) from None
         if rows < 0 or columns < 1:
-            raise ValueError(f"{rows} x {columns} is no table")
+            raise ValueError(f"{rows} x {columns} is not a table")
         return rows, columns, None
     if len(what) != 1:
         raise ValueError(f"expected one MODEL or two numbers, got {len(what)} arguments")

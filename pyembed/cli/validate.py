@@ -106,7 +106,7 @@ def _is_later_shard(path: str, known: set[str]) -> bool:
 
 
 def _share(tell: Callable[[str, float], None], path: str, index: int, n: int) -> Callable[[str, float], None]:
-    """Return what is told the progress of one file among several."""
+    """Return what reports the progress of one file among several."""
     name = f"{os.path.basename(path)}: " if n > 1 else ""
     return lambda text, done: tell(name + text, (index + done) / n)
 

@@ -106,7 +106,7 @@ class ProgressRelay:
         self.exception: BaseException | None = None
 
     def tell(self, done: int, total: int) -> int:
-        """Pass on what C tells; return 0 to stop."""
+        """Pass on what C reports; return 0 to stop."""
         callback = self.callback  # once: another thread may close the file meanwhile
         if callback is None:
             return 1
@@ -331,7 +331,7 @@ class Source:
         return ffi.buffer(start, ends[1].data - start + ends[1].size)
 
     def same_strings(self, value: CData, other: Source, other_value: CData) -> bool | None:
-        """Return whether two arrays of strings are the same bytes; None where these do not tell.
+        """Return whether two arrays of strings are the same bytes; None where the bytes cannot decide.
 
         That is so for arrays of different byte orders, and of version 1, whose lengths are shorter.
         """

@@ -131,7 +131,7 @@ class MetadataEntry:
     ----------
     key : str
     type, element_type : int
-        Numbers of GGUF value types; -1 for the element type of what is no array.
+        Numbers of GGUF value types; -1 for the element type of a scalar.
     n : int
         Elements of an array, bytes of a string, else 1.
     offset : int

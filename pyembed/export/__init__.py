@@ -115,10 +115,10 @@ def export(
     OSError
         If a file cannot be written.
     IndexError
-        For an id that is no row.
+        For an id that is not a row.
     ValueError
-        If there is no row to write, the name of `out` tells no format, the format does not hold `dtype`, a
-        word2vec file would hold a word twice, or `out` is a file that the table is read from.
+        If no row was chosen, the name of `out` does not end in a known format, the format does not hold
+        `dtype`, a word2vec file would hold a word twice, or `out` is a file that the table is read from.
     ImportError
         If Parquet is asked for and pyarrow is not installed.
     """
@@ -143,7 +143,9 @@ def _format_name(path: Path) -> str:
         if path.suffix.lower() in kind.suffixes:
             return name
     known = ", ".join(suffix for kind in FORMATS.values() for suffix in kind.suffixes)
-    raise ValueError(f"the name {path} tells no format: end it in one of {known}, or say which format")
+    raise ValueError(
+        f"cannot tell the format from the name {path}: end it in one of {known}, or say which format"
+    )
 
 
 def _beside(path: Path) -> Path:

@@ -74,19 +74,19 @@ def selection(
     ids: Any,
     progress: Progress | None,
 ) -> Selection:
-    """Return a selection; without `ids`, of all rows. IndexError for an id that is no row, now."""
+    """Return a selection; without `ids`, of all rows. IndexError for an id that is not a row, now."""
     n = len(table)
     if table.shape[1] == 0:
         raise ValueError(f"{table.name!r} of {table.path} has no columns")
     chosen = range(n) if ids is None else ids if isinstance(ids, range) else as_ids(ids, n).ravel()
     if not len(chosen):
         raise ValueError("no row was chosen" if n else f"{table.name!r} of {table.path} has no rows")
-    # A range may be longer than memory; its ends tell.
+    # A range may be longer than memory; its ends decide.
     given = np.array([chosen[0], chosen[-1]], object) if isinstance(chosen, range) else chosen
     wrong = np.flatnonzero((given < 0) | (given >= n))
     if wrong.size:
         where = int(wrong[0]) if given is chosen else int(wrong[0]) * (len(chosen) - 1)
-        raise IndexError(f"id {given[wrong[0]]} at position {where} is no row: the table has {n}")
+        raise IndexError(f"id {given[wrong[0]]} at position {where} is not a row: the table has {n} rows")
     return Selection(table, vocabulary, chosen, part_of(report_to(progress), "writing rows"))
 
 

@@ -42,7 +42,7 @@ class FileRange:
 
 
 def tensor_range(info: TensorInfo) -> FileRange:
-    """Return where the bytes of a tensor lie; UnsupportedTypeError where nothing tells how many they are."""
+    """Return where the bytes of a tensor lie; UnsupportedTypeError where their number is unknown."""
     if info.n_bytes is None:
         raise UnsupportedTypeError(
             f"{info.path}: {info.name!r} is of an unknown type, {info.type}", info.path

@@ -119,7 +119,7 @@ class Overlay:
         ]
 
     def live_ids(self, ids: IntArray) -> IntArray:
-        """Return `ids` with 0 where a row would be overwritten: whatever stands there is no token."""
+        """Return `ids` with 0 where a row would be overwritten: what stands there is not a token."""
         if self._live.all():
             return ids
         return np.where(self._live.reshape(self._shape), ids, 0).astype(ids.dtype, copy=False)
@@ -228,7 +228,7 @@ def _as_floats(given: Any, where: Any, kind: OutputType) -> npt.NDArray[Any]:
         try:
             array = np.asarray(given)
         except ValueError as error:
-            raise ValueError(f"replace[{where!r}] is no array: {error}") from None
+            raise ValueError(f"replace[{where!r}] cannot be made an array: {error}") from None
         if array.dtype.name == "bfloat16" or (array.dtype == np.uint16 and kind.name == "bfloat16"):
             return array.view(np.uint16)
         if array.dtype.kind in "iu" and isinstance(given, list | tuple):
@@ -352,7 +352,7 @@ def _flatten(sequences: Any, offsets: Any, n_rows: int) -> tuple[IntArray, IntAr
         parts.append(part)
     bounds = np.zeros(len(parts) + 1, np.int64)
     np.cumsum([len(part) for part in parts], out=bounds[1:])
-    # int64 holds every row of a table; an id of 2^63 or more becomes a negative one, which is no row either.
+    # int64 holds every row of a table; an id of 2^63 or more becomes negative, which is not a row either.
     flat = np.zeros(bounds[-1], np.int64)
     if parts:
         np.concatenate(parts, out=flat, casting="unsafe")

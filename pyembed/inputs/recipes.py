@@ -312,7 +312,7 @@ def _n_deepstack(key: str | None, facts: _Facts) -> int:
     # One entry a layer: which of the further vectors it adds, negative for none.
     mapping = np.asarray(facts.metadata.get(f"{facts.architecture}.{key}", ()))
     if mapping.ndim != 1 or (mapping.size and mapping.dtype.kind not in "iu") or mapping.size > _MOST:
-        raise RecipeError(f"{facts.architecture}.{key} is no array of at most {_MOST} integers")
+        raise RecipeError(f"{facts.architecture}.{key} is not an array of at most {_MOST} integers")
     return len(np.unique(mapping[mapping >= 0]))
 
 

@@ -55,7 +55,7 @@ def decode(text: str | bytes) -> torch.Tensor:
     Raises
     ------
     ValueError
-        If the text is not base64, or what it holds is no tensor that was saved, of two dimensions.
+        If the text is not base64, or does not hold a saved tensor of two dimensions.
     TypeError
         If the tensor is of another dtype than float32, float16 and bfloat16.
     """
@@ -64,7 +64,7 @@ def decode(text: str | bytes) -> torch.Tensor:
     except ValueError as error:
         raise ValueError(f"the payload is not base64: {error}") from None
     if not data.startswith(_ZIP):
-        raise ValueError("the payload is not a tensor that torch.save wrote: it is no zip file")
+        raise ValueError("the payload is not a tensor that torch.save wrote: it is not a zip file")
     try:
         tensor = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except MemoryError:

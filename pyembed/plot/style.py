@@ -30,7 +30,7 @@ DPI = 150
 _SETTINGS = threading.Lock()
 INK, MUTED, GRID = "#1d2733", "#6b7785", "#d5dae0"
 SLATE = "#1b2530"
-# Okabe & Ito's colours, told apart with any kind of colour blindness, each with a marker of its own.
+# Okabe & Ito's colours, distinct with any kind of colour blindness, each with a marker of its own.
 GROUPS = (
     ("#0072b2", "o"),
     ("#d55e00", "s"),

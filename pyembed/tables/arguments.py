@@ -89,7 +89,7 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
         A list (nested or empty), a scalar, a range, a NumPy array of any integer type, a torch tensor, or
         what else speaks DLPack.
     n_rows : int
-        Rows of the table, for ids that do not fit 64 bits: those are no row of any table.
+        Rows of the table, for ids that do not fit 64 bits: no table has such a row.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
     try:
         array = np.asarray(ids)
     except ValueError as error:
-        raise ValueError(f"ids is no array: {error}") from None
+        raise ValueError(f"ids cannot be made an array: {error}") from None
     if array.dtype.kind not in "iu":
         array = _integers(ids, array, n_rows)
     if array.dtype not in ID_TYPES:
@@ -185,7 +185,7 @@ def as_rows(out: object, shape: tuple[int, ...], kind: OutputType) -> npt.NDArra
         If it is of another shape, read-only, or laid out otherwise.
     """
     array = _as_array(out)
-    # NumPy cannot name ml_dtypes' bfloat16 without importing it; its name and size tell it from all others.
+    # NumPy cannot name ml_dtypes' bfloat16 without importing it; its name and size identify it.
     is_bfloat16 = array.dtype.name == "bfloat16" and kind.name == "bfloat16"
     if array.dtype != kind.storage and not is_bfloat16:
         held = "uint16 or bfloat16" if kind.name == "bfloat16" else kind.name

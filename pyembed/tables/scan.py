@@ -138,7 +138,7 @@ def as_queries(query: object, n_columns: int) -> Floats:
     Raises
     ------
     TypeError
-        If these are no numbers.
+        If they are not numbers.
     ValueError
         If they are of another width. What is not finite is refused later.
     """
@@ -147,7 +147,7 @@ def as_queries(query: object, n_columns: int) -> Floats:
     try:
         array = np.asarray(query)
     except ValueError as error:
-        raise ValueError(f"query is no array: {error}") from None
+        raise ValueError(f"query cannot be made an array: {error}") from None
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         raise TypeError(f"query must be numbers, got {array.dtype.name}")
     if array.ndim not in (1, 2):
@@ -164,7 +164,7 @@ def as_row_ids(ids: object, n_rows: int) -> npt.NDArray[np.uint64]:
     Raises
     ------
     IndexError
-        For an id that is no row.
+        For an id that is not a row.
     """
     array = as_ids(ids, n_rows)
     wrong = (array < 0) | (array >= n_rows) if array.dtype.kind == "i" else array >= n_rows

@@ -141,7 +141,7 @@ class EmbeddingTable:
         Raises
         ------
         IndexError
-            For an id that is no row; it names the position, the id and the number of rows.
+            For an id that is not a row; it names the position, the id and the number of rows.
         TypeError
             If `ids` are not integers (booleans are none), or `out` is of another dtype.
         ValueError
@@ -258,7 +258,7 @@ class EmbeddingTable:
         ValueError
             If `query` is of another width or not finite, for an unknown metric, or if the table is closed.
         IndexError
-            For an id that is no row.
+            For an id that is not a row.
         LoadCancelledError
             If `progress` cancelled.
         """
@@ -267,7 +267,7 @@ class EmbeddingTable:
         if out is None:
             out = np.empty(shape, np.float32)
         elif type(out) is not _ndarray or out.dtype != np.float32 or not out.dtype.isnative:
-            raise TypeError("out is no NumPy array of float32")
+            raise TypeError("out must be a float32 ndarray")
         elif out.shape != shape or not out.flags.carray:
             raise ValueError(f"out has shape {out.shape}; expected {shape}, writable and C-contiguous")
         scan.scores(queries, out)
@@ -353,8 +353,8 @@ class EmbeddingTable:
         ----------
         first, n : int
         key : 16 bytes, optional
-            Of the hashes: chosen at random, so that no file can make different rows collide. Without it there
-            are no hashes.
+            Of the hashes: chosen at random, so that no file can make different rows collide. Without it no
+            hashes are computed.
 
         Returns
         -------

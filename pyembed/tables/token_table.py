@@ -43,7 +43,7 @@ def token_table_name(source: Source) -> str:
     Raises
     ------
     ValueError
-        If there is no telling; the message lists the candidates.
+        If the file does not say; the message lists the candidates.
     """
     if source.format == "gguf":
         return _TOKEN_TABLE

@@ -17,13 +17,13 @@ def find_word(vocabulary: Vocabulary, text: str | bytes) -> int:
 
     ``"king"`` is the token of the whole word, as it stands after a space in a text, where the vocabulary has
     one, else the token of just these letters. Texts that do not begin with a letter or a digit, such as
-    ``" king"``, ``"<|endoftext|>"`` or ``"."``, are looked for as they are first. `Vocabulary.find` tells how
+    ``" king"``, ``"<|endoftext|>"`` or ``"."``, are looked for as they are first. `Vocabulary.find` says how
     a text is written; a text just as it is stored will do too.
 
     Raises
     ------
     NotFoundError
-        (a KeyError) if it is no single token; the message shows its pieces and words that are spelled alike.
+        (a KeyError) if it is not a single token; the message shows its pieces and words spelled alike.
     """
     written = decode_text(text) if isinstance(text, bytes) else text
     if not isinstance(written, str):
@@ -36,7 +36,7 @@ def find_word(vocabulary: Vocabulary, text: str | bytes) -> int:
         return vocabulary.id(written)
     parts = pieces(vocabulary, written)
     why = f": its pieces are {' + '.join(map(repr, parts))}" if parts else ""
-    raise NotFoundError(f"{written!r} is no single token{why}", lambda: vocabulary.near(written))
+    raise NotFoundError(f"{written!r} is not a single token{why}", lambda: vocabulary.near(written))
 
 
 def _forms(text: str) -> Iterator[str]:
@@ -59,7 +59,7 @@ def _find(vocabulary: Vocabulary, text: str) -> int | None:
 def pieces(vocabulary: Vocabulary, text: str) -> list[str]:
     """Return stored texts of tokens that make up `text`, the longest first from left to right; [] if none do.
 
-    What a tokenizer does may differ in detail: this is for a person to see why a word is no token.
+    What a tokenizer does may differ in detail: this shows a person why a word is not a token.
     """
     for whole in _forms(text):
         found = _greedy(vocabulary, whole)

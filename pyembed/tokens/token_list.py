@@ -9,7 +9,7 @@ from ..errors import FormatError
 from .token_text import SPACE_MARK, MarkedSpaces, Spelling, TokenType, WordPiece, spelling_of
 
 MAX_TOKENS = 1 << 22
-"""More than any tokenizer has, by a factor of ten: a longer list is no token list."""
+"""More than any tokenizer has, by a factor of ten: a longer list is refused."""
 
 MAX_ID = 2**31
 
@@ -78,11 +78,11 @@ def token_list(
         For an id that cannot be one, or too many tokens.
     """
     if len(entries) > MAX_TOKENS:
-        raise FormatError(f"{path}: {len(entries)} tokens; more than {MAX_TOKENS} are no vocabulary", path)
+        raise FormatError(f"{path}: {len(entries)} tokens; at most {MAX_TOKENS} are read", path)
     ids = sorted(entries)
     for wrong in [*ids[:1], *ids[-1:]]:
         if not 0 <= wrong < MAX_ID:
-            raise FormatError(f"{path}: {wrong} is no id of a token: ids are from 0 to 2^31 - 1", path)
+            raise FormatError(f"{path}: {wrong} is not a token id: ids are from 0 to 2^31 - 1", path)
     texts = [entries[token_id][0] for token_id in ids]
     types = [entries[token_id][1] for token_id in ids]
     return TokenList(ids, texts, [key(text, type) for text, type in zip(texts, types, strict=True)], types)

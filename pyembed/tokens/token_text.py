@@ -166,7 +166,7 @@ class WordPiece(Plain):
         self._strip_accents = strip_accents
 
     def to_bytes(self, text: str, type: int) -> bytes:
-        """Drop the mark: it says where a piece may stand, and is no byte of it."""
+        """Drop the mark: it says where a piece may stand and is not part of its bytes."""
         return text_bytes(text if type in PLAIN_TYPES else text.removeprefix(SPACE_MARK))
 
     def guesses(self, wanted: str) -> Iterator[str]:

@@ -39,7 +39,7 @@ class Token:
     score : float
         0 where the file has no scores.
     type : TokenType or int
-        A plain int for a number that is no `TokenType`; NORMAL where the file has no types.
+        A plain int for a number outside `TokenType`; NORMAL where the file has no types.
     """
 
     id: int
@@ -183,7 +183,7 @@ class Vocabulary(Sequence[Token]):
     def find(self, text: str | bytes) -> int:
         r"""Return the id of the token that stands for `text`, as a person writes it.
 
-        A space is a space, a newline a newline; bytes that are no valid text may be given as `bytes`. Control
+        A space is a space, a newline a newline; bytes that are not valid text may be given as bytes. Control
         tokens are written as they are stored, ``"[CLS]"`` or ``"<|endoftext|>"``. In a WordPiece vocabulary
         ``"king"`` and ``" king"`` both mean the piece that begins a word and ``"##ing"`` one that continues
         it, and case and accents are folded as the tokenizer does where the exact text is absent.
@@ -285,7 +285,7 @@ class Vocabulary(Sequence[Token]):
 
         The names are ``bos``, ``eos``, ``eot``, ``eom``, ``unk``, ``sep``, ``pad``, ``mask``, ``cls`` and
         ``fim_`` with ``pre``, ``suf``, ``mid``, ``pad``, ``rep``, ``sep``. Where the file has no key for a
-        role, its family's default holds. Ids that are no token are left out.
+        role, its family's default holds. Ids outside the vocabulary are left out.
         """
         found = dict(ROLE_DEFAULTS.get(self.model or "", {}))
         for name, key in ROLE_KEYS:

@@ -45,7 +45,7 @@ def test_whole_words_come_first(make: MakeVocabulary) -> None:
     assert find_word(bpe, "\u0120kin") == 7
     assert pieces(bpe, "kings") == ["\u0120king", "s"]
     assert pieces(bpe, "zzz") == []
-    with pytest.raises(KeyError, match=r"'kings' is no single token: its pieces are '\u0120king' \+ 's'"):
+    with pytest.raises(KeyError, match=r"'kings' is not a single token: its pieces are '\u0120king' \+ 's'"):
         find_word(bpe, "kings")
     with pytest.raises(TypeError):
         find_word(bpe, 5)  # type: ignore[arg-type]
@@ -170,7 +170,7 @@ def test_logits_of_a_tied_model_use_its_own_rows(tmp_path: Path) -> None:
         (lambda m: m.nearest([float("nan")] * m.n_embd), ValueError, "not finite: column 0"),
         (lambda m: m.nearest(True), TypeError, "bool"),
         (lambda m: m.nearest("file", metric="l1"), ValueError, "metric is 'l1'"),
-        (lambda m: m.similarity("file", "filee"), KeyError, "no single token"),
+        (lambda m: m.similarity("file", "filee"), KeyError, "not a single token"),
         (lambda m: m.analogy("file"), TypeError, "positive is one text"),
         (lambda m: m.analogy([], []), ValueError, "at least one"),
         (lambda m: m.logits([0.0] * m.n_embd), KeyError, "no output table"),

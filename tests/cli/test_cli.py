@@ -235,7 +235,7 @@ def test_size_of_a_model(path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["size", "1", "2", "3"], "3 arguments"),
         (["size", "1", "x"], "two numbers"),
         (["size", "-5", "4"], ""),
-        (["size", "5", "0"], "no table"),
+        (["size", "5", "0"], "not a table"),
     ],
 )
 def test_wrong_calls(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -233,13 +233,13 @@ def test_memory_does_not_grow_with_the_rows(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "error", "says"),
     [
-        ("x.dat", {}, ValueError, "tells no format: end it in one of .npy"),
+        ("x.dat", {}, ValueError, "end it in one of .npy"),
         ("x.npy", {"format": "csv"}, ValueError, "unknown format 'csv'; known: npy, "),
         ("x.vec", {"dtype": "float16"}, ValueError, "word2vec files hold float32, not float16"),
         ("x.parquet", {"dtype": "bfloat16"}, ValueError, "float32 or float16, not bfloat16"),
         ("x.npy", {"ids": []}, ValueError, "no row was chosen"),
         ("x.npy", {"ids": range(3, 3)}, ValueError, "no row was chosen"),
-        ("x.npy", {"ids": [0, 21]}, IndexError, "id 21 at position 1 is no row: the table has 21"),
+        ("x.npy", {"ids": [0, 21]}, IndexError, "id 21 at position 1 is not a row: the table has 21"),
         ("x.npy", {"ids": [-1]}, IndexError, "id -1 at position 0"),
         ("x.npy", {"ids": [0.5]}, TypeError, "integer"),
         ("no/x.npy", {}, FileNotFoundError, "x.npy"),
@@ -312,7 +312,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         (["--range", "3"], "not a range of ids"),
         (["--range", "7:7"], "no row was chosen"),
-        (["--range", "0:99999999"], "id 99999998 at position 99999998 is no row"),
+        (["--range", "0:99999999"], "id 99999998 at position 99999998 is not a row"),
         (["--tokens", "strng"], "near it: "),
         (["--ids", "1", "--range", "1:2"], "not allowed"),
     ],

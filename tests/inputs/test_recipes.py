@@ -490,7 +490,8 @@ def test_counts_that_a_file_should_not_ask_for(
     with (
         open_model(tmp_path / "m.gguf", architecture, **{key: value}) as model,
         pytest.raises(
-            pyembed.RecipeError, match=r"expected a whole number|is no array of at most 512 integers"
+            pyembed.RecipeError,
+            match=r"expected a whole number|is not an array of at most 512 integers",
         ),
     ):
         model.embeddings_for("llama.cpp", [1])

@@ -115,7 +115,7 @@ def test_bits_of_bfloat16(model: pyembed.Model) -> None:
         ({0: VECTORS[None]}, ValueError, r"has shape \(1, 6, 24\)"),
         ({0: 1.0}, ValueError, r"has shape \(\)"),
         ({0: VECTORS[:0]}, ValueError, r"replace\[0\] holds no vector"),
-        ({0: [[1.0] * WIDTH, [2.0]]}, ValueError, r"replace\[0\] is no array"),
+        ({0: [[1.0] * WIDTH, [2.0]]}, ValueError, r"replace\[0\] cannot be made an array"),
         ({0: np.ones(WIDTH, int)}, TypeError, "is of dtype int64; expected floats"),
         ({0: np.ones(WIDTH, complex)}, TypeError, "is of dtype complex128"),
         ({0: np.array(["x"] * WIDTH)}, TypeError, "expected floats"),

@@ -258,7 +258,7 @@ def test_the_command(path: Path, capsys: pytest.CaptureFixture[str], tmp_path: P
     assert facts["norms"]["highest"][0]["text"] == "t70"
     assert len(facts["untrained"]["known"]) == len(UNUSED)
     assert main(["health", "demo"]) == 0
-    assert "cannot be told" in capsys.readouterr().out
+    assert "unknown: too few" in capsys.readouterr().out
     np.save(tmp_path / "m.npy", np.full((3, 4), np.nan, np.float32))
     assert main(["health", str(tmp_path / "m.npy"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["norms"]["percentiles"]["50"] is None

@@ -26,7 +26,7 @@ from .rules import (
 )
 from .values import examine_entries, examine_needed, examine_types
 
-# ggml keeps a name in 64 bytes, the last of which ends it.
+# ggml keeps a name in 64 bytes, and the last one ends it.
 _MAX_NAME_BYTES = 63
 
 

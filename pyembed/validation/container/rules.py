@@ -7,7 +7,7 @@ from ..rules import Evidence, Outcome, Rule, Severity
 DAMAGED = Rule(
     "container/damaged",
     Severity.ERROR,
-    "The file is damaged, or is no GGUF file",
+    "The file is damaged, or not a GGUF file",
     "Nothing can be read from it with certainty; every loader that checks what it reads refuses it.",
     "A download or copy that was cut short or overwritten, a writer with a fault, another kind of file, or a "
     "split set whose files do not belong together.",
@@ -55,7 +55,7 @@ TOO_LONG = Rule(
     Severity.WARNING,
     "A string or array of the metadata is longer than 2^30",
     "llama.cpp refuses the file.",
-    "Something that is no metadata was put into the metadata, or a file was made to exhaust readers.",
+    "Data was put into the metadata, or a file was made to exhaust readers.",
     "Do not use the file before it is known who wrote the value and why.",
     Outcome.REFUSE,
 )

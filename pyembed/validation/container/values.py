@@ -89,7 +89,7 @@ def examine_entries(source: Source, entries: Iterable[MetadataEntry], findings: 
 
 
 def _stored_byte(source: Source, key: str) -> int:
-    """Return the byte of a truth value, of which `Metadata` shows only whether it is 0."""
+    """Return the stored byte of a truth value: `Metadata` only shows whether it is 0."""
     value = source.metadata_value(key)
     assert value is not None
     value.type, value.element_type, value.n_elements = ValueType.ARRAY, ValueType.U8, 1

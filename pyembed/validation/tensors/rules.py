@@ -1,4 +1,4 @@
-"""The rules about tensors: first what their infos tell, then what their bytes do."""
+"""The rules about tensors: first those on their infos, then those on their bytes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ REFUSED = Rule(
     Severity.WARNING,
     "llama.cpp refuses a tensor if it is asked to check tensors",
     "The weights are finite numbers here, but not a clean use of the type: MXFP4 with the exponent 255, or "
-    "Q8_1, which is no type for files.",
+    "Q8_1, a type that files should not hold.",
     "A quantiser that does not follow the type's definition.",
     "Quantise the tensor again.",
 )
