@@ -1,11 +1,12 @@
-"""Lists what another version of llama.cpp knows that ``pyembed.llama_cpp`` does not, and what it no longer knows.
+"""Lists what another llama.cpp knows that ``pyembed.llama_cpp`` does not, and what it no longer knows.
 
 Usage: ``python tools/compare_llama_cpp.py PATH`` with a source tree of llama.cpp, or with a built library
-(``libllama.so``), which takes some two minutes; ``--json`` prints the same as JSON. Ends with 0 if there is nothing
-new, 1 if there is, 2 if it could not be found out.
+(``libllama.so``), which takes a few minutes; ``--json`` prints the same as JSON. Ends with 0 if there is
+nothing new, 1 if there is, 2 if it could not be found out.
 
-What either way cannot see is said below each part. Neither shows what a new architecture does to a row: give a small
-model of it to that version (``tests/complete_models.py``) and compare the tensor that its first layer is given.
+What either way cannot see is said below each part. Neither shows what a new architecture does to a row: give
+a small model of it to that version (``tests/complete_models.py``) and compare the tensor that its first
+layer is given.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from tools.llama_cpp_source import Source, SourceError  # noqa: E402
 #: The names of all metadata keys of the version that the facts describe, one a line.
 KEYS = Path(__file__).with_name("llama_cpp_keys.txt")
 _UNSEEN_NAMES = (
-    "names with capitals or other signs than .-_, and names that the compiler put into instructions, are tried only "
-    "where they are known here"
+    "names with capitals or other signs than .-_, and names that the compiler put into instructions, "
+    "are tried only where they are known here"
 )
 _UNSEEN_KEYS = "keys are found by their look, %s.NAME and tokenizer.NAME, whether or not anything reads them"
 _UNSEEN_TEXTS = "only names written out where they are compared or listed are seen"
@@ -85,6 +86,11 @@ def _one_a_type(read: Mapping[str, Iterable[str]]) -> Iterator[str]:
         yield from (f"{key} as {kind}" for kind in kinds)
 
 
+def _one_a_line(types: Mapping[int, tuple[str, int, int]]) -> Iterator[str]:
+    for number, (name, weights, size) in types.items():
+        yield f"{number} {name.upper()}, {weights} in {size} bytes"
+
+
 def from_source(path: Path) -> Iterator[Part]:
     """Yield all parts, read from a source tree."""
     source = Source(path)
@@ -121,12 +127,9 @@ def from_library(path: Path) -> Iterator[Part]:
             _one_a_type(read),
             "keys of the llama architecture that are known here, and of tokenizers; split sets are not tried",
         )
-        yield compared(
-            "tensor types",
-            (f"{t.id} {t.name}, {t.block_weights} in {t.block_bytes} bytes" for t in TENSOR_TYPES.values()),
-            (f"{i} {name.upper()}, {n} in {size} bytes" for i, (name, n, size) in probe.tensor_types().items()),
-            "what is inside a block",
-        )
+        here = {kind.id: (kind.name, kind.block_weights, kind.block_bytes) for kind in TENSOR_TYPES.values()}
+        there = probe.tensor_types()
+        yield compared("tensor types", _one_a_line(here), _one_a_line(there), "what is inside a block")
 
 
 def show(part: Part) -> None:
@@ -140,7 +143,8 @@ def show(part: Part) -> None:
 
 def main() -> int:
     """Compare, print and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("path", type=Path, help="a source tree, or a built libllama")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()

@@ -1,9 +1,9 @@
 """Asks a library of llama.cpp, in a process of its own: ``python llama_cpp_child.py LIBRARY``.
 
-It is a program of its own because such libraries abort on some files, and two of them cannot share a process. Each
-line of its input is a request: ``load PATH`` of a GGUF file, or ``types N``. Each line of its output is an answer in
-JSON: what the library said and whether it loaded the file, or its first N tensor types as [name, weights a block,
-bytes a block]. The first answer, to no request, is its version.
+It is a program of its own because such libraries abort on some files, and two of them cannot share a
+process. Each line of its input is a request: ``load PATH`` of a GGUF file, or ``types N``. Each line of its
+output is an answer in JSON: what the library said and whether it loaded the file, or its first N tensor
+types as [name, weights a block, bytes a block]. The first answer, to no request, is its version.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
 class _Parameters(ctypes.Structure):
-    """Parameters of any version: the defaults are passed on as they come, in a structure that holds them all."""
+    """Parameters of any version: the defaults, passed on as they come in a structure that holds them all."""
 
     _fields_ = [("bytes", ctypes.c_uint8 * 1024)]
 

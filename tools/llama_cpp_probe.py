@@ -1,8 +1,8 @@
 """What a built library of llama.cpp knows: names found among its strings, each tried on a small file.
 
-A string does not say what it is for, so that each one is tried: as an architecture, as a tokenizer model, as a
-pre-tokenizer. Whatever the library does not call unknown is known. The linker stores a text that ends another text
-only as that end; so the ends of texts are tried too.
+A string does not say what it is for, so that each one is tried: as an architecture, as a tokenizer model, as
+a pre-tokenizer. Whatever the library does not call unknown is known. The linker stores a text that ends
+another text only as that end, so the ends of texts are tried too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -56,7 +56,7 @@ def names_among(texts: Iterable[str]) -> set[str]:
 
 
 def keys_among(texts: Iterable[str]) -> set[str]:
-    """Return metadata keys, ``%s`` for the architecture. Those that no version writes with a prefix are not seen."""
+    """Return metadata keys, ``%s`` for the architecture."""
     return {text for text in texts if _KEY.fullmatch(text)}
 
 
@@ -150,7 +150,7 @@ class Probe:
     # ------------------------------------------------------------------------------------------ names
 
     def _known(self, names: Iterable[str], file: Any, unknown: str) -> set[str]:
-        """Return the names of which the library does not say `unknown`; it must say so of one that is made up."""
+        """Return the names of which the library does not say `unknown`, as it must of one that is made up."""
         if unknown not in self.said_of(file("no-such-name")):
             raise ProbeError(f"the library does not say {unknown!r} of a name that is made up")
         return {name for name in names if unknown not in self.said_of(file(name))}
@@ -220,7 +220,7 @@ def _is_about_type(line: str, name: str) -> bool:
 
 def _stored_as_all(name: str) -> Iterator[tuple[str, GGUFBytes]]:
     """Yield small models in which a key is stored as each type."""
-    base: Mapping[str, Any] = BPE if name.endswith(".merges") else UNIGRAM if name.endswith("charsmap") else {}
+    base: Change = BPE if name.endswith(".merges") else UNIGRAM if name.endswith("charsmap") else {}
     n = len(TOKENS) if name.startswith("tokenizer.") else 1
     for kind, number in _VALUE_TYPES.items():
         value: Any = "x" if number == STRING else 1

@@ -1,7 +1,7 @@
 """What the source tree of llama.cpp says it knows: the tables of names in its files, read as text.
 
-The files are not compiled, so that only what is written out is seen: rows of tables, and comparisons with a text
-in quotes.
+The files are not compiled, so that only what is written out is seen: rows of tables, and comparisons with a
+text in quotes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Source:
 
     def architectures(self) -> set[str]:
         """Return the architectures of models."""
-        return {name for (name,) in self._find(_ARCHITECTURES, r'\{\s*LLM_ARCH_\w+,\s*"([^"]+)"')} - _NO_MODELS
+        rows = self._find(_ARCHITECTURES, r'\{\s*LLM_ARCH_\w+,\s*"([^"]+)"')
+        return {name for (name,) in rows} - _NO_MODELS
 
     def keys(self) -> set[str]:
         """Return the metadata keys that have a name of their own, ``%s`` for the architecture."""
