@@ -5,8 +5,8 @@ Usage: ``python tools/compare_llama_cpp.py PATH`` with a source tree of llama.cp
 nothing new, 1 if there is, 2 if it could not be found out.
 
 What either way cannot see is said below each part. Neither shows what a new architecture does to a row: give
-a small model of it to that version (``tests/complete_models.py``) and compare the tensor that its first
-layer is given.
+a small model of it to that version (``tests/helpers/complete_models.py``), and compare the tensor that its
+first layer is given.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
 from pyembed.core.dtypes import TENSOR_TYPES  # noqa: E402
 from pyembed.llama_cpp import VERSION  # noqa: E402

@@ -19,9 +19,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gguf_bytes import ARRAY, BOOL, F32, F64, I8, I16, I32, I64, STRING, U8, U16, U32, U64, Array, GGUFBytes
-from llama_models import N_EMBD, TOKENS, Tensor, model, tensors
-from llama_vocabularies import BPE, UNIGRAM, Change, bpe, key
+from tests.helpers.gguf_bytes import (
+    ARRAY,
+    BOOL,
+    F32,
+    F64,
+    I8,
+    I16,
+    I32,
+    I64,
+    STRING,
+    U8,
+    U16,
+    U32,
+    U64,
+    Array,
+    GGUFBytes,
+)
+from tests.helpers.llama_models import N_EMBD, TOKENS, Tensor, model, tensors
+from tests.helpers.llama_vocabularies import BPE, UNIGRAM, Change, bpe, key
 
 CHILD = Path(__file__).with_name("llama_cpp_child.py")
 _TEXT = re.compile(rb"[\x20-\x7e]{2,200}(?=\x00)")
