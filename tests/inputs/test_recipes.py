@@ -48,7 +48,7 @@ def rms_norm(x: np.ndarray) -> np.ndarray:
 PLACES = POSITION[np.arange(IDS.shape[1])]
 EXPECTED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     **dict.fromkeys(
-        "gemma gemma2 gemma3 gemma3n gemma4 gemma-embedding gemma-embedding2 afmoe".split(),
+        ["gemma", "gemma2", "gemma3", "gemma3n", "gemma4", "gemma-embedding", "gemma-embedding2", "afmoe"],
         lambda x: x * ROOT,
     ),
     **dict.fromkeys(
