@@ -17,7 +17,7 @@ from .errors import FormatError, NotFoundError
 from .files.metadata import Metadata, Tensors
 from .inputs import batching
 from .inputs.first_layer import FirstLayer
-from .llama_cpp.architectures import WITHOUT_HEAD
+from .llama_cpp.architectures import WITHOUT_PROJECTION
 from .tables.table import EmbeddingTable
 from .tokens.vocabulary import Vocabulary
 
@@ -125,7 +125,7 @@ class Model(FirstLayer):
     @property
     def tied(self) -> bool:
         """Whether the output projection is the token table: in GGUF, if there is no ``output.weight``."""
-        if self.architecture in WITHOUT_HEAD or self._token_table not in self.tensors:
+        if self.architecture in WITHOUT_PROJECTION or self._token_table not in self.tensors:
             return False
         return self._token_table == OUTPUT_TABLE or OUTPUT_TABLE not in self.tensors
 
@@ -140,7 +140,7 @@ class Model(FirstLayer):
         """
         if OUTPUT_TABLE in self.tensors:
             return self.open_table(OUTPUT_TABLE)
-        if self.architecture in WITHOUT_HEAD:
+        if self.architecture in WITHOUT_PROJECTION:
             raise NotFoundError(f"{self.path}: the architecture {self.architecture} has no output table")
         return self.table
 

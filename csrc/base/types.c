@@ -48,6 +48,18 @@ const pye_type_info *pye_type_info_of(int32_t id) {
     return NULL;
 }
 
+const char *pye_foreign_type(int32_t id) {
+    switch (id) {
+#define PYE_FOREIGN_TYPE(id, name)                                                                                \
+    case (id):                                                                                                    \
+        return (name);
+#include "base/foreign_types.def"
+#undef PYE_FOREIGN_TYPE
+    default:
+        return NULL;
+    }
+}
+
 static size_t word_bytes(char code) {
     switch (code) {
     case 'h':

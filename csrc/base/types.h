@@ -21,6 +21,9 @@ enum {
 /* NULL for an id that is not a live type. */
 const pye_type_info *pye_type_info_of(int32_t id);
 
+/* What a fork calls a type that cannot be decoded here, and which fork; NULL where nothing is known of the id. */
+const char *pye_foreign_type(int32_t id);
+
 /* What so many weights, whole blocks, take. */
 static inline size_t pye_type_bytes(const pye_type_info *type, size_t n_weights) {
     return n_weights / type->n_weights * type->block_bytes;

@@ -160,8 +160,9 @@ static pye_status read_tensor(pye_reader *reader, pye_tensor *tensor) {
     if (!pye_cursor_u64(&reader->cursor, &tensor->offset))
         return pye_reader_truncated(reader, "a tensor's offset");
     const pye_type_info *info = pye_type_info_of(tensor->type);
-    if (info != NULL)
-        tensor->type_name = pye_text(info->name);
+    const char *type_name = info != NULL ? info->name : pye_foreign_type(tensor->type);
+    if (type_name != NULL)
+        tensor->type_name = pye_text(type_name);
     const char *reason;
     if (!pye_tensor_measure(tensor, &reason))
         return pye_reader_fail(reader, start, "tensor %s of type %s: %s", name, info->name, reason);

@@ -268,7 +268,7 @@ PYE_API pye_status pye_array_arrays(const pye_model *model, const pye_value *arr
 
 typedef struct pye_tensor {
     pye_string name;
-    pye_string type_name; /* "Q4_K"; for a type unknown here the file's own spelling, or empty */
+    pye_string type_name; /* "Q4_K"; of one unknown here what the file or a fork calls it, or empty */
     int32_t type;         /* GGUF type id; -1 for a type that has none */
     uint32_t n_dims;
     uint64_t shape[PYE_MAX_DIMS]; /* rows first; shape[n_dims - 1] is the row's width */

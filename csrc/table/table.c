@@ -10,6 +10,10 @@ static pye_status check_tensor(const pye_tensor *tensor, pye_error *error) {
     (void)pye_quote(name, tensor->name);
     if (pye_type_info_of(tensor->type) == NULL) {
         char type[PYE_QUOTE_BYTES];
+        if (tensor->type_name.size > 0 && tensor->type != PYE_TYPE_UNKNOWN)
+            return pye_fail(error, PYE_ERROR_TYPE, PYE_NO_OFFSET,
+                            "tensor %s is of type %" PRId32 " (%.*s), which cannot be decoded", name, tensor->type,
+                            (int)tensor->type_name.size, tensor->type_name.data);
         if (tensor->type_name.size > 0)
             return pye_fail(error, PYE_ERROR_TYPE, PYE_NO_OFFSET,
                             "tensor %s is of type %s, which cannot be decoded", name,

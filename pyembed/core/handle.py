@@ -51,6 +51,15 @@ def decode_string(string: CData) -> str:
     return decode_text(ffi.unpack(string.data, string.size)) if string.size else ""
 
 
+def _type_name(tensor: CData) -> str:
+    """Return the type of a tensor as `TensorInfo` spells it."""
+    name = decode_string(tensor.type_name)
+    if not name:
+        return f"type {tensor.type}"
+    of_a_fork = tensor.type >= 0 and tensor.n_bytes == UNKNOWN_BYTES
+    return f"type {tensor.type} ({name})" if of_a_fork else name
+
+
 def decode_strings(strings: Iterable[CData]) -> list[str]:
     """Copy many ``pye_string``, in half the time that `decode_string` takes."""
     unpack = ffi.unpack
@@ -392,7 +401,7 @@ class Source:
         info = TensorInfo(
             decode_string(tensor.name),
             tuple(tensor.shape[axis] for axis in range(tensor.n_dims)),
-            decode_string(tensor.type_name) or f"type {tensor.type}",
+            _type_name(tensor),
             None if tensor.n_bytes == UNKNOWN_BYTES else tensor.n_bytes,
             tensor.offset,
             self._paths[tensor.shard],

@@ -69,7 +69,8 @@ class TensorInfo:
     shape : tuple of int
         Rows first: the last number is the width of a row.
     type : str
-        Such as ``"Q4_K"``; for a type unknown here the file's own spelling, or ``"type 99"``.
+        Such as ``"Q4_K"``; of a type unknown here the file's own spelling, ``"type 99"`` or
+        ``"type 139 (IQ4_K of ik_llama.cpp)"``.
     n_bytes : int or None
         None for a type unknown here.
     offset : int

@@ -6,5 +6,5 @@ texts of tokens with a role. ``tools/compare_llama_cpp.py`` lists what another v
 beyond this. Imports nothing.
 """
 
-#: The version that these facts describe; the tests compare them with that engine.
-VERSION = "0.5.0-dev (in llama-cpp-python 0.3.36)"
+#: The versions that these facts describe: what either knows is known here.
+VERSION = "0.5.0-dev (in llama-cpp-python 0.3.36) and 0.7.0-dev (b11739)"

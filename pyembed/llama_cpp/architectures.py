@@ -1,7 +1,7 @@
 """What each architecture does to a row of the token table before its first layer, and where its output is.
 
-The names are those of ``general.architecture``. What is said of them was read from llama.cpp 0.5.0-dev, the
-version inside llama-cpp-python 0.3.36; the tests compare it with that engine's own tensors.
+The names are those of ``general.architecture``, in the versions that ``pyembed.llama_cpp.VERSION`` names.
+The tests compare what is said of them with an engine's own tensors.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ _CHANGED: dict[str, Architecture] = {
     "gemma3n": Architecture(scale=SQRT_WIDTH, repeats=False, per_layer=True),
     "gemma4": Architecture(scale=SQRT_WIDTH, repeats=False, per_layer=True),
     "gemma-embedding": Architecture(scale=SQRT_WIDTH, repeats=False),
+    # What its layers get beside the row is projected from the row: it has no table of vectors for each layer.
+    "gemma-embedding2": Architecture(scale=SQRT_WIDTH, repeats=False),
     "afmoe": Architecture(scale=SQRT_WIDTH),
     "minicpm": Architecture(scale=ScaleKey("embedding_scale", 12.0)),
     "minicpm3": Architecture(scale=12.0),
@@ -88,6 +90,7 @@ _CHANGED: dict[str, Architecture] = {
     "hrm_text": Architecture(scale=ScaleKey("embedding_scale", None)),
     "talkie": Architecture(norm=_RMS_NORM),
     "muse-glimmer": Architecture(norm=_RMS_NORM),
+    "muse-spark": Architecture(norm=_RMS_NORM),
     "bloom": Architecture(norm=_LAYER_NORM),
     "rwkv6": Architecture(norm=_LAYER_NORM),
     "rwkv7": Architecture(norm=_LAYER_NORM),
@@ -117,15 +120,16 @@ _CHANGED: dict[str, Architecture] = {
 
 # All others that llama.cpp has a name for: their first layer is given the row as it is.
 _UNCHANGED = """
-apertus arcee arctic arwkv7 baichuan bailingmoe bailingmoe2 bailingmoe3 bitnet chameleon chatglm codeshell
-cogvlm cohere2 cohere2moe command-r dbrx deci deepseek deepseek2 deepseek2-ocr deepseek32 dots1 dots3note
-dream ernie4_5 ernie4_5-moe eurobert exaone exaone-moe exaone4 falcon falcon-h1 glm-dsa glm4 glm4moe gpt-oss
-gptj gptneox grovemoe hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 internlm2 jais jais2 jamba kimi-k3
-kimi-linear laguna lfm2 lfm2moe llada llada-moe llama llama-embed llama4 maincoder mamba mamba2 maple mellum
-mimo2 minimax-01 minimax-m2 minimax-m3 mistral3 mistral4 nanbeige nemotron nemotron_h nemotron_h_moe
-neo-bert olmo olmo2 olmoe openelm orion paddleocr pangu-embedded phi2 phi3 phimoe plamo plamo2 plamo3 plm
-pockettts qwen qwen2 qwen2moe qwen2vl qwen3 qwen35 qwen35moe qwen3moe qwen3next qwen3tts refact rnd1
-rwkv6qwen2 seed_oss smallthinker smollm3 spark2_5 stablelm starcoder2 step35 t5 t5encoder xverse
+apertus arcee arctic arwkv7 baichuan bailingmoe bailingmoe2 bailingmoe3 beam bitnet chameleon chatglm clef
+codeshell cogvlm cohere2 cohere2moe command-r dbrx deci deepseek deepseek2 deepseek2-ocr deepseek32 dots1
+dots3note dream ernie4_5 ernie4_5-moe eurobert exaone exaone-moe exaone4 falcon falcon-h1 glm-dsa glm4
+glm4moe gpt-oss gptj gptneox grovemoe hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 internlm2 jais jais2 jamba
+k2-horizon kimi-k3 kimi-linear kolibri1 laguna lfm2 lfm2moe llada llada-moe llama llama-embed llama4
+maincoder maion-coder mamba mamba2 maple mellum mimo2 minimax-01 minimax-m2 minimax-m3 mistral3 mistral4
+nanbeige nemotron nemotron_h nemotron_h_moe neo-bert olmo olmo2 olmoe openelm orion paddleocr pangu-embedded
+phi2 phi3 phimoe plamo plamo2 plamo3 plm pockettts qwen qwen2 qwen2moe qwen2vl qwen3 qwen35 qwen35moe
+qwen3moe qwen3next qwen3tts refact rnd1 rwkv6qwen2 seed_oss smallthinker smollm3 spark2_5 stablelm
+starcoder2 step35 t5 t5encoder vllm-decision2 xverse
 """
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -161,16 +165,22 @@ WITHOUT_HEAD = _names(
     "bert eurobert jina-bert-v2 jina-bert-v3 modern-bert neo-bert nomic-bert nomic-bert-moe"
 )
 
+#: They end in scores of options: a tensor ``output.weight`` is loaded, and projects nothing.
+SCORERS = _names("clef vllm-decision2")
+
+#: Nothing projects what they end in to tokens.
+WITHOUT_PROJECTION = WITHOUT_HEAD | SCORERS
+
 #: The output is the token table, and a tensor ``output.weight`` is one too many.
 ALWAYS_TIED = _names("bitnet cohere2 command-r gemma gemma2 gemma4-assistant openelm pockettts")
 
 #: Without a tensor ``output.weight`` they do not load.
 NEVER_TIED = _names(
     """
-    apertus arwkv7 baichuan bailingmoe bailingmoe2 codeshell dbrx deepseek4 dots1 exaone-moe glm5-next
-    gpt-oss gptneox hy_v4 internlm2 jais kimi-k3 kimi-linear llada-moe maple mellum mimo2 minimax-m2
-    minimax-m3 muse-glimmer nemotron olmo2 olmoe orion phi2 phimoe plamo plm qwen qwen2moe rwkv6
-    rwkv6qwen2 rwkv7 stablelm talkie xverse
+    apertus arwkv7 baichuan bailingmoe bailingmoe2 codeshell dbrx deepseek4 dots1 exaone-moe
+    gemma-embedding2 glm5-next gpt-oss gptneox hy_v4 internlm2 jais kimi-k3 kimi-linear kolibri1 llada-moe
+    maion-coder maple mellum mimo2 minimax-m2 minimax-m3 muse-glimmer muse-spark nemotron olmo2 olmoe orion
+    phi2 phimoe plamo plm qwen qwen2moe rwkv6 rwkv6qwen2 rwkv7 stablelm talkie xverse
     """
 )
 
@@ -178,7 +188,10 @@ NEVER_TIED = _names(
 BORROWERS = _names("dflash eagle3")
 
 #: The rows of their output are not the tokens, or its width is not the token table's.
-OTHER_OUTPUT = _names("qwen3tts wavtokenizer-dec") | BORROWERS
+OTHER_OUTPUT = _names("gemma-embedding2 qwen3tts wavtokenizer-dec") | BORROWERS
 
 #: The rows of ``per_layer_token_embd.weight`` are of runs of tokens.
 OTHER_PER_LAYER = _names("qwen4exp")
+
+#: The keys of ``<architecture>.`` that give the width of a row where that is not ``embedding_length``.
+WIDTH_KEYS = {"wavtokenizer-dec": "features_length"}

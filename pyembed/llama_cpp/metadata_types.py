@@ -18,7 +18,7 @@ _OF_ANY_MODEL = {
     "split.count": "u16",
 }
 _OF_A_SET = {"split.no": "u16", "split.tensors.count": "i32"}
-_A_LAYER = "u32, u32[] or i32[]"
+_A_LAYER = "u32, u32[], i32[] or bool[]"
 _OF_AN_ARCHITECTURE = {
     "context_length": "u32",
     "embedding_length": "u32",
@@ -31,7 +31,7 @@ _OF_AN_ARCHITECTURE = {
     "attention.layer_norm_rms_epsilon": "f32",
     "attention.causal": "bool",
     "expert_count": "u32",
-    "expert_used_count": "u32",
+    "expert_used_count": _A_LAYER,  # of 0.5.0-dev u32 alone
     "pooling_type": "u32",
     "rope.dimension_count": "u32",
     "rope.freq_base": "f32",
@@ -55,6 +55,7 @@ _OF_A_TOKENIZER = {
     "add_space_prefix": "bool",
     "remove_extra_whitespaces": "bool",
     "normalizer.lowercase": "bool",
+    "normalizer.nfc": "bool",
     "normalizer.strip_accents": "bool",
     "suppress_tokens": "i32[]",
     **{f"{name}": "u32" for name in ID_KEYS},

@@ -35,6 +35,7 @@ ROLE_DEFAULTS: Mapping[str, Mapping[str, int]] = {
     "bert": {"bos": 101, "unk": 100, "sep": 102, "pad": 0, "mask": 103},
     "t5": {"eos": 1, "unk": 2, "pad": 0},
     "plamo2": {"bos": 1, "eos": 2, "unk": 0, "pad": 3},
+    "plamo3": {"bos": 1, "eos": 2, "unk": 0, "pad": 3},
 }
 
 #: The keys that are read as ids; ``cls_token_id`` is no longer.
@@ -52,3 +53,6 @@ TURN_TEXTS = (
     *("<|begin_of_text|>", "<bos>", "<s>", "[CLS]", "[SEP]", "[MASK]", "[INST]", "[/INST]"),
     *("<|user|>", "<|assistant|>", "<|system|>", "<|START_OF_TURN_TOKEN|>"),
 )
+
+#: Texts that must be tokens where ``general.name`` says phi-3.
+PHI3_TEXTS = ("</s>", "<unk>", "<s>", "<|endoftext|>")

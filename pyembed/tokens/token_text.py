@@ -14,6 +14,7 @@ from typing import Protocol
 
 from .._native import lib
 from ..core.handle import decode_text, encode_text
+from ..llama_cpp.pre_tokenizers import MARKED_PRE_TOKENIZERS, WITH_MARKED_SPACES, WITH_PLAIN_SPACES
 
 SPACE_MARK = "\u2581"
 
@@ -145,7 +146,7 @@ class MarkedSpaces(Plain):
 
 
 class PlainWithBytes(MarkedSpaces):
-    """PLaMo-2's: plain text, spaces too, and byte tokens ``<0xNN>``."""
+    """PLaMo's: plain text, spaces too, and byte tokens ``<0xNN>``."""
 
     mark = " "
 
@@ -228,12 +229,9 @@ class EscapedBytes(Plain):
         yield wanted
 
 
-_MARKED_PRES = {"gemma4", "granite-embed-multi-311m", "sarvam-moe"}
-
-
 def spells_marked(model: str | None, pre: str | None) -> bool:
     """Return whether texts are stored plainly, with U+2581 for a space."""
-    return model in {"llama", "t5", "gemma4"} or (model == "gpt2" and pre in _MARKED_PRES)
+    return model in WITH_MARKED_SPACES or (model == "gpt2" and pre in MARKED_PRE_TOKENIZERS)
 
 
 def spelling_of(model: str | None, pre: str | None, *, lowercase: bool, strip_accents: bool) -> Spelling:
@@ -246,7 +244,7 @@ def spelling_of(model: str | None, pre: str | None, *, lowercase: bool, strip_ac
         return ByteAlphabet(suffix="\ue000")
     if model == "bert":
         return WordPiece(lowercase=lowercase, strip_accents=strip_accents)
-    if model == "plamo2":
+    if model in WITH_PLAIN_SPACES:
         return PlainWithBytes()
     return EscapedBytes() if model == "rwkv" else Plain()
 

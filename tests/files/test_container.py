@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import pyembed
+from pyembed.core.dtypes import TENSOR_TYPES
 from tests.helpers.damaged_files import DAMAGED, entry, header
 from tests.helpers.gguf_bytes import (
     ARRAY,
@@ -30,6 +32,7 @@ from tests.helpers.gguf_bytes import (
     GGUFBytes,
 )
 
+ROOT = Path(__file__).parents[2]
 SCALARS: dict[int, list[Any]] = {
     U8: [0, 255],
     I8: [-128, 127],
@@ -166,6 +169,38 @@ def test_an_unknown_type_matters_only_to_its_reader(kind: int, tmp_path: Path) -
         assert model.open_table("t").shape == (2, 2)
         with pytest.raises(pyembed.UnsupportedTypeError, match="odd"):
             model.open_table("odd")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (36, "I2_S of ik_llama.cpp"),
+        (133, "Q6_0 of ik_llama.cpp"),
+        (139, "IQ4_K of ik_llama.cpp"),
+        (142, "IQ2_TN of an old ik_llama.cpp, or PQ2_0 of PrismML's llama.cpp"),
+        (158, "IQ1_KT of ik_llama.cpp"),
+        (202, "Q4_0_R8 of ik_llama.cpp"),
+        (399, "Q8_K_R8 of ik_llama.cpp"),
+    ],
+)
+def test_types_of_forks_have_names(kind: int, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(bytes(GGUFBytes().tensor("t", (1, 32), kind, bytes(32))))
+    with pyembed.load_model(path, validate="off") as model:
+        assert model.tensors["t"].type == f"type {kind} ({name})"
+        with pytest.raises(pyembed.UnsupportedTypeError) as raised:
+            model.open_table("t")
+    said = f"tensor 't' is of type {kind} ({name}), which cannot be decoded"
+    assert str(raised.value) == f"{path}: {said}"
+    assert said in [finding.message for finding in pyembed.validate(path).findings]
+
+
+def test_no_type_is_both_of_a_fork_and_decoded() -> None:
+    rows = (ROOT / "csrc/base/foreign_types.def").read_text("utf-8")
+    of_forks = [int(number) for number in re.findall(r"^PYE_FOREIGN_TYPE\((\d+),", rows, re.M)]
+    assert len(of_forks) == rows.count("PYE_FOREIGN_TYPE(") - 1, "the comment has one more"
+    assert sorted(set(of_forks)) == of_forks
+    assert not set(of_forks) & set(TENSOR_TYPES)
 
 
 def test_what_llama_cpp_refuses_and_the_format_allows(tmp_path: Path) -> None:

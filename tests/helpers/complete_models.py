@@ -19,7 +19,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Blueprint:
-    """The tensors of an architecture of one block, rows first, and what its metadata says beside the sizes.
+    """The tensors of an architecture, rows first, and what its metadata says beside the sizes, of one block.
 
     Attributes
     ----------
@@ -49,11 +49,20 @@ _SPLIT = {
 _FUSED = {"blk.0.attn_qkv": (3 * WIDTH, WIDTH), "blk.0.attn_output": (WIDTH, WIDTH)}
 _MLP = {"blk.0.ffn_up": (HIDDEN, WIDTH), "blk.0.ffn_down": (WIDTH, HIDDEN)}
 _GATED = {**_SPLIT, **_MLP, "blk.0.ffn_gate": (HIDDEN, WIDTH)}
-_TWO_NORMS = ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")
+_BLOCK_NORMS = ("blk.0.attn_norm", "blk.0.ffn_norm")
+_TWO_NORMS = ("output_norm", *_BLOCK_NORMS)
 _POSITIONS = {"position_embd": (CONTEXT, WIDTH)}
 _HEAD_NORMS = {"blk.0.attn_q_norm": (HEAD,), "blk.0.attn_k_norm": (HEAD,)}
 _GEMMA_KEYS = {**_RMS_EPSILON, "attention.key_length": HEAD, "attention.value_length": HEAD}
 _POST_NORMS = ("blk.0.post_attention_norm", "blk.0.post_ffw_norm")
+
+_PER_LAYER = {"blk.0.inp_gate": (32, WIDTH), "blk.0.proj": (WIDTH, 32), "blk.0.layer_output_scale": (1,)}
+
+
+def _in_both_blocks(tensors: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Return the tensors of a block, and the same of a second one."""
+    return {**tensors, **{name.replace("blk.0.", "blk.1."): shape for name, shape in tensors.items()}}
+
 
 BLUEPRINTS = {
     "llama": Blueprint(_GATED, _TWO_NORMS, metadata=_RMS_EPSILON),
@@ -110,6 +119,64 @@ BLUEPRINTS = {
         metadata={**_EPSILON, "attention.causal": False, "rope.freq_base": 1000.0},
         tokenizer={"token_type_count": 2},
     ),
+    # Of two blocks, since it asks for the mask of full attention and for that of a window.
+    "gemma-embedding2": Blueprint(
+        {
+            "output": (WIDTH, WIDTH),
+            "per_layer_model_proj": (2 * 32, WIDTH),
+            "per_layer_proj_norm": (32,),
+            **_in_both_blocks(_GATED | _HEAD_NORMS | _PER_LAYER),
+        },
+        (
+            "output_norm",
+            *_in_both_blocks(dict.fromkeys((*_BLOCK_NORMS, *_POST_NORMS, "blk.0.post_norm"), ())),
+        ),
+        metadata={
+            **_GEMMA_KEYS,
+            "block_count": 2,
+            "attention.sliding_window": 32,
+            "attention.sliding_window_pattern": [True, False],
+            "embedding_length_per_layer_input": 32,
+        },
+    ),
+    "k2-horizon": Blueprint(_GATED, _TWO_NORMS, metadata=_RMS_EPSILON),
+    "muse-spark": Blueprint(
+        {
+            **_SPLIT,
+            **_HEAD_NORMS,
+            "output": (512, WIDTH),
+            "blk.0.attn_gate": (WIDTH, WIDTH),
+            "blk.0.ffn_gate_inp": (4, WIDTH),
+            "blk.0.exp_probs_b.bias": (4,),
+            "blk.0.ffn_latent_down": (32, WIDTH),
+            "blk.0.ffn_latent_up": (WIDTH, 32),
+            "blk.0.ffn_pre_exp_norm": (32,),
+            "blk.0.ffn_post_exp_norm": (32,),
+            "blk.0.ffn_gate_exps": (4, 16, 32),
+            "blk.0.ffn_up_exps": (4, 16, 32),
+            "blk.0.ffn_down_exps": (4, 32, 16),
+        },
+        (
+            *("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm", "blk.0.post_ffw_norm"),
+            *(f"blk.0.{part}_resid_{name}" for part in ("attn", "ffn") for name in ("alpha", "beta")),
+        ),
+        metadata={
+            **_RMS_EPSILON,
+            "attention.sliding_window": 32,
+            "attention.sliding_window_pattern": [True],
+            "expert_count": 4,
+            "expert_used_count": 2,
+            "expert_feed_forward_length": 16,
+            "expert_gating_func": 2,
+            "expert_weights_norm": True,
+            "expert_weights_scale": 1.5,
+            "moe_latent_size": 32,
+            "post_norm_epsilon": 0.5,
+            "logit_scale": 2.0,
+            "final_logit_softcapping": 30.0,
+            "rope.freq_base_swa": 1e4,
+        },
+    ),
 }
 _TABLES = ("position_embd", "token_types")
 
@@ -150,7 +217,8 @@ def write_complete_model(
         writer.add_tensor(f"{name}.weight", _near_one(rng, (WIDTH,)))
     for name, shape in plan.tensors.items():
         values = _near_one(rng, shape) if len(shape) == 1 else rng.standard_normal(shape, np.float32) / 16
-        writer.add_tensor(f"{name}.weight", values.astype(np.float32))
+        full = name if name.endswith(".bias") else f"{name}.weight"
+        writer.add_tensor(full, values.astype(np.float32))
     biased = dict.fromkeys(plan.norms, WIDTH) if plan.biases else {}
     if plan.biases == "all":
         biased |= {name: shape[0] for name, shape in plan.tensors.items() if name not in _TABLES}

@@ -234,6 +234,10 @@ CASES: dict[str, Case] = {
     "a type of the future": Case(
         lambda: model(tensor=[typed(99, 32, 18)]), "refuse", "container/tensor-type"
     ),
+    "a type of a fork": Case(lambda: model(tensor=[typed(139, 32, 18)]), "refuse", "container/tensor-type"),
+    "gemma-embedding2 without an output": Case(
+        lambda: model(architecture="gemma-embedding2"), "refuse", "tensor/no-output"
+    ),
     # -- refused: metadata
     "an unknown architecture": Case(lambda: model(architecture="nope"), "refuse", "container/architecture"),
     "no architecture": Case(

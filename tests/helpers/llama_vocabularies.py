@@ -120,6 +120,16 @@ _TABLE: dict[str, tuple[Change, str, str | None]] = {
     "BYTE that is no number": (tokens(t10="<0xZZ>"), LOAD, "byte-token-type"),
     "a byte token missing": (without(100), LOAD, "byte-token-missing"),
     "the byte token of a newline missing": (without(13), LOAD, "byte-token-missing"),
+    "plamo2, a byte token missing": (
+        {**key("model", STRING, "plamo2"), **without(100)},
+        REFUSE,
+        "byte-token-missing",
+    ),
+    "plamo3, a byte token missing": (
+        {**key("model", STRING, "plamo3"), **without(100)},
+        REFUSE,
+        "byte-token-missing",
+    ),
     "no byte tokens": (without(*range(3, 259)), LOAD, None),
     # -- lists
     "types too few": (listed("token_type", I32, TOKEN_TYPES[:-1]), REFUSE, "unusable"),

@@ -48,7 +48,8 @@ def rms_norm(x: np.ndarray) -> np.ndarray:
 PLACES = POSITION[np.arange(IDS.shape[1])]
 EXPECTED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     **dict.fromkeys(
-        ["gemma", "gemma2", "gemma3", "gemma3n", "gemma4", "gemma-embedding", "afmoe"], lambda x: x * ROOT
+        ["gemma", "gemma2", "gemma3", "gemma3n", "gemma4", "gemma-embedding", "gemma-embedding2", "afmoe"],
+        lambda x: x * ROOT,
     ),
     **dict.fromkeys(
         ["minicpm", "grok", "granite", "granite_swa", "granitemoe", "granitehybrid", "hrm_text"],
@@ -57,6 +58,7 @@ EXPECTED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "minicpm3": lambda x: x * np.float32(12),
     "talkie": rms_norm,
     "muse-glimmer": rms_norm,
+    "muse-spark": rms_norm,
     "bloom": lambda x: layer_norm(x) * WEIGHT + BIAS,
     "rwkv6": lambda x: layer_norm(x) * WEIGHT + BIAS,
     "rwkv7": lambda x: layer_norm(x) * WEIGHT + BIAS,
@@ -422,8 +424,11 @@ def test_hashed_rows_are_said_to_stay_out(tmp_path: Path) -> None:
             (name, "raw")
             for name in ("llama", "gemma", "gemma2", "afmoe", "minicpm", "minicpm3", "grok", "granite")
         ],
-        *[(name, "raw") for name in ("hrm_text", "talkie", "bloom", "bert", "gpt2", "mpt", "modern-bert")],
-        *[(name, "input") for name in ("gemma3", "gemma3n", "gemma4", "gemma-embedding")],
+        *[
+            (name, "raw")
+            for name in ("hrm_text", "talkie", "bloom", "bert", "gpt2", "mpt", "modern-bert", "muse-spark")
+        ],
+        *[(name, "input") for name in ("gemma3", "gemma3n", "gemma4", "gemma-embedding", "gemma-embedding2")],
     ],
 )
 def test_what_llama_cpp_is_given(architecture: str, form: str, tmp_path: Path) -> None:

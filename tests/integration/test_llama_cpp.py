@@ -16,7 +16,7 @@ from tests.helpers.llama_cpp_engine import Engine
 pytestmark = pytest.mark.integration
 
 IDS = np.array([5, 9, 400, 3, 3, 77, 511])
-ENCODERS = {"bert", "nomic-bert"}
+ENCODERS = {"bert", "nomic-bert", "gemma-embedding2"}
 TYPES = ("F32", "F16", "Q8_0", "Q4_0", "Q4_K", "Q6_K")
 
 

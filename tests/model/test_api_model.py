@@ -98,7 +98,7 @@ def test_untied(tmp_path: Path) -> None:
         np.testing.assert_array_equal(model.table[:], ROWS)
 
 
-@pytest.mark.parametrize("architecture", ["bert", "nomic-bert-moe", "eurobert"])
+@pytest.mark.parametrize("architecture", ["bert", "nomic-bert-moe", "eurobert", "clef", "vllm-decision2"])
 def test_no_output_head(architecture: str, tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.gguf", architecture=architecture, tensors={TOKEN_TABLE: ROWS})
     with pyembed.load_model(path) as model:

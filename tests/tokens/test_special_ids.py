@@ -27,6 +27,7 @@ def special(make: MakeVocabulary, model: str | None, n: int = 200, **ids: object
         ("bert", {"bos": 101, "unk": 100, "sep": 102, "pad": 0, "mask": 103, "cls": 101}),
         ("t5", {"eos": 1, "unk": 2, "pad": 0}),
         ("plamo2", {"bos": 1, "eos": 2, "unk": 0, "pad": 3}),
+        ("plamo3", {"bos": 1, "eos": 2, "unk": 0, "pad": 3}),
         ("gemma4", {}),
         ("rwkv", {}),
         (None, {}),

@@ -323,7 +323,8 @@ def test_byte_alphabet_and_special_tokens(make: MakeVocabulary) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "pre"), [("llama", None), ("t5", None), ("gemma4", None), ("gpt2", "sarvam-moe")]
+    ("model", "pre"),
+    [("llama", None), ("t5", None), ("gemma4", None), ("gpt2", "sarvam-moe"), ("gpt2", "mmbert")],
 )
 def test_marked_spaces(model: str, pre: str | None, make: MakeVocabulary) -> None:
     tokens = ["<unk>", "▁king", "king", "<0x0A>", "two words", "▁▁", "<0xZZ>", "<0x41>"]
@@ -339,8 +340,9 @@ def test_marked_spaces(model: str, pre: str | None, make: MakeVocabulary) -> Non
         vocabulary.find("A")
 
 
-def test_plamo2(make: MakeVocabulary) -> None:
-    vocabulary = make("plamo2", ["a b", "▁", "<0x0A>"], types=[1, 1, 6])
+@pytest.mark.parametrize("model", ["plamo2", "plamo3"])
+def test_plamo(model: str, make: MakeVocabulary) -> None:
+    vocabulary = make(model, ["a b", "▁", "<0x0A>"], types=[1, 1, 6])
     assert [token.bytes for token in vocabulary] == [b"a b", "▁".encode(), b"\n"]
     assert [vocabulary.find(text) for text in ("a b", "▁", "\n")] == [0, 1, 2]
 

@@ -108,7 +108,7 @@ def toy(n: int = 6, **more: object) -> Parts:
 
 
 @pytest.mark.parametrize(
-    "model", ["gpt2", "llama", "bert", "t5", "gemma4", "rwkv", "plamo2", "other", "none"]
+    "model", ["gpt2", "llama", "bert", "t5", "gemma4", "rwkv", "plamo2", "plamo3", "other", "none"]
 )
 @pytest.mark.parametrize("n", [0, 1, 6, 3000])
 def test_made_up_vocabularies_pass(model: str, n: int, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from ...core.dtypes import TENSOR_TYPES
 from ...core.records import TensorInfo
 from ...inputs.recipes import PER_LAYER_TABLE
-from ...llama_cpp.architectures import ALWAYS_TIED, BORROWERS, NEVER_TIED, WITHOUT_HEAD
+from ...llama_cpp.architectures import ALWAYS_TIED, BORROWERS, NEVER_TIED, WIDTH_KEYS, WITHOUT_HEAD
 from ..report import Findings, shown
 from ..rules import Severity
 from ..subject import Subject
@@ -27,7 +27,6 @@ __all__ = ["EVIDENCE", "examine"]
 _OUTPUT = "output.weight"
 # What ggml's gather on a CPU has no code for, or (I32) yields no floats of.
 _NOT_GATHERED = frozenset({"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"})
-_WIDTH_KEYS = {"wavtokenizer-dec": "features_length"}
 _QUANTISATION_VERSION = 2
 
 
@@ -67,7 +66,7 @@ def _examine_shape(subject: Subject, info: TensorInfo, findings: Findings) -> No
         shape = " x ".join(map(str, info.shape))
         findings.add(TABLE_SHAPE, f"{info.name} is {shape}, not one row a token", **facts)
         return
-    key = f"{subject.architecture}.{_WIDTH_KEYS.get(subject.architecture or '', 'embedding_length')}"
+    key = f"{subject.architecture}.{WIDTH_KEYS.get(subject.architecture or '', 'embedding_length')}"
     width = subject.metadata.get(key)
     if isinstance(width, int) and width != info.shape[-1]:
         findings.add(TABLE_SHAPE, f"{info.name} has {info.shape[-1]} columns, and {key} is {width}", **facts)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...core.constants import TextFlag
-from ...llama_cpp.pre_tokenizers import WITHOUT_TOKENS
+from ...llama_cpp.pre_tokenizers import WITH_ALL_BYTE_TOKENS, WITH_BYTE_TOKENS, WITHOUT_TOKENS
 from ...tokens.token_text import TokenType
 from ..facts import PLACEHOLDER, Facts, Ids
 from ..report import Findings
@@ -36,7 +36,6 @@ from .rules import (
 FAMILIES = (bpe, spm, wordpiece, unigram)
 
 
-_BYTE_FAMILIES = frozenset({"llama", "t5", "gemma4", "plamo2"})
 _MAX_READ = 20_000
 #: Fewer byte tokens are no alphabet.
 MIN_BYTE_TOKENS = 128
@@ -206,7 +205,7 @@ def _judge_bytes(facts: Facts, findings: Findings) -> None:
             llama_cpp=Outcome.REFUSE,
             **_span(short),
         )
-    if facts.model not in _BYTE_FAMILIES or not text.any():
+    if facts.model not in WITH_BYTE_TOKENS or not text.any():
         return
     wrong = np.flatnonzero(text != typed)
     if facts.typed and wrong.size:
@@ -222,7 +221,7 @@ def _judge_bytes(facts: Facts, findings: Findings) -> None:
     there = np.bincount(byte_of, minlength=256) > 0
     missing = np.flatnonzero(~there)
     if missing.size:
-        refused = Outcome.REFUSE if facts.model == "plamo2" else Outcome.LOAD
+        refused = Outcome.REFUSE if facts.model in WITH_ALL_BYTE_TOKENS else Outcome.LOAD
         some = ", ".join(f"<0x{byte:02X}>" for byte in missing[:4])
         findings.add(BYTE_MISSING, f"{missing.size} byte tokens are missing: {some}", llama_cpp=refused)
     if ids.size >= MIN_BYTE_TOKENS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...llama_cpp import VERSION
 from ..rules import Evidence, Outcome, Rule, Severity
 
 UNUSABLE = Rule(
@@ -177,7 +178,7 @@ PRE_UNKNOWN = Rule(
     Severity.WARNING,
     "The pre-tokenizer has a name that llama.cpp does not know",
     "llama.cpp refuses the model. It tells capitals from small letters in these names.",
-    "The name was made up or misspelt, or is newer than the llama.cpp of llama-cpp-python 0.3.36.",
+    f"The name was made up or misspelt, or is newer than the versions known here: {VERSION}.",
     "Set tokenizer.ggml.pre to the name of the pre-tokenizer that the model was trained with.",
     Outcome.REFUSE,
 )

@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...llama_cpp.pre_tokenizers import PRE_TOKENIZERS, TOKENIZER_MODELS, WITH_PRE
+from ...llama_cpp.special_tokens import PHI3_TEXTS
 from ...tokens.token_text import TokenType
 from ..facts import Facts
 from ..report import Findings, shown
 from ..subject import Subject
 from .rules import CHARSMAP, MODEL_UNKNOWN, PHI3, PRE_MISSING, PRE_UNKNOWN
-
-_PHI3_TEXTS = ("</s>", "<unk>", "<s>", "<|endoftext|>")
 
 
 def judge(subject: Subject, facts: Facts, findings: Findings) -> None:
@@ -27,7 +26,7 @@ def judge(subject: Subject, facts: Facts, findings: Findings) -> None:
         _judge_pre(facts, findings)
     name = subject.metadata.get("general.name")
     if facts.model in {"llama", "gpt2"} and isinstance(name, str) and re.search("phi-?3", name, re.I):
-        missing = [text for text in _PHI3_TEXTS if text not in facts.vocabulary.tokens]
+        missing = [text for text in PHI3_TEXTS if text not in facts.vocabulary.tokens]
         if missing:
             findings.add(
                 PHI3, f"general.name is {name!r} and there is no token {missing[0]!r}: llama.cpp refuses it"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....core.constants import NO_TOKEN, MergeFlag, TextFlag
+from ....llama_cpp.pre_tokenizers import PRE_TOKENIZERS_WITHOUT_MERGES
 from ...facts import PLACEHOLDER, Facts, Ids, Mask, shorten
 from ...report import Findings
 from ...rules import Outcome
@@ -39,7 +40,7 @@ class _Products:
 def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     """Judge the order of a vocabulary with merges; return what it came to, None where nothing can be said."""
     if facts.merge_texts is None:
-        if facts.pre != "kimi-k2":
+        if facts.pre not in PRE_TOKENIZERS_WITHOUT_MERGES:
             findings.add(
                 MERGES_MISSING,
                 "there is no list of merges (tokenizer.ggml.merges), so that llama.cpp refuses the model",
