@@ -19,8 +19,19 @@ import numpy as np
 import pytest
 
 import pyembed
+from tests.helpers.installed import Installed
 from tests.helpers.model_files import MakeVocabulary, write_model
-from tools.native import KINDS, ROOT, Build, clean_environment, find_compiler, shared_build
+from tools.native import (
+    INSTALLED,
+    KINDS,
+    ROOT,
+    Build,
+    build_with_cmake,
+    clean_environment,
+    compiler_of,
+    find_cmake,
+    shared_build,
+)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +51,8 @@ _compiled: set[str] = set()
 
 def _kind_of(item: pytest.Item) -> str:
     names = getattr(item, "fixturenames", ())
-    return next((kind for kind in KINDS if f"{kind}_build" in names), "")
+    wanted = {kind: f"{kind}_build" for kind in KINDS} | {INSTALLED: INSTALLED}
+    return next((kind for kind, fixture in wanted.items() if fixture in names), "")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,7 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin to compile what the tests that were chosen need."""
-    kinds = sorted({_kind_of(item) for item in session.items} - {""})
+    wanted = sorted({_kind_of(item) for item in session.items} - {""})
+    kinds = [kind for kind in wanted if compiler_of(kind) and (kind != INSTALLED or find_cmake())]
     if kinds and not session.config.option.collectonly:
         nice = ["nice"] if shutil.which("nice") else []
         command = [*nice, sys.executable, "-m", "tools.native", *kinds]
@@ -74,13 +87,18 @@ def pytest_unconfigure() -> None:
         process.communicate()
 
 
-def _build(kind: str) -> Build:
-    """Wait until the library is compiled in this way; if that failed, it is tried again and says why."""
+def _wait_for(kind: str) -> None:
+    """Wait until the library is compiled in this way, or its compilation failed."""
     for process in _compiling:
         while kind not in _compiled and (line := process.stdout.readline() if process.stdout else ""):
             _compiled.add(line.strip())
-    if find_compiler("cc", "gcc", "clang") is None:
-        pytest.skip("no C compiler is installed")
+
+
+def _build(kind: str) -> Build:
+    """Return the library compiled in this way; where that failed before, it is tried again and says why."""
+    if compiler_of(kind) is None:
+        pytest.skip(f"none of {', '.join(KINDS[kind].compilers)} is installed")
+    _wait_for(kind)
     return shared_build(kind)
 
 
@@ -88,6 +106,12 @@ def _build(kind: str) -> Build:
 def asan_build() -> Build:
     """Return the C library compiled with AddressSanitizer and UBSan."""
     return _build("asan")
+
+
+@pytest.fixture(scope="session")
+def neon_build() -> Build:
+    """Return the C library compiled for 64-bit ARM, by a cross compiler."""
+    return _build("neon")
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +124,19 @@ def plain_build() -> Build:
 def tsan_build() -> Build:
     """Return the C library compiled with ThreadSanitizer."""
     return _build("tsan")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Return the C library as CMake installs it."""
+    cmake = find_cmake()
+    if cmake is None or compiler_of(INSTALLED) is None:
+        pytest.skip("cmake or a C compiler is not installed")
+    _wait_for(INSTALLED)
+    prefix = tmp_path_factory.mktemp("prefix")
+    command = [cmake, "--install", str(build_with_cmake()), "--prefix", str(prefix)]
+    subprocess.run(command, check=True, capture_output=True, env=clean_environment())
+    return Installed(prefix)
 
 
 @pytest.fixture

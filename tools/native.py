@@ -6,6 +6,7 @@ and prints the name of each when it is done.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shlex
@@ -15,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +25,7 @@ FUZZ = ROOT / "tests" / "fuzz"
 PROGRAMS = ROOT / "tests" / "csrc" / "programs"
 FLAGS = (
     "-std=c11",
-    "-g",
+    "-g1",  # the lines of a stack trace; all that a debugger wants takes twice as long
     "-O1",
     "-ffp-contract=off",
     "-fno-omit-frame-pointer",
@@ -34,7 +36,25 @@ FLAGS = (
 ASAN = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 #: Sources in folders of these names are compiled with more flags.
 FOLDER_FLAGS = {"emulated": ("-O0", f"-I{PROGRAMS / 'emulated' / 'include'}")}  # more would take a minute
-KINDS = {"asan": ASAN, "plain": ("-O2",), "tsan": ("-fsanitize=thread", "-Wno-tsan")}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to compile the library that tests and tools share."""
+
+    flags: tuple[str, ...]
+    compilers: tuple[str, ...] = ("cc", "gcc", "clang")
+    folder_flags: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: FOLDER_FLAGS)
+
+
+KINDS = {
+    # Optimising what UBSan adds to the kernels takes longer than all else; unoptimised, it checks no less.
+    "asan": Kind(ASAN, folder_flags={**FOLDER_FLAGS, "simd": ("-O0",)}),
+    "neon": Kind(("-O2", "-static"), ("aarch64-linux-gnu-gcc",)),
+    "plain": Kind(("-O2",)),
+    "tsan": Kind(("-fsanitize=thread", "-Wno-tsan")),
+}
+INSTALLED = "installed"  # built by CMake, as users build it
 
 
 class BuildError(RuntimeError):
@@ -42,8 +62,9 @@ class BuildError(RuntimeError):
 
 
 def find_compiler(*names: str) -> list[str] | None:
-    """Return the first compiler that is installed, as the words of a command; ``$CC`` goes first."""
-    for name in (os.environ.get("CC", ""), *names):
+    """Return the first compiler that is installed, as the words of a command; ``$CC`` goes before ``cc``."""
+    own = os.environ.get("CC", "") if "cc" in names else ""
+    for name in (own, *names):
         words = shlex.split(name)
         if words and shutil.which(words[0]):
             return words
@@ -135,19 +156,56 @@ class Build:
         return program
 
 
+def compiler_of(kind: str) -> list[str] | None:
+    """Return the command that compiles a kind, or None where none is installed."""
+    return find_compiler(*(KINDS[kind].compilers if kind in KINDS else ("cc", "gcc", "clang")))
+
+
 def shared_build(kind: str) -> Build:
     """Return the library compiled in one of the `KINDS`, which everybody shares; raise BuildError."""
-    compiler = find_compiler("cc", "gcc", "clang")
+    compiler = compiler_of(kind)
     if compiler is None:
-        raise BuildError("no C compiler is installed")
-    return Build(ROOT / "build" / f"lib-{kind}", compiler, KINDS[kind], FOLDER_FLAGS)
+        raise BuildError(f"none of {', '.join(KINDS[kind].compilers)} is installed")
+    folder = ROOT / "build" / f"lib-{kind}"
+    return Build(folder, compiler, KINDS[kind].flags, KINDS[kind].folder_flags)
+
+
+def find_cmake() -> str | None:
+    """Return the path of CMake, from the system or from this Python's environment."""
+    return shutil.which("cmake") or shutil.which("cmake", path=str(Path(sys.executable).parent))
+
+
+def build_with_cmake() -> Path:
+    """Compile the library as users do, unless it is compiled, and return CMake's folder; raise BuildError.
+
+    One process at a time does it; others wait.
+    """
+    cmake, compiler = find_cmake(), compiler_of(INSTALLED)
+    if cmake is None or compiler is None:
+        raise BuildError("CMake and a C compiler are needed")
+    key = hashlib.sha256(repr((cmake, compiler)).encode()).hexdigest()[:8]
+    folder = ROOT / "build" / f"lib-{INSTALLED}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for arguments in (("-S", CSRC, "-B", folder), ("--build", folder, "--parallel", "2")):
+            command = [cmake, *map(str, arguments)]
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, env=clean_environment()
+            )
+            if done.returncode != 0:
+                raise BuildError(done.stdout + done.stderr)
+    return folder
 
 
 def main() -> int:
     """Run the command line."""
     try:
         for kind in sys.argv[1:]:
-            shared_build(kind)
+            if kind == INSTALLED:
+                build_with_cmake()
+            else:
+                shared_build(kind)
             print(kind, flush=True)
     except BuildError as error:
         print(error, file=sys.stderr)

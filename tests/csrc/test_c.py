@@ -10,7 +10,7 @@ import pytest
 
 import pyembed
 from tools import mutate
-from tools.native import CSRC, PROGRAMS, ROOT, Build, clean_environment
+from tools.native import CSRC, PROGRAMS, Build, clean_environment
 
 
 def compiler(*names: str) -> str:
@@ -52,10 +52,9 @@ def test_back_ends_agree(plain_build: Build) -> None:
     assert "portable: equal" in run(program, 1000)
 
 
-def test_neon_agrees_under_emulation() -> None:
-    cross, emulator = compiler("aarch64-linux-gnu-gcc"), compiler("qemu-aarch64", "qemu-aarch64-static")
-    build = Build(ROOT / "build" / "lib-neon", [cross], ["-O2", "-static"])
-    program = build.program("differential", [PROGRAMS / "differential.c"])
+def test_neon_agrees_under_emulation(neon_build: Build) -> None:
+    emulator = compiler("qemu-aarch64", "qemu-aarch64-static")
+    program = neon_build.program("differential", [PROGRAMS / "differential.c"])
     assert "neon: equal" in run(emulator, program, 200)
 
 

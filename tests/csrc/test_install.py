@@ -8,63 +8,17 @@ import re
 import shutil
 import struct
 import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pyembed
+from tests.helpers.installed import Installed, run, tool
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/c"
 HEADER = (ROOT / "csrc/include/pyembed.h").read_text("utf-8")
-
-
-def tool(*names: str) -> str:
-    """Return where a program is; a test that needs it is skipped without."""
-    beside_python = Path(sys.executable).parent
-    for name in names:
-        found = shutil.which(name) or shutil.which(name, path=str(beside_python))
-        if found:
-            return found
-    pytest.skip(f"none of {', '.join(names)} is installed")
-
-
-def run(*command: object, **options: str) -> str:
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, env=os.environ | options
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@dataclass
-class Installed:
-    """An installed copy of the library."""
-
-    prefix: Path
-
-    @property
-    def lib(self) -> Path:
-        """The folder of the libraries."""
-        return next(self.prefix.rglob("pyembed.pc")).parent.parent
-
-    def flags(self, *options: str) -> list[str]:
-        """Return what pkg-config says."""
-        found = run(tool("pkg-config"), *options, "pyembed", PKG_CONFIG_PATH=str(self.lib / "pkgconfig"))
-        return found.split()
-
-
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    cmake = tool("cmake")
-    build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("prefix")
-    run(cmake, "-S", ROOT / "csrc", "-B", build, f"-DCMAKE_INSTALL_PREFIX={prefix}")
-    run(cmake, "--build", build, "--parallel", "2")
-    run(cmake, "--install", build)
-    return Installed(prefix)
 
 
 @pytest.fixture(scope="session")

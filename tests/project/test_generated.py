@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tools import make_golden
+
 TOOLS = Path(__file__).parents[2] / "tools"
 
 
@@ -34,7 +36,8 @@ def test_golden_files() -> None:
     need("gguf", "pywhispercpp")
     if platform.machine() != "x86_64":
         pytest.skip("the golden files' quantised rows were rounded as on x86-64")
-    check("make_golden.py")
+    # In this process, where ggml has made the tables already that it quantises with.
+    assert make_golden.main(["--check"]) == 0
 
 
 def test_version_of_the_package_is_that_of_the_header() -> None:

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import pyembed
+from tests.helpers.installed import Installed, run, tool
+from tools.native import clean_environment
 
 ROOT = Path(__file__).parents[2]
-CSRC = ROOT / "csrc"
 
 
 def snippet(language: str) -> str:
@@ -31,24 +30,18 @@ def test_python() -> None:
     assert done.stdout.startswith("(2, 2, 128) ")
 
 
-def test_c(tmp_path: Path) -> None:
-    cc = shutil.which("cc") or pytest.skip("no C compiler is installed")
+def test_c(installed: Installed, tmp_path: Path) -> None:
     includes = "".join(f"#include {name}\n" for name in re.findall(r"<\w+\.h>", snippet("c")))
     program = f"{includes}int main(void) {{\n{snippet('c')}return rows[0] == rows[info.n_columns];\n}}\n"
     (tmp_path / "example.c").write_text(program)
-    flags = [
-        "-std=c11",
-        "-ffp-contract=off",
-        "-D_POSIX_C_SOURCE=200809L",
-        f"-I{CSRC / 'include'}",
-        f"-I{CSRC}",
-    ]
-    sources = [str(path) for path in sorted(CSRC.glob("*/*.c"))]
     example = tmp_path / "example"
-    command = [cc, *flags, str(tmp_path / "example.c"), *sources, "-lpthread", "-lm", "-o", str(example)]
-    subprocess.run(command, check=True)
-    missing = subprocess.run([example], cwd=tmp_path, capture_output=True, text=True, check=False)
+    flags = installed.flags("--cflags", "--libs")
+    run(tool("cc", "gcc"), "-std=c11", tmp_path / "example.c", *flags, "-o", example)
+    environment = clean_environment(LD_LIBRARY_PATH=str(installed.lib))
+    missing = subprocess.run(
+        [example], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+    )
     assert missing.returncode == 1
     assert "cannot open the file" in missing.stderr
     shutil.copy(pyembed.demo_model(), tmp_path / "model.gguf")
-    assert subprocess.run([example], cwd=tmp_path, check=False).returncode == 0
+    assert subprocess.run([example], cwd=tmp_path, check=False, env=environment).returncode == 0
