@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy.typing as npt
 
 from .analysis.similarity import Geometry, Neighbour
+from .core.closing import Closing
 from .core.handle import Source
 from .core.progress import Progress, report_to
 from .core.records import Change, Stats
@@ -30,7 +31,7 @@ TOKEN_TABLE = "token_embd.weight"
 OUTPUT_TABLE = "output.weight"
 
 
-class Model(FirstLayer):
+class Model(FirstLayer, Closing):
     """An open GGUF model. Use `load_model` to get one.
 
     It is immutable, and any number of threads may use it. `close`, or the end of a ``with`` block, closes
@@ -405,6 +406,11 @@ class Model(FirstLayer):
 
     # --------------------------------------------------------------------------------------- closing
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._source.closed
+
     def close(self) -> None:
         """Close the model, its tables and its vocabulary. Calls of other threads finish undisturbed."""
         with self._lock:
@@ -429,15 +435,9 @@ class Model(FirstLayer):
         """
         return self._source.change()
 
-    def __enter__(self) -> Model:
+    def _ensure_open(self) -> None:
         self._source.ensure_open()
-        return self
-
-    def __exit__(self, kind: object, exception: object, trace: object) -> None:
-        if isinstance(exception, NotFoundError):
-            exception.settle()
-        self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._source.closed else f"{self.architecture}, {self.load_mode}"
+        state = "closed" if self.closed else f"{self.architecture}, {self.load_mode}"
         return f"<Model {self.path}: {state}>"

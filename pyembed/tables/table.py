@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
+from ..core.closing import Closing
 from ..core.constants import DIGEST_BYTES
 from ..core.dtypes import TENSOR_TYPES, OutputType, output_type
 from ..core.handle import Source
@@ -51,7 +52,7 @@ class _Call(NamedTuple):
     options: CData
 
 
-class EmbeddingTable:
+class EmbeddingTable(Closing):
     """The rows of one tensor. Use `open_table` or `Model.open_table` to get one.
 
     Every index of the tensor but the last, taken together, counts rows. Rows come out as the file stores
@@ -153,7 +154,7 @@ class EmbeddingTable:
         # The usual call, arrays of the right kind, takes few steps: each costs about what a short row does.
         table = self._table
         if table is None:
-            table = self._handle()
+            table = self._ensure_open()
         if type(ids) is not _ndarray or not ids.flags.c_contiguous:
             ids = as_ids(ids, self._shape[0])
         try:
@@ -198,7 +199,7 @@ class EmbeddingTable:
         call = None if stride else self._calls.get((ids.dtype, kind.name, threads))
         options = (call or self._prepare(ids.dtype, kind.name, threads, stride)).options
         buffer = ffi.cast("void *", rows.ctypes.data)
-        table = self._handle()
+        table = self._ensure_open()
         if _gather(table, _from_buffer(ids), ids.size, buffer, options, _NULL):
             self._explain(table, ids, rows, buffer, options)
 
@@ -317,12 +318,12 @@ class EmbeddingTable:
         rows = None if ids is None else as_row_ids(ids, self._shape[0])
         queries = as_queries(query, self._shape[1])
         metric, count = check_metric(metric), _thread_count(threads)
-        return Scan(self._source, self._handle(), metric, rows, count, progress), queries
+        return Scan(self._source, self._ensure_open(), metric, rows, count, progress), queries
 
     @property
     def norms(self) -> npt.NDArray[np.float32]:
         """The Euclidean norm of every row, NaN for one with a NaN; read-only, computed on first use."""
-        table = self._handle()
+        table = self._ensure_open()
         if self._norms is None:
             self._norms = norms_of(self._source, table, self._shape[0])
         return self._norms
@@ -341,7 +342,7 @@ class EmbeddingTable:
         if not 1 <= step < 2**64:
             raise ValueError(f"step is {step}; expected at least 1")
         out, error = ffi.new("char[]", DIGEST_BYTES), ffi.new("pye_error *")
-        self._source.check(lib.pye_table_digest(self._handle(), step, out, error), error)
+        self._source.check(lib.pye_table_digest(self._ensure_open(), step, out, error), error)
         return ffi.string(out).decode("ascii")
 
     def check_rows(
@@ -376,11 +377,11 @@ class EmbeddingTable:
         words = ffi.new("uint64_t[2]", np.frombuffer(key, np.uint64).tolist()) if key is not None else _NULL
         error = ffi.new("pye_error *")
         out = ffi.cast("uint8_t *", faults.ctypes.data)
-        status = lib.pye_table_check(self._handle(), first, n, out, words, where, error)
+        status = lib.pye_table_check(self._ensure_open(), first, n, out, words, where, error)
         self._source.check(status, error)
         return faults, hashes
 
-    def _handle(self) -> CData:
+    def _ensure_open(self) -> CData:
         table = self._table
         if table is None:
             raise ClosedError(f"the table {self._name!r} of {self.path} is closed")
@@ -405,17 +406,8 @@ class EmbeddingTable:
 
     def check(self) -> Change | None:
         """Return what became of the table's file since it was opened; see `Model.check`."""
-        self._handle()
+        self._ensure_open()
         return self._source.change()
-
-    def __enter__(self) -> EmbeddingTable:
-        self._handle()
-        return self
-
-    def __exit__(self, kind: object, exception: object, trace: object) -> None:
-        if isinstance(exception, NotFoundError):
-            exception.settle()
-        self.close()
 
     def __repr__(self) -> str:
         state = ", closed" if self.closed else ""
