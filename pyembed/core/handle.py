@@ -98,6 +98,19 @@ _TENSOR_LAYOUT = np.dtype(
 )
 
 
+#: What a folder's index of safetensors files is called.
+_INDEX_NAME = "model.safetensors.index.json"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file that a path leads to from others; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class ProgressRelay:
     """Stands between the C library's callback and the user's, and keeps what the user's raised."""
 
@@ -182,6 +195,7 @@ class Source:
         self.format = self._name_in(FORMATS, lib.pye_model_format(self._model))
         self.load_mode = self._name_in(LOAD_MODES, lib.pye_model_load_mode(self._model))
         self._paths = [shard.path for shard in self.shards()]
+        self._read = {found for path in self._files_read() if (found := _identity(path)) is not None}
 
     @staticmethod
     def _name_in(names: Mapping[str, int], number: int) -> str:
@@ -219,6 +233,20 @@ class Source:
         """Tell the progress callback nothing more."""
         if self._progress is not None:
             self._progress.callback = None
+
+    def _files_read(self) -> list[str]:
+        """Return the names of all files that were read: each shard, and an index."""
+        files = [*self._paths, self.path]
+        if os.path.isdir(self.path):
+            files.append(os.path.join(self.path, _INDEX_NAME))
+        return files
+
+    def reads(self, path: Path) -> bool:
+        """Return whether a path leads to a file that was opened here, or that has its name now."""
+        found = _identity(path)
+        if found is None:
+            return False
+        return found in self._read or any(_identity(file) == found for file in self._files_read())
 
     def shards(self) -> list[Shard]:
         """Return the facts about each file."""

@@ -13,6 +13,7 @@ from ..core.progress import Progress, part_of, report_to
 from ..tables.arguments import as_ids
 from ..tables.table import EmbeddingTable
 from ..tokens.vocabulary import Vocabulary
+from .words import word_of
 
 _CHUNK_BYTES = 4 << 20
 _TEXTS_AT_ONCE = 4096
@@ -91,8 +92,20 @@ def selection(
 
 
 def provenance(chosen: Selection) -> dict[str, str]:
-    """Return what a file may say of where its rows come from; neither paths nor times, to be reproducible."""
-    facts = {"tensor": chosen.table.name, "type": chosen.table.type}
+    """Return what a file may say of where its rows come from; neither paths nor times, to be reproducible.
+
+    A name that is not UTF-8, which no reader takes, is spelled as `words.word_of` spells it.
+    """
+    name = chosen.table.name
+    facts = {"tensor": name if _is_utf8(name) else word_of(name), "type": chosen.table.type}
     if chosen.vocabulary is not None:
         facts["vocabulary"] = chosen.vocabulary.digest
     return facts
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
