@@ -112,8 +112,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-#: What was raised on this thread in a callback from C: by the user's, or by a signal's handler before its first
-#: line. `Source.check` raises it again, past the C frames.
+#: What was raised on this thread in a callback from C: by the user's, or by a signal's handler before its
+#: first line. `Source.check` raises it again, past the C frames.
 _raised = threading.local()
 
 

@@ -80,13 +80,16 @@ def selection(
     if table.shape[1] == 0:
         raise ValueError(f"{table.name!r} of {table.path} has no columns")
     chosen = range(n) if ids is None else ids if isinstance(ids, range) else as_ids(ids, n).ravel()
-    if not len(chosen):
+    is_empty = not chosen if isinstance(chosen, range) else not chosen.size  # a range may have no len()
+    if is_empty:
         raise ValueError("no row was chosen" if n else f"{table.name!r} of {table.path} has no rows")
     # A range may be longer than memory; its ends tell.
     given = np.array([chosen[0], chosen[-1]], object) if isinstance(chosen, range) else chosen
     wrong = np.flatnonzero((given < 0) | (given >= n))
     if wrong.size:
-        where = int(wrong[0]) if given is chosen else int(wrong[0]) * (len(chosen) - 1)
+        where = int(wrong[0])
+        if isinstance(chosen, range):
+            where *= (chosen[-1] - chosen[0]) // chosen.step
         raise IndexError(f"id {given[wrong[0]]} at position {where} is no row: the table has {n}")
     return Selection(table, vocabulary, chosen, part_of(report_to(progress), "writing rows"))
 
