@@ -26,7 +26,7 @@ from .errors import (
 from .files.metadata import Metadata, StringArray, Tensors
 from .inputs.batching import PaddedRows, runs_of
 from .inputs.recipes import InputRecipe
-from .loader import demo_model, load_model, open_table, validate
+from .loader import demo_model, load_model, open_table, validate, validate_all
 from .model import Model
 from .tables.scan import Top
 from .tables.table import EmbeddingTable, RowFault
@@ -37,14 +37,16 @@ if TYPE_CHECKING:
     from . import export, health
     from .files.extract import extract
     from .lock import check_lock, make_lock
-    from .validation import Finding, Report, Severity
+    from .validation import Failure, Finding, Report, Reports, Severity
 
 __version__ = _ffi.string(_lib.pye_version()).decode("ascii")
 
 # What is loaded when it is first asked for, and where from; "" for a module itself.
 _LATER = {
+    "Failure": "validation",
     "Finding": "validation",
     "Report": "validation",
+    "Reports": "validation",
     "Severity": "validation",
     "check_lock": "lock",
     "export": "",
@@ -59,6 +61,7 @@ __all__ = [
     "ChangeKind",
     "ClosedError",
     "EmbeddingTable",
+    "Failure",
     "Finding",
     "FormatError",
     "GGUFError",
@@ -75,6 +78,7 @@ __all__ = [
     "PyembedError",
     "RecipeError",
     "Report",
+    "Reports",
     "RowFault",
     "SafetensorsError",
     "Severity",
@@ -99,6 +103,7 @@ __all__ = [
     "open_table",
     "runs_of",
     "validate",
+    "validate_all",
 ]
 
 

@@ -20,8 +20,11 @@ import cffi
 
 MODULE = "pyembed._native"
 
-#: Implemented in Python, called from C through a ``pye_progress`` pointer.
-CALLBACKS = 'extern "Python" int pye_python_progress(uint64_t, uint64_t, void *);\n'
+#: Implemented in Python, called from C through ``pye_progress`` and ``pye_interrupted`` pointers.
+CALLBACKS = """
+extern "Python" int pye_python_progress(uint64_t, uint64_t, void *);
+extern "Python" int pye_python_interrupted(void *);
+"""
 
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _CONDITION = re.compile(r"#\s*(?:if|ifdef|ifndef)\b")

@@ -264,7 +264,8 @@ pye_status pye_map_settle(pye_map *map, uint64_t header_bytes, pye_error *error)
 }
 
 static pye_status read_with_progress(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_progress progress,
-                                     void *data, pye_error *error) {
+                                     void *data, const pye_interrupt *interrupt, pye_error *error) {
+    pye_watch watch = pye_watch_begin(interrupt);
     uint64_t done = 0;
     while (done < n_bytes) {
         uint64_t step = n_bytes - done < CHUNK ? n_bytes - done : CHUNK;
@@ -272,6 +273,8 @@ static pye_status read_with_progress(pye_map *map, uint64_t offset, uint64_t n_b
         if (status != PYE_OK)
             return status;
         done += step;
+        if (pye_watch_stops(&watch))
+            return pye_fail_interrupted(error);
         if (progress != NULL && !progress(done, n_bytes, data))
             return pye_fail(error, PYE_ERROR_CANCELLED, PYE_NO_OFFSET,
                             "cancelled after %" PRIu64 " of %" PRIu64 " bytes", done, n_bytes);
@@ -290,7 +293,7 @@ static bool is_loaded(const pye_map *map, uint64_t offset, uint64_t n_bytes) {
 }
 
 static pye_status load_locked(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_progress progress, void *data,
-                              pye_error *error) {
+                              const pye_interrupt *interrupt, pye_error *error) {
     if (is_loaded(map, offset, n_bytes))
         return PYE_OK;
     size_t wanted = (map->n_loaded + 1) * sizeof *map->loaded;
@@ -300,7 +303,7 @@ static pye_status load_locked(pye_map *map, uint64_t offset, uint64_t n_bytes, p
     map->loaded = grown;
     pye_status status = PYE_OK;
     if (mode_reads(map->mode))
-        status = read_with_progress(map, offset, n_bytes, progress, data, error);
+        status = read_with_progress(map, offset, n_bytes, progress, data, interrupt, error);
     if (status == PYE_OK && mode_locks(map->mode))
         status = lock_range(map, offset, offset + n_bytes, error);
     if (status == PYE_OK)
@@ -309,11 +312,11 @@ static pye_status load_locked(pye_map *map, uint64_t offset, uint64_t n_bytes, p
 }
 
 pye_status pye_map_load(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_progress progress, void *data,
-                        pye_error *error) {
+                        const pye_interrupt *interrupt, pye_error *error) {
     if (map->mode == PYE_LOAD_MMAP || n_bytes == 0)
         return PYE_OK;
     (void)pthread_mutex_lock(&map->lock);
-    pye_status status = load_locked(map, offset, n_bytes, progress, data, error);
+    pye_status status = load_locked(map, offset, n_bytes, progress, data, interrupt, error);
     (void)pthread_mutex_unlock(&map->lock);
     return status;
 }

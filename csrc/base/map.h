@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "base/guard.h"
+#include "base/watch.h"
 #include "pyembed.h"
 
 typedef struct pye_range {
@@ -67,7 +68,7 @@ pye_status pye_map_settle(pye_map *map, uint64_t header_bytes, pye_error *error)
 /* Makes a range that lies inside the file ready for use, once: reads it, locks it, or does nothing, as the mode has
  * it. Any thread may call this. */
 pye_status pye_map_load(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_progress progress, void *data,
-                        pye_error *error);
+                        const pye_interrupt *interrupt, pye_error *error);
 
 /* A range that lies inside the file will be read from start to end: the system may fetch it meanwhile. */
 void pye_map_expect(const pye_map *map, uint64_t offset, uint64_t n_bytes);

@@ -113,7 +113,10 @@ static bool begin(pye_pool *pool, size_t n_workers, void (*work)(void *context),
     return is_free;
 }
 
+/* In the child of a fork that the work itself made there is nobody to wait for, and the lock may be held for ever. */
 static void finish(pye_pool *pool) {
+    if (pool->owner != getpid())
+        return;
     (void)pthread_mutex_lock(&pool->lock);
     pool->n_wanted = 0; /* the work is done: who has not woken up yet need not */
     while (pool->n_running > 0)

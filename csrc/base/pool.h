@@ -18,7 +18,8 @@ typedef _Atomic(pye_pool *) pye_pool_slot;
 
 /* Runs work(context) on the calling thread and on up to n_threads - 1 workers at the same time, and returns when all of
  * them are done. The work shares itself out, so that any number of threads, one included, completes it: where workers
- * cannot be had, or serve another job, there are fewer. */
+ * cannot be had, or serve another job, there are fewer. Where the work forks, on the calling thread, this returns in the
+ * child as soon as that thread is done; what the workers had taken on is then missing there. */
 void pye_pool_run(pye_pool_slot *slot, const pye_allocator *allocator, size_t n_threads,
                   void (*work)(void *context), void *context);
 

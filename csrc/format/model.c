@@ -273,6 +273,7 @@ pye_status pye_model_open(const char *path, const pye_open_options *options, pye
     opened->is_guarded = known.guard != 0;
     opened->progress = known.progress;
     opened->progress_data = known.progress_data;
+    opened->interrupt = (pye_interrupt){known.interrupted, known.interrupted_data};
     status = parse(opened, path, &known, error);
     /* What was found wrong with zeros in place of the file's bytes is not what is wrong with the file. */
     pye_status intact = pye_model_intact(opened, error);

@@ -42,6 +42,7 @@ struct pye_model {
     bool is_guarded; /* its mappings are */
     pye_progress progress;
     void *progress_data;
+    pye_interrupt interrupt;
     pye_pool_slot pool; /* for gathers of any table of the model */
     pye_counters counters;
 

@@ -12,7 +12,8 @@
  * for nobody: no other thread may be using that same handle then, or afterwards. No state is kept in
  * thread-locals, none in globals but that of the guard below, and nothing runs when the library is loaded. A model creates worker threads when
  * a gather first wants some, with all signals blocked that no instruction causes, and joins them when its last handle is closed; the
- * child of a fork may go on using open handles and gets workers of its own.
+ * child of a fork may go on using open handles and gets workers of its own, also where a callback forked in the middle of
+ * a call: this call then does alone, in the child, what the parent's workers do in the parent.
  *
  * ERRORS. A fallible function returns a pye_status, 0 for success, and fills the pye_error it is given;
  * that pointer, always the last argument, may be NULL. A failing function writes nothing to its other
@@ -139,6 +140,10 @@ typedef enum pye_load_mode {
 /* Told after every few MiB that a tensor is read into memory, and once at its end. Non-zero goes on, 0 cancels. */
 typedef int (*pye_progress)(uint64_t n_bytes_done, uint64_t n_bytes_total, void *data);
 
+/* Asked by calls that take long, at most ten times a second and only on the thread that called: non-zero ends the call
+ * with PYE_ERROR_CANCELLED, with some of its output written. It may fork: the child works on alone. */
+typedef int (*pye_interrupted)(void *data);
+
 /* Where a model takes its memory from; its workers' stacks and mapped files are not part of it. The functions may be
  * called by any thread that uses the model, several at a time, until its last handle is closed. */
 typedef struct pye_allocator {
@@ -165,6 +170,8 @@ typedef struct pye_open_options {
     void *progress_data;
     int32_t guard; /* non-zero: a mapped file that is truncated is an error, no SIGBUS; see GUARD */
     const pye_allocator *allocator; /* NULL: malloc, realloc and free; otherwise copied, all its functions set */
+    pye_interrupted interrupted;    /* may be NULL; of every call that the model and what is opened of it get */
+    void *interrupted_data;
 } pye_open_options;
 
 /* Opens `path` and checks all of it but the tensors' bytes: counts, lengths, names, and that every tensor

@@ -10,10 +10,13 @@
 #include "base/float_mode.h"
 #include "base/siphash.h"
 #include "base/status.h"
+#include "base/watch.h"
 #include "table/rows.h"
 
 /* Weights that are decoded at once: a multiple of every block. */
 #define TILE_WEIGHTS 256
+
+#define WATCHED_BYTES (UINT64_C(256) << 10) /* looking at them takes far longer than looking at a clock */
 
 /* What a scan of a row's scales found, ascending. */
 typedef enum suspicion {
@@ -173,14 +176,26 @@ pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, u
     pye_map_expect(map, (uint64_t)(table->rows - map->base) + first * info->row_bytes, n * info->row_bytes);
     uint8_t always = info->type == PYE_TYPE_Q8_1 ? PYE_ROW_REFUSED : 0;
     uint64_t mode = pye_float_mode_begin();
-    for (uint64_t i = 0; i < n; i++) {
+    pye_watch watch = pye_watch_begin(&table->model->interrupt);
+    bool is_interrupted = false;
+    uint64_t n_unwatched = 0;
+    for (uint64_t i = 0; i < n && !is_interrupted; i++) {
         const uint8_t *row = table->rows + (first + i) * info->row_bytes;
         faults[i] = always;
         if (info->n_columns > 0)
             faults[i] |= find_not_finite(&check, row) | find_equal(&check, row);
         if (hashes != NULL)
             hashes[i] = pye_siphash(key, row, (size_t)info->row_bytes);
+        n_unwatched += info->row_bytes + 1;
+        if (n_unwatched >= WATCHED_BYTES) {
+            n_unwatched = 0;
+            pye_float_mode_end(mode); /* a callback gets the mode that the caller had */
+            is_interrupted = pye_watch_stops(&watch);
+            mode = pye_float_mode_begin();
+        }
     }
     pye_float_mode_end(mode);
+    if (is_interrupted)
+        return pye_fail_interrupted(error);
     return pye_map_intact(map, info->shard, error);
 }

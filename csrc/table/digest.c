@@ -1,23 +1,52 @@
 /* A digest of rows as the file stores them, for recognising a table. */
 #include "base/sha256.h"
 #include "base/status.h"
+#include "base/watch.h"
 #include "table/table.h"
+
+#define WATCHED_BYTES (UINT64_C(64) << 10) /* hashing them takes far longer than looking at a clock */
+
+typedef struct hashing {
+    pye_sha256 hash;
+    pye_watch watch;
+    uint64_t n_unwatched;
+} hashing;
+
+/* False if the call shall end. */
+static bool add_row(hashing *h, const uint8_t *row, uint64_t n_bytes) {
+    while (n_bytes > 0) {
+        uint64_t step = n_bytes < WATCHED_BYTES ? n_bytes : WATCHED_BYTES;
+        pye_sha256_add(&h->hash, row, (size_t)step);
+        row += step;
+        n_bytes -= step;
+        h->n_unwatched += step;
+        if (h->n_unwatched < WATCHED_BYTES)
+            continue;
+        h->n_unwatched = 0;
+        if (pye_watch_stops(&h->watch))
+            return false;
+    }
+    return true;
+}
 
 pye_status pye_table_digest(const pye_table *table, uint64_t step, char digest[PYE_DIGEST_BYTES],
                             pye_error *error) {
     if (step == 0)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "a step of 0 never gets past the first row");
-    pye_sha256 hash;
-    pye_sha256_begin(&hash);
+    hashing h = {.watch = pye_watch_begin(&table->model->interrupt)};
+    pye_sha256_begin(&h.hash);
     uint64_t n_rows = table->info.n_rows, row_bytes = table->info.row_bytes;
     /* Rows without bytes may be as many as the file likes to say. */
     for (uint64_t row = 0; row < n_rows && row_bytes > 0; row += step) {
-        pye_sha256_add(&hash, table->rows + row * row_bytes, (size_t)row_bytes);
+        if (step > 1)
+            h.n_unwatched = WATCHED_BYTES; /* each row may have to come from a disk */
+        if (!add_row(&h, table->rows + row * row_bytes, row_bytes))
+            return pye_fail_interrupted(error);
         if (step > n_rows - row)
             break; /* the sum could wrap */
     }
     pye_status status = pye_map_intact(table->map, table->info.shard, error);
     if (status == PYE_OK)
-        pye_sha256_text(&hash, digest);
+        pye_sha256_text(&h.hash, digest);
     return status;
 }

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "base/status.h"
+#include "base/watch.h"
 #include "table/scan.h"
 
 #define PORTION_ROWS 256
@@ -11,52 +12,83 @@
 typedef struct norms_job {
     const pye_table *table;
     float *norms;
+    pye_watch watch;
     _Atomic uint64_t next;
+    atomic_bool interrupted;
+    bool has_forked;
 } norms_job;
 
 static void take_portions(void *context) {
     norms_job *job = context;
     uint64_t n_rows = job->table->info.n_rows;
-    for (;;) {
+    while (!atomic_load_explicit(&job->interrupted, memory_order_relaxed)) {
         uint64_t first = atomic_fetch_add_explicit(&job->next, PORTION_ROWS, memory_order_relaxed);
         if (first >= n_rows)
             return;
         pye_scan_norms(job->table, first, n_rows - first < PORTION_ROWS ? n_rows - first : PORTION_ROWS,
                        job->norms);
+        if (!pye_watch_is_caller(&job->watch))
+            continue;
+        if (pye_watch_stops(&job->watch))
+            atomic_store_explicit(&job->interrupted, true, memory_order_relaxed);
+        job->has_forked = pye_watch_has_forked(&job->watch);
+        if (job->has_forked)
+            return;
     }
 }
 
-static float *compute(const pye_table *table, uint32_t n_threads) {
+static pye_status fail_norms(const pye_table *table, pye_error *error) {
+    return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot allocate the norms of %llu rows",
+                    (unsigned long long)table->info.n_rows);
+}
+
+static pye_status compute(const pye_table *table, uint32_t n_threads, float **computed, pye_error *error) {
     uint64_t n_rows = table->info.n_rows;
     if (n_rows > SIZE_MAX / sizeof(float) - 1)
-        return NULL;
-    float *norms =
-        pye_allocate(&table->model->allocator,
-                     ((size_t)n_rows + 1) * sizeof *norms); /* one more, so that no rows are no failure */
+        return fail_norms(table, error);
+    pye_model *model = table->model;
+    float *norms = pye_allocate(
+        &model->allocator, ((size_t)n_rows + 1) * sizeof *norms); /* one more, so that no rows are no failure */
     if (norms == NULL)
-        return NULL;
-    norms_job job = {.table = table, .norms = norms};
+        return fail_norms(table, error);
+    norms_job job = {.table = table, .norms = norms, .watch = pye_watch_begin(&model->interrupt)};
     atomic_init(&job.next, 0);
+    atomic_init(&job.interrupted, false);
     uint64_t n_portions = (n_rows + PORTION_ROWS - 1) / PORTION_ROWS;
     size_t threads =
         pye_pool_threads(n_threads, n_rows * (table->info.n_columns / 64 + 1) / (WEIGHTS_A_THREAD / 64));
-    pye_pool_run(&table->model->pool, &table->model->allocator,
-                 threads < n_portions ? threads : (size_t)n_portions, take_portions, &job);
-    return norms;
+    pye_pool_run(&model->pool, &model->allocator, threads < n_portions ? threads : (size_t)n_portions,
+                 take_portions, &job);
+    while (job.has_forked) { /* the child does all of it */
+        job.has_forked = false;
+        job.watch = pye_watch_begin(&model->interrupt);
+        atomic_store(&job.next, 0);
+        take_portions(&job);
+    }
+    if (atomic_load_explicit(&job.interrupted, memory_order_relaxed)) {
+        pye_release(norms);
+        return pye_fail_interrupted(error);
+    }
+    *computed = norms;
+    return PYE_OK;
 }
 
-const float *pye_table_norms_of(const pye_table *table, uint32_t n_threads) {
-    /* The one field of an open table that is written; where two threads compute at once, one of two equal results is
-     * dropped. */
+/* The one field of an open table that is written; where two threads compute at once, one of two equal results is dropped. */
+static pye_status norms_of(const pye_table *table, uint32_t n_threads, const float **found, pye_error *error) {
     _Atomic(float *) *place = (_Atomic(float *) *)(uintptr_t)&table->norms;
     float *norms = atomic_load(place);
-    if (norms != NULL)
-        return norms;
-    float *computed = compute(table, n_threads);
-    if (computed == NULL || atomic_compare_exchange_strong(place, &norms, computed))
-        return computed;
-    pye_release(computed);
-    return norms;
+    if (norms == NULL) {
+        float *computed = NULL;
+        pye_status status = compute(table, n_threads, &computed, error);
+        if (status != PYE_OK)
+            return status;
+        if (atomic_compare_exchange_strong(place, &norms, computed))
+            norms = computed;
+        else
+            pye_release(computed);
+    }
+    *found = norms;
+    return PYE_OK;
 }
 
 pye_status pye_rows_are_real(const pye_table *table, pye_error *error) {
@@ -70,11 +102,10 @@ pye_status pye_table_norms(const pye_table *table, uint32_t n_threads, const flo
     pye_status status = pye_rows_are_real(table, error);
     if (status != PYE_OK)
         return status;
-    const float *found = pye_table_norms_of(table, n_threads);
-    if (found == NULL)
-        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot allocate the norms of %llu rows",
-                        (unsigned long long)table->info.n_rows);
-    status = pye_map_intact(table->map, table->info.shard, error);
+    const float *found = NULL;
+    status = norms_of(table, n_threads, &found, error);
+    if (status == PYE_OK)
+        status = pye_map_intact(table->map, table->info.shard, error);
     if (status == PYE_OK)
         *norms = found;
     return status;

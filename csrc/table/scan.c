@@ -1,12 +1,12 @@
 /* queries -> scores: what is asked for is checked and laid out, then shared out among threads. */
 #include <inttypes.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/half.h"
 #include "base/options.h"
+#include "base/watch.h"
 #include "table/queries.h"
 #include "table/scan.h"
 
@@ -14,6 +14,8 @@
  * thread that started late does less. */
 #define PRODUCTS_A_THREAD (UINT64_C(1) << 20)
 #define PORTION_BYTES (UINT64_C(512) << 10)
+/* ... and at most so many products, which take a fraction of a second: between portions a scan can be interrupted. */
+#define PORTION_PRODUCTS (UINT64_C(1) << 28)
 
 #define ALIGNMENT 64
 
@@ -32,7 +34,8 @@ typedef struct scan {
     uint8_t *memory;
     size_t n_threads;
     uint64_t portion;
-    pthread_t caller;
+    pye_watch watch;
+    bool has_forked; /* a callback did, and this is the child */
     _Atomic uint64_t next;
     atomic_size_t n_started;
     atomic_bool cancelled;
@@ -137,6 +140,18 @@ static int compare_ids(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+static void empty_heaps(const scan *s) {
+    for (size_t thread = 0; thread < s->n_threads; thread++) {
+        pye_scan_scratch scratch = scratch_of(s, thread);
+        pye_top_entry *entries =
+            (pye_top_entry *)(void *)(s->memory + s->at.scratch + thread * s->at.scratch_bytes + s->at.entries);
+        for (size_t query = 0; query < s->job.n_queries; query++) {
+            scratch.n_nan[query] = 0;
+            scratch.tops[query] = (pye_top){entries + query * s->job.k, 0, s->job.k};
+        }
+    }
+}
+
 /* Copies of what the caller gave, which another thread may change meanwhile, and empty heaps. */
 static void fill(scan *s, const float *queries) {
     pye_scan_job *job = &s->job;
@@ -157,33 +172,29 @@ static void fill(scan *s, const float *queries) {
     if (job->n_excluded > 0)
         job->excluded =
             memcpy(s->memory + s->at.excluded, s->options.excluded, job->n_excluded * sizeof(uint64_t));
-    for (size_t thread = 0; thread < s->n_threads; thread++) {
-        pye_scan_scratch scratch = scratch_of(s, thread);
-        pye_top_entry *entries =
-            (pye_top_entry *)(void *)(s->memory + s->at.scratch + thread * s->at.scratch_bytes + s->at.entries);
-        for (size_t query = 0; query < job->n_queries; query++) {
-            scratch.n_nan[query] = 0;
-            scratch.tops[query] = (pye_top){entries + query * job->k, 0, job->k};
-        }
-    }
+    empty_heaps(s);
 }
 
 /* ------------------------------------------------------------------------------------------- threads */
 
 /* Only on the thread that called: a callback may not expect any other. */
 static void tell(scan *s, uint64_t done) {
-    pye_progress progress = s->options.progress;
-    if (progress == NULL || !pthread_equal(pthread_self(), s->caller))
+    if (!pye_watch_is_caller(&s->watch))
         return;
+    pye_progress progress = s->options.progress;
     uint64_t row_bytes = s->job.table->info.row_bytes;
-    if (progress(done * row_bytes, s->job.n_rows * row_bytes, s->options.progress_data) == 0)
+    if ((progress != NULL &&
+         progress(done * row_bytes, s->job.n_rows * row_bytes, s->options.progress_data) == 0) ||
+        pye_watch_stops(&s->watch))
         atomic_store_explicit(&s->cancelled, true, memory_order_relaxed);
+    s->has_forked = pye_watch_has_forked(&s->watch);
 }
 
 static void take_portions(void *context) {
     scan *s = context;
     pye_scan_scratch scratch = scratch_of(s, atomic_fetch_add_explicit(&s->n_started, 1, memory_order_relaxed));
-    while (!atomic_load_explicit(&s->cancelled, memory_order_relaxed)) {
+    while (!atomic_load_explicit(&s->cancelled, memory_order_relaxed) &&
+           !(pye_watch_is_caller(&s->watch) && s->has_forked)) {
         uint64_t first = atomic_fetch_add_explicit(&s->next, s->portion, memory_order_relaxed);
         if (first >= s->job.n_rows)
             return;
@@ -197,10 +208,28 @@ static void plan_threads(scan *s) {
     const pye_table_info *info = &s->job.table->info;
     uint64_t products = s->job.n_rows * (info->n_columns / 64 + 1) * (s->job.n_queries + 1);
     uint64_t portion = PORTION_BYTES / (info->row_bytes + 1) / PYE_SCAN_ROWS * PYE_SCAN_ROWS;
+    uint64_t most =
+        PORTION_PRODUCTS / (info->n_columns + 1) / (s->job.n_queries + 1) / PYE_SCAN_ROWS * PYE_SCAN_ROWS;
+    portion = portion < most ? portion : most;
     s->portion = portion > 0 ? portion : PYE_SCAN_ROWS;
     uint64_t n_portions = s->job.n_rows / s->portion + 1;
     size_t threads = pye_pool_threads(s->options.n_threads, products / (PRODUCTS_A_THREAD / 64));
     s->n_threads = threads < n_portions ? threads : (size_t)n_portions;
+}
+
+static void run_portions(scan *s) {
+    pye_model *model = s->job.table->model;
+    s->watch = pye_watch_begin(&model->interrupt);
+    pye_pool_run(&model->pool, &model->allocator, s->n_threads, take_portions, s);
+    while (s->has_forked) { /* the child does all of it: the workers, and what they had found, are the parent's */
+        s->has_forked = false;
+        s->watch = pye_watch_begin(&model->interrupt);
+        s->n_threads = 1;
+        empty_heaps(s);
+        atomic_store(&s->next, 0);
+        atomic_store(&s->n_started, 0);
+        take_portions(s);
+    }
 }
 
 /* The heaps of all threads into those of the first, and from there to the caller. */
@@ -259,8 +288,7 @@ static pye_status run(scan *s, const float *queries, float *scores, uint64_t *id
     if (s->job.n_excluded > 0)
         qsort(s->memory + s->at.excluded, s->job.n_excluded, sizeof(uint64_t), compare_ids);
     s->job.scores = scores;
-    s->caller = pthread_self();
-    pye_pool_run(&s->job.table->model->pool, &s->job.table->model->allocator, s->n_threads, take_portions, s);
+    run_portions(s);
     bool cancelled = atomic_load_explicit(&s->cancelled, memory_order_relaxed);
     if (!cancelled)
         collect(s, scores, ids, n_nan);

@@ -51,7 +51,4 @@ double pye_vector_norm(const pye_kernels *kernels, const float *vector, uint64_t
 /* Of rows that hold nothing a file may say that it has any number: work is done for as many as it has bytes at most. */
 pye_status pye_rows_are_real(const pye_table *table, pye_error *error);
 
-/* The norms of a table's rows, computed by whoever asks first; NULL if memory is short. */
-const float *pye_table_norms_of(const pye_table *table, uint32_t n_threads);
-
 #endif

@@ -41,7 +41,8 @@ pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, 
     if (status != PYE_OK)
         return status;
     pye_file *file = model->files[tensor.shard];
-    status = pye_map_load(&file->map, tensor.offset, tensor.n_bytes, model->progress, model->progress_data, error);
+    status = pye_map_load(&file->map, tensor.offset, tensor.n_bytes, model->progress, model->progress_data,
+                          &model->interrupt, error);
     if (status != PYE_OK) {
         if (error != NULL)
             error->shard = tensor.shard;

@@ -3,6 +3,7 @@
  * The texts come from an untrusted file, so the hash is keyed with bytes that the file's author
  * cannot know: nobody can make all tokens collide. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,14 +51,15 @@ static uint64_t find_slot(const pye_token_index *index, const pye_vocabulary *vo
     return slot;
 }
 
-static void insert_all(pye_token_index *index, const pye_vocabulary *vocabulary) {
+static pye_status insert_all(pye_token_index *index, const pye_vocabulary *vocabulary, pye_error *error) {
+    pye_watch watch = pye_watch_begin(&vocabulary->model->interrupt);
     pye_string texts[BATCH];
     uint64_t hashes[BATCH];
     uint64_t n_tokens = vocabulary->tokens.n_elements;
     for (uint64_t first = 0; first < n_tokens; first += BATCH) {
         uint64_t n = n_tokens - first < BATCH ? n_tokens - first : BATCH;
         if (pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, NULL) != PYE_OK)
-            return; /* only if the file was overwritten since it was opened: those tokens cannot be found */
+            return PYE_OK; /* only if the file was overwritten since it was opened: those tokens cannot be found */
         /* The slots lie all over memory: all of a batch are on their way before the first is needed. */
         for (uint64_t i = 0; i < n; i++) {
             hashes[i] = pye_siphash(index->key, texts[i].data, texts[i].size);
@@ -68,10 +70,13 @@ static void insert_all(pye_token_index *index, const pye_vocabulary *vocabulary)
             if (index->slots[slot] == 0)
                 index->slots[slot] = hashes[i] >> 32 << 32 | (first + i + 1);
         }
+        if (pye_watch_stops(&watch))
+            return pye_fail_interrupted(error);
     }
+    return PYE_OK;
 }
 
-pye_token_index *pye_token_index_build(const pye_vocabulary *vocabulary) {
+pye_status pye_token_index_build(const pye_vocabulary *vocabulary, pye_token_index **built, pye_error *error) {
     uint64_t n_slots = 8;
     while (n_slots / 4 * 3 < vocabulary->tokens.n_elements)
         n_slots *= 2;
@@ -80,13 +85,19 @@ pye_token_index *pye_token_index_build(const pye_vocabulary *vocabulary) {
     if (index == NULL || slots == NULL) {
         pye_release(index);
         pye_release(slots);
-        return NULL;
+        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot allocate the index of %" PRIu64 " tokens",
+                        vocabulary->tokens.n_elements);
     }
     pye_choose_key(index->key, index);
     index->mask = n_slots - 1;
     index->slots = slots;
-    insert_all(index, vocabulary);
-    return index;
+    pye_status status = insert_all(index, vocabulary, error);
+    if (status != PYE_OK) {
+        pye_token_index_free(index);
+        return status;
+    }
+    *built = index;
+    return PYE_OK;
 }
 
 void pye_token_index_free(pye_token_index *index) {

@@ -100,6 +100,8 @@ typedef struct merge_job {
     _Atomic(uint64_t) next;
     atomic_size_t n_threads; /* that have begun */
     atomic_bool failed;
+    pye_watch watch;
+    bool has_forked;
     pye_status status; /* of the first that failed, which wrote `error` */
     pye_error *error;
 } merge_job;
@@ -116,11 +118,18 @@ static void resolve_merges(void *context) {
         pye_error error;
         pye_status status =
             resolve_batch(job->table, job->vocabulary, job->merges, first, n, scratch, job->out, &error);
-        if (status == PYE_OK || atomic_exchange(&job->failed, true))
+        if (status != PYE_OK && !atomic_exchange(&job->failed, true)) {
+            job->status = status;
+            if (job->error != NULL)
+                *job->error = error;
+        }
+        if (!pye_watch_is_caller(&job->watch))
             continue;
-        job->status = status;
-        if (job->error != NULL)
-            *job->error = error;
+        if (pye_watch_stops(&job->watch) && !atomic_exchange(&job->failed, true))
+            job->status = pye_fail_interrupted(job->error);
+        job->has_forked = pye_watch_has_forked(&job->watch);
+        if (job->has_forked)
+            return;
     }
 }
 
@@ -143,7 +152,15 @@ pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary 
     atomic_init(&job.next, 0);
     atomic_init(&job.n_threads, 0);
     atomic_init(&job.failed, false);
+    job.watch = pye_watch_begin(&model->interrupt);
     pye_pool_run(&model->pool, &model->allocator, n_threads, resolve_merges, &job);
+    while (job.has_forked) { /* the child does all of it */
+        job.has_forked = false;
+        job.watch = pye_watch_begin(&model->interrupt);
+        atomic_store(&job.next, 0);
+        atomic_store(&job.n_threads, 0);
+        resolve_merges(&job);
+    }
     pye_release(job.scratch);
     return job.status;
 }
@@ -250,8 +267,11 @@ pye_status pye_splits_count(const pye_text_table *table, const pye_vocabulary *v
                             pye_error *error) {
     cut_batch batch;
     batch.n = 0;
+    pye_watch watch = pye_watch_begin(&vocabulary->model->interrupt);
     uint64_t n_tokens = vocabulary->tokens.n_elements;
     for (uint64_t first = 0; first < n_tokens; first += PYE_LAWS_BATCH) {
+        if (pye_watch_stops(&watch))
+            return pye_fail_interrupted(error);
         uint64_t n = n_tokens - first < PYE_LAWS_BATCH ? n_tokens - first : PYE_LAWS_BATCH;
         pye_string texts[PYE_LAWS_BATCH];
         pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);

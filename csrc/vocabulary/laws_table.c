@@ -31,6 +31,8 @@ typedef struct text_job {
     _Atomic(uint64_t) next;
     atomic_size_t max_bytes;
     atomic_bool failed;
+    pye_watch watch;
+    bool has_forked;
     pye_status status; /* of the first that failed, which wrote `error` */
     pye_error *error;
 } text_job;
@@ -64,11 +66,18 @@ static void read_texts(void *context) {
         pye_error error;
         uint64_t n = n_tokens - first < PYE_LAWS_BATCH ? n_tokens - first : PYE_LAWS_BATCH;
         pye_status status = read_batch(job, first, n, &error);
-        if (status == PYE_OK || atomic_exchange(&job->failed, true))
+        if (status != PYE_OK && !atomic_exchange(&job->failed, true)) {
+            job->status = status;
+            if (job->error != NULL)
+                *job->error = error;
+        }
+        if (!pye_watch_is_caller(&job->watch))
             continue;
-        job->status = status;
-        if (job->error != NULL)
-            *job->error = error;
+        if (pye_watch_stops(&job->watch) && !atomic_exchange(&job->failed, true))
+            job->status = pye_fail_interrupted(job->error);
+        job->has_forked = pye_watch_has_forked(&job->watch);
+        if (job->has_forked)
+            return;
     }
 }
 
@@ -96,7 +105,14 @@ static pye_status fill(pye_text_table *table, const pye_vocabulary *vocabulary, 
     atomic_init(&job.max_bytes, 0);
     atomic_init(&job.failed, false);
     size_t n_threads = pye_pool_threads(0, n_tokens / TOKENS_A_THREAD);
+    job.watch = pye_watch_begin(&model->interrupt);
     pye_pool_run(&model->pool, &model->allocator, n_threads, read_texts, &job);
+    while (job.has_forked) { /* the child does all of it */
+        job.has_forked = false;
+        job.watch = pye_watch_begin(&model->interrupt);
+        atomic_store(&job.next, 0);
+        read_texts(&job);
+    }
     if (job.status == PYE_OK)
         insert_all(table, hashes, n_tokens, facts);
     table->max_bytes = atomic_load(&job.max_bytes);

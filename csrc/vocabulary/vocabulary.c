@@ -133,27 +133,32 @@ pye_status pye_vocabulary_tokens(const pye_vocabulary *vocabulary, uint64_t firs
 }
 
 /* Built by whoever comes first; where two threads do at once, one of the two equal indexes is dropped. */
-static pye_token_index *index_of(const pye_vocabulary *vocabulary) {
+static pye_status index_of(const pye_vocabulary *vocabulary, const pye_token_index **found, pye_error *error) {
     _Atomic(pye_token_index *) *place = (_Atomic(pye_token_index *) *)(uintptr_t)&vocabulary->index;
     pye_token_index *index = atomic_load(place);
-    if (index != NULL)
-        return index;
-    pye_token_index *built = pye_token_index_build(vocabulary);
-    if (built == NULL || atomic_compare_exchange_strong(place, &index, built))
-        return built;
-    pye_token_index_free(built);
-    return index;
+    if (index == NULL) {
+        pye_token_index *built = NULL;
+        pye_status status = pye_token_index_build(vocabulary, &built, error);
+        if (status != PYE_OK)
+            return status;
+        if (atomic_compare_exchange_strong(place, &index, built))
+            index = built;
+        else
+            pye_token_index_free(built);
+    }
+    *found = index;
+    return PYE_OK;
 }
 
 pye_status pye_vocabulary_find(const pye_vocabulary *vocabulary, const char *text, size_t text_size, uint64_t *id,
                                pye_error *error) {
     pye_string wanted = {text, text_size};
-    const pye_token_index *index = index_of(vocabulary);
-    if (index == NULL)
-        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot allocate the index of %" PRIu64 " tokens",
-                        vocabulary->tokens.n_elements);
+    const pye_token_index *index = NULL;
+    pye_status status = index_of(vocabulary, &index, error);
+    if (status != PYE_OK)
+        return status;
     uint64_t found = pye_token_index_find(index, vocabulary, wanted);
-    pye_status status = pye_model_intact(vocabulary->model, error);
+    status = pye_model_intact(vocabulary->model, error);
     if (status != PYE_OK)
         return status;
     char quoted[PYE_QUOTE_BYTES];
@@ -178,7 +183,10 @@ pye_status pye_vocabulary_digest(const pye_vocabulary *vocabulary, char digest[P
     pye_sha256_begin(&hash);
     pye_string texts[BATCH];
     uint64_t n_tokens = vocabulary->tokens.n_elements;
+    pye_watch watch = pye_watch_begin(&vocabulary->model->interrupt);
     for (uint64_t first = 0; first < n_tokens; first += BATCH) {
+        if (pye_watch_stops(&watch))
+            return pye_fail_interrupted(error);
         uint64_t n = n_tokens - first < BATCH ? n_tokens - first : BATCH;
         pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);
         if (status != PYE_OK)

@@ -19,8 +19,8 @@ struct pye_vocabulary {
 /* A key that the author of a file cannot know; `address` is a weak source of it for where the system has none. */
 void pye_choose_key(uint64_t key[2], const void *address);
 
-/* Builds the index: text to lowest id. NULL if memory is short. */
-pye_token_index *pye_token_index_build(const pye_vocabulary *vocabulary);
+/* Builds the index: text to lowest id. */
+pye_status pye_token_index_build(const pye_vocabulary *vocabulary, pye_token_index **built, pye_error *error);
 void pye_token_index_free(pye_token_index *index);
 
 /* UINT64_MAX where no token has that text. */

@@ -10,8 +10,10 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import PyembedError
+from ..files.atomic_write import is_stdout
 from . import diff, embed, export, extract, health, info, lock, plot, size, validate
 from . import similarity as geometry
+from .process import drop_output, ending_by_signals, prepare_streams
 from .show import escape
 
 _COMMANDS = (info, embed, validate, diff, geometry, health, plot, lock, size, extract, export)
@@ -53,24 +55,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code.
 
     That is 0 for success, 1 if what was checked is wrong, and 2 if the call is wrong or a file cannot be
-    read; then one line on stderr says why.
+    read or written; then one line on stderr says why. A signal that ends the command gives 128 and its
+    number.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no U+2581
+    try:
+        prepare_streams()
+        with ending_by_signals():
+            return _run(argv)
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parse(argv)
         code: int = arguments.run(arguments)
         sys.stdout.flush()
-    except SystemExit as exit_:
-        return exit_.code if isinstance(exit_.code, int) else 0
-    except BrokenPipeError:
-        # The reader has seen enough. What is left in the buffer goes nowhere, or Python complains at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
     except OSError as error:
+        if error.filename is None or is_stdout(error.filename):  # what is left in the buffer has no way out
+            drop_output()
+            if isinstance(error, BrokenPipeError):
+                return 0  # the reader has seen enough
         where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
         _complain(f"{where}{error.strerror or error}")
         return 2

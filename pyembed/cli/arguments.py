@@ -61,3 +61,11 @@ def range_argument(text: str) -> range:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a range of ids such as 100:200") from None
     return range(first, end)
+
+
+OUTPUT_HELP = "the file to write; - is stdout, which then carries nothing else"
+
+
+def output_argument(text: str) -> str:
+    """Return the file that an option such as ``--out`` names."""
+    return "/dev/stdout" if text == "-" else text

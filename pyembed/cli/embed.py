@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..files.atomic_write import check_is_none_of, replacing
-from .arguments import add_dtype, add_json, add_model, add_rows, add_tensor
+from ..files.atomic_write import check_is_not_read, is_stdout, replacing
+from ..files.npy_writer import write_array
+from .arguments import add_dtype, add_json, add_model, add_rows, add_tensor, output_argument
 from .files import OpenFile
 from .show import print_facts, print_json, print_table
 
@@ -30,7 +31,10 @@ def add_parser(commands: Any) -> None:
     add_tensor(parser)
     add_dtype(parser)
     parser.add_argument(
-        "--out", metavar="FILE.npy", help="write the rows there; bfloat16 as the uint16 that hold its bits"
+        "--out",
+        type=output_argument,
+        metavar="FILE.npy",
+        help="write the rows there, bfloat16 as the uint16 that hold its bits; - is stdout",
     )
     add_json(parser, "print facts and unrounded rows as JSON")
     parser.set_defaults(run=run)
@@ -40,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     with OpenFile(arguments.model, arguments.tensor) as file:
         if arguments.out is not None:
-            check_is_none_of(arguments.out, [file.table.path])
+            check_is_not_read(arguments.out, file.table._source)
         ids = [row for _, row in file.chosen(arguments)]
         rows = file.table.gather(ids, dtype=arguments.dtype)
         facts: dict[str, object] = {
@@ -52,10 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
             "ids": ids,
         }
         texts = file.token_texts(ids)
-    if arguments.out is not None:
-        with replacing(arguments.out) as file:
-            np.save(file, rows)
-        facts["out"] = arguments.out
+        if arguments.out is not None:
+            with replacing(arguments.out, file.table._source) as out:
+                write_array(out, rows)
+            if is_stdout(arguments.out):
+                return 0
+            facts["out"] = arguments.out
     values = _as_float32(rows, arguments.dtype)
     if arguments.json:
         facts["tokens"] = texts

@@ -6,7 +6,17 @@ import argparse
 from typing import Any
 
 from ..export import FORMATS, export
-from .arguments import add_dtype, add_json, add_model, add_rows, add_tensor, range_argument
+from ..files.atomic_write import is_stdout
+from .arguments import (
+    OUTPUT_HELP,
+    add_dtype,
+    add_json,
+    add_model,
+    add_rows,
+    add_tensor,
+    output_argument,
+    range_argument,
+)
 from .files import OpenFile
 from .progress import progress_bar
 from .show import print_facts, print_json
@@ -29,7 +39,7 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model(parser)
-    parser.add_argument("out", metavar="OUT", help="the file to write")
+    parser.add_argument("out", type=output_argument, metavar="OUT", help=OUTPUT_HELP)
     add_rows(parser)
     parser.add_argument(
         "--range", type=range_argument, metavar="FIRST:END", help="the rows from FIRST to the one before END"
@@ -37,6 +47,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--format", choices=list(FORMATS), help="default: by the end of OUT")
     add_dtype(parser)
     add_tensor(parser)
+    parser.add_argument(
+        "--force", action="store_true", help="replace a *.metadata.tsv that export did not write"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -51,8 +64,11 @@ def run(arguments: argparse.Namespace) -> int:
             ids=_ids(arguments, file),
             format=arguments.format,
             dtype=arguments.dtype,
+            force=arguments.force,
             progress=progress,
         )
+    if is_stdout(arguments.out):
+        return 0
     if arguments.json:
         print_json(
             {"paths": list(done.paths), "format": done.format, "shape": list(done.shape), "dtype": done.dtype}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..files.atomic_write import is_stdout
 from ..files.extract import extract
-from .arguments import add_json, add_model
+from .arguments import OUTPUT_HELP, add_json, add_model, output_argument
 from .files import model_path
 from .progress import progress_bar
 from .show import print_facts, print_json, size_text
@@ -22,7 +23,7 @@ def add_parser(commands: Any) -> None:
         epilog="example: pyembed extract demo tables.gguf",
     )
     add_model(parser)
-    parser.add_argument("out", metavar="OUT.gguf", help="the file to write")
+    parser.add_argument("out", type=output_argument, metavar="OUT.gguf", help=OUTPUT_HELP)
     parser.add_argument(
         "--tensor",
         action="append",
@@ -40,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         done = extract(
             model_path(arguments.model), arguments.out, tensors=arguments.tensor, progress=progress
         )
+    if is_stdout(done.path):
+        return 0
     if arguments.json:
         print_json({"out": done.path, "n_bytes": done.n_bytes, "tensors": list(done.tensors)})
         return 0

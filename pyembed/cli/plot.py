@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis.similarity import Geometry
+from ..files.atomic_write import check_is_not_read
 from ..health import known_unused
 from .arguments import add_json, add_k, add_metric, add_model, add_rows, add_tensor
 from .files import OpenFile
@@ -96,10 +97,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     plot.check_name(arguments.out)
     with OpenFile(arguments.model, arguments.tensor) as file:
+        check_is_not_read(arguments.out, file.table._source)
         geometry = file.geometry
         figure = arguments.draw(arguments, file)
         taken = [(word, geometry.place(word)) for word in _words(arguments)]
-    plot.save(figure, arguments.out)
+        plot.save(figure, arguments.out, reading=file.table)
     if arguments.json:
         tokens = [{"word": word, "id": place.id, "text": place.text} for word, place in taken]
         print_json({"out": arguments.out, "tokens": tokens})

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from ..loader import validate
-from ..validation import LEVELS, Outcome, Report, Rule, Severity, check_ignored
-from ..validation.sarif import sarif
+from ..loader import validate_all
+from ..validation import LEVELS, Outcome, Report, Reports, Severity
 from .files import model_path
 from .progress import progress_bar
 from .show import escape, print_table
 
 _RANKS = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
-_LATER_SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
 def add_parser(commands: Any) -> None:
@@ -51,77 +47,36 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    check_ignored(arguments.ignore)
-    paths = [path for model in arguments.models for path in _files(model_path(model))]
-    reports: list[Report] = []
-    n_unreadable = 0
     with progress_bar() as tell:
-        for index, path in enumerate(paths):
-            try:
-                report = validate(
-                    path,
-                    level=arguments.level,
-                    reference=arguments.reference,
-                    ignore=arguments.ignore,
-                    progress=_share(tell, path, index, len(paths)),
-                )
-            except OSError as error:
-                if len(paths) == 1 or error.filename not in (None, path):
-                    raise
-                n_unreadable += 1
-                print(f"pyembed: error: {escape(path)}: {error.strerror or error}", file=sys.stderr)
-                continue
-            reports.append(report)
+        reports = validate_all(
+            [model_path(model) for model in arguments.models],
+            level=arguments.level,
+            reference=arguments.reference,
+            ignore=arguments.ignore,
+            progress=tell,
+        )
+    for failure in reports.failures:
+        print(f"pyembed: error: {escape(failure.path)}: {escape(failure.message)}", file=sys.stderr)
     _PRINTERS[arguments.format](reports)
-    if n_unreadable:
+    if reports.failures:
         return 2
     least = _RANKS[Severity(arguments.fail_on)]
     failed = any(_RANKS[finding.severity] <= least for report in reports for finding in report.findings)
     return 1 if failed else 0
 
 
-def _files(path: str) -> Iterator[str]:
-    """Yield the models that a path stands for: of a folder all in it, split sets once."""
-    if not os.path.isdir(path):
-        yield path
-        return
-    found = []
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        found += [os.path.join(folder, name) for name in sorted(names) if name.endswith(".gguf")]
-    if not found:
-        raise ValueError(f"{path}: no .gguf file is in this folder")
-    known = set(found)
-    yield from (file for file in found if not _is_later_shard(file, known))
-
-
-def _is_later_shard(path: str, known: set[str]) -> bool:
-    """Return whether a file belongs to a set whose first file is there too."""
-    shard = _LATER_SHARD.fullmatch(path)
-    return (
-        shard is not None
-        and int(shard["number"]) > 1
-        and f"{shard['prefix']}-00001-of-{shard['count']}.gguf" in known
-    )
-
-
-def _share(tell: Callable[[str, float], None], path: str, index: int, n: int) -> Callable[[str, float], None]:
-    """Return what reports the progress of one file among several."""
-    name = f"{os.path.basename(path)}: " if n > 1 else ""
-    return lambda text, done: tell(name + text, (index + done) / n)
-
-
 # ------------------------------------------------------------------------------------------- output
 
 
-def _print_text(reports: Sequence[Report]) -> None:
+def _print_text(reports: Reports) -> None:
     for index, report in enumerate(reports):
         if index:
             print()
         _print_report(report)
     if len(reports) > 1:
         n_wrong = sum(not report.ok for report in reports)
-        print(f"\n{len(reports)} models, " + (f"{n_wrong} with errors" if n_wrong else "all ok"))
+        print(f"\n{len(reports)} models, " + (f"{n_wrong} with errors" if n_wrong else "all ok"), end="")
+        print(f", {len(reports.failures)} could not be read" if reports.failures else "")
 
 
 def _print_report(report: Report) -> None:
@@ -149,20 +104,19 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'s' * (n != 1)}"
 
 
-def _print_json(reports: Sequence[Report]) -> None:
-    """Print one object a model, each on a line of its own."""
+def _print_json(reports: Reports) -> None:
+    """Print one object a model, each on a line of its own, and one for each that could not be read."""
     for report in reports:
         print(json.dumps(report.to_dict(), allow_nan=False))
+    for failure in reports.failures:
+        print(json.dumps({"path": failure.path, "ok": False, "error": failure.message}))
 
 
-def _print_sarif(reports: Sequence[Report]) -> None:
-    rules: dict[str, Rule] = {}
-    for report in reports:
-        rules.update(report.rules)
-    print(json.dumps(sarif([report.to_dict() for report in reports], rules), indent=2))
+def _print_sarif(reports: Reports) -> None:
+    print(reports.to_sarif())
 
 
-_PRINTERS: dict[str, Callable[[Sequence[Report]], None]] = {
+_PRINTERS: dict[str, Callable[[Reports], None]] = {
     "text": _print_text,
     "json": _print_json,
     "sarif": _print_sarif,

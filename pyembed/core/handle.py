@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -107,30 +108,62 @@ _TENSOR_LAYOUT = np.dtype(
 )
 
 
+#: What a folder's index of safetensors files is called.
+_INDEX_NAME = "model.safetensors.index.json"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file that a path leads to from others; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+#: What was raised on this thread in a callback from C: by the user's, or by a signal's handler before its
+#: first line. `Source.check` raises it again, past the C frames.
+_raised = threading.local()
+
+
+def _keep(kind: type[BaseException], exception: BaseException, trace: object) -> None:
+    """Keep what a callback raised; cffi calls it, and C gets the answer that ends the call."""
+    _raised.exception = exception
+
+
+def raise_kept() -> None:
+    """Raise what a callback of the call that just failed raised; return if none did."""
+    exception = getattr(_raised, "exception", None)
+    if exception is not None:
+        _raised.exception = None
+        raise exception
+
+
 class ProgressRelay:
-    """Stands between the C library's callback and the user's, and keeps what the user's raised."""
+    """Stands between the C library's callback and the user's."""
 
     def __init__(self, callback: Callable[[int, int], object]) -> None:
         self.callback: Callable[[int, int], object] | None = callback
-        self.exception: BaseException | None = None
 
     def tell(self, done: int, total: int) -> int:
         """Pass on what C reports; return 0 to stop."""
         callback = self.callback  # once: another thread may close the file meanwhile
         if callback is None:
             return 1
-        try:
-            answer = callback(done, total)
-            return 1 if answer is None or answer else 0
-        except BaseException as exception:  # Source.check raises it again, past the C frames
-            self.exception = exception
-            return 0
+        answer = callback(done, total)
+        return 1 if answer is None or answer else 0
 
 
-@ffi.def_extern(name="pye_python_progress", error=0)
+@ffi.def_extern(name="pye_python_progress", error=0, onerror=_keep)
 def _told(done: int, total: int, data: CData) -> int:
     progress: ProgressRelay = ffi.from_handle(data)
     return progress.tell(done, total)
+
+
+@ffi.def_extern(name="pye_python_interrupted", error=1, onerror=_keep)
+def _interrupted(data: CData) -> int:
+    """Let Python run the handlers of signals that have come in; what they raise ends the call."""
+    return 0
 
 
 class Source:
@@ -185,23 +218,23 @@ class Source:
             # The library keeps this pointer as long as the model lives.
             self._progress_handle = ffi.new_handle(self._progress)
             options.progress, options.progress_data = lib.pye_python_progress, self._progress_handle
+        options.interrupted = lib.pye_python_interrupted
         out, error = ffi.new("pye_model **"), ffi.new("pye_error *")
         self.check(lib.pye_model_open(ffi.new("char[]", name), options, out, error), error)
         self._model = ffi.gc(out[0], lib.pye_model_close)
         self.format = self._name_in(FORMATS, lib.pye_model_format(self._model))
         self.load_mode = self._name_in(LOAD_MODES, lib.pye_model_load_mode(self._model))
         self._paths = [shard.path for shard in self.shards()]
+        self._read = {found for path in self._files_read() if (found := _identity(path)) is not None}
 
     @staticmethod
     def _name_in(names: Mapping[str, int], number: int) -> str:
         return next(name for name, known in names.items() if known == number)
 
     def check(self, status: int, error: CData) -> None:
-        """Raise what `status` stands for, or what the progress callback raised."""
-        if status == Status.CANCELLED and self._progress is not None:
-            exception, self._progress.exception = self._progress.exception, None
-            if exception is not None:
-                raise exception
+        """Raise what `status` stands for, or what a callback raised."""
+        if status == Status.CANCELLED:
+            raise_kept()
         check(status, error, self.path)
 
     def _handle(self) -> CData:
@@ -228,6 +261,20 @@ class Source:
         """Tell the progress callback nothing more."""
         if self._progress is not None:
             self._progress.callback = None
+
+    def _files_read(self) -> list[str]:
+        """Return the names of all files that were read: each shard, and an index."""
+        files = [*self._paths, self.path]
+        if os.path.isdir(self.path):
+            files.append(os.path.join(self.path, _INDEX_NAME))
+        return files
+
+    def reads(self, path: Path) -> bool:
+        """Return whether a path leads to a file that was opened here, or that has its name now."""
+        found = _identity(path)
+        if found is None:
+            return False
+        return found in self._read or any(_identity(file) == found for file in self._files_read())
 
     def shards(self) -> list[Shard]:
         """Return the facts about each file."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from ..core.progress import Progress
-from ..files.atomic_write import check_is_none_of, replacing
+from ..files.atomic_write import check_is_not_read, is_replaceable, replacing_together
 from ..tables.table import EmbeddingTable
 from ..tokens.vocabulary import Vocabulary
 from . import numpy_files, parquet, safetensors, tables
 from .selection import Selection, selection
+from .tables import METADATA_HEADER
 from .words import text_of, word_of
 
 __all__ = ["FORMATS", "Exported", "Format", "export", "text_of", "word_of"]
@@ -79,6 +80,7 @@ def export(
     ids: Any = None,
     format: str | None = None,
     dtype: str = "float32",
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
     """Write rows of a table and their tokens to a file for other tools.
@@ -92,7 +94,8 @@ def export(
     out : path-like
         The file to write; what is there is replaced once the new one is whole. The formats ``"npy"`` and
         ``"projector"`` write a second one: ``vectors.tsv`` has ``metadata.tsv`` beside it, any other
-        ``x.npy`` or ``x.tsv`` has ``x.metadata.tsv``.
+        ``x.npy`` or ``x.tsv`` has ``x.metadata.tsv``. Both change together or not at all. Beside a pipe or a
+        device, such as ``/dev/stdout``, there is none.
     vocabulary : Vocabulary, optional
         The tokens of the rows. Their stored texts are written; where a format does not hold just any text,
         `word_of` spells it and `text_of` leads back. Without a vocabulary the ids stand for the texts.
@@ -102,6 +105,9 @@ def export(
         A key of `FORMATS`. Without it, what the end of `out` means.
     dtype : {"float32", "float16", "bfloat16"}, optional
         As in `EmbeddingTable.gather`; a format may know only some of them.
+    force : bool, optional
+        Replace the second file whatever it holds. Without it, only one that begins as `export` begins it,
+        with the line ``token<TAB>id``, is replaced.
     progress : callable, optional
         Called with what is being done and the share of it that is done, between 0 and 1; a false answer that
         is not None cancels.
@@ -114,6 +120,8 @@ def export(
     ------
     OSError
         If a file cannot be written.
+    FileExistsError
+        (an OSError) if the second file exists and is not one of `export`'s, without `force`.
     IndexError
         For an id that is not a row.
     ValueError
@@ -130,12 +138,32 @@ def export(
     if dtype not in kind.dtypes:
         raise ValueError(f"{name} files hold {' or '.join(kind.dtypes)}, not {dtype}")
     chosen = selection(table, vocabulary, ids, progress)
-    paths = [path, *([_beside(path)] if kind.beside else [])]
-    for each in paths:
-        check_is_none_of(each, [shard.path for shard in table._source.shards()])
-    with ExitStack() as stack:
-        kind.write([stack.enter_context(replacing(each)) for each in paths], chosen, dtype)
+    source = table._source
+    check_is_not_read(path, source)
+    paths = [path]
+    if kind.beside and is_replaceable(path):
+        paths.append(_beside(path))
+        check_is_not_read(paths[1], source)
+        if not force:
+            _check_may_replace(paths[1], path)
+    with replacing_together(paths, source) as files:
+        kind.write(list(files), chosen, dtype)
     return Exported(tuple(map(str, paths)), name, chosen.shape, dtype)
+
+
+def _check_may_replace(beside: Path, path: Path) -> None:
+    """Raise FileExistsError if a file that nobody named holds something else than `export` writes there."""
+    if not beside.exists():
+        return
+    with beside.open("rb") as file:
+        begin = file.read(len(METADATA_HEADER))
+    if begin != METADATA_HEADER:
+        raise FileExistsError(
+            errno.EEXIST,
+            f"would be replaced by the ids and tokens of {path.name}, and holds something else; move it, "
+            "choose another name, or force it",
+            str(beside),
+        )
 
 
 def _format_name(path: Path) -> str:

@@ -13,6 +13,7 @@ from ..core.progress import Progress, part_of, report_to
 from ..tables.arguments import as_ids
 from ..tables.table import EmbeddingTable
 from ..tokens.vocabulary import Vocabulary
+from .words import word_of
 
 _CHUNK_BYTES = 4 << 20
 _TEXTS_AT_ONCE = 4096
@@ -79,20 +80,35 @@ def selection(
     if table.shape[1] == 0:
         raise ValueError(f"{table.name!r} of {table.path} has no columns")
     chosen = range(n) if ids is None else ids if isinstance(ids, range) else as_ids(ids, n).ravel()
-    if not len(chosen):
+    is_empty = not chosen if isinstance(chosen, range) else not chosen.size  # a range may have no len()
+    if is_empty:
         raise ValueError("no row was chosen" if n else f"{table.name!r} of {table.path} has no rows")
     # A range may be longer than memory; its ends decide.
     given = np.array([chosen[0], chosen[-1]], object) if isinstance(chosen, range) else chosen
     wrong = np.flatnonzero((given < 0) | (given >= n))
     if wrong.size:
-        where = int(wrong[0]) if given is chosen else int(wrong[0]) * (len(chosen) - 1)
+        where = int(wrong[0])
+        if isinstance(chosen, range):
+            where *= (chosen[-1] - chosen[0]) // chosen.step
         raise IndexError(f"id {given[wrong[0]]} at position {where} is not a row: the table has {n} rows")
     return Selection(table, vocabulary, chosen, part_of(report_to(progress), "writing rows"))
 
 
 def provenance(chosen: Selection) -> dict[str, str]:
-    """Return what a file may say of where its rows come from; neither paths nor times, to be reproducible."""
-    facts = {"tensor": chosen.table.name, "type": chosen.table.type}
+    """Return what a file may say of where its rows come from; neither paths nor times, to be reproducible.
+
+    A name that is not UTF-8, which no reader takes, is spelled as `words.word_of` spells it.
+    """
+    name = chosen.table.name
+    facts = {"tensor": name if _is_utf8(name) else word_of(name), "type": chosen.table.type}
     if chosen.vocabulary is not None:
         facts["vocabulary"] = chosen.vocabulary.digest
     return facts
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -10,6 +10,9 @@ from .safetensors import little_endian
 from .selection import Selection
 from .words import unique_word, word_of
 
+#: The first line of a file of ids and tokens.
+METADATA_HEADER = b"token\tid\n"
+
 
 def write_word2vec_text(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
     """Write "rows columns", then a line for each row: its word and its numbers, with single spaces."""
@@ -43,17 +46,18 @@ def _check_once(chosen: Selection) -> None:
 
 
 def write_projector(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
-    """Write the rows as tab-separated numbers, and ids and tokens to the file beside it."""
+    """Write the rows as tab-separated numbers, and ids and tokens to the file beside it, if any."""
     line = "\t".join(["%.9g"] * chosen.shape[1]) + "\n"
     for _, _, rows in chosen.rows(dtype):
         for row in rows:
             files[0].write((line % tuple(row.tolist())).encode("ascii"))
-    write_metadata(files[1], chosen)
+    for file in files[1:]:
+        write_metadata(file, chosen)
 
 
 def write_metadata(file: IO[bytes], chosen: Selection) -> None:
     """Write "token" and "id", then both for each row, tab-separated; tokens spelled by `words.word_of`."""
-    file.write(b"token\tid\n")
+    file.write(METADATA_HEADER)
     for row_id, text in chosen.texts():
         word = str(row_id) if chosen.vocabulary is None else "" if text is None else word_of(text)
         file.write(f"{word}\t{row_id}\n".encode())

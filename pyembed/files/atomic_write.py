@@ -1,63 +1,291 @@
-"""Files that are written: all of one or, whatever happens, nothing, and never what the user had before."""
+"""Files that are written: all of them or, whatever happens, none, and never what the user had before.
+
+Every output of the package goes through here. It is written under a temporary name, ``.pyembed-*.tmp`` in the
+same folder, and renamed when it is whole. Whatever raises, a signal's handler too, leaves the old file and no
+temporary one. A process that is killed meanwhile (SIGKILL, or SIGTERM where nothing handles it) leaves the
+old file and the temporary one.
+"""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import secrets
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeAlias
+
+from ..core.handle import Source
+
+OutPath: TypeAlias = "str | os.PathLike[str]"
+
+_STDOUT = 1
+_PERMISSIONS = 0o777
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: OutPath, reading: Source | None = None) -> Iterator[BinaryIO]:
     """Open a binary file for writing that takes the place of `path` when the ``with`` block ends well.
 
-    Until then it has a temporary name in the same folder; if the block raises, it is removed and what was at
-    `path` stays. Of a symbolic link that is the file it points to, which keeps its permissions. A device or a
-    pipe, which cannot be replaced, is written directly.
+    See `replacing_together`, which does the same for several.
+    """
+    with replacing_together([path], reading) as (file,):
+        yield file
+
+
+@contextmanager
+def replacing_together(paths: Sequence[OutPath], reading: Source | None = None) -> Iterator[list[BinaryIO]]:
+    """Open binary files for writing that take the places of `paths` when the ``with`` block ends well.
+
+    Until then they have temporary names in the same folders; if the block raises, these are removed and what
+    was at `paths` stays. They are renamed only when all are whole and on the disk; if one cannot be, those
+    before it are put back. Of a symbolic link the file it points to is replaced. The new file has the
+    permissions of the old one and, while it is being written, no more than its owner's.
+    A device or a pipe, which cannot be replaced, is written directly; so is what stdout leads to.
 
     Raises
     ------
+    ValueError
+        If one of `paths` is a file that `reading` reads, or two of them are the same file.
     OSError
-        If the file cannot be written; it names `path`, never the temporary name.
+        If a file cannot be written; it names the path, never the temporary name.
     """
-    name = os.fspath(path)
-    if os.path.exists(name) and not os.path.isfile(name):
-        with _errors_about(name), open(name, "wb") as device:
-            yield device
-        return
-    target = os.path.realpath(name)
-    temporary = f"{target}.{secrets.token_hex(4)}.tmp"
+    outputs = [_Output(os.fsdecode(path)) for path in paths]
+    for output in outputs:
+        check_is_not_read(output.name, reading)
+    _check_all_differ(outputs)
     try:
-        with _errors_about(name, temporary):
-            with open(temporary, "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if os.path.exists(target):
-                shutil.copymode(target, temporary)
-            os.replace(temporary, target)
+        for output in outputs:
+            output.open()
+        yield [output.file for output in outputs]
+        for output in outputs:
+            output.finish()
+        for output in outputs:
+            check_is_not_read(output.name, reading)  # links may have been changed meanwhile
+        for output in outputs:
+            output.commit(is_alone=len(outputs) == 1)
     except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        _each(outputs, _Output.undo)
         raise
+    _each(outputs, _Output.forget)
 
 
-@contextmanager
-def _errors_about(name: str, temporary: str | None = None) -> Iterator[None]:
-    """Let errors that name no file, or a temporary one, name the user's."""
+def _each(outputs: Sequence[_Output], clean: Callable[[_Output], None]) -> None:
+    """Clean up after all outputs; once more if a signal's handler raises meanwhile."""
     try:
-        yield
-    except OSError as error:
-        if error.filename in (None, temporary):
-            raise OSError(error.errno, error.strerror, name) from None
+        for output in outputs:
+            clean(output)
+    except BaseException:
+        for output in outputs:
+            clean(output)
         raise
 
 
-def check_is_none_of(path: str | os.PathLike[str], inputs: Iterable[str]) -> None:
-    """Raise ValueError if `path` is one of some files, whatever its name: what is read is not written."""
-    for read in inputs:
-        if os.path.exists(path) and os.path.exists(read) and os.path.samefile(path, read):
-            raise ValueError(f"{os.fspath(path)} is the model itself; write to another file")
+def check_is_not_read(path: OutPath, reading: Source | None) -> None:
+    """Raise ValueError if `path` is a file that is being read, whatever its name."""
+    if reading is not None and reading.reads(path):
+        raise ValueError(f"{os.fspath(path)} is the model itself, or a file of it; write to another file")
+
+
+def is_replaceable(path: OutPath) -> bool:
+    """Return whether an output has a place in a folder: False for devices, pipes and stdout."""
+    name = os.fsdecode(path)
+    found = _stat(name)
+    return found is None or (stat.S_ISREG(found.st_mode) and not _is_stdout(found))
+
+
+def is_stdout(path: OutPath) -> bool:
+    """Return whether writing to `path` writes to this process's stdout."""
+    found = _stat(os.fsdecode(path))
+    return found is not None and _is_stdout(found)
+
+
+def _is_stdout(found: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(found, os.fstat(_STDOUT))
+    except OSError:  # it is closed
+        return False
+
+
+def _stat(name: str) -> os.stat_result | None:
+    """Return the facts about what a name leads to; None where nothing is there yet."""
+    try:
+        return os.stat(name)
+    except FileNotFoundError:
+        return None
+
+
+def _check_all_differ(outputs: Sequence[_Output]) -> None:
+    for index, output in enumerate(outputs):
+        for other in outputs[:index]:
+            if output.is_same_as(other):
+                raise ValueError(f"{other.name} and {output.name} are the same file; each needs its own")
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    device: int
+    inode: int
+
+    @staticmethod
+    def of(found: os.stat_result) -> _Identity:
+        return _Identity(found.st_dev, found.st_ino)
+
+
+class _Output:
+    """One file on its way: temporary, then in its place, then with nothing left to undo."""
+
+    def __init__(self, name: str) -> None:
+        if os.path.basename(name) in ("", os.curdir, os.pardir):
+            raise IsADirectoryError(errno.EISDIR, "a folder; name a file in it", name)
+        self.name = name
+        self._before = _stat(name)  # raises for names that are too long, and links that lead nowhere at all
+        if self._before is not None and stat.S_ISDIR(self._before.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "a folder; name a file in it", name)
+        self._is_direct = not is_replaceable(name)
+        self._target = os.path.realpath(name)
+        folder = os.path.dirname(self._target)
+        # Short, so that there is room for it wherever there is room for a name of a few letters.
+        stem = os.path.join(folder, f".pyembed-{secrets.token_hex(6)}")
+        self._temporary, self._backup = f"{stem}.tmp", f"{stem}.old.tmp"
+        self._identity: _Identity | None = None
+        self._is_one_of_several = False
+        self._owner = os.getpid()
+        self._raw: _NamedFile | None = None
+
+    def is_same_as(self, other: _Output) -> bool:
+        if self._target == other._target:
+            return True
+        return (
+            self._before is not None
+            and other._before is not None
+            and os.path.samestat(self._before, other._before)
+        )
+
+    def open(self) -> None:
+        if self._is_direct:
+            if self._before is not None and _is_stdout(self._before):
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+                descriptor = os.dup(_STDOUT)
+            else:
+                descriptor = os.open(self.name, os.O_WRONLY | os.O_CLOEXEC)
+        else:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            mode = 0o666 if self._before is None else 0o600
+            try:
+                descriptor = os.open(self._temporary, flags, mode)
+            except OSError as error:
+                raise _about(error, self.name) from None
+            self._identity = _Identity.of(os.fstat(descriptor))
+        self._raw = _NamedFile(descriptor, self.name)
+        self.file: BinaryIO = _Buffered(self._raw)
+
+    def finish(self) -> None:
+        """Put all bytes on the disk, with the permissions of what was there."""
+        assert self._raw is not None
+        self.file.flush()
+        if not self._is_direct:
+            try:
+                self._take_over_permissions(self._raw.fileno())
+                os.fsync(self._raw.fileno())
+                self._raw.close()
+            except OSError as error:
+                raise _about(error, self.name) from None
+        else:
+            self._raw.close()
+
+    def _take_over_permissions(self, descriptor: int) -> None:
+        if self._before is None:
+            return
+        mode = self._before.st_mode & _PERMISSIONS
+        own = os.fstat(descriptor)
+        if (own.st_uid, own.st_gid) != (self._before.st_uid, self._before.st_gid):
+            try:
+                os.fchown(descriptor, self._before.st_uid, self._before.st_gid)
+            except OSError:  # only who may give files away; another group must not get what the old one had
+                mode &= ~stat.S_IRWXG
+        os.fchmod(descriptor, mode)
+
+    def commit(self, *, is_alone: bool) -> None:
+        """Give the file its name. What was there stays beside it until `forget` if others may still fail."""
+        if self._is_direct:
+            return
+        self._is_one_of_several = not is_alone
+        try:
+            if not is_alone and os.path.lexists(self._target):
+                try:
+                    os.link(self._target, self._backup)
+                except OSError:  # a file system without hard links
+                    os.rename(self._target, self._backup)
+            os.replace(self._temporary, self._target)
+        except OSError as error:
+            raise _about(error, self.name) from None
+
+    def undo(self) -> None:
+        """Bring back what was there, however far this came; errors on the way hide nobody's."""
+        if self._raw is not None:
+            with suppress(OSError):
+                self._raw.close()  # and not the buffer above it, which would write what is left
+        if self._is_direct or os.getpid() != self._owner:  # the names are those of the process that forked
+            return
+        with suppress(OSError):
+            if os.path.lexists(self._backup):
+                os.replace(self._backup, self._target)
+            elif self._is_one_of_several and self._before is None and self._has_its_name():
+                os.unlink(self._target)
+        for name in (self._temporary, self._backup):
+            with suppress(OSError):
+                os.unlink(name)
+
+    def _has_its_name(self) -> bool:
+        return self._identity is not None and _Identity.of(os.stat(self._target)) == self._identity
+
+    def forget(self) -> None:
+        """Remove what was kept for the case that another file fails."""
+        with suppress(OSError):
+            os.unlink(self._backup)
+
+
+def _about(error: OSError, name: str) -> OSError:
+    return OSError(error.errno, error.strerror, name)
+
+
+class _NamedFile(io.FileIO):
+    """A file whose errors name the output; what a signal's handler raises meanwhile stays as it is."""
+
+    def __init__(self, descriptor: int, shown: str) -> None:
+        super().__init__(descriptor, "wb")
+        self._shown = shown
+        self._owner = os.getpid()
+
+    def write(self, data: Any, /) -> int:
+        if os.getpid() != self._owner:  # a child that was forked meanwhile would write into the parent's file
+            raise OSError(errno.EBADF, "is being written by the process that forked this one", self._shown)
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno is None or error.filename is not None:
+                raise
+            raise _about(error, self._shown) from None
+
+
+class _Buffered(io.BufferedWriter):
+    """Says where it stands also in a pipe, which some writers ask."""
+
+    def __init__(self, raw: _NamedFile) -> None:
+        super().__init__(raw)
+        self._is_seekable = raw.seekable()
+        self._n_written = 0
+
+    def write(self, data: Any, /) -> int:
+        n = super().write(data)
+        self._n_written += n
+        return n
+
+    def tell(self) -> int:
+        return super().tell() if self._is_seekable else self._n_written

@@ -11,7 +11,7 @@ from ..core.handle import Path, Source
 from ..core.progress import Progress, part_of, report_to
 from ..core.records import TensorInfo
 from ..errors import GGUFError, NotFoundError
-from .atomic_write import check_is_none_of, replacing
+from .atomic_write import check_is_not_read, replacing
 from .gguf_writer import GGUFWriter
 from .metadata import Tensors, near_tensors
 
@@ -96,7 +96,7 @@ def extract(
     source = Source(path, format="gguf")
     try:
         shards = source.shards()
-        check_is_none_of(name, [shard.path for shard in shards])
+        check_is_not_read(name, source)
         kept = _chosen(source, tensors)
         orders = {shard.path: shard.big_endian for shard in shards}
         big_endian = orders[kept[0].path]
@@ -113,7 +113,7 @@ def extract(
                 writer.copy_metadata(key)
         for info in kept:
             writer.add_tensor(info)
-        with replacing(name) as file:
+        with replacing(name, source) as file:
             n_bytes = writer.write(file, part_of(report_to(progress), "copying"))
             change = source.change()
             if change is not None:  # bytes are read by path: they may be of two files

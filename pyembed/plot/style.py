@@ -23,6 +23,7 @@ except ImportError as error:
     raise ImportError("pictures need matplotlib: pip install 'pyembed-gguf[plot]'") from error
 
 from ..files.atomic_write import replacing
+from ..tables.table import EmbeddingTable
 
 DPI = 150
 # matplotlib's settings are the process's: of two threads that change them and put them back, one would put
@@ -129,13 +130,21 @@ def check_name(path: str | os.PathLike[str]) -> str:
     return kind
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+def save(figure: Figure, path: str | os.PathLike[str], *, reading: EmbeddingTable | None = None) -> None:
     """Write a picture as PNG or SVG, by the end of the name; the same picture gives the same file.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : path-like
+        What is there is replaced once the new file is whole.
+    reading : EmbeddingTable, optional
+        A table whose files must not be replaced: the one that the picture is of.
 
     Raises
     ------
     ValueError
-        If the name ends in neither.
+        If the name ends in neither, or is a file of `reading`.
     OSError
         If the file cannot be written; what was there stays.
     """
@@ -143,7 +152,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
     # Text stays text in an SVG, so that it can be searched and read out.
     with (
-        replacing(path) as file,
+        replacing(path, None if reading is None else reading._source) as file,
         _SETTINGS,
         matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "pyembed"}),
     ):

@@ -96,8 +96,6 @@ class Scan:
             ffi.NULL if n_nan is None else _pointer("uint64_t *", n_nan),
             error,
         )
-        if relay is not None and relay.exception is not None:
-            raise relay.exception
         self.source.check(status, error)
 
 

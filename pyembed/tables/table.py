@@ -12,7 +12,7 @@ from .._native import ffi, lib
 from ..core.closing import Closing
 from ..core.constants import DIGEST_BYTES
 from ..core.dtypes import TENSOR_TYPES, OutputType, output_type
-from ..core.handle import Source
+from ..core.handle import Source, raise_kept
 from ..core.progress import Progress
 from ..core.records import Change
 from ..errors import CData, ClosedError, NotFoundError, Status
@@ -207,6 +207,7 @@ class EmbeddingTable(Closing):
         self, table: CData, ids: IntArray, rows: npt.NDArray[Any], buffer: CData, options: CData
     ) -> None:
         """Gather again, to learn why it failed: cheaper than a ``pye_error`` for each call that succeeds."""
+        raise_kept()
         error = ffi.new("pye_error *")
         status = _gather(table, _from_buffer(ids), ids.size, buffer, options, error)
         if status == Status.ID:

@@ -19,6 +19,7 @@ from .kinds import (
     unreadable,
 )
 from .report import Finding, Report, Verdict
+from .reports import Failure, Reports
 from .rules import Evidence, Outcome, Rule, Severity
 from .subject import Subject
 
@@ -26,10 +27,12 @@ __all__ = [
     "KINDS",
     "LEVELS",
     "Evidence",
+    "Failure",
     "Finding",
     "Kind",
     "Outcome",
     "Report",
+    "Reports",
     "Rule",
     "Severity",
     "Subject",

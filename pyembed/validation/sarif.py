@@ -16,7 +16,9 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _FACTS = ("first_id", "last_id", "n_ids", "shift", "tensor")
 
 
-def sarif(reports: Sequence[Json], rules: Mapping[str, Rule]) -> dict[str, Any]:
+def sarif(
+    reports: Sequence[Json], rules: Mapping[str, Rule], failures: Sequence[tuple[str, str]] = ()
+) -> dict[str, Any]:
     """Return a SARIF log of one run that holds the findings of some reports.
 
     The verdicts of each kind of evidence, and how many findings were left out, are notifications of the run.
@@ -27,6 +29,8 @@ def sarif(reports: Sequence[Json], rules: Mapping[str, Rule]) -> dict[str, Any]:
         What `Report.to_dict` returned.
     rules : mapping of str to Rule
         By name, all that the findings are of.
+    failures : sequence of (str, str), optional
+        Paths that could not be read, each with the reason: the run then was not successful.
     """
     indices = {name: index for index, name in enumerate(rules)}
     return {
@@ -43,8 +47,11 @@ def sarif(reports: Sequence[Json], rules: Mapping[str, Rule]) -> dict[str, Any]:
                 },
                 "invocations": [
                     {
-                        "executionSuccessful": True,
-                        "toolExecutionNotifications": list(_notifications(reports)),
+                        "executionSuccessful": not failures,
+                        "toolExecutionNotifications": [
+                            *_notifications(reports),
+                            *(_failure(path, message) for path, message in failures),
+                        ],
                     }
                 ],
                 "results": [
@@ -111,3 +118,8 @@ def _notifications(reports: Iterable[Json]) -> Iterable[dict[str, Any]]:
         texts += [f"{n} more findings of {rule}" for rule, n in report["omitted"].items()]
         for text in texts:
             yield {"level": "note", "message": {"text": text}, "locations": where}
+
+
+def _failure(path: str, message: str) -> dict[str, Any]:
+    where = [{"physicalLocation": {"artifactLocation": {"uri": _uri(path)}}}]
+    return {"level": "error", "message": {"text": f"cannot be read: {message}"}, "locations": where}

@@ -159,7 +159,7 @@ def test_embed_leaves_an_old_file_alone_if_it_fails(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "save", fail)
+    monkeypatch.setattr("pyembed.cli.embed.write_array", fail)
     assert "No space left" in run(capsys, "embed", path, "--ids", "1", "--out", out, code=2)
     assert out.read_text() == "old"
     assert sorted(os.listdir(tmp_path)) == ["m.gguf", "rows.npy"]

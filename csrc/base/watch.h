@@ -1,0 +1,41 @@
+/* Watches over a long call: asks whoever opened the model, now and then, whether it shall end. */
+#ifndef PYE_BASE_WATCH_H
+#define PYE_BASE_WATCH_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "pyembed.h"
+
+/* What pye_open_options says of interruptions. */
+typedef struct pye_interrupt {
+    pye_interrupted ask; /* may be NULL */
+    void *data;
+} pye_interrupt;
+
+typedef struct pye_watch {
+    const pye_interrupt *interrupt;
+    pthread_t caller;
+    pid_t process;
+    uint64_t next; /* when to ask; only the calling thread reads or writes it */
+} pye_watch;
+
+/* A watch over a call of this thread that begins now. */
+pye_watch pye_watch_begin(const pye_interrupt *interrupt);
+
+/* Whether this is the thread that called: callbacks may not expect any other. */
+static inline bool pye_watch_is_caller(const pye_watch *watch) {
+    return pthread_equal(pthread_self(), watch->caller) != 0;
+}
+
+/* True if the call shall end with PYE_ERROR_CANCELLED. Asks at most ten times a second and only on the thread that called;
+ * reads a clock, so that once in a few microseconds is often enough. */
+bool pye_watch_stops(pye_watch *watch);
+
+/* True in the child of a fork that a callback made: its workers, and the portions they had, stayed with the parent. */
+bool pye_watch_has_forked(const pye_watch *watch);
+
+pye_status pye_fail_interrupted(pye_error *error);
+
+#endif
