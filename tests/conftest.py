@@ -21,6 +21,7 @@ import pytest
 import pyembed
 from tests.helpers.installed import Installed
 from tests.helpers.model_files import MakeVocabulary, write_model
+from tools import test_data
 from tools.native import (
     INSTALLED,
     KINDS,
@@ -37,10 +38,10 @@ from tools.native import (
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Return the folder of real vocabularies and models, which a clone of the project does not have."""
-    folder = os.environ.get("PYEMBED_TEST_DATA")
-    if not folder:
-        pytest.skip("PYEMBED_TEST_DATA names no folder of real models")
-    return Path(folder)
+    folder = test_data.find()
+    if folder is None:
+        pytest.skip(test_data.MISSING)
+    return folder
 
 
 # ------------------------------------------------------------------------------------ the C library by itself

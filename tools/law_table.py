@@ -4,13 +4,12 @@ Every corruption of ``tests/helpers/vocabulary_files.py`` is made in the vocabul
 level ``order``. It counts as detected where a finding has the expected rule, ids and shift. Random swaps,
 deletions and insertions of learned tokens follow, of which the expected finding is known too.
 
-Usage: ``PYEMBED_TEST_DATA=FOLDER python tools/law_table.py [--random N]``.
+Usage: ``python -m tools.law_table [--random N]``, with the real vocabularies that `make test-data` fetches.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 import tempfile
@@ -20,11 +19,11 @@ from pathlib import Path
 
 import pyembed
 from pyembed.files.atomic_write import replacing
+from tests.helpers.vocabulary_files import Corruption, Parts, corruptions, read_parts
+
+from . import test_data
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tests.helpers.vocabulary_files import Corruption, Parts, corruptions, read_parts  # noqa: E402
 
 PAGE = ROOT / "docs/validation.md"
 BEGIN, END = "<!-- laws: begin -->", "<!-- laws: end -->"
@@ -102,7 +101,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--random", type=int, default=10, metavar="N", help="of each kind in each vocabulary")
     given = parser.parse_args()
-    made = table(Path(os.environ["PYEMBED_TEST_DATA"]), given.random)
+    folder = test_data.find()
+    if folder is None:
+        parser.error(test_data.MISSING)
+    made = table(folder, given.random)
     page = PAGE.read_text("utf-8")
     before, rest = page.split(BEGIN)
     after = rest.split(END)[1]

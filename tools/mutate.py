@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import test_data
 from .native import FUZZ, PROGRAMS, ROOT, Build, BuildError, clean_environment, shared_build
 
 DEMO = ROOT / "pyembed" / "data" / "demo.gguf"
@@ -35,9 +36,9 @@ class Outcome:
 
 
 def default_files() -> list[Path]:
-    """Return the demo model, and three vocabularies from the folder that PYEMBED_TEST_DATA names."""
-    folder = os.environ.get("PYEMBED_TEST_DATA")
-    names = [Path(folder) / "vocab" / f"ggml-vocab-{name}.gguf" for name in VOCABULARIES] if folder else []
+    """Return the demo model, and three of the real vocabularies where they are."""
+    folder = test_data.find()
+    names = [folder / "vocab" / f"ggml-vocab-{name}.gguf" for name in VOCABULARIES] if folder else []
     return [DEMO, *(path for path in names if path.exists())]
 
 

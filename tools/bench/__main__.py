@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from .. import test_data
 from . import ceilings, machine, markdown, targets
 from .measure import Json, roomy_heap
 from .sections import Settings, all_sections
 from .show import Table
 
 OUTPUT = ceilings.ROOT / "build" / "bench.json"
-DATA = "PYEMBED_TEST_DATA"
 
 
 def main() -> int:
@@ -139,8 +139,8 @@ def _package() -> str:
 
 
 def _child(name: str, output: Path, quick: bool) -> int:
-    folder = os.environ.get(DATA)
-    settings = Settings(quick, Path(folder).absolute() if folder else None)
+    folder = test_data.find()
+    settings = Settings(quick, folder.absolute() if folder else None)
     room = roomy_heap()
     output.write_text(json.dumps(all_sections()[name].run(settings)), "utf-8")
     del room
