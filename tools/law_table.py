@@ -2,7 +2,7 @@
 
 Every corruption of ``tests/helpers/vocabulary_files.py`` is made in the vocabulary it names and validated at
 level ``order``. It counts as detected where a finding has the expected rule, ids and shift. Random swaps,
-deletions and insertions of learned tokens follow, of which the expected finding is known too.
+deletions and insertions of learned tokens follow, whose expected finding is known too.
 
 Usage: ``python -m tools.law_table [--random N]``, with the real vocabularies that `make test-data` fetches.
 """

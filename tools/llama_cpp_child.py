@@ -79,7 +79,7 @@ class Library:
 def main(path: str) -> None:
     """Answer until there are no more requests."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # what a library prints is not an answer
     library = Library(Path(path).resolve())
     print(json.dumps({"versions": library.versions()}), file=answers, flush=True)
     for line in sys.stdin:

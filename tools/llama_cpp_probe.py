@@ -166,7 +166,7 @@ class Probe:
     # ------------------------------------------------------------------------------------------ names
 
     def _known(self, names: Iterable[str], file: Any, unknown: str) -> set[str]:
-        """Return the names of which the library does not say `unknown`, as it must of one that is made up."""
+        """Return the names that the library does not call unknown, as it must a made-up one."""
         if unknown not in self.said_of(file("no-such-name")):
             raise ProbeError(f"the library does not say {unknown!r} of a name that is made up")
         return {name for name in names if unknown not in self.said_of(file(name))}

@@ -13,7 +13,7 @@ _ARCHITECTURES = Path("src/llama-arch.cpp")
 _VOCABULARY = Path("src/llama-vocab.cpp")
 _TYPES = Path("ggml/include/ggml.h")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-#: Rows of the table of architectures that are no architectures of models.
+#: Rows of the table of architectures that are not architectures of models.
 _NO_MODELS = {"clip", "(unknown)"}
 
 

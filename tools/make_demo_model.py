@@ -187,7 +187,7 @@ def place_tokens(documents: Iterable[list[str]], pieces: set[str]) -> tuple[list
 
 
 def count_pairs(tokens: Ints, positions: Ints, contexts: Ints, n_tokens: int) -> sparse.csr_matrix:
-    """Count tokens against the words around them; a negative context is no word."""
+    """Count tokens against the words around them; a negative context is not a word."""
     total = sparse.csr_matrix((n_tokens, n_tokens), dtype=np.float64)
     for offset in range(-WINDOW, WINDOW + 1):
         near = contexts[positions + offset]

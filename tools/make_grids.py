@@ -70,7 +70,7 @@ def load_grid(grid: Grid) -> npt.NDArray[np.int8]:
     exact = np.asarray(cls.grid).reshape(cls.grid_shape)
     table = np.ascontiguousarray(exact.astype(np.int8))
     if table.shape != (grid.rows, grid.columns) or not np.array_equal(table, exact):
-        raise ValueError(f"{grid.name}: unexpected shape {table.shape} or entries that are no int8")
+        raise ValueError(f"{grid.name}: unexpected shape {table.shape} or entries that are not int8")
     digest = hashlib.sha256(table.tobytes()).hexdigest()
     if digest != grid.sha256:
         raise ValueError(f"{grid.name}: SHA-256 of the table is {digest}, expected {grid.sha256}")

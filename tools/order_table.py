@@ -1,4 +1,4 @@
-"""Measures how well the rows tell their order, and writes the table of results into ``docs/validation.md``.
+"""Measures how well rows reveal their order, and writes the table of results into ``docs/validation.md``.
 
 Each case is a real learned table, put out of order or changed in a way that leaves it sound, and judged as
 `pyembed validate --level full` does. Quantised copies are made by ggml's own quantisers.

@@ -73,7 +73,7 @@ def asan(arguments: list[str]) -> int:
     if compiler is None:
         raise BuildError("no C compiler is installed")
     preloaded = {
-        # The interpreter keeps much until its end, which is no leak of ours; the C programs look for leaks.
+        # The interpreter keeps much until its end, which is not our leak; the C programs look for leaks.
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:handle_sigbus=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "LD_PRELOAD": runtimes(compiler),

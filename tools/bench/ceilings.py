@@ -87,7 +87,7 @@ def together(calls: list[Call]) -> Call:
 
 
 def compute(n_threads: int) -> Call:
-    """Return a loop that stays within the first-level cache, made by so many threads at once."""
+    """Return a loop that stays within the first-level cache, run by `threads` threads at once."""
     function = library().ceiling_read_rows
     ids = np.zeros(40_000, np.int64)
 

@@ -16,7 +16,7 @@ from pyembed._native import ffi, lib
 from . import ceilings, peers
 from .measure import Json
 
-#: Whether a gather can be told how many threads to use, and the argument that tells it to use one.
+#: Whether a gather takes a number of threads, and the argument for one.
 HAS_THREADS = "threads" in inspect.signature(pyembed.EmbeddingTable.gather).parameters
 ONE_THREAD = ", threads=1" if HAS_THREADS else ""
 

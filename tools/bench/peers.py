@@ -92,7 +92,7 @@ def _ggml_paths() -> list[tuple[Path, str]]:
 
 
 def torch() -> ModuleType | None:
-    """Return torch, told to use one thread; None if it is not installed."""
+    """Return torch, set to one thread; None if it is not installed."""
     try:
         module = importlib.import_module("torch")
     except ImportError:
@@ -110,7 +110,7 @@ def gguf_py() -> ModuleType | None:
 
 
 def faiss() -> ModuleType | None:
-    """Return faiss, told to use one thread; None if it is not installed."""
+    """Return faiss, set to one thread; None if it is not installed."""
     try:
         module = importlib.import_module("faiss")
     except ImportError:

@@ -92,7 +92,7 @@ def _hot(data: Json | None, isa: str) -> Iterator[Target]:
 
 
 def _copies(data: Json, names: tuple[str, ...], least: float) -> str:
-    """Name the types of which not even a plain copy of the output is `least` times as fast as ggml."""
+    """Name the types where even a plain copy of the output is less than `least` times as fast as ggml."""
     copies = {
         kind["type"]: kind["against ggml"]["median"] / kind["against copy"]["median"]
         for kind in data["types"]
