@@ -100,8 +100,10 @@ def is_replaceable(path: OutPath) -> bool:
 
 def is_stdout(path: OutPath) -> bool:
     """Return whether writing to `path` writes to this process's stdout."""
-    found = _stat(os.fsdecode(path))
-    return found is not None and _is_stdout(found)
+    try:
+        return _is_stdout(os.stat(path))
+    except (OSError, ValueError):
+        return False
 
 
 def _is_stdout(found: os.stat_result) -> bool:
@@ -183,7 +185,7 @@ class _Output:
                 raise _about(error, self.name) from None
             self._identity = _Identity.of(os.fstat(descriptor))
         self._raw = _NamedFile(descriptor, self.name)
-        self.file: BinaryIO = _Buffered(self._raw)
+        self.file: BinaryIO = _Stream(self._raw) if self._is_direct else io.BufferedWriter(self._raw)
 
     def finish(self) -> None:
         """Put all bytes on the disk, with the permissions of what was there."""
@@ -274,12 +276,14 @@ class _NamedFile(io.FileIO):
             raise _about(error, self._shown) from None
 
 
-class _Buffered(io.BufferedWriter):
-    """Says where it stands also in a pipe, which some writers ask."""
+class _Stream(io.BufferedWriter):
+    """A file that is written from here on and only onwards: a pipe, or a file that others have begun.
+
+    It counts what was written, for writers that ask where they stand.
+    """
 
     def __init__(self, raw: _NamedFile) -> None:
         super().__init__(raw)
-        self._is_seekable = raw.seekable()
         self._n_written = 0
 
     def write(self, data: Any, /) -> int:
@@ -287,5 +291,11 @@ class _Buffered(io.BufferedWriter):
         self._n_written += n
         return n
 
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        raise io.UnsupportedOperation("a stream is written in one go")
+
     def tell(self) -> int:
-        return super().tell() if self._is_seekable else self._n_written
+        return self._n_written
