@@ -18,17 +18,20 @@ from .kinds import (
     run,
     unreadable,
 )
-from .report import Finding, Report, Verdict
-from .rules import Evidence, Outcome, Rule, Severity
+from .pinned import Pinned
+from .report import Conclusion, Finding, Report
+from .rules import Evidence, Outcome, Rule, Severity, Verdict
 from .subject import Subject
 
 __all__ = [
     "KINDS",
     "LEVELS",
+    "Conclusion",
     "Evidence",
     "Finding",
     "Kind",
     "Outcome",
+    "Pinned",
     "Report",
     "Rule",
     "Severity",

@@ -13,6 +13,7 @@ from typing import Protocol
 from ..errors import FormatError, nearest_names
 from . import container, reference, row_order, tensors, vocabulary
 from .container.rules import DAMAGED
+from .pinned import Pinned
 from .report import Findings, Report
 from .rules import Evidence, Rule
 from .subject import Subject
@@ -101,7 +102,8 @@ def run(
     check_level(level)
     ignored = check_ignored(ignore)
     subject.level, subject.reference = level, compared_with
-    report = Report(subject.source.path, level)
+    vocabulary = subject.vocabulary
+    report = Report(subject.source.path, level, pinned=Pinned(0 if vocabulary is None else len(vocabulary)))
     for kind in KINDS:
         if LEVELS.index(kind.level) <= LEVELS.index(level) and (
             compared_with is not None or not kind.needs_reference
