@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .pinned import VERIFIED_SHARE, Pinned
+from .pinned import Pinned
 from .rules import Evidence, Outcome, Rule, Severity, Verdict
 from .sarif import sarif
 
@@ -133,7 +133,15 @@ class Report:
         """
         if not self.ok:
             return Verdict.WRONG
-        return Verdict.VERIFIED if self.pinned.share >= VERIFIED_SHARE else Verdict.UNVERIFIED
+        return Verdict.VERIFIED if self.pinned.suffice else Verdict.UNVERIFIED
+
+    @property
+    def summary(self) -> str:
+        """The verdict in words: what contradicts the model, or which ids are pinned and by what."""
+        if self.ok:
+            return self.pinned.describe()
+        n = sum(finding.severity is Severity.ERROR for finding in self.findings)
+        return f"{n} finding{'s' * (n != 1)} of severity error"
 
     @property
     def llama_cpp(self) -> Outcome:
@@ -150,6 +158,7 @@ class Report:
             "path": self.path,
             "ok": self.ok,
             "verdict": self.verdict.value,
+            "summary": self.summary,
             "level": self.level,
             "llama_cpp": self.llama_cpp.value,
             "findings": [

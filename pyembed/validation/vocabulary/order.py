@@ -198,8 +198,8 @@ def _report_changed(order: Order, facts: Facts, findings: Findings, law: str) ->
         first = where[int(np.argmax(steps > 0))]
         findings.add(
             EXTENDED,
-            f"{n_new} other tokens stand before {facts.quote(first)}, behind which the order goes on to {last} "
-            f"({law}): the list looks extended. If the other tokens have no rows of their own, the row of "
+            f"{n_new} other tokens stand before {facts.quote(first)}, and the order goes on behind them to "
+            f"{last} ({law}): the list looks extended. If the others have no rows of their own, the row of "
             f"token i is row i - {n_new} from there on",
             first_id=first,
             last_id=last,
