@@ -21,7 +21,7 @@ import numpy as np
 from ....core.constants import TextFlag
 from ...facts import Facts, Ids, Mask
 from ...report import Findings
-from ..order import find_order, report_order, report_tail, scattered
+from ..order import LONG_RUN, find_order, report_order, report_tail, scattered
 from ..rules import NO_LAW, PIECE_ORDER, TRIMMED
 from . import unigram
 
@@ -51,7 +51,7 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     ids, ranks = _ranked(facts)
     if ids.size < MIN_PIECES:
         return unigram.judge(facts, findings, level) if _has_probabilities(facts) else None
-    pieces = _without_tail(ids, ranks)
+    pieces = _without_tail(facts, ids, ranks)
     base, ranks = pieces.ids[: pieces.n_base], pieces.ranks[: pieces.n_base]
     ranks, first = np.unique(ranks, return_index=True)
     base = base[first]
@@ -102,33 +102,32 @@ def _has_probabilities(facts: Facts) -> bool:
         return bool(scores.size) and bool(np.mean((scores < 0) & (scores != np.round(scores))) > 0.5)
 
 
-def _without_tail(ids: Ids, ranks: Ids) -> _Ranked:
+def _without_tail(facts: Facts, ids: Ids, ranks: Ids) -> _Ranked:
     """Set pieces apart that were appended with scores of their own.
 
-    A tail begins where a rank comes that was there before or falls behind; its own ranks never do. If one of
-    its ranks is that of a piece that was taken out of the rest, it is no tail: pieces were moved to the end.
+    A tail begins where a rank comes that was there before or falls behind, and its own ranks never do. If it
+    has the rank of a piece that was taken out of the rest, that piece was moved to the end: there is no tail.
+    Pieces of several characters behind the single ones were appended too, with scores below all others.
     """
+    whole = _Ranked(ids, ranks, ids.size)
     highest = np.maximum.accumulate(ranks)
     again = np.flatnonzero(ranks[1:] <= highest[:-1]) + 1
-    whole = _Ranked(ids, ranks, ids.size)
-    if again.size == 0:
-        steps = np.diff(ranks) - np.diff(ids)
-        last = int(steps.size - np.argmax(steps[::-1] > 0)) if np.any(steps > 0) else ids.size
-        # Behind the last gap stand fewer pieces than are missing in it: a score below all others.
-        appended = last < ids.size and int(steps[last - 1]) > max(ids.size - last, last // 100)
-        return _Ranked(ids, ranks, last) if appended else whole
-    n_base = int(again[0])
-    if n_base < MIN_PIECES:
-        return whole
-    tail = ranks[n_base:]
-    if np.any(np.diff(tail) < 0):
+    n_base = int(again[0]) if again.size else ids.size
+    if n_base < MIN_PIECES or np.any(np.diff(ranks[n_base:]) < 0):
         return whole
     gaps = np.flatnonzero(np.diff(ranks[:n_base]) > np.diff(ids[:n_base]))
     # The first rank behind each of the tail's: is it in a gap?
+    tail = ranks[n_base:]
     behind = np.searchsorted(ranks[:n_base], tail)
     inside = (behind > 0) & (behind < n_base)
     inside[inside] = ranks[behind[inside]] != tail[inside]
-    return whole if np.isin(behind[inside] - 1, gaps).any() else _Ranked(ids, ranks, n_base)
+    if np.isin(behind[inside] - 1, gaps).any():
+        return whole
+    single = facts.tokens["n_code_points"][ids[:n_base]] == 1
+    last = n_base - int(np.argmax(single[::-1])) if single.any() else n_base
+    if single[max(last - LONG_RUN, 0) : last].all():
+        n_base = last
+    return _Ranked(ids, ranks, n_base)
 
 
 def _of_several(facts: Facts, ids: Ids) -> Ids:
