@@ -1,7 +1,7 @@
 """Variants of real vocabularies that are sound, and lists of which the texts were shuffled.
 
-A sound variant has a row for each token: `Parts.n_rows` says how many there are, and what was appended or taken
-out is thought to have been so in the table too.
+A sound variant has a row for each token: `Parts.n_rows` says how many there are, and what was appended or
+taken out is thought to have been so in the table too.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ import numpy as np
 from ....core.constants import TextFlag
 from ...facts import Facts, Ids, Mask
 from ...report import Findings
+from ...rules import Severity
 from ..order import LONG_RUN, find_order, report_order, report_tail, scattered
 from ..rules import NO_LAW, PIECE_ORDER, TRIMMED
 from . import unigram
@@ -35,6 +36,8 @@ _LEARNED = 0.9
 _CONSECUTIVE = 0.9
 #: Pieces that may lack parts for each that was taken out, as far as they are looked at.
 _MAX_LACKING = 64
+#: For each piece that is made of no two tokens, so many at most lack a part and have another one later.
+_MAX_CUT = 4
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,7 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
         report_tail(pieces.ids[pieces.n_base :], facts, findings)
     if not order.kept and not order.ascends:
         return f"{base.size} pieces by score: {order.odd.size} out of place, {len(order.blocks)} runs shifted"
-    n_missing = int(np.maximum(np.diff(ranks) - np.diff(base), 0).sum())
-    wrong = np.union1d(_uncomposed(facts, several, n_missing, findings), _late(facts, base))
+    wrong = np.union1d(_uncomposed(facts, several, _missing(base, ranks), findings), _late(facts, base))
     if wrong.size:
         findings.add(
             PIECE_ORDER,
@@ -87,8 +89,9 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
 def _ranked(facts: Facts) -> tuple[Ids, Ids]:
     """Return the pieces whose scores are ranks, in order of id, and the ranks."""
     scores = facts.scores.astype(np.float64)
+    piece = facts.normal if facts.typed else ~facts.has(TextFlag.BRACKETED)
     with np.errstate(invalid="ignore"):
-        ranked = facts.normal & (scores < 0) & (scores > -_MAX_RANK) & (scores == np.round(scores))
+        ranked = piece & (scores < 0) & (scores > -_MAX_RANK) & (scores == np.round(scores))
     ids = np.flatnonzero(ranked)
     ranks = (-scores[ids]).astype(np.int64)
     same = ids.size > 1 and np.all(ranks == ranks[0])  # what converters give to all where there are no scores
@@ -136,25 +139,45 @@ def _of_several(facts: Facts, ids: Ids) -> Ids:
     return ids[long & ~facts.has(TextFlag.REPEATED)[ids]]
 
 
-def _uncomposed(facts: Facts, several: Ids, n_missing: int, findings: Findings) -> Ids:
+def _missing(ids: Ids, ranks: Ids) -> tuple[int, int]:
+    """Return how many ranks have no piece: those of pieces taken out, and those whose place another took."""
+    absent = np.diff(ranks) - 1
+    taken_out = np.maximum(np.diff(ranks) - np.diff(ids), 0)
+    return int(taken_out.sum()), int((absent - taken_out).sum())
+
+
+def _uncomposed(facts: Facts, several: Ids, missing: tuple[int, int], findings: Findings) -> Ids:
     """Return pieces that are not the concatenation of two earlier pieces or single characters.
 
     Where pieces are missing, those that lack them as parts are reported as what they are.
     """
     lacking: Mask = facts.splits["n_sooner"][several] == 0
     wrong = several[lacking]
-    if not n_missing or not wrong.size:
-        return wrong
-    if wrong.size > _MAX_LACKING * n_missing or _n_parts_lacking(facts, wrong) > 2 * n_missing + 2:
+    if not wrong.size or not _are_explained(facts, wrong, *missing):
         return wrong
     findings.add(
         TRIMMED,
-        f"{wrong.size} pieces are made of parts that are missing: {facts.quote_some(wrong)}",
+        f"{wrong.size} pieces are made of parts that are not in the list: {facts.quote_some(wrong)}",
+        severity=None if missing[0] else Severity.NOTE,  # what took a place has a row there
         first_id=int(wrong[0]),
         last_id=int(wrong[-1]),
         n_ids=wrong.size,
     )
     return wrong[:0]
+
+
+def _are_explained(facts: Facts, wrong: Ids, n_taken_out: int, n_replaced: int) -> bool:
+    """Return whether the parts that pieces lack are about as few as there are pieces missing.
+
+    Where others took the place of pieces, as runs of spaces did in Llama 2's list, some must be made of no two
+    tokens in whatever order these stand: in a shuffled list there are none.
+    """
+    if not n_taken_out:
+        n_cut = int(np.count_nonzero(facts.splits["n"][wrong]))
+        if n_cut > _MAX_CUT * (wrong.size - n_cut):
+            return False
+    n = n_taken_out or n_replaced
+    return wrong.size <= _MAX_LACKING * n and _n_parts_lacking(facts, wrong) <= 2 * n + 2
 
 
 def _n_parts_lacking(facts: Facts, ids: Ids) -> int:

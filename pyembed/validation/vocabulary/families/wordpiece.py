@@ -90,8 +90,8 @@ def _report_scattered(facts: Facts, findings: Findings, name: str, chosen: Mask)
     if ids.size:
         findings.add(
             ORDER,
-            f"the {ids.size} {name} stand in no order of code points, as they do in the list of BERT's uncased "
-            f"models, which this one is: {facts.quote_some(ids)}",
+            f"the {ids.size} {name} are not in the order of their code points, as in the list of BERT's "
+            f"uncased models, which this one is: {facts.quote_some(ids)}",
             first_id=int(ids[0]),
             last_id=int(ids[-1]),
             n_ids=ids.size,
