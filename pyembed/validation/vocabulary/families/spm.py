@@ -169,8 +169,8 @@ def _uncomposed(facts: Facts, several: Ids, missing: tuple[int, int], findings: 
 def _are_explained(facts: Facts, wrong: Ids, n_taken_out: int, n_replaced: int) -> bool:
     """Return whether the parts that pieces lack are about as few as there are pieces missing.
 
-    Where others took the place of pieces, as runs of spaces did in Llama 2's list, some must be made of no two
-    tokens in whatever order these stand: in a shuffled list there are none.
+    Where others took the place of pieces, as runs of spaces did in Llama 2's list, some must be made of no
+    two tokens in whatever order these stand: in a shuffled list there are none.
     """
     if not n_taken_out:
         n_cut = int(np.count_nonzero(facts.splits["n"][wrong]))
