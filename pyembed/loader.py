@@ -29,6 +29,7 @@ def load_model(
     vocab_only: bool = False,
     validate: str = "order",
     ignore: Iterable[str] = (),
+    require_evidence: bool = False,
     lock: str | os.PathLike[str] | Lock | None = None,
     guard: bool = True,
     kv_overrides: Mapping[str, int | float | bool | str] | None = None,
@@ -55,6 +56,9 @@ def load_model(
         raised, warnings go to the logger ``"pyembed"``, in one record.
     ignore : iterable of str, optional
         Names of rules whose findings are dropped, such as ``"vocabulary/duplicate-token"``.
+    require_evidence : bool, optional
+        Refuse a model whose verdict is ``"unverified"``, see `Report.verdict`: one that nothing contradicts,
+        and of which nothing shows that its tokens stand at their ids either.
     lock : path-like or mapping, optional
         A lock of `pyembed.make_lock`, or the file of one, which the model has to satisfy. Of the rows a
         sample is compared.
@@ -80,15 +84,19 @@ def load_model(
         If it is damaged, or no GGUF file; `open_table` reads other formats.
     GGUFError, VocabularyError
         If validation finds an error: of the container or a tensor, or of the vocabulary or its order. The
-        exception has the whole report as ``report``.
+        exception has the whole report as ``report``. VocabularyError also for a model that is unverified,
+        with `require_evidence`.
     LockError
         If it is not the model that `lock` was made of.
     LoadCancelledError
         If `progress_callback` returned False.
     TypeError, ValueError
-        For a `kv_overrides` value that does not fit the file's; an unknown `load_mode`, `validate` or rule.
+        For a `kv_overrides` value that does not fit the file's; an unknown `load_mode`, `validate` or rule;
+        `require_evidence` without validation.
     """
     ignore = tuple(ignore) if not isinstance(ignore, str) else ignore
+    if require_evidence and validate == "off":
+        raise ValueError('require_evidence=True needs validate="order" or deeper, not "off"')
     if validate != "off" or check_tensors or ignore:
         from .validation import check_ignored, check_level, heed  # half of the package: only who needs it
 
@@ -99,7 +107,7 @@ def load_model(
     try:
         model = Model(source, kv_overrides)
         if validate != "off":
-            heed(model.validate(validate, ignore=ignore))
+            heed(model.validate(validate, ignore=ignore), require_evidence=require_evidence)
         if check_tensors:
             heed(model.check_tensors(ignore=ignore))
         if (

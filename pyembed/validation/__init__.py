@@ -18,19 +18,22 @@ from .kinds import (
     run,
     unreadable,
 )
-from .report import Finding, Report, Verdict
+from .pinned import Pinned
+from .report import Conclusion, Finding, Report
 from .reports import Failure, Reports
-from .rules import Evidence, Outcome, Rule, Severity
+from .rules import Evidence, Outcome, Rule, Severity, Verdict
 from .subject import Subject
 
 __all__ = [
     "KINDS",
     "LEVELS",
+    "Conclusion",
     "Evidence",
     "Failure",
     "Finding",
     "Kind",
     "Outcome",
+    "Pinned",
     "Report",
     "Reports",
     "Rule",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..core.constants import TextFlag
 from ..files.metadata import Metadata, StringArray
+from ..llama_cpp.special_tokens import ID_KEYS
 from ..tokens.token_text import TokenType, spells_marked
 from ..tokens.vocabulary import Vocabulary
 
@@ -29,6 +30,8 @@ class Facts:
     ----------
     n : int
         Number of tokens.
+    n_rows : int or None
+        Number of rows of the token table; None where the file has none.
     model, pre : str or None
         The family and the pre-tokenizer, as the file has them.
     types : ndarray of int32
@@ -40,10 +43,11 @@ class Facts:
         See `VocabularyFacts`.
     """
 
-    def __init__(self, vocabulary: Vocabulary, metadata: Metadata) -> None:
+    def __init__(self, vocabulary: Vocabulary, metadata: Metadata, n_rows: int | None) -> None:
         self.vocabulary = vocabulary
         self.metadata = metadata
         self.n = len(vocabulary)
+        self.n_rows = n_rows
         self.model, self.pre = vocabulary.model, vocabulary.pre
         self.types = self._numbers("token_type", np.dtype(np.int32), TokenType.NORMAL)
         self.typed = self.n > 0 and "tokenizer.ggml.token_type" in metadata
@@ -74,6 +78,12 @@ class Facts:
     def scores(self) -> npt.NDArray[np.float32]:
         """The scores in order of id, zeros where the file has none."""
         return self._numbers("scores", np.dtype(np.float32), 0)
+
+    @cached_property
+    def special_ids(self) -> list[int]:
+        """The ids that the file gives for tokens with a role."""
+        ids = (self.metadata.get(f"tokenizer.ggml.{name}") for name in ID_KEYS)
+        return [token_id for token_id in ids if isinstance(token_id, int)]
 
     @cached_property
     def repeats(self) -> Ids:

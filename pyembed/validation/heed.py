@@ -6,12 +6,12 @@ import logging
 
 from ..errors import FormatError, GGUFError, VocabularyError
 from .report import Finding, Report
-from .rules import Severity
+from .rules import Severity, Verdict
 
 _log = logging.getLogger("pyembed")
 
 
-def heed(report: Report) -> None:
+def heed(report: Report, *, require_evidence: bool = False) -> None:
     """Raise the errors of a report as one exception, or log its warnings to "pyembed", in one record.
 
     Raises
@@ -19,10 +19,16 @@ def heed(report: Report) -> None:
     GGUFError, VocabularyError
         For errors of the container or a tensor, or of the vocabulary or its order. The exception has the
         whole report as ``report``.
+    VocabularyError
+        For a model that is unverified, where evidence is required.
     """
     errors = [finding for finding in report.findings if finding.severity is Severity.ERROR]
     if errors:
         raise _error_of(report, errors)
+    if require_evidence and report.verdict is Verdict.UNVERIFIED:
+        error = VocabularyError(f"{report.path}: unverified: {report.summary}", report.path)
+        error.report = report
+        raise error
     warnings = [finding for finding in report.findings if finding.severity is Severity.WARNING]
     if warnings:
         lines = [f"{finding.rule}: {finding.message}" for finding in warnings]

@@ -13,6 +13,7 @@ from typing import Protocol
 from ..errors import FormatError, nearest_names
 from . import container, reference, row_order, tensors, vocabulary
 from .container.rules import DAMAGED
+from .pinned import Pinned, unpinned_kinds
 from .report import Findings, Report
 from .rules import Evidence, Rule
 from .subject import Subject
@@ -101,13 +102,29 @@ def run(
     check_level(level)
     ignored = check_ignored(ignore)
     subject.level, subject.reference = level, compared_with
-    report = Report(subject.source.path, level)
+    vocabulary = subject.vocabulary
+    report = Report(subject.source.path, level, pinned=Pinned(0 if vocabulary is None else len(vocabulary)))
     for kind in KINDS:
         if LEVELS.index(kind.level) <= LEVELS.index(level) and (
             compared_with is not None or not kind.needs_reference
         ):
             kind.module.examine(subject, Findings(report, kind.module.EVIDENCE, ignored))
+    _describe_unpinned(subject, report)
     return report
+
+
+def _describe_unpinned(subject: Subject, report: Report) -> None:
+    """Say of what kinds the ids are that nothing pins, and what would pin them."""
+    if report.level == "header":
+        report.pinned.remedy = "level order looks at the vocabulary"
+        return
+    if subject.facts is None:
+        return
+    report.pinned.kinds = unpinned_kinds(report.pinned, subject.facts)
+    ways = ["a reference"] if subject.reference is None else ["a reference that has these tokens"]
+    if report.level == "order" and subject.table_name in subject.tensors:
+        ways.append("level full, if the rows are trained")
+    report.pinned.remedy = ", or ".join(ways)
 
 
 def check_tensors(subject: Subject, ignore: Iterable[str] = ()) -> Report:

@@ -8,7 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .rules import Evidence, Outcome, Rule, Severity
+import numpy as np
+import numpy.typing as npt
+
+from .pinned import Pinned
+from .rules import Evidence, Outcome, Rule, Severity, Verdict
 from .sarif import sarif
 
 #: Findings of one rule, severity and outcome that a report holds; further ones are only counted.
@@ -65,7 +69,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Conclusion:
     """What one kind of evidence came to: a sentence, or that there was no evidence and why."""
 
     evidence: str
@@ -98,23 +102,46 @@ class Report:
         In the order of the kinds of evidence, at most `MAX_FINDINGS_A_RULE` of a rule.
     omitted : dict of str to int
         By rule, how many findings more there were.
-    verdicts : list of Verdict
+    verdicts : list of Conclusion
         One for each kind of evidence that was looked at.
     rules : dict of str to Rule
         The rules that the findings are of.
+    pinned : Pinned
+        Which ids the evidence pins.
     """
 
     path: str
     level: str
     findings: list[Finding] = field(default_factory=list)
     omitted: dict[str, int] = field(default_factory=dict)
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[Conclusion] = field(default_factory=list)
     rules: dict[str, Rule] = field(default_factory=dict)
+    pinned: Pinned = field(default_factory=Pinned)
 
     @property
     def ok(self) -> bool:
         """Whether there is no finding of severity ``error``."""
         return not any(finding.severity is Severity.ERROR for finding in self.findings)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the report comes to: ``"wrong"``, ``"verified"`` or ``"unverified"``.
+
+        It is ``"wrong"`` where a finding is an error, which is where `ok` is False; ``"verified"`` where the
+        evidence pins at least 99 % of the ids; ``"unverified"`` where nothing contradicts the model and less
+        is pinned: `pinned` says which ids, and what would settle it.
+        """
+        if not self.ok:
+            return Verdict.WRONG
+        return Verdict.VERIFIED if self.pinned.suffice else Verdict.UNVERIFIED
+
+    @property
+    def summary(self) -> str:
+        """The verdict in words: what contradicts the model, or which ids are pinned and by what."""
+        if self.ok:
+            return self.pinned.describe()
+        n = sum(finding.severity is Severity.ERROR for finding in self.findings)
+        return f"{n} finding{'s' * (n != 1)} of severity error"
 
     @property
     def llama_cpp(self) -> Outcome:
@@ -130,6 +157,8 @@ class Report:
         return {
             "path": self.path,
             "ok": self.ok,
+            "verdict": self.verdict.value,
+            "summary": self.summary,
             "level": self.level,
             "llama_cpp": self.llama_cpp.value,
             "findings": [
@@ -137,7 +166,8 @@ class Report:
                 for finding in self.findings
             ],
             "omitted": dict(self.omitted),
-            "verdicts": [asdict(verdict) for verdict in self.verdicts],
+            "verdicts": [asdict(conclusion) for conclusion in self.verdicts],
+            "pinned": self.pinned.to_dict(),
         }
 
     def to_json(self) -> str:
@@ -208,10 +238,23 @@ class Findings:
         """Return how many findings of a rule there were so far, ignored ones not counted."""
         return self._n[rule.name]
 
+    def pins(self, ids: npt.NDArray[np.bool_]) -> None:
+        """State which ids the evidence pins; several calls add up.
+
+        An id is pinned where the evidence shows that its token is the one that belongs there, so that any
+        other token at that id would have been a finding. Evidence that can only contradict pins nothing.
+
+        Parameters
+        ----------
+        ids : ndarray of bool, shape (tokens,)
+            Which ids are pinned, in order of id.
+        """
+        self._report.pinned.add(self._evidence.name, ids)
+
     def conclude(self, text: str) -> None:
         """Say in one sentence what the evidence came to."""
-        self._report.verdicts.append(Verdict(self._evidence.name, True, text))
+        self._report.verdicts.append(Conclusion(self._evidence.name, True, text))
 
     def no_evidence(self, why: str) -> None:
         """Say that there was nothing to judge by, and why."""
-        self._report.verdicts.append(Verdict(self._evidence.name, False, why))
+        self._report.verdicts.append(Conclusion(self._evidence.name, False, why))

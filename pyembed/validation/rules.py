@@ -14,6 +14,14 @@ class Severity(str, Enum):
     NOTE = "note"
 
 
+class Verdict(str, Enum):
+    """What a report comes to; it equals its own name as a string."""
+
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+    WRONG = "wrong"
+
+
 class Outcome(str, Enum):
     """What llama.cpp makes of a model: ``abort`` ends its process, while it loads or at the first token."""
 

@@ -21,7 +21,8 @@ def sarif(
 ) -> dict[str, Any]:
     """Return a SARIF log of one run that holds the findings of some reports.
 
-    The verdicts of each kind of evidence, and how many findings were left out, are notifications of the run.
+    What each kind of evidence came to, how many findings were left out, and the verdict on each model are
+    notifications of the run; those of verdicts have the verdict and the number of pinned ids as properties.
 
     Parameters
     ----------
@@ -118,6 +119,18 @@ def _notifications(reports: Iterable[Json]) -> Iterable[dict[str, Any]]:
         texts += [f"{n} more findings of {rule}" for rule, n in report["omitted"].items()]
         for text in texts:
             yield {"level": "note", "message": {"text": text}, "locations": where}
+        pinned = report["pinned"]
+        yield {
+            "level": "note",
+            "message": {"text": f"{report['verdict']}: {report['summary']}"},
+            "locations": where,
+            "properties": {
+                "verdict": report["verdict"],
+                "pinned": pinned["n_ids"],
+                "tokens": pinned["n_tokens"],
+                "pinnedBy": pinned["by_evidence"],
+            },
+        }
 
 
 def _failure(path: str, message: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -54,7 +55,11 @@ class Subject:
     @cached_property
     def facts(self) -> Facts | None:
         """What the vocabulary is judged by; None where there is no vocabulary."""
-        return None if self.vocabulary is None else Facts(self.vocabulary, self.metadata)
+        if self.vocabulary is None:
+            return None
+        table = self.tensors.get(self.table_name)
+        n_rows = None if table is None else math.prod(table.shape[:-1])
+        return Facts(self.vocabulary, self.metadata, n_rows)
 
     @property
     def architecture(self) -> str | None:

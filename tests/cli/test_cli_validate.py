@@ -34,12 +34,12 @@ def damaged(tmp_path: Path, good: Path) -> Path:
 
 def test_text(good: Path, damaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = run(capsys, good, damaged, code=1)
-    assert f"{good}: ok" in text
-    assert f"{damaged}: not ok (1 error)" in text
+    assert f"{good}: unverified" in text
+    assert f"{damaged}: wrong (1 error)" in text
     assert "container/damaged" in text
     assert "at byte" in text
     assert "llama.cpp: would refuse" in text
-    assert text.endswith("2 models, 1 with errors\n")
+    assert text.endswith("2 models: 1 wrong, 1 unverified\n")
 
 
 def test_json_is_an_object_a_line(good: Path, damaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +122,7 @@ def test_what_cannot_be_read(good: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert str(missing) in capsys.readouterr().err
     assert main(["validate", str(missing), str(good)]) == 2
     captured = capsys.readouterr()
-    assert f"{good}: ok" in captured.out
+    assert f"{good}: unverified" in captured.out
     assert str(missing) in captured.err
 
 

@@ -172,14 +172,21 @@ def test_numbered_placeholders(name: str, descending: bool, tmp_path: Path) -> N
     assert len(found(repeated)) == 0
 
 
-def test_ids_by_frequency_are_no_evidence(data_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fairseq", ["by its first tokens", "by its pre-tokenizer", None])
+def test_only_fairseq_numbers_by_frequency(fairseq: str | None, data_dir: Path, tmp_path: Path) -> None:
     parts = parts_of(data_dir / "vocab/ggml-vocab-gpt-2.gguf").copy()
     order = list(range(50_256))
     random.Random(0).shuffle(order)
-    found = report(tmp_path, parts.move(0, 50_255, order))
-    assert found.ok
-    verdict = next(verdict for verdict in found.verdicts if verdict.evidence == "vocabulary")
-    assert (verdict.has_evidence, "no law of order" in verdict.text) == (False, True)
+    parts.move(0, 50_255, order)
+    if fairseq == "by its first tokens":
+        for token_id, text in enumerate((b"<s>", b"<pad>", b"</s>", b"<unk>")):
+            parts.insert(token_id, text)
+    elif fairseq:
+        parts.others["tokenizer.ggml.pre"] = "roberta-bpe"
+    found = report(tmp_path, parts)
+    assert found.verdict == ("unverified" if fairseq else "wrong")
+    conclusion = next(known for known in found.verdicts if known.evidence == "vocabulary")
+    assert (conclusion.has_evidence, "no law of order" in conclusion.text) == (not fairseq, bool(fairseq))
 
 
 @pytest.mark.parametrize("model", ["llama", "gpt2"])

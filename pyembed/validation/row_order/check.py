@@ -66,7 +66,13 @@ class _Writer:
                 run.first,
                 run.last,
             )
+        self._pin(judgement)
         self._conclude(judgement, n)
+
+    def _pin(self, judgement: Judgement) -> None:
+        pinned = np.zeros(len(self._vocabulary), np.bool_)
+        pinned[: len(judgement.in_place)] = judgement.in_place
+        self._findings.pins(pinned)
 
     def _conclude(self, judgement: Judgement, n: int) -> None:
         verdict = judgement.verdict

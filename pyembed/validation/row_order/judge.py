@@ -19,6 +19,8 @@ from .segments import Run, Segmentation, cut, worst_run
 from .structure import LEARNED, RANDOM, Structure
 from .surface import surfaces
 
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 #: Less to go by than this is no evidence.
@@ -27,6 +29,8 @@ _MIN_STRONG, _MIN_ALIKE, _MIN_ROWS, _MIN_COLUMNS = 30, 300, 100, 8
 _NO_DOUBT = 15.0
 #: What a run needs to be called misplaced: nats, and tokens with evidence.
 _SHIFTED_NATS, _MISPLACED_NATS, _MISPLACED_TOKENS = 30.0, 25.0, 12
+#: Ids around one by which it is called in place: what was tried on permuted windows of so many is found.
+_WINDOW = 64
 #: Mean ranks lie so many deviations below chance where a run still agrees with the stated order a little.
 _STILL_AGREES = -3.5
 #: With fewer first ranks than this, what single tokens say is too little to judge blocks by.
@@ -84,6 +88,8 @@ class Judgement:
         Ids of rows that sit at one point.
     random_runs : list of Run
         Ids whose rows look like random numbers.
+    in_place : bool, shape (tokens,)
+        Ids of windows that are certainly in the stated order; none where anything is not.
     """
 
     verdict: Verdict
@@ -94,6 +100,7 @@ class Judgement:
     map_name: str | None = None
     untrained: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     random_runs: list[Run] = field(default_factory=list)
+    in_place: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     @property
     def agrees_by_token(self) -> bool:
@@ -172,7 +179,9 @@ class _Case:
         evidence = Evidence(self.partners)
         evidence.learn(rank)
         if worst_run(evidence.of(rank)) < _NO_DOUBT:
-            return Judgement(Verdict.ORDERED, z=z, first_rate=float((rank[~np.isnan(rank)] < 0.5).mean()))
+            result = Judgement(Verdict.ORDERED, z=z, first_rate=float((rank[~np.isnan(rank)] < 0.5).mean()))
+            result.in_place = self._in_place(rank, result)
+            return result
         return self._weigh(cut(self.rows, self.partners, identity), z)
 
     def _out_of_order(self, score: Score, z: float) -> Judgement:
@@ -229,7 +238,26 @@ class _Case:
                 result.misplaced.append(Misplaced(run, self._is_certain(run, segmentation)))
         if any(place.certain for place in result.misplaced):
             result.verdict = Verdict.MISPLACED
+        else:
+            result.in_place = self._in_place(segmentation.rank, result)
         return result
+
+    def _in_place(self, rank: Floats, judged: Judgement) -> Bools:
+        """Return the ids in the middle of windows whose tokens speak for the stated order beyond doubt."""
+        nothing = np.zeros(len(rank), np.bool_)
+        if not judged.agrees_by_token:
+            return nothing
+        evidence = Evidence(self.partners)
+        evidence.learn(rank)
+        total = np.concatenate([[0.0], np.cumsum(evidence.of(rank))])
+        ids = np.arange(len(rank))
+        first = np.clip(ids - _WINDOW // 2, 0, max(len(rank) - _WINDOW, 0))
+        nats = total[np.minimum(first + _WINDOW, len(rank))] - total[first]
+        in_place: Bools = nats >= _SHIFTED_NATS
+        in_place &= self.rows.usable[: len(rank)]
+        for run in (*(place.run for place in judged.misplaced), *judged.random_runs):
+            in_place[run.first : run.last + 1] = False
+        return in_place
 
     def _is_certain(self, run: Run, segmentation: Segmentation) -> bool:
         """Return whether a run's rows are certainly not its tokens'.

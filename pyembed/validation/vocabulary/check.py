@@ -264,3 +264,7 @@ def _judge_padding(facts: Facts, findings: Findings) -> None:
     by = int(numbers[0] - ids[0])
     named = "by their ids" if by == 0 else f"{abs(by)} {'above' if by > 0 else 'below'} their ids"
     findings.add(PADDING, f"the last {ids.size} tokens are padding, numbered {named}", **_span(ids))
+    if by == 0:  # their texts name their ids
+        pinned = np.zeros(facts.n, np.bool_)
+        pinned[ids] = True
+        findings.pins(pinned)

@@ -6,6 +6,9 @@ that was deleted one less; two tokens that changed places are two odd ones in a 
 
 A displacement larger by k than where the list begins means that the row of token i is found at row i - k: the
 `shift` of a finding is -k.
+
+Ids that ascend with the ranks are in order, whatever the displacement: such a list was extended or trimmed,
+and if it has a row for each token, the rows were as well, for all that the list can show.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.constants import TextFlag
 from ..facts import Facts, Ids, Mask
 from ..report import Findings
-from .rules import ORDER, SHIFT
+from ..rules import Severity
+from .rules import EXTENDED, ORDER, SHIFT, TRIMMED
 
 #: Tokens in a row with one displacement that are no coincidence.
 LONG_RUN = 16
@@ -41,17 +46,27 @@ class Order:
         Displaced runs: how much, and their first and last position in `ids`.
     odd : ndarray of int64
         Ids that have no place in the run around them, ascending.
+    ascends : bool
+        Whether the ids ascend with the ranks.
     """
 
     ids: Ids
     base: int
     blocks: list[tuple[int, int, int]]
     odd: Ids
+    ascends: bool
 
     @property
     def kept(self) -> bool:
         """Whether the law holds without an exception."""
         return not self.blocks and not self.odd.size
+
+    def in_place(self, n: int) -> Mask:
+        """Return which of `n` ids the law pins: those before anything is displaced, but the odd ones."""
+        pinned: Mask = np.zeros(n, np.bool_)
+        pinned[self.ids[: min((first for _, first, _ in self.blocks), default=self.ids.size)]] = True
+        pinned[self.odd] = False
+        return pinned
 
 
 def find_order(ids: Ids, ranks: Ids) -> Order | None:
@@ -61,9 +76,11 @@ def find_order(ids: Ids, ranks: Ids) -> Order | None:
     displacement = ids - ranks
     base = int(displacement[0])
     if np.all(displacement == base):  # so it is as a rule, and all that follows costs as much as the rest
-        return Order(ids, base, [], ids[:0])
+        return Order(ids, base, [], ids[:0], True)
     starts = np.flatnonzero(np.diff(displacement, prepend=displacement[0] - 1))
     lengths = np.diff(starts, append=ids.size)
+    if np.all(np.diff(ids) > 0):
+        return Order(ids, base, list(_blocks(starts, lengths, displacement[starts] - base)), ids[:0], True)
     long = lengths >= min(LONG_RUN, max(2, ids.size // 4))
     if 2 * lengths[long].sum() <= ids.size:
         return None
@@ -74,10 +91,20 @@ def find_order(ids: Ids, ranks: Ids) -> Order | None:
     before = displacement == around
     # A run too short to count may also belong to the next long one.
     behind = np.repeat(long_displacement[np.minimum(run_of + 1, long.sum() - 1)], lengths)
-    odd = ids[~before & (displacement != behind)]
-    return Order(
-        ids, base, list(_blocks(starts[long], lengths[long], long_displacement - base)), np.sort(odd)
-    )
+    odd = np.sort(ids[~before & (displacement != behind)])
+    blocks = list(_blocks(starts[long], lengths[long], long_displacement - base))
+    return Order(ids, base, blocks, odd, False)
+
+
+def scattered(ids: Ids, ranks: Ids) -> Order:
+    """Return how ids lie against the ranks of a law that they must follow, though most do not.
+
+    All but the largest share that is displaced alike is odd.
+    """
+    displacement = ids - ranks
+    values, counts = np.unique(displacement, return_counts=True)
+    base = int(values[np.argmax(counts)])
+    return Order(ids, base, [], np.sort(ids[displacement != base]), False)
 
 
 def _blocks(starts: Ids, lengths: Ids, by: Ids) -> Iterator[tuple[int, int, int]]:
@@ -90,6 +117,9 @@ def _blocks(starts: Ids, lengths: Ids, by: Ids) -> Iterator[tuple[int, int, int]
 
 def report_order(order: Order, facts: Facts, findings: Findings, law: str) -> None:
     """Report what departs from a law, which is named in the messages."""
+    if order.blocks and order.ascends and may_be_changed(order, facts):
+        _report_changed(order, facts, findings, law)
+        return
     if order.odd.size:
         many = order.odd.size > 2
         places = "tokens stand where others belong" if many else "stand in each other's place"
@@ -125,6 +155,66 @@ def report_order(order: Order, facts: Facts, findings: Findings, law: str) -> No
             last_id=highest,
             n_ids=int(span.size),
             shift=-by,
+        )
+
+
+def report_tail(ids: Ids, facts: Facts, findings: Findings) -> None:
+    """Say of pieces behind the end that they look appended: they move nothing that stands before them."""
+    findings.add(
+        EXTENDED,
+        f"{ids.size} pieces from {facts.quote(int(ids[0]))} to {ids[-1]} have scores in an order of their "
+        "own: the list looks extended by them",
+        severity=Severity.NOTE,
+        first_id=int(ids[0]),
+        last_id=int(ids[-1]),
+        n_ids=ids.size,
+    )
+
+
+def may_be_changed(order: Order, facts: Facts) -> bool:
+    """Return whether a list in ascending order may have been extended or trimmed together with its rows.
+
+    It has a row for each token; or it has no table, and what stands before a tail that is displaced holds the
+    tokens with a role, which end the list that a tokenizer was trained with. As many tokens missing as
+    padding stands at the end are a list whose rows stayed.
+    """
+    steps = np.diff([0, *(by for by, _, _ in order.blocks)])
+    n_missing = int(-steps[steps < 0].sum())
+    if facts.n_rows is not None:
+        n_padding = int(np.count_nonzero(facts.has(TextFlag.PAD)))
+        return facts.n_rows == facts.n and (not n_missing or n_missing != n_padding)
+    (_, first, _), *more = order.blocks
+    between = np.arange(order.ids[first - 1] + 1, order.ids[first])
+    return not n_missing and not more and bool(np.isin(facts.special_ids, between).any())
+
+
+def _report_changed(order: Order, facts: Facts, findings: Findings, law: str) -> None:
+    """Say of a list in ascending order where tokens were put in or taken out."""
+    where = [int(order.ids[first]) for _, first, _ in order.blocks]
+    steps = np.diff([0, *(by for by, _, _ in order.blocks)])
+    n_new, n_missing = int(steps[steps > 0].sum()), int(-steps[steps < 0].sum())
+    last = int(order.ids[order.blocks[-1][2]])
+    if n_new:
+        first = where[int(np.argmax(steps > 0))]
+        findings.add(
+            EXTENDED,
+            f"{n_new} other tokens stand before {facts.quote(first)}, and the order goes on behind them to "
+            f"{last} ({law}): the list looks extended. If the others have no rows of their own, the row of "
+            f"token i is row i - {n_new} from there on",
+            first_id=first,
+            last_id=last,
+            n_ids=last - first + 1,
+        )
+    if n_missing:
+        gaps = [token_id for token_id, step in zip(where, steps.tolist(), strict=True) if step < 0]
+        findings.add(
+            TRIMMED,
+            f"{n_missing} tokens are missing, the first before {facts.quote(gaps[0])}"
+            + (f", in {len(gaps)} places" if len(gaps) > 1 else "")
+            + f" ({law}): the list looks trimmed. If their rows were left in, tokens behind have wrong rows",
+            first_id=gaps[0],
+            last_id=last,
+            n_ids=last - gaps[0] + 1,
         )
 
 

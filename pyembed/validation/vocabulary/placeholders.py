@@ -87,6 +87,10 @@ def _judge_numbers(facts: Facts, ids: Ids, numbers: Ids, findings: Findings) -> 
         shifted += by
         runs.append((i + 1, shifted))
     _report_runs(facts, ids, runs, findings)
+    pinned: Mask = np.zeros(facts.n, np.bool_)
+    pinned[ids if not runs else ids[: runs[0][0]]] = True
+    if facts.typed:  # reserved special tokens are not: their roles are not in their names
+        findings.pins(pinned & (facts.types != TokenType.CONTROL))
 
 
 def _are_put_in(facts: Facts, before: int, behind: int) -> bool:

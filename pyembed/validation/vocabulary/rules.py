@@ -235,6 +235,34 @@ SHIFT = Rule(
     "A token was inserted into the list, or left out of it, without its row.",
     "Convert the model again; added tokens belong at the end, and removed ones need a placeholder.",
 )
+EXTENDED = Rule(
+    "vocabulary/extended",
+    Severity.WARNING,
+    "The list looks extended behind its end, or other tokens stand in the middle of it",
+    "Nothing is wrong if each new token has its row. If the rows were not extended too, every token behind "
+    "the new ones finds the row of another.",
+    "Tokens were appended for another language or domain, behind special tokens or with scores of their own.",
+    "Nothing, if that was intended; rows that were trained show the order at level full, and --reference "
+    "settles it.",
+)
+TRIMMED = Rule(
+    "vocabulary/trimmed",
+    Severity.WARNING,
+    "The list looks trimmed: tokens are missing from its order",
+    "Nothing is wrong if the rows of these tokens were taken out too. If they were not, every token behind "
+    "finds the row of another.",
+    "Tokens were taken out of the list, to make the table smaller.",
+    "Nothing, if that was intended; rows that were trained show the order at level full, and --reference "
+    "settles it.",
+)
+NO_LAW = Rule(
+    "vocabulary/no-law",
+    Severity.WARNING,
+    "The list follows no law of order, where lists of its family follow one",
+    "Nothing shows whether tokens stand at their ids.",
+    "The list was sorted or made by a program of its own, or scores or merges are those of another list.",
+    "Compare with the original tokenizer by --reference.",
+)
 MERGES_MISSING = Rule(
     "vocabulary/merges-missing",
     Severity.WARNING,
@@ -339,6 +367,9 @@ EVIDENCE = Evidence(
         PLACEHOLDER_ORDER,
         ORDER,
         SHIFT,
+        EXTENDED,
+        TRIMMED,
+        NO_LAW,
         MERGES_MISSING,
         MERGE_UNKNOWN,
         MERGE_ORDER,

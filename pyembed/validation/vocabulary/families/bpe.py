@@ -3,7 +3,10 @@
 Two kinds of merge lists are known. A trained one has one merge a token: the product of merge k is token
 base + k. One made from a list of ranks has a merge for every cut of a token into two tokens, grouped by
 token. In both the products, as they first appear, have consecutive ids. In gemma4's list runs of spaces
-have ids apart, in order of their lengths.
+have ids apart, in order of their lengths. Only lists that fairseq numbered, such as RoBERTa's, are in another
+order: that of frequency.
+
+Merges pin each token that they make: any other text at its id would have another merge, or none.
 """
 
 from __future__ import annotations
@@ -17,12 +20,26 @@ from ....llama_cpp.pre_tokenizers import PRE_TOKENIZERS_WITHOUT_MERGES
 from ...facts import PLACEHOLDER, Facts, Ids, Mask, shorten
 from ...report import Findings
 from ...rules import Outcome
-from ..order import LONG_RUN, Order, find_order, report_order
-from ..rules import MERGE_ORDER, MERGE_UNKNOWN, MERGES_INCOMPLETE, MERGES_MISSING, TOKEN_BETWEEN, UNREACHABLE
+from ..order import LONG_RUN, Order, find_order, report_order, scattered
+from ..rules import (
+    MERGE_ORDER,
+    MERGE_UNKNOWN,
+    MERGES_INCOMPLETE,
+    MERGES_MISSING,
+    NO_LAW,
+    TOKEN_BETWEEN,
+    UNREACHABLE,
+)
 
 MODELS = frozenset({"gpt2", "gemma4", "whitespace", "hybriddna"})
 #: Fewer merges than this prove nothing.
 MIN_MERGES = 16
+#: From so many products on, a list that follows no law is in a wrong order; fewer may be made up.
+_MIN_CERTAIN = 256
+#: Families of which all real lists follow the law, but for those that fairseq numbered.
+_CERTAIN = frozenset({"gpt2", "gemma4"})
+_FAIRSEQ_PRE = "roberta-bpe"
+_FAIRSEQ_HEAD = ["<s>", "<pad>", "</s>", "<unk>"]
 _MAX_READ = 20_000
 _PART_UNKNOWN: int = MergeFlag.LEFT_UNKNOWN | MergeFlag.RIGHT_UNKNOWN
 _SPACES = [ord(space) for space in "\t\n \u2581"]
@@ -54,13 +71,20 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     spaces = _space_runs(facts) if facts.marked else None
     products = _products(facts, unmade, spaces)
     order = find_order(products.ids, products.ranks)
-    if order is None:
+    if order is None and _is_by_frequency(facts):
         return None
+    if order is None and (facts.model not in _CERTAIN or products.ids.size < _MIN_CERTAIN):
+        findings.add(NO_LAW, f"{products.ids.size} products of merges stand in no order of their merges")
+        return None
+    if order is None:
+        order = scattered(products.ids, products.ranks)
     law = "one merge a token" if products.one_merge else "merges for every cut of a token"
     whole = _with_alphabet(facts, products, order, findings) if not facts.marked else order
     report_order(whole, facts, findings, f"products of merges, {law}")
+    pinned = whole.in_place(facts.n)
     if spaces is not None:
-        _report_runs(facts, spaces, findings)
+        pinned |= _judge_runs(facts, spaces, findings)
+    findings.pins(pinned)
     if whole.kept and products.one_merge:
         _report_parts(facts, findings)
     if not products.one_merge and level == "full":
@@ -73,6 +97,11 @@ def _summary(order: Order) -> str:
     if order.kept:
         return "all in the order of the merges"
     return f"{order.odd.size} out of place, {len(order.blocks)} runs shifted"
+
+
+def _is_by_frequency(facts: Facts) -> bool:
+    """Return whether the list is one that fairseq numbered, by frequency."""
+    return facts.pre == _FAIRSEQ_PRE or list(facts.vocabulary.tokens[:4]) == _FAIRSEQ_HEAD
 
 
 def _report_unknown(facts: Facts, findings: Findings) -> None:
@@ -110,8 +139,12 @@ def _space_runs(facts: Facts) -> Mask:
     return runs
 
 
-def _report_runs(facts: Facts, spaces: Mask, findings: Findings) -> None:
-    """Report runs of one kind of space that are not in order of length; one space alone is like any token."""
+def _judge_runs(facts: Facts, spaces: Mask, findings: Findings) -> Mask:
+    """Report runs of one kind of space that are not in order of length, and return which are pinned.
+
+    One space alone is like any token.
+    """
+    pinned: Mask = np.zeros(facts.n, np.bool_)
     runs = np.flatnonzero(spaces & (facts.tokens["n_code_points"] > 1))
     runs = runs[~np.isin(runs, facts.repeats)]
     kinds = facts.tokens["code_point"][runs]
@@ -119,9 +152,13 @@ def _report_runs(facts: Facts, spaces: Mask, findings: Findings) -> None:
         ids = runs[kinds == space]
         lengths = facts.tokens["n_code_points"][ids].astype(np.int64)
         by_length = np.argsort(lengths)
-        order = find_order(ids[by_length], lengths[by_length]) if ids.size >= LONG_RUN else None
-        if order is not None:
-            report_order(order, facts, findings, "runs of one kind of space, by length")
+        if ids.size < LONG_RUN:
+            continue
+        ids, lengths = ids[by_length], lengths[by_length]
+        order = find_order(ids, lengths) or scattered(ids, lengths)
+        report_order(order, facts, findings, "runs of one kind of space, by length")
+        pinned |= order.in_place(facts.n)
+    return pinned
 
 
 def _missing_products(facts: Facts, where: Ids) -> dict[str, int]:

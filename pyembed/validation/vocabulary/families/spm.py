@@ -3,37 +3,78 @@
 The score of a learned piece is minus its rank. Pieces of several characters come first, each made of two
 that come before it or are single characters; then the single characters. Runs of spaces that converters put
 in, with a score of their own, are left out.
+
+Behind the end other pieces may have been appended, with scores that fall or are equal among themselves.
+Pieces may have been taken out: their ranks are missing, and longer pieces that were made of them are made of
+nothing that is left.
+
+All this can contradict a list, and pins nothing: most pieces can change places without a contradiction.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+
 import numpy as np
 
 from ....core.constants import TextFlag
-from ...facts import Facts, Ids
+from ...facts import Facts, Ids, Mask
 from ...report import Findings
-from ..order import find_order, report_order
-from ..rules import PIECE_ORDER
+from ...rules import Severity
+from ..order import LONG_RUN, find_order, report_order, report_tail, scattered
+from ..rules import NO_LAW, PIECE_ORDER, TRIMMED
+from . import unigram
 
 MODELS = frozenset({"llama"})
 MIN_PIECES = 256
-#: Exceptions among so many pieces, at most one in so many, are pieces out of place; more are another law.
-_EXCEPTIONS = 1000
 _MAX_RANK = 10_000_000
+#: Share of the pieces made of two tokens, in whatever order these stand, from which on they were learned so:
+#: it is all of them unless some were taken out.
+_LEARNED = 0.9
+#: Ranks of which so many follow each other are those of a learned list.
+_CONSECUTIVE = 0.9
+#: Pieces that may lack parts for each that was taken out, as far as they are looked at.
+_MAX_LACKING = 64
+#: For each piece that is made of no two tokens, so many at most lack a part and have another one later.
+_MAX_CUT = 4
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Learned pieces in order of id, their ranks, and how many of them stand before the tail."""
+
+    ids: Ids
+    ranks: Ids
+    n_base: int
 
 
 def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     """Judge the order of a vocabulary with such scores; return what it came to, None where there are none."""
     ids, ranks = _ranked(facts)
     if ids.size < MIN_PIECES:
+        return unigram.judge(facts, findings, level) if _has_probabilities(facts) else None
+    pieces = _without_tail(facts, ids, ranks)
+    base, ranks = pieces.ids[: pieces.n_base], pieces.ranks[: pieces.n_base]
+    ranks, first = np.unique(ranks, return_index=True)
+    base = base[first]
+    if base.size < MIN_PIECES:
         return None
-    order = find_order(ids, ranks)
-    if order is None:
+    several = _of_several(facts, base)
+    is_learned = np.mean(facts.splits["n"][several] > 0) >= _LEARNED if several.size else False
+    order = find_order(base, ranks)
+    if order is None and np.mean(np.diff(ranks) == 1) >= _CONSECUTIVE:
+        order = scattered(base, ranks)
+    if order is None or not is_learned:
+        what = "scores rank pieces that are not made of each other" if order else "scores are in no order"
+        findings.add(NO_LAW, f"{what}: {base.size} pieces have whole negative scores")
         return None
     report_order(order, facts, findings, "scores of pieces")
-    if not order.kept:
-        return f"{ids.size} pieces by score: {order.odd.size} out of place, {len(order.blocks)} runs shifted"
-    wrong = np.union1d(_uncomposed(facts, ids), _late(facts, ids))
+    if pieces.n_base < pieces.ids.size:
+        report_tail(pieces.ids[pieces.n_base :], facts, findings)
+    if not order.kept and not order.ascends:
+        return f"{base.size} pieces by score: {order.odd.size} out of place, {len(order.blocks)} runs shifted"
+    wrong = np.union1d(_uncomposed(facts, several, _missing(base, ranks), findings), _late(facts, base))
     if wrong.size:
         findings.add(
             PIECE_ORDER,
@@ -42,34 +83,139 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
             last_id=int(wrong[-1]),
             n_ids=wrong.size,
         )
-    return f"{ids.size} pieces in the order of their scores, {wrong.size} of them not made of earlier ones"
+    return f"{base.size} pieces in the order of their scores, {wrong.size} of them not made of earlier ones"
 
 
 def _ranked(facts: Facts) -> tuple[Ids, Ids]:
-    """Return the learned pieces by rank, and the ranks; of pieces of equal rank the first."""
+    """Return the pieces whose scores are ranks, in order of id, and the ranks."""
     scores = facts.scores.astype(np.float64)
+    piece = facts.normal if facts.typed else ~facts.has(TextFlag.BRACKETED)
     with np.errstate(invalid="ignore"):
-        ranked = facts.normal & (scores < 0) & (scores > -_MAX_RANK) & (scores == np.round(scores))
+        ranked = piece & (scores < 0) & (scores > -_MAX_RANK) & (scores == np.round(scores))
     ids = np.flatnonzero(ranked)
-    ranks, first = np.unique((-scores[ids]).astype(np.int64), return_index=True)
-    return ids[first], ranks
+    ranks = (-scores[ids]).astype(np.int64)
+    same = ids.size > 1 and np.all(ranks == ranks[0])  # what converters give to all where there are no scores
+    return (ids[:0], ranks[:0]) if same else (ids, ranks)
 
 
-def _few(wrong: Ids, n: int) -> Ids:
-    return wrong if n >= _EXCEPTIONS and wrong.size * _EXCEPTIONS <= n else wrong[:0]
+def _has_probabilities(facts: Facts) -> bool:
+    """Return whether most scores are logarithms of probabilities, as those of a unigram model."""
+    scores = facts.scores[facts.normal].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return bool(scores.size) and bool(np.mean((scores < 0) & (scores != np.round(scores))) > 0.5)
 
 
-def _uncomposed(facts: Facts, ids: Ids) -> Ids:
-    """Return pieces that are not the concatenation of two earlier pieces or single characters."""
-    several = ids[(facts.tokens["n_code_points"][ids] > 1) & ~facts.has(TextFlag.REPEATED)[ids]]
-    return _few(several[facts.splits["n_sooner"][several] == 0], several.size)
+def _without_tail(facts: Facts, ids: Ids, ranks: Ids) -> _Ranked:
+    """Set pieces apart that were appended with scores of their own.
+
+    A tail begins where a rank comes that was there before or falls behind, and its own ranks never do. If it
+    has the rank of a piece that was taken out of the rest, that piece was moved to the end: there is no tail.
+    Pieces of several characters behind the single ones were appended too, with scores below all others.
+    """
+    whole = _Ranked(ids, ranks, ids.size)
+    highest = np.maximum.accumulate(ranks)
+    again = np.flatnonzero(ranks[1:] <= highest[:-1]) + 1
+    n_base = int(again[0]) if again.size else ids.size
+    if n_base < MIN_PIECES or np.any(np.diff(ranks[n_base:]) < 0):
+        return whole
+    gaps = np.flatnonzero(np.diff(ranks[:n_base]) > np.diff(ids[:n_base]))
+    # The first rank behind each of the tail's: is it in a gap?
+    tail = ranks[n_base:]
+    behind = np.searchsorted(ranks[:n_base], tail)
+    inside = (behind > 0) & (behind < n_base)
+    inside[inside] = ranks[behind[inside]] != tail[inside]
+    if np.isin(behind[inside] - 1, gaps).any():
+        return whole
+    single = facts.tokens["n_code_points"][ids[:n_base]] == 1
+    last = n_base - int(np.argmax(single[::-1])) if single.any() else n_base
+    if single[max(last - LONG_RUN, 0) : last].all():
+        n_base = last
+    return _Ranked(ids, ranks, n_base)
 
 
-def _late(facts: Facts, ids: Ids) -> Ids:
-    """Return pieces on the wrong side of where single characters begin."""
-    ids = np.sort(ids)
+def _of_several(facts: Facts, ids: Ids) -> Ids:
+    """Return the pieces of several characters, but for runs of one."""
+    long: Mask = facts.tokens["n_code_points"][ids] > 1
+    return ids[long & ~facts.has(TextFlag.REPEATED)[ids]]
+
+
+def _missing(ids: Ids, ranks: Ids) -> tuple[int, int]:
+    """Return how many ranks have no piece: those of pieces taken out, and those whose place another took."""
+    absent = np.diff(ranks) - 1
+    taken_out = np.maximum(np.diff(ranks) - np.diff(ids), 0)
+    return int(taken_out.sum()), int((absent - taken_out).sum())
+
+
+def _uncomposed(facts: Facts, several: Ids, missing: tuple[int, int], findings: Findings) -> Ids:
+    """Return pieces that are not the concatenation of two earlier pieces or single characters.
+
+    Where pieces are missing, those that lack them as parts are reported as what they are.
+    """
+    lacking: Mask = facts.splits["n_sooner"][several] == 0
+    wrong = several[lacking]
+    if not wrong.size or not _are_explained(facts, wrong, *missing):
+        return wrong
+    findings.add(
+        TRIMMED,
+        f"{wrong.size} pieces are made of parts that are not in the list: {facts.quote_some(wrong)}",
+        severity=None if missing[0] else Severity.NOTE,  # what took a place has a row there
+        first_id=int(wrong[0]),
+        last_id=int(wrong[-1]),
+        n_ids=wrong.size,
+    )
+    return wrong[:0]
+
+
+def _are_explained(facts: Facts, wrong: Ids, n_taken_out: int, n_replaced: int) -> bool:
+    """Return whether the parts that pieces lack are about as few as there are pieces missing.
+
+    Where others took the place of pieces, as runs of spaces did in Llama 2's list, some must be made of no
+    two tokens in whatever order these stand: in a shuffled list there are none.
+    """
+    if not n_taken_out:
+        n_cut = int(np.count_nonzero(facts.splits["n"][wrong]))
+        if n_cut > _MAX_CUT * (wrong.size - n_cut):
+            return False
+    n = n_taken_out or n_replaced
+    return wrong.size <= _MAX_LACKING * n and _n_parts_lacking(facts, wrong) <= 2 * n + 2
+
+
+def _n_parts_lacking(facts: Facts, ids: Ids) -> int:
+    """Return how few texts would make pieces whole that are not made of two earlier ones, nearly."""
+    tokens = facts.vocabulary.tokens
+    known = facts.vocabulary
+    lacking: dict[int, set[str]] = {}
+    for token_id in ids.tolist():
+        text = tokens[token_id]
+        cuts = ((text[:at], text[at:]) for at in range(1, len(text)))
+        lacking[token_id] = {
+            half
+            for cut in cuts
+            for half, other in (cut, cut[::-1])
+            if half not in known and (other not in known or len(other) == 1 or known.id(other) < token_id)
+        }
+    n = sum(not texts for texts in lacking.values())
+    while lacking := {token_id: texts for token_id, texts in lacking.items() if texts}:
+        part, _ = Counter(text for texts in lacking.values() for text in texts).most_common(1)[0]
+        lacking = {token_id: texts for token_id, texts in lacking.items() if part not in texts}
+        n += 1
+    return n
+
+
+def _late(facts: Facts, base: Ids) -> Ids:
+    """Return pieces on the wrong side of where single characters begin, or of where they end.
+
+    SentencePiece puts them last, other trainers first. Where most are among longer pieces, nothing is known.
+    """
+    ids = np.sort(base)
     single = facts.tokens["n_code_points"][ids] == 1
-    # Wrong with the border at b: single ones before b, others from b on.
-    cost = np.concatenate([[0], np.cumsum(single)]) + np.concatenate([np.cumsum(~single[::-1])[::-1], [0]])
-    border = int(np.argmin(cost))
-    return _few(ids[single == (np.arange(ids.size) < border)], ids.size)
+    first, last = _misplaced(~single), _misplaced(single)
+    wrong = min(first, last, key=np.count_nonzero)
+    return ids[wrong] if 2 * np.count_nonzero(wrong) < np.count_nonzero(single) else ids[:0]
+
+
+def _misplaced(late: Mask) -> Mask:
+    """Return the fewest that have to go so that all of `late` come behind all others."""
+    # Wrong with the border at b: late ones before b, others from b on.
+    cost = np.concatenate([[0], np.cumsum(late)]) + np.concatenate([np.cumsum(~late[::-1])[::-1], [0]])
+    return np.asarray(late == (np.arange(late.size) < int(np.argmin(cost))))

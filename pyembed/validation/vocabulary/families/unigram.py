@@ -1,30 +1,33 @@
-"""SentencePiece's unigram model: normal pieces stand by falling score."""
+"""SentencePiece's unigram model: normal pieces stand by falling score.
+
+Behind the end other pieces may have been appended, with scores that fall among themselves. The order of the
+scores can contradict a list, and pins nothing: texts can change places while scores stay.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from ...facts import Facts
 from ...report import Findings
-from ..order import out_of_order
+from ..order import out_of_order, report_tail
 from ..rules import ORDER
 
 MODELS = frozenset({"t5"})
 MIN_PIECES = 256
-#: Exceptions, at most one in so many pieces, are pieces out of place; more are another law.
-_EXCEPTIONS = 1000
 #: What converters give to tokens that were added.
 _ADDED = (0.0, -1000.0, -10000.0)
 
 
 def judge(facts: Facts, findings: Findings, level: str) -> str | None:
-    """Judge the order of the scores; return what it came to, None where they do not fall."""
+    """Judge the order of the scores; return what it came to, None where there are too few."""
     ids = np.flatnonzero(facts.normal & ~np.isin(facts.scores, _ADDED))
     if not facts.scored or ids.size < MIN_PIECES:
         return None
-    wrong = ids[out_of_order(-facts.scores[ids].astype(np.float64))]
-    if wrong.size * _EXCEPTIONS > ids.size:
-        return None
+    falling = -facts.scores[ids].astype(np.float64)
+    n_base = _where_tail_begins(falling)
+    wrong = ids[:n_base][out_of_order(falling[:n_base])]
     if wrong.size:
         findings.add(
             ORDER,
@@ -33,4 +36,22 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
             last_id=int(wrong[-1]),
             n_ids=wrong.size,
         )
-    return f"{ids.size} pieces by falling score, {wrong.size} out of place; of equal scores nothing is known"
+    if n_base < ids.size:
+        report_tail(ids[n_base:], facts, findings)
+    return (
+        f"{n_base} pieces by falling score, {wrong.size} out of place; texts that changed places are not seen"
+    )
+
+
+def _where_tail_begins(rising: npt.NDArray[np.float64]) -> int:
+    """Return where values that should rise begin anew, once and to the end; their number where they do not.
+
+    One value that is out of place, but for the last, is no tail: without it the others rise.
+    """
+    again = np.flatnonzero(np.diff(rising) < 0) + 1
+    if again.size != 1 or again[0] < MIN_PIECES:
+        return rising.size
+    first = int(again[0])
+    moved_up = first + 1 < rising.size and rising[first + 1] >= rising[first - 1]
+    moved_down = rising[first] >= rising[first - 2]
+    return rising.size if moved_up or moved_down else first

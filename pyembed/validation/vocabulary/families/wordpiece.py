@@ -1,6 +1,10 @@
 """WordPiece: single characters in two runs, those that begin a word and those that continue one.
 
-Each run is in order of code points. The pieces between follow the corpus: of them nothing can be said.
+Each run is in order of code points. The pieces between follow the corpus: of them nothing can be said. Other
+trainers put single characters elsewhere; the list of BERT's uncased models, which most others took over, has
+both runs.
+
+The order can contradict a list. It pins the characters of a run, among each other.
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ from ..rules import BYTE_TYPED, ORDER
 MODELS = frozenset({"bert"})
 MIN_SINGLES = 64
 _MAX_GAP = 2
+#: The list of BERT's uncased models: where it has these tokens, and how many [unusedN] it has at least.
+_UNCASED_AT, _UNCASED = 100, ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_UNCASED_UNUSED = 900
 
 
 def judge(facts: Facts, findings: Findings, level: str) -> str | None:
@@ -33,12 +40,19 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
         )
     points = facts.tokens["n_code_points"]
     marked = facts.has(TextFlag.MARK)
+    is_uncased = (
+        list(facts.vocabulary.tokens[_UNCASED_AT : _UNCASED_AT + len(_UNCASED)]) == _UNCASED
+        and np.count_nonzero(facts.has(TextFlag.UNUSED)) >= _UNCASED_UNUSED
+    )
     n_judged = 0
     for name, chosen in (
         ("single characters that begin a word", marked & (points == 2)),
         ("single characters that continue a word", ~marked & (points == 1)),
     ):
-        n_judged += _judge_run(facts, findings, name, chosen & facts.normal)
+        n = _judge_run(facts, findings, name, chosen & facts.normal)
+        if not n and is_uncased:
+            _report_scattered(facts, findings, name, chosen & facts.normal)
+        n_judged += n
     if not n_judged:
         return None
     return f"{n_judged} single characters judged by their code points; of longer pieces nothing is known"
@@ -68,3 +82,17 @@ def _judge_run(facts: Facts, findings: Findings, name: str, chosen: Mask) -> int
             n_ids=wrong.size,
         )
     return int(run.size)
+
+
+def _report_scattered(facts: Facts, findings: Findings, name: str, chosen: Mask) -> None:
+    """Report that the run is missing which the list of BERT's uncased models has."""
+    ids = np.flatnonzero(chosen)
+    if ids.size:
+        findings.add(
+            ORDER,
+            f"the {ids.size} {name} are not in the order of their code points, as in the list of BERT's "
+            f"uncased models, which this one is: {facts.quote_some(ids)}",
+            first_id=int(ids[0]),
+            last_id=int(ids[-1]),
+            n_ids=ids.size,
+        )
