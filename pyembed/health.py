@@ -16,8 +16,9 @@ from .analysis.near_duplicates import Cluster, Signatures
 from .core.progress import Progress, part_of, report_to
 from .files.byte_ranges import same_bytes, tensor_range
 from .files.metadata import Tensors
-from .model import OUTPUT_TABLE, Model
+from .model import Model
 from .tables.table import EmbeddingTable
+from .tables.token_table import OUTPUT_TABLE
 from .tokens.token_text import TokenType
 from .tokens.vocabulary import Vocabulary
 

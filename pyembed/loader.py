@@ -13,9 +13,9 @@ from .core.records import RawLayout
 from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError, PyembedError
 from .files.model_folders import find_models
 from .lock import Lock, require_lock
-from .model import OUTPUT_TABLE, TOKEN_TABLE, Model
+from .model import Model
 from .tables.table import EmbeddingTable
-from .tables.token_table import token_table_name
+from .tables.token_table import find_token_table, refuse_scaled_integers
 
 if TYPE_CHECKING:
     from .validation import Report, Reports
@@ -110,11 +110,7 @@ def load_model(
             heed(model.validate(validate, ignore=ignore), require_evidence=require_evidence)
         if check_tensors:
             heed(model.check_tensors(ignore=ignore))
-        if (
-            source.load_mode != "mmap"
-            and not vocab_only
-            and {TOKEN_TABLE, OUTPUT_TABLE} & model.tensors.keys()
-        ):
+        if source.load_mode != "mmap" and not vocab_only and model.token_table_name is not None:
             _ = model.table
         if lock is not None:
             require_lock(model, lock)
@@ -378,7 +374,11 @@ def open_table(
 def table_of(source: Source, tensor: str | None) -> EmbeddingTable:
     """Return the table of an open file that owns the file from then on; without `tensor`, the token table."""
     try:
-        return EmbeddingTable(source, tensor or token_table_name(source), owns_source=True)
+        if tensor is None:
+            tensor = find_token_table(source).name
+        else:
+            refuse_scaled_integers(source, tensor)
+        return EmbeddingTable(source, tensor, owns_source=True)
     except BaseException as error:
         if isinstance(error, NotFoundError):
             error.settle()

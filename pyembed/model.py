@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy.typing as npt
@@ -20,15 +21,13 @@ from .inputs import batching
 from .inputs.first_layer import FirstLayer
 from .llama_cpp.architectures import WITHOUT_PROJECTION
 from .tables.table import EmbeddingTable
+from .tables.token_table import OUTPUT_TABLE, TOKEN_TABLE, find_output_table, find_token_table
 from .tokens.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from .validation import Report, Subject
 
 Out = TypeVar("Out")
-
-TOKEN_TABLE = "token_embd.weight"
-OUTPUT_TABLE = "output.weight"
 
 
 class Model(FirstLayer, Closing):
@@ -45,9 +44,15 @@ class Model(FirstLayer, Closing):
         self._tables: dict[str, EmbeddingTable] = {}
         self._vocabulary: Vocabulary | None = None
         self._lock = threading.RLock()
-        # codeshell may store its one table under the name of the output.
-        reverse = self.architecture == "codeshell" and TOKEN_TABLE not in self._tensors
-        self._token_table = OUTPUT_TABLE if reverse else TOKEN_TABLE
+        self._token_table, self._has_table = TOKEN_TABLE, TOKEN_TABLE in self._tensors
+        if self._has_table:
+            return
+        if self.architecture == "codeshell" and OUTPUT_TABLE in self._tensors:
+            # It may store its one table under the name of the output.
+            self._token_table, self._has_table = OUTPUT_TABLE, True
+            return
+        with suppress(FormatError, NotFoundError):  # `table` says why
+            self._token_table, self._has_table = find_token_table(source).name, True
 
     # ---------------------------------------------------------------------------------------- facts
 
@@ -120,15 +125,44 @@ class Model(FirstLayer, Closing):
 
     @property
     def table(self) -> EmbeddingTable:
-        """The table of token embeddings, ``token_embd.weight``: row i is that of token i."""
+        """The table of token embeddings: row i is that of token i.
+
+        That is ``token_embd.weight``. In a file of another program than llama.cpp's it may have another
+        name, such as ``model.embed_tokens.weight``, and is then found by it: see ``table.name``.
+
+        Raises
+        ------
+        NotFoundError
+            (a KeyError) if the file has none; the message says what the file is, where it says so itself.
+        FormatError
+            If several tensors are named like one, or it is stored in a way that cannot be decoded here.
+        """
+        if not self._has_table:
+            self._source.ensure_open()
+            find_token_table(self._source)  # raises
         return self.open_table(self._token_table)
 
     @property
+    def token_table_name(self) -> str | None:
+        """Name of the tensor of `table`; None where there is none."""
+        return self._token_table if self._has_table else None
+
+    @property
     def tied(self) -> bool:
-        """Whether the output projection is the token table: in GGUF, if there is no ``output.weight``."""
-        if self.architecture in WITHOUT_PROJECTION or self._token_table not in self.tensors:
+        """Whether the output projection is the token table: if there is no ``output.weight`` beside it."""
+        if self.architecture in WITHOUT_PROJECTION or not self._has_table:
             return False
-        return self._token_table == OUTPUT_TABLE or OUTPUT_TABLE not in self.tensors
+        try:
+            return self._output_name() in (None, self._token_table)
+        except FormatError:  # several tensors are named like an output projection
+            return False
+
+    def _output_name(self) -> str | None:
+        """Return the tensor of the output projection; None where there is none beside the token table."""
+        self._source.ensure_open()
+        if not self._has_table:
+            return OUTPUT_TABLE if OUTPUT_TABLE in self._tensors else None
+        return find_output_table(self._source, self._tensors[self._token_table])
 
     @property
     def output_table(self) -> EmbeddingTable:
@@ -138,9 +172,12 @@ class Model(FirstLayer, Closing):
         ------
         NotFoundError
             (a KeyError) for an architecture without an output projection.
+        FormatError
+            If several tensors of a file of another program are named like one.
         """
-        if OUTPUT_TABLE in self.tensors:
-            return self.open_table(OUTPUT_TABLE)
+        name = self._output_name()
+        if name is not None:
+            return self.open_table(name)
         if self.architecture in WITHOUT_PROJECTION:
             raise NotFoundError(f"{self.path}: the architecture {self.architecture} has no output table")
         return self.table

@@ -11,10 +11,12 @@ import numpy as np
 
 from ..core.handle import Source
 from ..core.records import TensorInfo
-from ..errors import VocabularyError
+from ..errors import FormatError, NotFoundError, VocabularyError
+from ..files.gguf_kind import kind_of_gguf
 from ..files.metadata import StringArray, Tensors
 from ..loader import load_model
-from ..model import OUTPUT_TABLE, Model
+from ..model import Model
+from ..tables.token_table import find_output_table, find_token_table
 from ..tokens.token_text import TokenType
 from ..tokens.vocabulary import Vocabulary
 from .arguments import add_json, add_model
@@ -42,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     with closing(Source(path)) as source:
         facts = _file_facts(source)
         tensors = list(Tensors(source).values())
+        facts["token_table"] = _table_facts(source)
         is_gguf = source.format == "gguf"
     facts["tensors"] = [_tensor_facts(tensor) for tensor in tensors]
     if is_gguf:
@@ -76,6 +79,20 @@ def _file_facts(source: Source) -> dict[str, Any]:
     }
 
 
+def _table_facts(source: Source) -> dict[str, Any]:
+    """Return which tensor is the token table, or why none is."""
+    try:
+        found = find_token_table(source)
+    except (FormatError, NotFoundError) as error:
+        why = str(error.args[0]).removeprefix(f"{source.path}: ")
+        return {"name": None, "copies": [], "output": None, "why": why}
+    try:
+        output = find_output_table(source, Tensors(source)[found.name]) if source.format == "gguf" else None
+    except FormatError:
+        output = None
+    return {"name": found.name, "copies": list(found.copies), "output": output, "why": None}
+
+
 def _tensor_facts(tensor: TensorInfo) -> dict[str, Any]:
     return {
         "name": tensor.name,
@@ -98,6 +115,7 @@ def _model_facts(model: Model) -> dict[str, Any]:
         n_embd = None
     return {
         "architecture": model.architecture,
+        "kind": kind_of_gguf(model.metadata, model.tensors),
         "name": model.metadata.get("general.name"),
         "n_embd": n_embd,
         "tied": model.tied,
@@ -155,6 +173,8 @@ def _print_file(facts: dict[str, Any], tensors: list[TensorInfo]) -> None:
         ]
     )
     tables = [tensor for tensor in tensors if len(tensor.shape) == 2]
+    if facts["format"] != "gguf":
+        print_facts(_table_lines(facts))
     if facts["format"] != "gguf" and tables:
         print()
         _print_tensors(tables[:20])
@@ -162,16 +182,12 @@ def _print_file(facts: dict[str, Any], tensors: list[TensorInfo]) -> None:
 
 def _print_model(facts: dict[str, Any]) -> None:
     print()
-    by_name = {tensor["name"]: tensor for tensor in facts["tensors"]}
     lines = [("architecture", str(facts["architecture"] or "not said"))]
     if facts["name"] is not None:
         lines.append(("name", str(facts["name"])))
-    for title, name in (("token table", "token_embd.weight"), ("output table", OUTPUT_TABLE)):
-        if name in by_name:
-            tensor = by_name[name]
-            shape = " x ".join(map(str, tensor["shape"]))
-            size = "unknown size" if tensor["n_bytes"] is None else size_text(tensor["n_bytes"])
-            lines.append((title, f"{shape} {tensor['type']}, {size}"))
+    if facts["kind"] is not None:
+        lines.append(("kind", facts["kind"]))
+    lines += _table_lines(facts)
     lines.append(("tied", "yes" if facts["tied"] else "no"))
     lines.append(("first layer", facts["input_recipe"]["words"]))
     print_facts(lines)
@@ -190,6 +206,24 @@ def _print_model(facts: dict[str, Any]) -> None:
             ("digest", vocabulary["digest"]),
         ]
     )
+
+
+def _table_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what there is to say of the token table and the output projection."""
+    table = facts["token_table"]
+    by_name = {tensor["name"]: tensor for tensor in facts["tensors"]}
+    lines = []
+    for title, name in (("token table", table["name"]), ("output table", table["output"])):
+        if name is not None:
+            tensor = by_name[name]
+            shape = " x ".join(map(str, tensor["shape"]))
+            size = "unknown size" if tensor["n_bytes"] is None else size_text(tensor["n_bytes"])
+            lines.append((title, f"{name}, {shape} {tensor['type']}, {size}"))
+    if table["copies"]:
+        lines.append(("copies of it", ", ".join(table["copies"])))
+    if table["why"] is not None and facts["tensors"]:
+        lines.append(("token table", f"none: {table['why']}"))
+    return lines
 
 
 def _print_tensors(tensors: list[TensorInfo]) -> None:

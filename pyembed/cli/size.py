@@ -9,7 +9,7 @@ from ..core.dtypes import TENSOR_TYPES
 from ..core.handle import Source
 from ..core.records import TensorInfo
 from ..files.metadata import Tensors
-from ..tables.token_table import token_table_name
+from ..tables.token_table import find_token_table
 from .arguments import add_json, add_tensor
 from .files import model_path
 from .show import print_facts, print_json, print_table, size_text
@@ -83,7 +83,7 @@ def _shape(what: list[str], tensor: str | None) -> tuple[int, int, str | None]:
         raise ValueError(f"expected one MODEL or two numbers, got {len(what)} arguments")
     source = Source(model_path(what[0]))
     try:
-        name = token_table_name(source) if tensor is None else tensor
+        name = find_token_table(source).name if tensor is None else tensor
         info = Tensors(source)[name]
     finally:
         source.close()

@@ -2,60 +2,231 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
 from ..core.handle import Source
-from ..files.metadata import Tensors
+from ..core.records import TensorInfo
+from ..errors import FormatError, NotFoundError, UnsupportedTypeError
+from ..files.byte_ranges import same_bytes, tensor_range
+from ..files.gguf_kind import kind_of_gguf
+from ..files.metadata import Metadata, Tensors, near_tensors
+from .tensor_names import Named, is_output, is_something_else, is_token_table, parse_name
 
-_TOKEN_TABLE = "token_embd.weight"
-# Token tables of the architectures that Hugging Face's transformers knows, with the prefixes they come with.
-_NAMES = (
-    "model.embed_tokens.weight",
-    "embed_tokens.weight",
-    "language_model.model.embed_tokens.weight",
-    "model.language_model.embed_tokens.weight",
-    "model.tok_embeddings.weight",
-    "tok_embeddings.weight",
-    "model.decoder.embed_tokens.weight",
-    "transformer.wte.weight",
-    "wte.weight",
-    "transformer.word_embeddings.weight",
-    "word_embeddings.weight",
-    "transformer.embedding.word_embeddings.weight",
-    "gpt_neox.embed_in.weight",
-    "embeddings.word_embeddings.weight",
-    "bert.embeddings.word_embeddings.weight",
-    "roberta.embeddings.word_embeddings.weight",
-    "distilbert.embeddings.word_embeddings.weight",
-    "model.embeddings.tok_embeddings.weight",
-    "embeddings.tok_embeddings.weight",
-    "backbone.embeddings.weight",
-    "backbone.embedding.weight",
-    "rwkv.embeddings.weight",
-    "shared.weight",
-    "embeddings",
-    "embedding.weight",
-    _TOKEN_TABLE,
-)
+#: What llama.cpp calls the token table and the output projection in GGUF files.
+TOKEN_TABLE = "token_embd.weight"
+OUTPUT_TABLE = "output.weight"
+
+_INTEGERS = frozenset({"I8", "I16", "I32", "I64"})
+_MAX_LISTED = 20
+# Copies are compared byte by byte; a file could name as many, and as large ones, as it likes.
+_MAX_COPIES = 8
+_MAX_COMPARED_BYTES = 16 << 30
+_PART_OF_A_SET = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
 
 
-def token_table_name(source: Source) -> str:
-    """Return the name of the tensor that holds an open file's token embeddings.
+@dataclass(frozen=True, slots=True)
+class TokenTable:
+    """The tensor that holds a file's token embeddings.
+
+    Attributes
+    ----------
+    name : str
+    copies : tuple of str
+        Other tensors of the file that are named like token tables and hold the same bytes.
+    """
+
+    name: str
+    copies: tuple[str, ...] = ()
+
+
+def find_token_table(source: Source) -> TokenTable:
+    """Return the tensor that holds an open file's token embeddings.
+
+    In a GGUF file that is ``token_embd.weight``. Without it, and in safetensors, it is the tensor that is
+    named like a token table: by the end of its name, see ``tensor_names``. The only tensor of two dimensions
+    of a safetensors file is taken under any name that is not known to be something else's.
 
     Raises
     ------
-    ValueError
-        If the file does not say; the message lists the candidates.
+    NotFoundError
+        (a KeyError) if a GGUF file has none.
+    UnsupportedTypeError
+        If the table is stored as codes whose scales, or other parts, lie beside it.
+    FormatError
+        (a ValueError) if the names leave open which tensor it is; the message lists the candidates.
     """
-    if source.format == "gguf":
-        return _TOKEN_TABLE
-    if source.format != "safetensors":
-        return "data"
-    tables = [info.name for info in Tensors(source).values() if len(info.shape) == 2]
-    if len(tables) == 1:
-        return tables[0]
-    known = [name for name in tables if name in _NAMES]
-    if len(known) == 1:
-        return known[0]
-    candidates = known or tables
-    names = ", ".join(candidates[:20]) + (", ..." if len(candidates) > 20 else "")
-    why = f"its tensors of two dimensions are {names}" if candidates else "it has no tensor of two dimensions"
-    raise ValueError(f"{source.path}: which tensor is the token table? Say tensor=...; {why}")
+    if source.format not in ("gguf", "safetensors"):
+        return TokenTable("data")
+    is_gguf = source.format == "gguf"
+    if is_gguf and source.tensor(TOKEN_TABLE) is not None:
+        return TokenTable(TOKEN_TABLE)
+    infos = list(Tensors(source).values())
+    named = [(info, parse_name(info.name)) for info in infos]
+    known = [(info, name) for info, name in named if is_token_table(name.stem)]
+    _refuse_coded(source, [name.stem for _, name in known if not name.is_rows], infos)
+    rows = [info for info, name in known if name.is_rows and _has_rows(info)]
+    if rows:
+        found = _only_one(source, rows)
+    elif is_gguf:
+        raise _no_table_in_gguf(source)
+    else:
+        found = TokenTable(_only_matrix(source, named, [info for info, _ in known]).name)
+    _refuse_codes(source, found.name, infos)
+    return found
+
+
+def refuse_scaled_integers(source: Source, tensor: str) -> None:
+    """Raise UnsupportedTypeError if a tensor holds integers that are codes: their scales lie beside it."""
+    info = source.tensor(tensor)
+    if info is not None and info.type in _INTEGERS and source.format != "npy":
+        name = parse_name(tensor)
+        if name.is_rows:
+            _refuse_coded(source, [name.stem], list(Tensors(source).values()))
+
+
+def find_output_table(source: Source, table: TensorInfo) -> str | None:
+    """Return the output projection of a GGUF file whose token table is `table`; None where that is tied.
+
+    Raises
+    ------
+    FormatError
+        If several tensors are named like one.
+    """
+    if source.tensor(OUTPUT_TABLE) is not None:
+        return OUTPUT_TABLE
+    if table.name == TOKEN_TABLE:
+        return None
+    found = [
+        info.name
+        for info in Tensors(source).values()
+        if info.shape == table.shape and info.name != table.name and is_output(parse_name(info.name).stem)
+    ]
+    if len(found) > 1:
+        raise FormatError(
+            f"{source.path}: which tensor is the output projection? {', '.join(found[:_MAX_LISTED])}",
+            source.path,
+        )
+    return found[0] if found else None
+
+
+# ------------------------------------------------------------------------------------- one of several
+
+
+def _only_one(source: Source, tables: Sequence[TensorInfo]) -> TokenTable:
+    """Return the table that all candidates are copies of, under the shortest of their names."""
+    first, *others = sorted(tables, key=lambda info: (len(re.split(r"[./]", info.name)), info.name))
+    if not _are_copies(first, others):
+        raise _which(source, tables, "these are named like token tables and do not hold the same bytes")
+    return TokenTable(first.name, tuple(info.name for info in others))
+
+
+def _are_copies(first: TensorInfo, others: Sequence[TensorInfo]) -> bool:
+    if any((info.shape, info.type) != (first.shape, first.type) for info in others):
+        return False
+    if not others:
+        return True
+    n_bytes = first.n_bytes
+    if n_bytes is None or len(others) > _MAX_COPIES or n_bytes * len(others) > _MAX_COMPARED_BYTES:
+        return False
+    return all(
+        (info.path, info.offset) == (first.path, first.offset)
+        or same_bytes(tensor_range(first), tensor_range(info))
+        for info in others
+    )
+
+
+def _only_matrix(
+    source: Source, named: Sequence[tuple[TensorInfo, Named]], misshapen: Sequence[TensorInfo]
+) -> TensorInfo:
+    """Return the only tensor of two dimensions, unless its name is that of something else."""
+    matrices = [(info, name) for info, name in named if len(info.shape) == 2]
+    if misshapen:
+        why = "has the name of a token table, and not two dimensions"
+        raise _which(source, misshapen, f"{misshapen[0].name} {why}")
+    if len(matrices) == 1 and not is_something_else(matrices[0][1].stem):
+        return matrices[0][0]
+    infos = [info for info, _ in matrices]
+    raise _which(source, infos, "none is named like a token table" if infos else "")
+
+
+def _has_rows(info: TensorInfo) -> bool:
+    """Return whether a tensor is a matrix, dimensions of 1 before it not counted."""
+    return len(info.shape) >= 2 and all(n == 1 for n in info.shape[:-2])
+
+
+def _which(source: Source, candidates: Sequence[TensorInfo], why: str) -> FormatError:
+    if not candidates:
+        text = f"{source.path}: it has no tensor of two dimensions, and so no token table"
+        return FormatError(text + _set_hint(source.path), source.path)
+    listed = _listed(f"{info.name} ({' x '.join(map(str, info.shape))}, {info.type})" for info in candidates)
+    text = f"{source.path}: which tensor is the token table? Say tensor=...; {why}: {listed}"
+    return FormatError(text + _set_hint(source.path), source.path)
+
+
+def _set_hint(path: str) -> str:
+    if _PART_OF_A_SET.search(path) is None:
+        return ""
+    return (
+        "; the file is one of a set: open its *.index.json or its directory to find the table in all of them"
+    )
+
+
+def _no_table_in_gguf(source: Source) -> NotFoundError:
+    kind = kind_of_gguf(Metadata(source), Tensors(source))
+    if kind is not None:
+        return NotFoundError(f"{source.path}: this is {kind}, it has no token table")
+    return NotFoundError(
+        f"{source.path}: no tensor is named {TOKEN_TABLE!r}, and none like a token table of another program",
+        near_tensors(source, TOKEN_TABLE),
+    )
+
+
+# ------------------------------------------------------------------------------------------ coded rows
+
+
+def _refuse_codes(source: Source, name: str, infos: Sequence[TensorInfo]) -> None:
+    """Raise UnsupportedTypeError unless the tensor `name` holds weights, one row a token."""
+    stem = parse_name(name).stem
+    _refuse_coded(source, [stem], infos)
+    beside = {info.name: info for info in infos}
+    if "." not in stem and "/" not in stem and (mapping := beside.get("mapping")) is not None:
+        parts = [mapping.name, *(["weights"] if "weights" in beside else [])]
+        raise _coded_error(source, stem, [name, *parts], "the row of a token is found through a mapping")
+    info = beside[name]
+    if info.type in _INTEGERS:
+        raise UnsupportedTypeError(
+            f"{source.path}: {name} holds whole numbers ({info.type}) and no scale lies beside it; say "
+            f"tensor={name!r} to read them as they are",
+            info.path,
+        )
+
+
+def _refuse_coded(source: Source, stems: Iterable[str], infos: Sequence[TensorInfo]) -> None:
+    wanted = set(stems)
+    if not wanted:
+        return
+    parts: dict[str, list[str]] = {}
+    coded: set[str] = set()
+    for info in infos:
+        name = parse_name(info.name)
+        if name.stem in wanted:
+            parts.setdefault(name.stem, []).append(info.name)
+            if not name.is_rows:
+                coded.add(name.stem)
+    for stem in sorted(coded):
+        raise _coded_error(source, stem, parts[stem], "its rows are codes that others scale")
+
+
+def _coded_error(source: Source, stem: str, parts: Sequence[str], why: str) -> UnsupportedTypeError:
+    return UnsupportedTypeError(
+        f"{source.path}: the token table {stem} is stored as {_listed(parts)}: {why}, which cannot be decoded "
+        "here; use a version of the model with float weights, or a GGUF file",
+        source.path,
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    all_names = list(names)
+    return ", ".join(all_names[:_MAX_LISTED]) + (", ..." if len(all_names) > _MAX_LISTED else "")

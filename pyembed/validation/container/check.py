@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ...core.constants import MAX_DIMS, UNKNOWN_BYTES
 from ...core.records import Shard
+from ...files.gguf_kind import kind_of_gguf
 from ...llama_cpp.architectures import ARCHITECTURES
 from ...llama_cpp.metadata_types import expected_types
 from ..report import Findings, shown
@@ -40,11 +41,13 @@ def examine(subject: Subject, findings: Findings) -> None:
     _examine_tensors(subject, tensors, findings)
     for number, shard in enumerate(shards):
         _extents(subject, tensors, number, shard).examine(findings)
+    kind = kind_of_gguf(subject.metadata, subject.tensors)
     files = "one file" if len(shards) == 1 else f"a set of {len(shards)} files"
     n_bytes = sum(shard.n_bytes for shard in shards)
     findings.conclude(
         f"{files} of GGUF version {shards[0].version}, {n_bytes} bytes, {len(subject.metadata)} metadata "
         f"keys and {len(tensors)} tensors"
+        + (f"; it is {kind}, and no language model" if kind is not None else "")
     )
 
 

@@ -6,7 +6,7 @@ from ...core.handle import Source
 from ...errors import FormatError, NotFoundError
 from ...files.metadata import Metadata, StringArray
 from ...tables.table import EmbeddingTable
-from ...tables.token_table import token_table_name
+from ...tables.token_table import find_token_table
 from ...tokens.token_list import MAX_TOKENS, TokenList, key_of, spelling_for
 from ...tokens.vocabulary import Vocabulary
 from ..subject import Subject
@@ -34,7 +34,7 @@ def read_model(path: str) -> Reference:
         if metadata is not None and _TOKENIZER + "tokens" in metadata:
             _fill(found, Vocabulary(source, metadata), metadata)
         try:
-            found.table = EmbeddingTable(source, token_table_name(source))
+            found.table = EmbeddingTable(source, find_token_table(source).name)
         except (FormatError, NotFoundError) as error:
             found.no_table = str(error)
         if found.tokens is None and found.table is None:

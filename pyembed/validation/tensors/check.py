@@ -6,8 +6,10 @@ from typing import Any
 
 from ...core.dtypes import TENSOR_TYPES
 from ...core.records import TensorInfo
+from ...errors import FormatError, NotFoundError
 from ...inputs.recipes import PER_LAYER_TABLE
 from ...llama_cpp.architectures import ALWAYS_TIED, BORROWERS, NEVER_TIED, WIDTH_KEYS, WITHOUT_HEAD
+from ...tables.token_table import OUTPUT_TABLE, TOKEN_TABLE, find_token_table
 from ..report import Findings, shown
 from ..rules import Severity
 from ..subject import Subject
@@ -17,6 +19,7 @@ from .rules import (
     NO_OUTPUT,
     NO_TABLE,
     QUANTISATION_VERSION,
+    TABLE_NAME,
     TABLE_SHAPE,
     TABLE_TYPE,
     UNEXPECTED_OUTPUT,
@@ -24,7 +27,6 @@ from .rules import (
 
 __all__ = ["EVIDENCE", "examine"]
 
-_OUTPUT = "output.weight"
 # What ggml's gather on a CPU has no code for, or (I32) yields no floats of.
 _NOT_GATHERED = frozenset({"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"})
 _QUANTISATION_VERSION = 2
@@ -38,8 +40,9 @@ def examine(subject: Subject, findings: Findings) -> None:
     tables = subject.token_tables
     if subject.table_name not in tables:
         if subject.architecture not in BORROWERS:
-            findings.add(NO_TABLE, f"no tensor is named {subject.table_name}")
+            findings.add(NO_TABLE, _why_no_table(subject))
     else:
+        _examine_name(subject, findings)
         _examine_type(tables[subject.table_name], findings)
     for info in tables.values():
         if info.name != PER_LAYER_TABLE:  # of it rows may have a shape, and a width of their own
@@ -50,6 +53,23 @@ def examine(subject: Subject, findings: Findings) -> None:
         findings.conclude(examine_rows(subject, findings))
     else:
         findings.conclude("shapes and types were looked at, the tensors' bytes were not")
+
+
+def _why_no_table(subject: Subject) -> str:
+    try:
+        found = find_token_table(subject.source)
+    except (FormatError, NotFoundError) as error:
+        return str(error.args[0]).removeprefix(f"{subject.source.path}: ")
+    return f"no tensor is named {subject.table_name}, and {found.name} was not taken for it"
+
+
+def _examine_name(subject: Subject, findings: Findings) -> None:
+    name = subject.table_name
+    if name not in (TOKEN_TABLE, OUTPUT_TABLE):  # the latter is codeshell's, which llama.cpp looks for
+        message = (
+            f"the table of token embeddings is named {shown(name)}, and llama.cpp looks for {TOKEN_TABLE}"
+        )
+        findings.add(TABLE_NAME, message, tensor=name)
 
 
 def _examine_type(info: TensorInfo, findings: Findings) -> None:
@@ -74,11 +94,13 @@ def _examine_shape(subject: Subject, info: TensorInfo, findings: Findings) -> No
 
 def _examine_output(subject: Subject, findings: Findings) -> None:
     architecture = subject.architecture
-    if _OUTPUT in subject.tensors:
+    if OUTPUT_TABLE in subject.tensors:
         if architecture in ALWAYS_TIED | WITHOUT_HEAD:
-            findings.add(UNEXPECTED_OUTPUT, f"{architecture} has no tensor {_OUTPUT}", tensor=_OUTPUT)
+            findings.add(
+                UNEXPECTED_OUTPUT, f"{architecture} has no tensor {OUTPUT_TABLE}", tensor=OUTPUT_TABLE
+            )
     elif architecture in NEVER_TIED:
-        findings.add(NO_OUTPUT, f"{architecture} needs a tensor {_OUTPUT}")
+        findings.add(NO_OUTPUT, f"{architecture} needs a tensor {OUTPUT_TABLE}")
 
 
 def _examine_version(subject: Subject, findings: Findings) -> None:

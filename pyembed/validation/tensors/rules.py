@@ -13,6 +13,15 @@ NO_TABLE = Rule(
     "Nothing, if that is what the file is.",
     Outcome.REFUSE,
 )
+TABLE_NAME = Rule(
+    "tensor/table-name",
+    Severity.NOTE,
+    "The table of token embeddings has a name that llama.cpp does not look for",
+    "pyembed takes it by the end of its name; llama.cpp refuses the model.",
+    "A file of another program, which kept the names of the model that it was made of.",
+    "Nothing, if llama.cpp is not what the file is for; else convert the model with llama.cpp's converter.",
+    Outcome.REFUSE,
+)
 TABLE_SHAPE = Rule(
     "tensor/table-shape",
     Severity.ERROR,
@@ -124,6 +133,7 @@ EVIDENCE = Evidence(
     "different types are tied.",
     rules=(
         NO_TABLE,
+        TABLE_NAME,
         TABLE_SHAPE,
         TABLE_TYPE,
         NO_OUTPUT,

@@ -1,0 +1,51 @@
+"""What a GGUF file is that holds no language model, by what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_ADAPTERS = {"lora": "a LoRA adapter", "alora": "a LoRA adapter"}
+#: By ``general.type``.
+_TYPES = {
+    "imatrix": "an importance matrix (imatrix), statistics that a quantiser is given",
+    "mmproj": "a projector of images or sound (mmproj)",
+}
+#: By ``general.architecture``.
+_ARCHITECTURES = {
+    "clip": "a projector of images or sound (mmproj)",
+    "controlvector": "a control vector",
+}
+#: By the end of the names of all tensors, for files that do not say what they are.
+_ENDINGS = (
+    ((".lora_a", ".lora_b"), "a LoRA adapter"),
+    ((".in_sum2", ".counts"), _TYPES["imatrix"]),
+)
+
+
+def kind_of_gguf(metadata: Mapping[str, Any], tensors: Iterable[str]) -> str | None:
+    """Return what a file is, such as ``"a LoRA adapter"``; None for a model, or where nothing says.
+
+    Parameters
+    ----------
+    metadata : mapping
+    tensors : iterable of str
+        Names of the tensors; looked at only where the metadata does not say.
+    """
+    kind, architecture = _text(metadata, "general.type"), _text(metadata, "general.architecture")
+    if kind == "adapter":
+        return _ADAPTERS.get(_text(metadata, "adapter.type"), "an adapter")
+    if kind in _TYPES:
+        return _TYPES[kind]
+    if architecture in _ARCHITECTURES:
+        return _ARCHITECTURES[architecture]
+    names = list(tensors)
+    for endings, what in _ENDINGS:
+        if names and all(name.endswith(endings) for name in names):
+            return what
+    return None
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str:
+    value = metadata.get(key)
+    return value if isinstance(value, str) else ""
