@@ -10,7 +10,7 @@ from .core.dtypes import raw_type
 from .core.handle import Path, Source
 from .core.progress import Progress
 from .core.records import RawLayout
-from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError, PyembedError
+from .errors import FormatError, LoadCancelledError, NotFoundError, PyembedError
 from .files.model_folders import find_models
 from .lock import Lock, require_lock
 from .model import Model
@@ -103,7 +103,8 @@ def load_model(
         check_level(validate, also=("off",))
         ignore = check_ignored(ignore)
     told = _Fraction(progress_callback)
-    source = _open_gguf(path, load_mode, guard, told.tell if told.callback else None)
+    progress = told.tell if told.callback else None
+    source = Source(path, format="gguf", load_mode=load_mode, guard=guard, progress=progress)
     try:
         model = Model(source, kv_overrides)
         if validate != "off":
@@ -270,22 +271,6 @@ def _in_one_line(error: Exception) -> str:
     return str(error) if isinstance(error, PyembedError | ValueError) else f"{type(error).__name__}: {error}"
 
 
-def _open_gguf(
-    path: Path, load_mode: str, guard: bool, progress: Callable[[int, int], object] | None
-) -> Source:
-    """Open a GGUF file; the error for a file of another format says what reads it."""
-    try:
-        return Source(path, format="gguf", load_mode=load_mode, guard=guard, progress=progress)
-    except FormatError as error:
-        if error.path is None or _begins_with_gguf(error.path):
-            raise
-        raise GGUFError(
-            f"{error.path}: not a GGUF file; pyembed.open_table reads safetensors, .npy and raw tables",
-            error.path,
-            0,
-        ) from None
-
-
 class _Fraction:
     """Calls a progress callback with the share of bytes read, and with 1.0 once."""
 
@@ -303,17 +288,6 @@ class _Fraction:
             return True
         answer = self.tell(1, 1)
         return answer is None or bool(answer)
-
-
-def _begins_with_gguf(path: str) -> bool:
-    """Return whether an error about a file is about the GGUF in it; True where that cannot be known."""
-    if not os.path.isfile(path):  # opening a pipe would wait for its other end
-        return True
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) == b"GGUF"
-    except OSError:
-        return True
 
 
 def open_table(

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
-from ..errors import CData, ClosedError, Status, check
+from ..errors import CData, ClosedError, FormatError, GGUFError, Status, check, shard_path
 from .constants import MAX_DIMS, UNKNOWN_BYTES, FileChange, Format, LoadMode, ValueType
+from .recognise import recognise
 from .records import Change, ChangeKind, MetadataEntry, RawLayout, Shard, Stats, TensorInfo
 
 Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
@@ -44,6 +45,15 @@ _NUMBER_DTYPES: Mapping[int, np.dtype[Any]] = {
     ValueType.U64: np.dtype(np.uint64),
     ValueType.I64: np.dtype(np.int64),
     ValueType.F64: np.dtype(np.float64),
+}
+
+
+#: Statuses after which it is asked what the file is, and the format that the parser that failed reads.
+_NOT_OPENED: Mapping[int, str] = {
+    Status.FORMAT: "",
+    Status.GGUF: "gguf",
+    Status.SAFETENSORS: "safetensors",
+    Status.NPY: "npy",
 }
 
 
@@ -220,7 +230,10 @@ class Source:
             options.progress, options.progress_data = lib.pye_python_progress, self._progress_handle
         options.interrupted = lib.pye_python_interrupted
         out, error = ffi.new("pye_model **"), ffi.new("pye_error *")
-        self.check(lib.pye_model_open(ffi.new("char[]", name), options, out, error), error)
+        status = lib.pye_model_open(ffi.new("char[]", name), options, out, error)
+        if status in _NOT_OPENED:
+            self._recognise(format, status, error)
+        self.check(status, error)
         self._model = ffi.gc(out[0], lib.pye_model_close)
         self.format = self._name_in(FORMATS, lib.pye_model_format(self._model))
         self.load_mode = self._name_in(LOAD_MODES, lib.pye_model_load_mode(self._model))
@@ -236,6 +249,16 @@ class Source:
         if status == Status.CANCELLED:
             raise_kept()
         check(status, error, self.path)
+
+    def _recognise(self, format: str, status: int, error: CData) -> None:
+        """Raise what a file that could not be opened is, if it is of a kind that is known."""
+        path = shard_path(self.path, error.shard)
+        if error.offset not in (0, lib.PYE_NO_OFFSET) or path.endswith(".json") or not os.path.isfile(path):
+            return  # what is wrong was found further in, or in a file that the path does not name
+        what = recognise(path, but=_NOT_OPENED[status])
+        if what is not None:
+            kind, wanted = (GGUFError, "GGUF") if format == "gguf" else (FormatError, "model")
+            raise kind(f"{path}: not a {wanted} file, but {what}", path, 0)
 
     def _handle(self) -> CData:
         model = self._model

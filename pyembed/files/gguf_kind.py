@@ -8,7 +8,7 @@ from typing import Any
 _ADAPTERS = {"lora": "a LoRA adapter", "alora": "a LoRA adapter"}
 #: By ``general.type``.
 _TYPES = {
-    "imatrix": "an importance matrix (imatrix), statistics that a quantiser is given",
+    "imatrix": "an importance matrix for a quantiser (imatrix)",
     "mmproj": "a projector of images or sound (mmproj)",
 }
 #: By ``general.architecture``.

@@ -8,6 +8,7 @@ whether an earlier one places the tensor in a layer or in the part of a model th
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 #: A table of embeddings: one of these words, alone or with words of `_OF_TOKENS`.
@@ -106,9 +107,8 @@ def _is_elsewhere(parts: list[str]) -> bool:
     That is in one of many layers (``model.layers.61.embed_tokens`` is a copy), in a part that reads no text,
     or below a position table, a head or the like.
     """
-    numbered = zip(parts, parts[1:], strict=False)
     return (
-        any((part in _REPEATED and after.isdigit()) or part == "mtp" for part, after in numbered)
+        any((part in _REPEATED and after.isdigit()) or part == "mtp" for part, after in pairwise(parts))
         or any(_OTHER_SENSES.intersection(_words(part)) or part in ("v", "a", "mm") for part in parts[:-1])
         or (len(parts) > 1 and bool(_OTHER_PLACES.intersection(_words(parts[-2]))))
     )

@@ -168,9 +168,7 @@ def _which(source: Source, candidates: Sequence[TensorInfo], why: str) -> Format
 def _set_hint(path: str) -> str:
     if _PART_OF_A_SET.search(path) is None:
         return ""
-    return (
-        "; the file is one of a set: open its *.index.json or its directory to find the table in all of them"
-    )
+    return "; the file is one of a set: open its *.index.json or its directory to find the table"
 
 
 def _no_table_in_gguf(source: Source) -> NotFoundError:
@@ -221,8 +219,8 @@ def _refuse_coded(source: Source, stems: Iterable[str], infos: Sequence[TensorIn
 
 def _coded_error(source: Source, stem: str, parts: Sequence[str], why: str) -> UnsupportedTypeError:
     return UnsupportedTypeError(
-        f"{source.path}: the token table {stem} is stored as {_listed(parts)}: {why}, which cannot be decoded "
-        "here; use a version of the model with float weights, or a GGUF file",
+        f"{source.path}: the token table {stem} is stored as {_listed(parts)}: {why}, which cannot be "
+        "decoded here; use a version of the model with float weights, or a GGUF file",
         source.path,
     )
 
