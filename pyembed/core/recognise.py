@@ -138,7 +138,7 @@ def _old_ggml(ends: _Ends) -> str | None:
     for magic, what, remedy in _OLD_GGML:
         if ends.head[:4] in (magic, magic[::-1]):
             if magic == b"ggml" and _first_number(ends) in _WHISPER_VOCABULARIES:
-                return "a Whisper model in the format of whisper.cpp, which is not read here: use it with whisper.cpp"
+                return "a Whisper model in the format of whisper.cpp, for that program only"
             return f"{what}: {remedy}"
     return None
 
