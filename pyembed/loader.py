@@ -102,8 +102,8 @@ def load_model(
 
         check_level(validate, also=("off",))
         ignore = check_ignored(ignore)
-    told = _Fraction(progress_callback)
-    progress = told.tell if told.callback else None
+    fraction = _Fraction(progress_callback)
+    progress = fraction.tell if fraction.callback else None
     source = Source(path, format="gguf", load_mode=load_mode, guard=guard, progress=progress)
     try:
         model = Model(source, kv_overrides)
@@ -115,7 +115,7 @@ def load_model(
             _ = model.table
         if lock is not None:
             require_lock(model, lock)
-        if not told.finish():
+        if not fraction.finish():
             raise LoadCancelledError(f"{source.path}: the progress callback asked to stop")
     except BaseException:
         source.close()

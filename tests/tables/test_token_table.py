@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import pyembed
+from pyembed.cli import main
 from pyembed.tables.tensor_names import is_something_else, is_token_table, parse_name
-from tests.helpers.children import run_cli
 from tests.helpers.model_files import rows_of_floats, write_model
 
 ROWS = rows_of_floats(64, 32)
@@ -23,31 +23,82 @@ LAYER = {"model.layers.0.self_attn.q_proj.weight": SQUARE}
 DTYPES = {"float32": "F32", "float64": "F64", "int8": "I8", "int32": "I32", "int64": "I64", "uint32": "U32"}
 
 # Names of token tables in models that people have, with the prefixes that programs put before them.
-NAMES = """
-model.embed_tokens.weight model.language_model.embed_tokens.weight language_model.model.embed_tokens.weight
-text_model.embeddings.token_embedding.weight cond_stage_model.transformer.text_model.embeddings.token_embedding.weight
-conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight token_embedding.weight
-text_encoders.t5xxl.transformer.shared.weight shared.weight encoder.embed_tokens.weight model.shared.weight
-decoder.embed_tokens.weight transformer.wte.weight transformer.embd.wte.weight gpt_neox.embed_in.weight
-albert.embeddings.word_embeddings.weight new.embeddings.word_embeddings.weight transformer.word_embedding.weight
-transformer.embeddings.weight emb.weight model.embeddings.weight model.model.embed_tokens.weight
-thinker.model.embed_tokens.weight base_model.model.model.embed_tokens.weight _orig_mod.model.embed_tokens.weight
-module.model.embed_tokens.weight 0.auto_model.embeddings.word_embeddings.weight model.embed.weight
-text_embed.weight model.text_embedding.weight backbone.embeddings.weight embeddings.tok_embeddings.weight
-rwkv.embeddings.weight embedding.weight transformer.tokens_embed.weight embeddings decoder.token_embedding.weight
-params/token_embedder/embedding transformer/embedder/input_embedding Model.Embed_Tokens.weight
-""".split()
-NO_NAMES = """
-lm_head.weight output.weight embed_out.weight transformer.wpe.weight model.decoder.embed_positions.weight
-bert.embeddings.position_embeddings.weight bert.embeddings.token_type_embeddings.weight
-model.layers.0.self_attn.q_proj.weight model.layers.61.embed_tokens.weight mtp.embed_tokens.weight
-model.embed_vision.embedding.weight vision_model.embeddings.patch_embedding.weight patch_embed.proj.weight
-model.language_model.embed_tokens_per_layer.weight model.diffusion_model.img_in.weight time_embed.0.weight
-cls.predictions.decoder.weight classifier.weight score.weight prompt_embeddings pos_embed label_emb.weight
-text_projection.weight token_embd_norm.weight blk.0.attn_q.weight decoder.positional_embedding
-encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight talker.codec_embedding.weight
-model.layers.3.mlp.shared.weight embeddings.LayerNorm.weight position.embedding.weight v.token_embd.weight
-""".split()
+NAMES = [
+    "model.embed_tokens.weight",
+    "model.language_model.embed_tokens.weight",
+    "language_model.model.embed_tokens.weight",
+    "text_model.embeddings.token_embedding.weight",
+    "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
+    "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight",
+    "token_embedding.weight",
+    "text_encoders.t5xxl.transformer.shared.weight",
+    "shared.weight",
+    "encoder.embed_tokens.weight",
+    "model.shared.weight",
+    "decoder.embed_tokens.weight",
+    "transformer.wte.weight",
+    "transformer.embd.wte.weight",
+    "gpt_neox.embed_in.weight",
+    "albert.embeddings.word_embeddings.weight",
+    "new.embeddings.word_embeddings.weight",
+    "transformer.word_embedding.weight",
+    "transformer.embeddings.weight",
+    "emb.weight",
+    "model.embeddings.weight",
+    "model.model.embed_tokens.weight",
+    "thinker.model.embed_tokens.weight",
+    "base_model.model.model.embed_tokens.weight",
+    "_orig_mod.model.embed_tokens.weight",
+    "module.model.embed_tokens.weight",
+    "0.auto_model.embeddings.word_embeddings.weight",
+    "model.embed.weight",
+    "text_embed.weight",
+    "model.text_embedding.weight",
+    "backbone.embeddings.weight",
+    "embeddings.tok_embeddings.weight",
+    "rwkv.embeddings.weight",
+    "embedding.weight",
+    "transformer.tokens_embed.weight",
+    "embeddings",
+    "decoder.token_embedding.weight",
+    "params/token_embedder/embedding",
+    "transformer/embedder/input_embedding",
+    "Model.Embed_Tokens.weight",
+]
+NO_NAMES = [
+    "lm_head.weight",
+    "output.weight",
+    "embed_out.weight",
+    "transformer.wpe.weight",
+    "model.decoder.embed_positions.weight",
+    "bert.embeddings.position_embeddings.weight",
+    "bert.embeddings.token_type_embeddings.weight",
+    "model.layers.0.self_attn.q_proj.weight",
+    "model.layers.61.embed_tokens.weight",
+    "mtp.embed_tokens.weight",
+    "model.embed_vision.embedding.weight",
+    "vision_model.embeddings.patch_embedding.weight",
+    "patch_embed.proj.weight",
+    "model.language_model.embed_tokens_per_layer.weight",
+    "model.diffusion_model.img_in.weight",
+    "time_embed.0.weight",
+    "cls.predictions.decoder.weight",
+    "classifier.weight",
+    "score.weight",
+    "prompt_embeddings",
+    "pos_embed",
+    "label_emb.weight",
+    "text_projection.weight",
+    "token_embd_norm.weight",
+    "blk.0.attn_q.weight",
+    "decoder.positional_embedding",
+    "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+    "talker.codec_embedding.weight",
+    "model.layers.3.mlp.shared.weight",
+    "embeddings.LayerNorm.weight",
+    "position.embedding.weight",
+    "v.token_embd.weight",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,13 +114,23 @@ def test_names_of_something_else(name: str) -> None:
     assert not is_token_table(stem)
 
 
+def info(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what ``pyembed info`` prints."""
+    assert main(["info", str(path)]) == 0
+    return capsys.readouterr().out
+
+
 def save(path: Path, tensors: Mapping[str, Any]) -> Path:
     """Write a safetensors file of arrays, or of (name of a type, array of its bytes)."""
     header, data = {}, b""
     for name, stored in tensors.items():
         dtype, array = stored if isinstance(stored, tuple) else (DTYPES[stored.dtype.name], stored)
         raw = np.ascontiguousarray(array).tobytes()
-        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        header[name] = {
+            "dtype": dtype,
+            "shape": array.shape,
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
         data += raw
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
@@ -113,14 +174,16 @@ def test_leading_dimensions_of_one(tmp_path: Path) -> None:
         np.testing.assert_array_equal(table[:], ROWS)
 
 
-def test_copies_are_taken_and_different_tables_are_not(tmp_path: Path) -> None:
+def test_copies_are_taken_and_different_tables_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = ("encoder.embed_tokens.weight", "shared.weight", "decoder.embed_tokens.weight")
     path = save(tmp_path / "m.safetensors", dict.fromkeys(names, ROWS))
     with pyembed.open_table(path) as table:
         assert table.name == "shared.weight"
-    done = run_cli("info", path)
-    assert "shared.weight, 64 x 32" in done.stdout
-    assert "decoder.embed_tokens.weight, encoder.embed_tokens.weight" in done.stdout
+    shown = info(path, capsys)
+    assert "shared.weight, 64 x 32" in shown
+    assert "decoder.embed_tokens.weight, encoder.embed_tokens.weight" in shown
     almost = ROWS.copy()
     almost[-1, -1] += 1
     path = save(tmp_path / "m.safetensors", {**dict.fromkeys(names, ROWS), names[0]: almost})
@@ -198,7 +261,7 @@ def test_what_lies_beside_a_table_and_is_no_part_of_it(beside: str, tmp_path: Pa
 # ------------------------------------------------------------------------------------------------ GGUF
 
 
-def test_gguf_files_of_other_programs(tmp_path: Path) -> None:
+def test_gguf_files_of_other_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tensors = {"model.embed_tokens.weight": ROWS, "lm_head.weight": OTHER, **LAYER}
     path = write_model(tmp_path / "m.gguf", tensors=tensors)
     with pyembed.load_model(path) as model:
@@ -209,8 +272,7 @@ def test_gguf_files_of_other_programs(tmp_path: Path) -> None:
         found = {finding.rule: finding for finding in model.validate("order").findings}
     assert "llama.cpp looks for token_embd.weight" in found["tensor/table-name"].message
     assert found["tensor/table-name"].llama_cpp == "refuse"
-    done = run_cli("info", path)
-    assert "model.embed_tokens.weight, 64 x 32" in done.stdout
+    assert "model.embed_tokens.weight, 64 x 32" in info(path, capsys)
     write_model(path, tensors={"shared.weight": ROWS, **LAYER})
     with pyembed.load_model(path, load_mode="none") as model:
         assert model.tied
@@ -241,8 +303,16 @@ def test_coded_tables_in_gguf_files(tmp_path: Path) -> None:
 def write_special(path: Path, kind: str) -> Path:
     what, architecture, tensors = {
         "adapter": ("adapter", "llama", {"token_embd.weight.lora_a": ROWS, "token_embd.weight.lora_b": ROWS}),
-        "bare adapter": (None, "llama", {"blk.0.attn_q.weight.lora_a": ROWS, "blk.0.attn_q.weight.lora_b": ROWS}),
-        "imatrix": ("imatrix", "llama", {"token_embd.weight.in_sum2": ROWS, "token_embd.weight.counts": ROWS}),
+        "bare adapter": (
+            None,
+            "llama",
+            {"blk.0.attn_q.weight.lora_a": ROWS, "blk.0.attn_q.weight.lora_b": ROWS},
+        ),
+        "imatrix": (
+            "imatrix",
+            "llama",
+            {"token_embd.weight.in_sum2": ROWS, "token_embd.weight.counts": ROWS},
+        ),
         "mmproj": ("mmproj", "clip", {"v.position_embd.weight": ROWS, "mm.0.weight": ROWS}),
         "old mmproj": (None, "clip", {"v.token_embd.weight": ROWS}),
         "control vector": (None, "controlvector", {"direction.1": ROWS[0]}),
@@ -268,7 +338,9 @@ def write_special(path: Path, kind: str) -> Path:
         ("control vector", "a control vector"),
     ],
 )
-def test_gguf_files_that_are_no_model(kind: str, says: str, tmp_path: Path) -> None:
+def test_gguf_files_that_are_no_model(
+    kind: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write_special(tmp_path / "m.gguf", kind)
     with pytest.raises(KeyError) as caught:
         pyembed.open_table(path)
@@ -280,4 +352,4 @@ def test_gguf_files_that_are_no_model(kind: str, says: str, tmp_path: Path) -> N
     (finding,) = [finding for finding in report.findings if finding.rule == "tensor/no-table"]
     assert f"this is {says}" in finding.message
     assert says in report.verdicts[0].text
-    assert says in run_cli("info", path).stdout
+    assert says in info(path, capsys)
