@@ -78,6 +78,7 @@ DISAGREEMENTS: dict[str, tuple[Callable[[], dict[str, GGUFBytes | bytes]], str]]
     "another model": (lambda: {"s1": with_metadata("general.architecture", "gemma")}, "another model"),
     "damage": (lambda: {"s1": bytes(shard(1))[:-1]}, "does not lie inside the file"),
     "not a model": (lambda: {"s1": b"no model at all"}, "not a GGUF file"),
+    "not fetched": (lambda: {"s1": b"version https://git-lfs.github.com/spec/v1\n"}, "a Git LFS pointer"),
 }
 
 
