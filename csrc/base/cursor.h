@@ -19,7 +19,7 @@ typedef struct pye_cursor {
     pye_error *error;
 } pye_cursor;
 
-static inline uint64_t pye_cursor_left(const pye_cursor *cursor) { return cursor->map->size - cursor->position; }
+static inline uint64_t pye_cursor_left(const pye_cursor *cursor) { return cursor->map->end - cursor->position; }
 
 /* True if n more bytes are there to be read. */
 static inline bool pye_cursor_has(pye_cursor *cursor, uint64_t n) {

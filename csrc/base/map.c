@@ -83,6 +83,7 @@ static pye_status open_file(pye_map *map, pye_error *error) {
     if ((uint64_t)info.st_size > SIZE_MAX - BLOCK)
         return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "the file is larger than the address space");
     map->size = (uint64_t)info.st_size;
+    map->end = map->size;
     map->identity = identity_of(&info);
     return PYE_OK;
 }
@@ -234,6 +235,13 @@ static pye_status lock_range(const pye_map *map, uint64_t first, uint64_t end, p
     return PYE_OK;
 }
 
+void pye_map_narrow(pye_map *map, pye_range part) {
+    map->first = part.offset;
+    map->end = part.offset + part.n_bytes;
+    if (map->visible < map->first)
+        map->visible = map->first; /* nobody reads what lies before */
+}
+
 pye_status pye_map_reveal(pye_map *map, uint64_t upto, pye_error *error) {
     if (upto <= map->visible)
         return PYE_OK;
@@ -247,7 +255,7 @@ pye_status pye_map_reveal(pye_map *map, uint64_t upto, pye_error *error) {
 
 pye_status pye_map_settle(pye_map *map, uint64_t header_bytes, pye_error *error) {
     if (mode_locks(map->mode)) {
-        pye_status status = lock_range(map, 0, header_bytes, error);
+        pye_status status = lock_range(map, map->first, header_bytes, error);
         if (status != PYE_OK)
             return status;
     }

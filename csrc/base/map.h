@@ -33,6 +33,8 @@ typedef struct pye_map {
     const uint8_t *base;
     uint64_t size;        /* of the file when it was opened */
     uint64_t visible;     /* bytes from the start that may be read: all of a mapped file */
+    uint64_t first;       /* where the model lies in the file: all of it, unless pye_map_narrow says otherwise */
+    uint64_t end;
     pye_load_mode mode;   /* the one in use, never AUTO */
     int fd;               /* open while the mode may still read, else -1 */
     pthread_mutex_t lock; /* guards `loaded` and the reading itself */
@@ -58,7 +60,10 @@ pye_status pye_map_intact(const pye_map *map, uint32_t shard, pye_error *error);
 /* What became of the file at the path since it was opened. PYE_ERROR_IO where that cannot be told. */
 pye_status pye_map_compare(const pye_map *map, pye_change *change, pye_error *error);
 
-/* Makes bytes 0 .. upto - 1 readable; upto is at most the size. Only while the model is being opened. */
+/* The model is a part of the file, which lies inside it: parsers see nothing else. Before they begin. */
+void pye_map_narrow(pye_map *map, pye_range part);
+
+/* Makes bytes first .. upto - 1 readable; upto is at most the size. Only while the model is being opened. */
 pye_status pye_map_reveal(pye_map *map, uint64_t upto, pye_error *error);
 
 /* The header ends at `header_bytes`: locks it where the mode locks, and tells the system that what follows will be

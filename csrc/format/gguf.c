@@ -3,6 +3,7 @@
  * The format is read as its specification has it. Where llama.cpp asks for more (offsets without gaps, names below 64
  * bytes, an alignment that is a power of two...) the file opens here all the same. */
 #include "format/gguf.h"
+#include "format/zip.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,8 +18,9 @@ static pye_status read_version(pye_reader *reader) {
     if (!pye_cursor_bytes(&reader->cursor, 4, &bytes))
         return pye_reader_truncated(reader, "the magic");
     if (memcmp(bytes, "GGUF", 4) != 0)
-        return pye_reader_fail(reader, 0, "not a GGUF file: it begins with the bytes %02x %02x %02x %02x",
-                               bytes[0], bytes[1], bytes[2], bytes[3]);
+        return pye_reader_fail(reader, reader->cursor.map->first,
+                               "not a GGUF file: it begins with the bytes %02x %02x %02x %02x", bytes[0], bytes[1],
+                               bytes[2], bytes[3]);
     if (!pye_cursor_bytes(&reader->cursor, 4, &bytes))
         return pye_reader_truncated(reader, "the version");
     uint32_t little =
@@ -26,7 +28,8 @@ static pye_status read_version(pye_reader *reader) {
     bool is_big = (little & 0xFFFFu) == 0;
     uint32_t version = is_big ? pye_swap32(little) : little;
     if (version < 1 || version > 3)
-        return pye_reader_fail(reader, 4, "GGUF version %" PRIu32 " is not one of 1 to 3", version);
+        return pye_reader_fail(reader, reader->cursor.map->first + 4,
+                               "GGUF version %" PRIu32 " is not one of 1 to 3", version);
     reader->file->facts.version = version;
     reader->file->facts.big_endian = is_big;
     reader->file->swap = is_big != pye_host_is_big_endian();
@@ -172,7 +175,7 @@ static pye_status read_tensor(pye_reader *reader, pye_tensor *tensor) {
 /* Places a tensor whose offset is relative to the data section, which begins at or before the end of the file. */
 static pye_status place_tensor(const pye_reader *reader, pye_tensor *tensor) {
     uint64_t data_offset = reader->file->facts.data_offset;
-    uint64_t room = reader->file->facts.file_bytes - data_offset;
+    uint64_t room = reader->file->map.end - data_offset;
     uint64_t n_bytes = tensor->n_bytes == PYE_UNKNOWN_BYTES ? 0 : tensor->n_bytes;
     if (tensor->offset > room || n_bytes > room - tensor->offset) {
         char name[PYE_QUOTE_BYTES];
@@ -197,7 +200,8 @@ static pye_status read_tensors(pye_reader *reader, pye_model *model) {
             return status;
     }
     uint64_t end = reader->cursor.position;
-    uint64_t padding = facts->n_tensors == 0 ? 0 : (facts->alignment - end % facts->alignment) % facts->alignment;
+    uint64_t past = (end - reader->file->map.first) % facts->alignment; /* aligned to the GGUF file's own start */
+    uint64_t padding = facts->n_tensors == 0 ? 0 : (facts->alignment - past) % facts->alignment;
     if (padding > pye_cursor_left(&reader->cursor))
         return pye_reader_fail(reader, end, "the file ends before its tensor data: they begin at byte %" PRIu64,
                                end + padding);
@@ -225,6 +229,21 @@ static pye_status parse_file(pye_reader *reader, pye_model *model, pye_metadata 
                : status;
 }
 
+/* Finds the GGUF file inside a zip archive. Any other file is left to the parser, which says what is wrong with it. */
+static pye_status locate(pye_file *file, pye_error *error) {
+    pye_map *map = &file->map;
+    pye_range place;
+    pye_status status = map->size < 4 ? PYE_ERROR_NOT_FOUND : pye_map_reveal(map, 4, error);
+    if (status == PYE_OK)
+        status = memcmp(map->base, "GGUF", 4) == 0 ? PYE_ERROR_NOT_FOUND : pye_zip_find_gguf(map, &place, error);
+    if (status == PYE_OK) {
+        pye_map_narrow(map, place);
+        file->facts.first = map->first;
+        file->facts.end = map->end;
+    }
+    return status == PYE_ERROR_NOT_FOUND ? PYE_OK : status;
+}
+
 static pye_status open_file(pye_model *model, const char *path, pye_load_mode mode, pye_metadata *metadata,
                             pye_reader *reader, pye_error *error) {
     pye_file *file;
@@ -232,7 +251,13 @@ static pye_status open_file(pye_model *model, const char *path, pye_load_mode mo
     pye_status status = pye_model_add_file(model, path, mode, &file, error);
     if (status != PYE_OK)
         return status;
-    *reader = pye_reader_at(file, shard, 0, error);
+    status = locate(file, error);
+    if (status != PYE_OK) {
+        if (error != NULL)
+            error->shard = shard;
+        return status;
+    }
+    *reader = pye_reader_at(file, shard, file->map.first, error);
     return parse_file(reader, model, metadata);
 }
 

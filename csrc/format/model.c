@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/status.h"
+#include "format/zip.h"
 #include "base/options.h"
 
 pye_status pye_grow(const pye_allocator *allocator, void **items, size_t *max, size_t n, size_t item_bytes,
@@ -46,6 +47,7 @@ pye_status pye_model_add_file(pye_model *model, const char *path, pye_load_mode 
     }
     added->facts.path = added->map.path;
     added->facts.file_bytes = added->map.size;
+    added->facts.end = added->map.size;
     model->files[model->n_files++] = added;
     *file = added;
     return PYE_OK;
@@ -218,6 +220,7 @@ static pye_status detect_format(const pye_allocator *allocator, const char *path
     pye_status status = pye_map_open(&map, allocator, path, PYE_LOAD_NONE, error);
     if (status != PYE_OK)
         return status;
+    pye_range place;
     uint64_t n = map.size < 9 ? map.size : 9;
     status = pye_map_reveal(&map, n, error);
     if (status == PYE_OK) {
@@ -227,7 +230,9 @@ static pye_status detect_format(const pye_allocator *allocator, const char *path
             *format = PYE_FORMAT_NPY;
         else if (n >= 9 && map.base[8] == '{') /* after the 8 bytes of the header's length */
             *format = PYE_FORMAT_SAFETENSORS;
-        else
+        else if ((status = pye_zip_find_gguf(&map, &place, error)) == PYE_OK)
+            *format = PYE_FORMAT_GGUF;
+        else if (status == PYE_ERROR_NOT_FOUND)
             status = pye_fail(error, PYE_ERROR_FORMAT, 0,
                               "not a model file: it begins like no GGUF, safetensors or .npy file (a raw table is "
                               "opened with its shape and dtype)");

@@ -120,7 +120,8 @@ typedef struct pye_model pye_model;
 
 typedef enum pye_format {
     PYE_FORMAT_AUTO = 0,        /* by content: GGUF, .npy, safetensors (a file, an index or a directory) */
-    PYE_FORMAT_GGUF = 1,        /* versions 1 to 3, either byte order, split sets through their first shard */
+    PYE_FORMAT_GGUF = 1,        /* versions 1 to 3, either byte order, split sets through their first shard; also the
+                                 * only file *.gguf that a zip archive, such as a llamafile, stores uncompressed */
     PYE_FORMAT_SAFETENSORS = 2, /* a file, a *.index.json, or the directory that holds one of them */
     PYE_FORMAT_NPY = 3,         /* one array of NumPy's format 1.0 to 3.0, C order */
     PYE_FORMAT_RAW = 4          /* rows without a header; see pye_open_options */
@@ -212,6 +213,8 @@ typedef struct pye_shard {
     uint64_t n_tensors;
     uint32_t version;   /* GGUF or .npy major version */
     int32_t big_endian; /* the file's byte order */
+    uint64_t first;     /* where the model lies in the file: not at 0 for a GGUF file inside a zip archive */
+    uint64_t end;       /* where it ends: file_bytes, but for such a file */
 } pye_shard;
 
 PYE_API pye_status pye_model_shard(const pye_model *model, size_t index, pye_shard *shard, pye_error *error);

@@ -315,6 +315,8 @@ class Source:
                     shard.n_tensors,
                     shard.version,
                     bool(shard.big_endian),
+                    shard.first,
+                    shard.end,
                 )
             )
         return shards

@@ -46,7 +46,10 @@ class RawLayout:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Facts about one file of a model; 0 where its format has no such notion."""
+    """Facts about one file of a model; 0 where its format has no such notion.
+
+    The model lies in bytes `first` to `end` - 1: in all of the file, unless that is a zip archive.
+    """
 
     path: str
     n_bytes: int
@@ -56,6 +59,8 @@ class Shard:
     n_tensors: int
     version: int
     big_endian: bool
+    first: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)

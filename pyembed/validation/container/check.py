@@ -21,6 +21,7 @@ from .rules import (
     BYTE_ORDER,
     CHAT_TEMPLATE,
     EMPTY_TENSOR,
+    INSIDE_ARCHIVE,
     TENSOR_NAME,
     TENSOR_TYPE,
     VERSION,
@@ -52,10 +53,13 @@ def examine(subject: Subject, findings: Findings) -> None:
 
 
 def _examine_header(shard: Shard, path: str | None, findings: Findings) -> None:
+    if shard.first > 0:
+        message = f"the GGUF file lies inside a zip archive, from byte {shard.first} to {shard.end}"
+        findings.add(INSIDE_ARCHIVE, message, offset=shard.first, path=path)
     if shard.version == 1:
-        findings.add(VERSION, "the file is of GGUF version 1", offset=4, path=path)
+        findings.add(VERSION, "the file is of GGUF version 1", offset=shard.first + 4, path=path)
     if shard.big_endian:
-        findings.add(BYTE_ORDER, "the file is big-endian", offset=4, path=path)
+        findings.add(BYTE_ORDER, "the file is big-endian", offset=shard.first + 4, path=path)
     if shard.alignment & (shard.alignment - 1):
         message = f"general.alignment is {shard.alignment}, which is not a power of two"
         findings.add(ALIGNMENT, message, path=path)

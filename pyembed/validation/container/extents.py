@@ -78,10 +78,10 @@ class Extents:
             ),
         )
         start = int(self.starts.min())
-        if start % _GGML_ALIGNMENT:
+        if (start - self.shard.first) % _GGML_ALIGNMENT:
             findings.add(
                 MISALIGNED_DATA,
-                f"the first tensor begins at byte {start}, {start % _GGML_ALIGNMENT} past a multiple of "
+                f"the first tensor begins at byte {start}, {(start - self.shard.first) % _GGML_ALIGNMENT} past a multiple of "
                 f"{_GGML_ALIGNMENT}: llama.cpp aborts when it maps the file",
                 offset=start,
                 path=self.path,
@@ -134,10 +134,10 @@ class Extents:
             if not self.is_known[ends == end].all():
                 return
             end = int(self._padded(np.array([end]))[0])
-        if self.shard.n_bytes > end:
+        if self.shard.end > end:
             findings.add(
                 TRAILING,
-                f"{self.shard.n_bytes - end} bytes follow the end of the tensors",
+                f"{self.shard.end - end} bytes follow the end of the tensors",
                 offset=end,
                 path=self.path,
             )

@@ -14,6 +14,15 @@ DAMAGED = Rule(
     "Fetch or convert the file again, and compare its size and SHA-256 with those of the source.",
     Outcome.REFUSE,
 )
+INSIDE_ARCHIVE = Rule(
+    "container/inside-archive",
+    Severity.NOTE,
+    "The GGUF file lies inside a zip archive",
+    "pyembed reads it where it lies; llama.cpp refuses the archive.",
+    "A llamafile, which is a program with its model in a zip archive, or a model that was packed for transport.",
+    "Nothing, if a llamafile is what you want to look at; else unpack the archive.",
+    Outcome.REFUSE,
+)
 VERSION = Rule(
     "container/version",
     Severity.WARNING,
@@ -207,6 +216,7 @@ EVIDENCE = Evidence(
     "architecture needs are there, and the metadata of the later files of a split set.",
     rules=(
         DAMAGED,
+        INSIDE_ARCHIVE,
         VERSION,
         BYTE_ORDER,
         KEY,
