@@ -73,7 +73,7 @@ static bool read_large_end(pye_map *map, uint64_t end, uint64_t *end_of_director
     return false;
 }
 
-/* False where no archive ends with the file. */
+/* False where no archive ends with the file. A comment may hold what looks like an end record, but not to its end. */
 static bool find_end(pye_map *map, uint64_t *end, pye_status *status, pye_error *error) {
     uint64_t n = map->size < END_BYTES + MAX_COMMENT ? map->size : END_BYTES + MAX_COMMENT;
     uint64_t first = map->size - n;
@@ -81,7 +81,7 @@ static bool find_end(pye_map *map, uint64_t *end, pye_status *status, pye_error 
     if (tail == NULL || n < END_BYTES)
         return false;
     for (uint64_t i = n - END_BYTES + 1; i-- > 0;) {
-        if (has_mark(tail + i, 5, 6) && number(tail + i + 20, 2) <= n - i - END_BYTES) {
+        if (has_mark(tail + i, 5, 6) && number(tail + i + 20, 2) == n - i - END_BYTES) {
             *end = first + i;
             return true;
         }

@@ -78,10 +78,11 @@ class Extents:
             ),
         )
         start = int(self.starts.min())
-        if (start - self.shard.first) % _GGML_ALIGNMENT:
+        past = (start - self.shard.first) % _GGML_ALIGNMENT
+        if past:
             findings.add(
                 MISALIGNED_DATA,
-                f"the first tensor begins at byte {start}, {(start - self.shard.first) % _GGML_ALIGNMENT} past a multiple of "
+                f"the first tensor begins at byte {start}, {past} past a multiple of "
                 f"{_GGML_ALIGNMENT}: llama.cpp aborts when it maps the file",
                 offset=start,
                 path=self.path,

@@ -19,7 +19,7 @@ INSIDE_ARCHIVE = Rule(
     Severity.NOTE,
     "The GGUF file lies inside a zip archive",
     "pyembed reads it where it lies; llama.cpp refuses the archive.",
-    "A llamafile, which is a program with its model in a zip archive, or a model that was packed for transport.",
+    "A llamafile, which is a program with its model in a zip archive, or a model packed for transport.",
     "Nothing, if a llamafile is what you want to look at; else unpack the archive.",
     Outcome.REFUSE,
 )
