@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Any, NoReturn, TypeAlias
 
@@ -161,15 +161,17 @@ _OTHER_ERRORS: dict[int, type[Exception]] = {
 _SHARD_NAME = re.compile(r"-00001-of-(\d{5})\.gguf$")
 
 
-def shard_path(path: str, shard: int) -> str:
-    """Return the name of file number `shard` (from 0) of the set that was opened as `path`."""
+def shard_path(path: str, shard: int, files: Sequence[str] = ()) -> str:
+    """Return the name of file number `shard` (from 0) of the set that was opened as `path`, or as `files`."""
+    if files:
+        return files[shard]
     if shard == 0:
         return path
     name, n = _SHARD_NAME.subn(lambda match: f"-{shard + 1:05d}-of-{match[1]}.gguf", path)
     return name if n else f"{path} (file {shard + 1} of the set)"
 
 
-def check(status: int, error: CData, path: str) -> None:
+def check(status: int, error: CData, path: str, files: Sequence[str] = ()) -> None:
     """Raise the exception that a ``pye_status`` stands for; return if it is ``PYE_OK``.
 
     Parameters
@@ -180,6 +182,8 @@ def check(status: int, error: CData, path: str) -> None:
         The ``pye_error *`` that it was given.
     path : str
         The file that was being read, for the message.
+    files : sequence of str, optional
+        All files of the set, where they were given by name.
 
     Raises
     ------
@@ -191,12 +195,11 @@ def check(status: int, error: CData, path: str) -> None:
         For the rest; a file's faults come as the subclass of `FormatError` that names its format.
     """
     if status != Status.OK:
-        _raise(status, error, path)
+        _raise(status, error, shard_path(path, error.shard, files))
 
 
 def _raise(status: int, error: CData, path: str) -> NoReturn:
     message = ffi.string(error.message).decode("utf-8", "replace")
-    path = shard_path(path, error.shard)
     if status == Status.IO:
         raise OSError(error.system_errno or errno.EIO, message, path)
     if status in _FORMAT_ERRORS:

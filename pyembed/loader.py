@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .core.dtypes import raw_type
-from .core.handle import Path, Source
+from .core.handle import Files, Path, Source, file_name
 from .core.progress import Progress
 from .core.records import RawLayout
 from .errors import FormatError, LoadCancelledError, NotFoundError, PyembedError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    path: Path,
+    path: Files,
     *,
     load_mode: str = "auto",
     check_tensors: bool = False,
@@ -39,8 +39,10 @@ def load_model(
 
     Parameters
     ----------
-    path : path-like
-        The file.
+    path : path-like or sequence of path-likes
+        The file; the first file of a split set whose names end as llama.cpp has them, in
+        ``-00001-of-00003.gguf``; or all files of a split set under any names, in order. A zip archive that
+        stores one ``.gguf`` file uncompressed, such as a llamafile, is a file too.
     load_mode : {"auto", "none", "mmap", "mlock", "mmap+mlock", "dio"}, optional
         ``"none"`` reads the tensors of tables into memory, ``"mmap"`` maps the file and lets rows come in
         when touched, the ``mlock`` modes lock what they hold, ``"dio"`` reads past the page cache.
@@ -125,7 +127,7 @@ def load_model(
 
 
 def validate(
-    path: Path,
+    path: Files,
     *,
     level: str = "full",
     reference: Any = None,
@@ -138,8 +140,8 @@ def validate(
 
     Parameters
     ----------
-    path : path-like
-        The file, or the first of a split set.
+    path : path-like or sequence of path-likes
+        As for `load_model`.
 
     Returns
     -------
@@ -157,7 +159,7 @@ def validate(
     except FormatError as error:
         from .validation import unreadable
 
-        return unreadable(os.fsdecode(path), level, error, ignore)
+        return unreadable(file_name(path), level, error, ignore)
     with model:
         return model.validate(level, reference, ignore=ignore, progress=progress)
 
@@ -291,7 +293,7 @@ class _Fraction:
 
 
 def open_table(
-    path: Path,
+    path: Files,
     *,
     tensor: str | None = None,
     shape: tuple[int, int] | None = None,
@@ -303,11 +305,14 @@ def open_table(
 
     Parameters
     ----------
-    path : path-like
-        The file; of safetensors also a ``*.index.json`` or the directory that holds a model.
+    path : path-like or sequence of path-likes
+        The file; of safetensors also a ``*.index.json`` or the directory that holds a model; of a split GGUF
+        set as for `load_model`.
     tensor : str, optional
-        Which tensor. Without it: the token table of a GGUF file; in safetensors the only tensor of two
-        dimensions, or the one with a well-known name for a token table.
+        Which tensor. Without it the token table: in GGUF ``token_embd.weight``; elsewhere the tensor whose
+        name ends as token tables' names do, such as ``model.embed_tokens.weight``; in safetensors also the
+        only tensor of two dimensions, unless its name is known to be something else's. `EmbeddingTable.name`
+        says which it is.
     shape : (rows, columns), optional
         Of a raw file. Rows of -1 stand for as many as follow `offset`.
     dtype : {"float32", "float16", "bfloat16", ...} or NumPy dtype, optional
@@ -328,8 +333,10 @@ def open_table(
         If the file cannot be read.
     FormatError
         If it is damaged, or of no kind that can be read here.
+    UnsupportedTypeError
+        If the table is stored as codes that other tensors, its scales, belong to.
     NotFoundError
-        (a KeyError) if there is no such tensor.
+        (a KeyError) if there is no such tensor, or the GGUF file has no token table.
     ValueError
         If `tensor` is needed and not given, or the arguments make no sense together.
     """
@@ -340,6 +347,8 @@ def open_table(
             raise ValueError(
                 "tensor names one of several tensors; a raw file, with shape and dtype, has no names"
             )
+        if not isinstance(path, str | bytes | os.PathLike):
+            raise TypeError("a raw file is one file: path is a sequence")
         layout = _raw_layout(path, shape, dtype, offset)
         return table_of(Source(path, format="raw", raw=layout, guard=guard), "data")
     return table_of(Source(path, guard=guard), tensor)

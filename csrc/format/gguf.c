@@ -389,6 +389,13 @@ static pye_status open_other_shards(pye_model *model, const char *path, pye_load
     return status;
 }
 
+static pye_status check_total(const pye_model *model, const pye_reader *first, const split_facts *set) {
+    if (set->n_tensors < 0 || (uint64_t)set->n_tensors != model->n_tensors)
+        return pye_reader_fail(first, 0, "the set has %zu tensors, and split.tensors.count says %" PRId64,
+                               model->n_tensors, set->n_tensors);
+    return PYE_OK;
+}
+
 static pye_status open_set(pye_model *model, const char *path, pye_load_mode mode, const pye_reader *first,
                            pye_error *error) {
     split_facts set;
@@ -406,21 +413,45 @@ static pye_status open_set(pye_model *model, const char *path, pye_load_mode mod
     shard_suffix(suffix, 0, set.count);
     if (!pye_ends_with(path, suffix))
         return pye_reader_fail(
-            first, 0, "a set of %" PRId64 " files whose first name does not end in %s: the others cannot be found",
+            first, 0, "a set of %" PRId64 " files whose first name does not end in %s: the others cannot be found; give all of them",
             set.count, suffix);
     status = open_other_shards(model, path, mode, &set, error);
+    return status == PYE_OK ? check_total(model, first, &set) : status;
+}
+
+/* The same for files whose names were given, so that only what they say of themselves tells their places. */
+static pye_status open_listed(pye_model *model, const pye_open_options *options, const pye_reader *first,
+                              pye_error *error) {
+    split_facts set;
+    pye_status status = read_split(first, &model->metadata, &set);
     if (status != PYE_OK)
         return status;
-    if (set.n_tensors < 0 || (uint64_t)set.n_tensors != model->n_tensors)
-        return pye_reader_fail(first, 0, "the set has %zu tensors, and split.tensors.count says %" PRId64,
-                               model->n_tensors, set.n_tensors);
-    return PYE_OK;
+    int64_t count = set.count > 1 ? set.count : 1;
+    if ((uint64_t)count != options->n_paths)
+        return pye_reader_fail(first, 0,
+                               "the file is of a set of %" PRId64 ", and %zu are given: list all of them", count,
+                               options->n_paths);
+    if (count > 1 && set.number != 0)
+        return pye_reader_fail(first, 0,
+                               "split.no is %" PRId64 " in the first of the files given: list them by split.no, "
+                               "from 0, each once",
+                               set.number);
+    for (int64_t i = 1; i < count && status == PYE_OK; i++) {
+        const char *path = options->paths[i];
+        status = open_shard(model, path, options->load_mode, &set, error);
+        if (status != PYE_OK && error != NULL && error->shard == (uint32_t)i)
+            name_shard(error, path, i, count);
+    }
+    return status == PYE_OK && count > 1 ? check_total(model, first, &set) : status;
 }
 
 pye_status pye_gguf_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error) {
     pye_reader first;
-    pye_status status = open_file(model, path, options->load_mode, &model->metadata, &first, error);
+    bool is_listed = options->paths != NULL;
+    pye_status status = open_file(model, is_listed ? options->paths[0] : path, options->load_mode,
+                                  &model->metadata, &first, error);
     if (status == PYE_OK)
-        status = open_set(model, path, options->load_mode, &first, error);
+        status = is_listed ? open_listed(model, options, &first, error)
+                           : open_set(model, path, options->load_mode, &first, error);
     return status == PYE_OK ? pye_model_sort_tensors(model, PYE_ERROR_GGUF, error) : status;
 }

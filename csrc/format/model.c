@@ -263,6 +263,12 @@ pye_status pye_model_open(const char *path, const pye_open_options *options, pye
         return status;
     if (known.load_mode < PYE_LOAD_AUTO || known.load_mode > PYE_LOAD_DIRECT_IO)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not a load mode", (int)known.load_mode);
+    if (known.paths != NULL && (known.n_paths == 0 || known.format > PYE_FORMAT_GGUF))
+        return pye_fail(
+            error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+            "pye_open_options.paths names the files of a split GGUF set: at least one, and no other format");
+    if (known.paths != NULL)
+        known.format = PYE_FORMAT_GGUF;
     const pye_allocator *allocator = known.allocator != NULL ? known.allocator : &pye_standard_allocator;
     if (known.format == PYE_FORMAT_AUTO)
         status = detect_format(allocator, path, &known.format, error);

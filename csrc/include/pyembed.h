@@ -119,8 +119,8 @@ PYE_API pye_status pye_type_at(size_t index, pye_type_info *info, pye_error *err
 typedef struct pye_model pye_model;
 
 typedef enum pye_format {
-    PYE_FORMAT_AUTO = 0,        /* by content: GGUF, .npy, safetensors (a file, an index or a directory) */
-    PYE_FORMAT_GGUF = 1,        /* versions 1 to 3, either byte order, split sets through their first shard; also the
+    PYE_FORMAT_AUTO = 0, /* by content: GGUF, .npy, safetensors (a file, an index or a directory) */
+    PYE_FORMAT_GGUF = 1, /* versions 1 to 3, either byte order, split sets through their first shard; also the
                                  * only file *.gguf that a zip archive, such as a llamafile, stores uncompressed */
     PYE_FORMAT_SAFETENSORS = 2, /* a file, a *.index.json, or the directory that holds one of them */
     PYE_FORMAT_NPY = 3,         /* one array of NumPy's format 1.0 to 3.0, C order */
@@ -173,9 +173,13 @@ typedef struct pye_open_options {
     const pye_allocator *allocator; /* NULL: malloc, realloc and free; otherwise copied, all its functions set */
     pye_interrupted interrupted;    /* may be NULL; of every call that the model and what is opened of it get */
     void *interrupted_data;
+    const char *const
+        *paths; /* not NULL: the files of a split GGUF set under any names, in the order of split.no, each
+                               * once; the argument `path` is then not looked at. pye_error.shard is an index here. */
+    size_t n_paths;
 } pye_open_options;
 
-/* Opens `path` and checks all of it but the tensors' bytes: counts, lengths, names, and that every tensor
+/* Opens `path`, or the files of options->paths, and checks all of it but the tensors' bytes: counts, lengths, names, and that every tensor
  * of a known type lies inside its file. `options` may be NULL: format by content, mapped. */
 PYE_API pye_status pye_model_open(const char *path, const pye_open_options *options, pye_model **model,
                                   pye_error *error);

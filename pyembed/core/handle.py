@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,8 @@ from .recognise import recognise
 from .records import Change, ChangeKind, MetadataEntry, RawLayout, Shard, Stats, TensorInfo
 
 Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+#: A file, or all files of a split set in order.
+Files: TypeAlias = "Path | Sequence[Path]"
 
 LOAD_MODES: Mapping[str, int] = {
     "auto": LoadMode.AUTO,
@@ -46,6 +48,22 @@ _NUMBER_DTYPES: Mapping[int, np.dtype[Any]] = {
     ValueType.I64: np.dtype(np.int64),
     ValueType.F64: np.dtype(np.float64),
 }
+
+
+def file_name(path: Files) -> str:
+    """Return the name of a file, of several the first."""
+    return os.fsdecode(_file_names(path)[0])
+
+
+def _file_names(path: Files) -> list[bytes]:
+    paths = [path] if isinstance(path, str | bytes | os.PathLike) else path
+    names = [os.fsencode(name) for name in paths]
+    if not names:
+        raise ValueError("no file is given")
+    for name in names:
+        if b"\0" in name:
+            raise ValueError(f"a path cannot hold a NUL: {os.fsdecode(name)!r}")
+    return names
 
 
 #: Statuses after which it is asked what the file is, and the format that the parser that failed reads.
@@ -184,8 +202,8 @@ class Source:
 
     Parameters
     ----------
-    path : path-like
-        The file, or the first of a set.
+    path : path-like or sequence of path-likes
+        The file, or the first of a set; all files of a split GGUF set, under any names, in order.
     format, load_mode : str
         Keys of `FORMATS` and `LOAD_MODES`.
     raw : RawLayout, optional
@@ -199,7 +217,7 @@ class Source:
 
     def __init__(
         self,
-        path: Path,
+        path: Files,
         *,
         format: str = "auto",
         load_mode: str = "auto",
@@ -209,10 +227,10 @@ class Source:
     ) -> None:
         self._model: CData | None = None
         self._progress: ProgressRelay | None = None
-        name = os.fsencode(path)
-        self.path = os.fsdecode(name)
-        if b"\0" in name:
-            raise ValueError(f"a path cannot hold a NUL: {self.path!r}")
+        names = _file_names(path)
+        self.path = os.fsdecode(names[0])
+        is_one = isinstance(path, str | bytes | os.PathLike)
+        self._given = () if is_one else tuple(os.fsdecode(name) for name in names)
         if load_mode not in LOAD_MODES:
             raise ValueError(f"unknown load_mode {load_mode!r}; known: {', '.join(LOAD_MODES)}")
         options = ffi.new("pye_open_options *")
@@ -229,8 +247,12 @@ class Source:
             self._progress_handle = ffi.new_handle(self._progress)
             options.progress, options.progress_data = lib.pye_python_progress, self._progress_handle
         options.interrupted = lib.pye_python_interrupted
+        texts = [ffi.new("char[]", name) for name in names]
+        paths = ffi.new("char *[]", texts)
+        if self._given:
+            options.paths, options.n_paths = paths, len(texts)
         out, error = ffi.new("pye_model **"), ffi.new("pye_error *")
-        status = lib.pye_model_open(ffi.new("char[]", name), options, out, error)
+        status = lib.pye_model_open(texts[0], options, out, error)
         if status in _NOT_OPENED:
             self._recognise(format, status, error)
         self.check(status, error)
@@ -248,11 +270,11 @@ class Source:
         """Raise what `status` stands for, or what a callback raised."""
         if status == Status.CANCELLED:
             raise_kept()
-        check(status, error, self.path)
+        check(status, error, self.path, self._given)
 
     def _recognise(self, format: str, status: int, error: CData) -> None:
         """Raise what a file that could not be opened is, if it is of a kind that is known."""
-        path = shard_path(self.path, error.shard)
+        path = shard_path(self.path, error.shard, self._given)
         if error.offset not in (0, lib.PYE_NO_OFFSET) or path.endswith(".json") or not os.path.isfile(path):
             return  # what is wrong was found further in, or in a file that the path does not name
         what = recognise(path, but=_NOT_OPENED[status])

@@ -27,6 +27,7 @@ from tests.helpers.gguf_bytes import (
     Array,
     GGUFBytes,
 )
+from tests.helpers.zip_bytes import Entry, zip_bytes
 
 # id: (weights, bytes) of a block; csrc/base/types.def has the names.
 BLOCKS = {
@@ -44,6 +45,7 @@ WORDS = {
         b"split.tensors.count", b"token_embd.weight", *(struct.pack("<I", n) for n in range(13)),
         struct.pack("<Q", 2**63), struct.pack("<Q", 2**64 - 1), struct.pack("<Q", 2**60),
         struct.pack("<Q", 0x7FFFFFFFFFFFFFC0), struct.pack("<I", 2**31), struct.pack("<I", 13),
+        b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7", b"m.gguf", struct.pack("<I", 2**32 - 1),
     ],
     "safetensors": [
         b"__metadata__", b'"dtype":', b'"shape":', b'"data_offsets":', b"[0,16]", b"\\u00e9", b"\\ud83d\\ude00",
@@ -90,12 +92,23 @@ def gguf_seeds() -> Iterator[bytes]:
     yield bytes(
         aligned.tensor("a", (3,), 24, b"abc").tensor("b", (2, 3), 1, bytes(12)).tensor("c", (), 0, bytes(4))
     )
+    yield from archives(bytes(vocabulary))
     yield bytes(
         GGUFBytes()
         .tensor("odd", (3, 32), 99, bytes(7))
         .tensor("empty", (0, 32), 2)
         .tensor("", (1, 1, 1, 4), 0, bytes(16))
     )
+
+
+def archives(model: bytes) -> Iterator[bytes]:
+    """Yield zip archives that hold a model as it is, as a llamafile does, and some that are refused."""
+    stored, readme = Entry(b"m.gguf", model), Entry(b"r.txt", b"text", method=8)
+    yield zip_bytes([stored])
+    yield zip_bytes([readme, stored], prefix=b"MZqFpD='\n", counts_prefix=True)
+    yield zip_bytes([stored, readme], prefix=b"#!/bin/sh\n", comment=b"PK\5\6")
+    yield zip_bytes([Entry(b"m.gguf", model, large=True)], large=True)
+    yield zip_bytes([Entry(b"m.gguf", model, method=8), stored])
 
 
 def safetensors_headers() -> Iterator[bytes]:
