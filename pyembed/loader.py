@@ -14,6 +14,7 @@ from .errors import FormatError, GGUFError, LoadCancelledError, NotFoundError, P
 from .files.model_folders import find_models
 from .lock import Lock, require_lock
 from .model import OUTPUT_TABLE, TOKEN_TABLE, Model
+from .safe_text import printable
 from .tables.table import EmbeddingTable
 from .tables.token_table import token_table_name
 
@@ -402,8 +403,8 @@ def _raw_layout(path: Path, shape: tuple[int, int], dtype: Any, offset: int) -> 
         n_bytes = os.stat(path).st_size - offset
         if n_bytes < 0 or n_bytes % row_bytes:
             raise ValueError(
-                f"{os.fsdecode(path)}: {n_bytes} bytes follow byte {offset}, no whole number of rows "
-                f"of {row_bytes} bytes"
+                f"{printable(os.fsdecode(path))}: {n_bytes} bytes follow byte {offset}, no whole number of "
+                f"rows of {row_bytes} bytes"
             )
         rows = n_bytes // row_bytes
     if max(rows, columns, offset) >= 2**63:

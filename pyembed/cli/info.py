@@ -98,7 +98,7 @@ def _model_facts(model: Model) -> dict[str, Any]:
         n_embd = None
     return {
         "architecture": model.architecture,
-        "name": model.metadata.get("general.name"),
+        "name": model.metadata.text("general.name"),
         "n_embd": n_embd,
         "tied": model.tied,
         "input_recipe": model.input_recipe.to_json(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..core.handle import Source
 from ..files.metadata import Tensors
+from ..safe_text import printable, quote
 
 _TOKEN_TABLE = "token_embd.weight"
 # Token tables of the architectures that Hugging Face's transformers knows, with the prefixes they come with.
@@ -56,6 +57,6 @@ def token_table_name(source: Source) -> str:
     if len(known) == 1:
         return known[0]
     candidates = known or tables
-    names = ", ".join(candidates[:20]) + (", ..." if len(candidates) > 20 else "")
+    names = ", ".join(map(quote, candidates[:20])) + (", ..." if len(candidates) > 20 else "")
     why = f"its tensors of two dimensions are {names}" if candidates else "it has no tensor of two dimensions"
-    raise ValueError(f"{source.path}: which tensor is the token table? Say tensor=...; {why}")
+    raise ValueError(f"{printable(source.path)}: which tensor is the token table? Say tensor=...; {why}")

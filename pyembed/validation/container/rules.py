@@ -14,6 +14,14 @@ DAMAGED = Rule(
     "Fetch or convert the file again, and compare its size and SHA-256 with those of the source.",
     Outcome.REFUSE,
 )
+EXAMINATION = Rule(
+    "container/examination-failed",
+    Severity.ERROR,
+    "Looking at the file ended in an error that pyembed does not foresee",
+    "What the named kind of evidence would have found is not known; the others are complete.",
+    "A file that is damaged or made to mislead in a way that no rule covers yet, and a fault of pyembed.",
+    "Do not use the file; send the message to pyembed's maintainers, with the file if you may.",
+)
 VERSION = Rule(
     "container/version",
     Severity.WARNING,
@@ -207,6 +215,7 @@ EVIDENCE = Evidence(
     "architecture needs are there, and the metadata of the later files of a split set.",
     rules=(
         DAMAGED,
+        EXAMINATION,
         VERSION,
         BYTE_ORDER,
         KEY,
