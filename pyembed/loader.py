@@ -245,7 +245,7 @@ def _share(
     """Return what is called with the progress of one file among several, and keeps what that raises."""
     if progress is None:
         return None
-    name = f"{os.path.basename(path)}: " if n > 1 else ""
+    name = printable(f"{os.path.basename(path)}: ") if n > 1 else ""
 
     def report(text: str, done: float) -> object:
         try:
