@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Any, NoReturn, TypeAlias
 
 from ._native import ffi, lib
+from .safe_text import printable, quote
 
 CData: TypeAlias = Any  # what cffi hands out: a pointer or a struct
 
@@ -33,7 +34,14 @@ class Status(IntEnum):
 
 
 class PyembedError(Exception):
-    """Base of the exceptions that only this package raises."""
+    """Base of the exceptions that only this package raises.
+
+    Messages quote names and texts of files. What is not plainly printable in them appears as escapes, so that
+    no file writes to a terminal or forges a line of a log.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class FormatError(PyembedError, ValueError):
@@ -123,7 +131,7 @@ class NotFoundError(PyembedError, KeyError):
     def __str__(self) -> str:
         message = str(self.args[0])
         names = list(self._near()) if self._near is not None else []
-        return f"{message}; near it: {', '.join(map(repr, names))}" if names else message
+        return f"{message}; near it: {', '.join(map(quote, names))}" if names else message
 
     def settle(self) -> None:
         """Look for the names now: what they are looked for in is about to be closed."""
@@ -133,10 +141,28 @@ class NotFoundError(PyembedError, KeyError):
         return type(self), (str(self),)
 
 
+#: Names longer than this have no neighbours, and no more pairs of letters than this are compared: a file may
+#: hold millions of names, and comparing two takes the product of their lengths.
+_LONGEST_NAME = 128
+_MOST_PAIRS = 2_000_000
+
+
 def nearest_names(wanted: str, names: Iterable[str], n: int = 3) -> list[str]:
-    """Return up to `n` of `names` that are spelled most like `wanted`, best first."""
+    """Return up to `n` of `names` that are spelled most like `wanted`, best first.
+
+    Of very many names, or for a very long one, only as many are compared as take a moment.
+    """
+    if len(wanted) > _LONGEST_NAME:
+        return []
     by_folded: dict[str, str] = {}
+    left = _MOST_PAIRS
     for name in names:
+        shorter, longer = sorted((len(wanted), len(name)))
+        if longer > _LONGEST_NAME or 3 * longer > 7 * shorter:  # never alike by the cutoff below
+            continue
+        left -= len(wanted) * len(name)
+        if left < 0:
+            break
         by_folded.setdefault(name.casefold(), name)
     matches = difflib.get_close_matches(wanted.casefold(), by_folded, n=n, cutoff=0.6)
     return [by_folded[match] for match in matches]
@@ -201,12 +227,12 @@ def check(status: int, error: CData, path: str, files: Sequence[str] = ()) -> No
 def _raise(status: int, error: CData, path: str) -> NoReturn:
     message = ffi.string(error.message).decode("utf-8", "replace")
     if status == Status.IO:
-        raise OSError(error.system_errno or errno.EIO, message, path)
+        raise OSError(error.system_errno or errno.EIO, printable(message), path)
     if status in _FORMAT_ERRORS:
         known = error.offset != lib.PYE_NO_OFFSET
         where = f" (at byte {error.offset})" if known else ""
         raise _FORMAT_ERRORS[status](f"{path}: {message}{where}", path, error.offset if known else None)
     if status in _OTHER_ERRORS:
-        raise _OTHER_ERRORS[status](f"{path}: {message}")
+        raise _OTHER_ERRORS[status](printable(f"{path}: {message}"))
     name = ffi.string(lib.pye_status_name(status)).decode("ascii")
     raise PyembedError(f"{path}: {message or name} (status {status})")

@@ -17,6 +17,7 @@ from .core.progress import Progress, part_of, report_to
 from .files.byte_ranges import same_bytes, tensor_range
 from .files.metadata import Tensors
 from .model import Model
+from .safe_text import printable, quote
 from .tables.table import EmbeddingTable
 from .tables.token_table import OUTPUT_TABLE
 from .tokens.token_text import TokenType
@@ -179,7 +180,7 @@ def examine(
     model = opened if isinstance(opened, Model) else None
     table = _table_of(opened, tensor)
     if not all(table.shape):
-        raise ValueError(f"{table.name!r} of {table.path} has no rows")
+        raise ValueError(f"{quote(table.name)} of {printable(table.path)} has no rows")
     report = report_to(progress)
     seen = near_duplicates.signatures(table, part_of(report, "reading rows"))
     vocabulary = _vocabulary_of(model)

@@ -14,6 +14,7 @@ from .errors import FormatError, LoadCancelledError, NotFoundError, PyembedError
 from .files.model_folders import find_models
 from .lock import Lock, require_lock
 from .model import Model
+from .safe_text import printable
 from .tables.table import EmbeddingTable
 from .tables.token_table import find_token_table, refuse_scaled_integers
 
@@ -243,7 +244,7 @@ def _share(
     """Return what is called with the progress of one file among several, and keeps what that raises."""
     if progress is None:
         return None
-    name = f"{os.path.basename(path)}: " if n > 1 else ""
+    name = printable(f"{os.path.basename(path)}: ") if n > 1 else ""
 
     def report(text: str, done: float) -> object:
         try:
@@ -385,8 +386,8 @@ def _raw_layout(path: Path, shape: tuple[int, int], dtype: Any, offset: int) -> 
         n_bytes = os.stat(path).st_size - offset
         if n_bytes < 0 or n_bytes % row_bytes:
             raise ValueError(
-                f"{os.fsdecode(path)}: {n_bytes} bytes follow byte {offset}, no whole number of rows "
-                f"of {row_bytes} bytes"
+                f"{printable(os.fsdecode(path))}: {n_bytes} bytes follow byte {offset}, no whole number of "
+                f"rows of {row_bytes} bytes"
             )
         rows = n_bytes // row_bytes
     if max(rows, columns, offset) >= 2**63:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from .errors import LockError, NotFoundError
 from .model import Model
+from .safe_text import printable, quote
 from .tables.table import EmbeddingTable
 
 Lock: TypeAlias = Mapping[str, Any]
@@ -103,8 +104,8 @@ def read_lock(lock: str | os.PathLike[str] | Lock) -> Lock:
     if isinstance(lock, Mapping):
         name, value = "the lock", lock
     else:
-        name = os.fspath(lock)
-        with open(name, "rb") as file:
+        name = printable(os.fspath(lock))
+        with open(lock, "rb") as file:
             data = file.read(_MAX_LOCK_BYTES + 1)
         if len(data) > _MAX_LOCK_BYTES:
             raise ValueError(f"{name} is larger than a lock can be")
@@ -121,7 +122,7 @@ def read_lock(lock: str | os.PathLike[str] | Lock) -> Lock:
         if not isinstance(part, Mapping):
             raise ValueError(f"{name} is not a lock: {section} is not an object")
         if unknown := sorted(set(part) - known):
-            raise ValueError(f"{name} holds {unknown[0]!r} in {section or 'it'}, which no lock has")
+            raise ValueError(f"{name} holds {quote(unknown[0])} in {section or 'it'}, which no lock has")
     return value
 
 
@@ -156,7 +157,7 @@ def require_lock(model: Model, lock: str | os.PathLike[str] | Lock) -> None:
     differences = check_lock(model, lock)
     if differences:
         lines = "; ".join(
-            f"{field} is {found!r}, locked as {wanted!r}" for field, wanted, found in differences
+            f"{field} is {quote(found)}, locked as {quote(wanted)}" for field, wanted, found in differences
         )
         raise LockError(
             f"{model.path} is not the model that was locked: {lines}",
@@ -210,7 +211,7 @@ def _compared_table(
     step = wanted.get("sample_step")
     if "sample" in wanted:
         if not isinstance(step, int) or isinstance(step, bool) or not 1 <= step < 2**63:
-            raise ValueError(f"the lock's {section}.sample_step is {step!r}; expected a number of rows")
+            raise ValueError(f"the lock's {section}.sample_step is {quote(step)}; expected a number of rows")
         yield f"{section}.sample", wanted["sample"], table.digest(step)
     if every_row and "rows" in wanted:
         yield f"{section}.rows", wanted["rows"], table.digest()

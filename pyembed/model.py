@@ -81,8 +81,7 @@ class Model(FirstLayer, Closing):
     @property
     def architecture(self) -> str | None:
         """``general.architecture``; None where the file does not say."""
-        value = self.metadata.get("general.architecture")
-        return value if isinstance(value, str) else None
+        return self.metadata.text("general.architecture")
 
     @property
     def n_vocab(self) -> int:
@@ -96,9 +95,9 @@ class Model(FirstLayer, Closing):
         """Columns of the token table; without a table, ``<architecture>.embedding_length``."""
         if self._token_table in self.tensors:
             return self.tensors[self._token_table].shape[-1]
-        value = self.metadata.get(f"{self.architecture}.embedding_length")
-        if isinstance(value, int):
-            return value
+        width = self.metadata.count(f"{self.architecture}.embedding_length")
+        if width is not None:
+            return width
         raise NotFoundError(f"{self.path}: neither {TOKEN_TABLE} nor an embedding_length is there")
 
     # --------------------------------------------------------------------------------------- tables

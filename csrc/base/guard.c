@@ -1,5 +1,5 @@
 #if defined(__linux__)
-#define _GNU_SOURCE /* syscall, MAP_ANONYMOUS */
+#define _GNU_SOURCE /* syscall, MAP_ANONYMOUS, REG_CR2 */
 #endif
 #include "base/guard.h"
 
@@ -14,6 +14,7 @@
 
 #if defined(__linux__)
 #include <sys/syscall.h>
+#include <ucontext.h>
 #endif
 
 #ifndef MAP_ANONYMOUS
@@ -105,11 +106,27 @@ static bool is_cut_short(const guarded_range *range, uintptr_t unused) {
 #endif
 }
 
-/* A handler on top of this one passes a fault on by raising the signal anew, which loses the address. If one of the
- * mappings did lose its end, the instruction is left to fault again: this handler is on top by then. */
-static bool is_passed_on(const siginfo_t *info) {
+/* Where this thread's last fault was that became a signal; 0 where the system does not say. The processor's own record
+ * of it stands in the context of every signal that follows, also of one that was raised. */
+static uintptr_t last_fault(void *context) {
+#if defined(__linux__) && defined(__x86_64__)
+    return (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_CR2];
+#elif defined(__linux__) && defined(__aarch64__)
+    return (uintptr_t)((ucontext_t *)context)->uc_mcontext.fault_address;
+#else
+    (void)context;
+    return 0;
+#endif
+}
+
+/* A handler on top of this one passes a fault on by raising the signal anew, which loses the address, and goes. If the
+ * fault was in a guarded mapping, or one of these did lose its end, the instruction is left to fault again: this handler
+ * is on top by then. */
+static bool is_passed_on(const siginfo_t *info, void *context) {
     guarded_range range;
-    return info->si_pid == getpid() && find_range(is_cut_short, 0, &range);
+    if (info->si_pid != getpid())
+        return false;
+    return find_range(holds, last_fault(context), &range) || find_range(is_cut_short, 0, &range);
 }
 
 /* What would have happened without this handler. */
@@ -133,8 +150,8 @@ static void chain(int number, siginfo_t *info, void *context) {
 
 static void on_bus_error(int number, siginfo_t *info, void *context) {
     int saved = errno;
-    bool is_done =
-        info->si_code == BUS_ADRERR ? cover((uintptr_t)info->si_addr) : info->si_code <= 0 && is_passed_on(info);
+    bool is_done = info->si_code == BUS_ADRERR ? cover((uintptr_t)info->si_addr)
+                                               : info->si_code <= 0 && is_passed_on(info, context);
     if (!is_done)
         chain(number, info, context);
     errno = saved;

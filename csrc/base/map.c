@@ -105,8 +105,7 @@ static pye_status open_region(pye_map *map, pye_error *error) {
         pye_want_large_pages(base, region_bytes(map)); /* rows lie all over it: fewer are to be looked up */
         return PYE_OK;
     }
-    (void)close(map->fd);
-    map->fd = -1;
+    map->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     return PYE_OK;
 }
 
@@ -140,7 +139,7 @@ pye_status pye_map_protect(pye_map *map, pye_error *error) {
     return map->guard != NULL ? PYE_OK : pye_fail_memory(error, sizeof map->guard);
 }
 
-pye_status pye_map_intact(const pye_map *map, uint32_t shard, pye_error *error) {
+pye_status pye_map_undamaged(const pye_map *map, uint32_t shard, pye_error *error) {
     /* The flag is looked at after the bytes were read, by the compiler and by the processor. */
     atomic_signal_fence(memory_order_seq_cst);
     atomic_thread_fence(memory_order_acquire);
@@ -153,6 +152,14 @@ pye_status pye_map_intact(const pye_map *map, uint32_t shard, pye_error *error) 
     if (error != NULL)
         error->shard = shard;
     return PYE_ERROR_IO;
+}
+
+pye_status pye_map_intact(const pye_map *map, uint32_t shard, pye_error *error) {
+    struct stat info;
+    /* Zeros stand in for what a file lost inside a page that it still has a part of: only its size tells. */
+    if (map->page_bytes != 0 && fstat(map->fd, &info) == 0 && (uint64_t)info.st_size < map->size)
+        atomic_store((atomic_bool *)(uintptr_t)&map->damaged, true);
+    return pye_map_undamaged(map, shard, error);
 }
 
 pye_status pye_map_compare(const pye_map *map, pye_change *change, pye_error *error) {

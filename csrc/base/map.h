@@ -36,13 +36,14 @@ typedef struct pye_map {
     uint64_t first;       /* where the model lies in the file: all of it, unless pye_map_narrow says otherwise */
     uint64_t end;
     pye_load_mode mode;   /* the one in use, never AUTO */
-    int fd;               /* open while the mode may still read, else -1 */
+    int fd;               /* of the file: for reading it, or for asking a mapped file's size */
     pthread_mutex_t lock; /* guards `loaded` and the reading itself */
     pye_range *loaded;
     size_t n_loaded;
     pye_identity identity; /* of the file when it was opened */
     pye_guard *guard;      /* NULL where nobody asked for one */
-    atomic_bool damaged;   /* a page of the guarded mapping could not be had */
+    uint64_t page_bytes;   /* of a mapped file; 0 for one that is read */
+    atomic_bool damaged;   /* a page of the guarded mapping could not be had, or the file became shorter */
 } pye_map;
 
 /* Opens a regular file. On failure there is nothing to close. The allocator has to live as long as the map. */
@@ -53,9 +54,22 @@ void pye_map_close(pye_map *map);
 /* Guards a mapped file against the loss of its pages; does nothing for one that is read. */
 pye_status pye_map_protect(pye_map *map, pye_error *error);
 
-/* PYE_ERROR_IO if a page of a guarded mapping could not be had: what was read before this call may be zeros in place of
- * the file's bytes. `shard` is for the error. */
+/* PYE_ERROR_IO if a page of a guarded mapping could not be had, or a mapped file became shorter: what was read before
+ * this call may be zeros in place of the file's bytes. It asks the system for the size. `shard` is for the error. */
 pye_status pye_map_intact(const pye_map *map, uint32_t shard, pye_error *error);
+
+/* The same for the flag alone: of a page that the file still has a part of it says nothing. */
+pye_status pye_map_undamaged(const pye_map *map, uint32_t shard, pye_error *error);
+
+/* Whether bytes that end at `last`, which were read, may be zeros in the place of those that a file lost inside a page.
+ * Such a page ends with zeros; all pages before it are whole, and the ones behind raise SIGBUS. */
+static inline bool pye_map_may_be_cut(const pye_map *map, const uint8_t *last) {
+    if (map->page_bytes == 0)
+        return false;
+    uint64_t offset = (uint64_t)(last - map->base);
+    uint64_t end = offset - offset % map->page_bytes + map->page_bytes;
+    return *(const volatile uint8_t *)(map->base + (end < map->size ? end : map->size) - 1) == 0;
+}
 
 /* What became of the file at the path since it was opened. PYE_ERROR_IO where that cannot be told. */
 pye_status pye_map_compare(const pye_map *map, pye_change *change, pye_error *error);

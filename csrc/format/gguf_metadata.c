@@ -6,9 +6,12 @@
 
 #include "format/gguf.h"
 
-/* What was found among bytes that are not the file's is worth nothing: that is the error then. */
-static pye_status settle(const pye_file *file, uint32_t shard, pye_status status, pye_error *error) {
-    pye_status intact = pye_map_intact(&file->map, shard, error);
+/* What was found among bytes that are not the file's is worth nothing: that is the error then. Nothing behind `end` was
+ * read; 0 where that is not known. */
+static pye_status settle(const pye_file *file, uint32_t shard, pye_status status, uint64_t end, pye_error *error) {
+    bool is_sure = status == PYE_OK && end > 0 && !pye_map_may_be_cut(&file->map, file->map.base + end - 1);
+    pye_status intact =
+        is_sure ? pye_map_undamaged(&file->map, shard, error) : pye_map_intact(&file->map, shard, error);
     return intact != PYE_OK ? intact : status;
 }
 
@@ -20,7 +23,7 @@ static pye_status value_at(pye_file *file, uint32_t shard, const pye_entry *entr
     if (status == PYE_OK && found.type != PYE_VALUE_ARRAY)
         status = pye_reader_scalar(&reader, &found);
     found.marks = entry->marks;
-    status = settle(file, shard, status, error);
+    status = settle(file, shard, status, reader.cursor.position, error);
     if (status == PYE_OK)
         *value = found;
     return status;
@@ -41,7 +44,7 @@ pye_status pye_metadata_lookup(pye_file *file, uint32_t shard, const pye_metadat
         else
             end = middle;
     }
-    return settle(file, shard, PYE_ERROR_NOT_FOUND, error);
+    return settle(file, shard, PYE_ERROR_NOT_FOUND, 0, error);
 }
 
 size_t pye_model_n_metadata(const pye_model *model) { return model->metadata.n; }
@@ -101,7 +104,7 @@ pye_status pye_array_read(const pye_model *model, const pye_value *array, uint64
     if (array->element_type == PYE_VALUE_BOOL)
         for (uint64_t i = 0; i < n; i++)
             ((uint8_t *)out)[i] = bytes[i] != 0;
-    return settle(file, 0, PYE_OK, error);
+    return settle(file, 0, PYE_OK, reader.cursor.position, error);
 }
 
 pye_status pye_array_strings(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
@@ -115,11 +118,11 @@ pye_status pye_array_strings(const pye_model *model, const pye_value *array, uin
     for (uint64_t i = near; i < first + n; i++) {
         pye_string string;
         if (!pye_reader_string(&reader, &string))
-            return settle(model->files[0], 0, pye_reader_truncated(&reader, "an array of strings"), error);
+            return settle(model->files[0], 0, pye_reader_truncated(&reader, "an array of strings"), 0, error);
         if (i >= first)
             out[i - first] = string;
     }
-    return settle(model->files[0], 0, PYE_OK, error);
+    return settle(model->files[0], 0, PYE_OK, reader.cursor.position, error);
 }
 
 pye_status pye_array_arrays(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
@@ -136,5 +139,5 @@ pye_status pye_array_arrays(const pye_model *model, const pye_value *array, uint
         if (status == PYE_OK && i >= first)
             out[i - first] = child;
     }
-    return settle(model->files[0], 0, status, error);
+    return settle(model->files[0], 0, status, reader.cursor.position, error);
 }

@@ -298,6 +298,15 @@ pye_status pye_model_open(const char *path, const pye_open_options *options, pye
     return PYE_OK;
 }
 
+pye_status pye_model_undamaged(const pye_model *model, pye_error *error) {
+    for (size_t i = 0; i < model->n_files; i++) {
+        pye_status status = pye_map_undamaged(&model->files[i]->map, (uint32_t)i, error);
+        if (status != PYE_OK)
+            return status;
+    }
+    return PYE_OK;
+}
+
 pye_status pye_model_intact(const pye_model *model, pye_error *error) {
     for (size_t i = 0; i < model->n_files; i++) {
         pye_status status = pye_map_intact(&model->files[i]->map, (uint32_t)i, error);
@@ -351,7 +360,7 @@ pye_status pye_tensor_at(const pye_model *model, size_t index, pye_tensor *tenso
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "tensor %zu is not below %zu", index,
                         model->n_tensors);
     const pye_tensor *found = &model->tensors[index];
-    pye_status status = pye_map_intact(&model->files[found->shard]->map, found->shard, error);
+    pye_status status = pye_map_undamaged(&model->files[found->shard]->map, found->shard, error);
     if (status == PYE_OK)
         *tensor = *found;
     return status;

@@ -97,6 +97,9 @@ bool pye_tensor_measure(pye_tensor *tensor, const char **reason);
 
 void pye_metadata_free(pye_metadata *metadata);
 
+/* As pye_model_intact, without asking for the files' sizes: of what a file lost inside a page it says nothing. */
+pye_status pye_model_undamaged(const pye_model *model, pye_error *error);
+
 /* The parsers: each fills a fresh model from `path`. */
 pye_status pye_gguf_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error);
 pye_status pye_safetensors_open(pye_model *model, const char *path, const pye_open_options *options,

@@ -203,8 +203,8 @@ typedef enum pye_change {
  * Costs a system call a file. Also puts the guard's handler back where others removed it. */
 PYE_API pye_status pye_model_check(const pye_model *model, pye_change *change, uint32_t *shard, pye_error *error);
 
-/* PYE_ERROR_IO if a page of a guarded model could not be had: what was read through a pye_string before this call may
- * then be zeros. The functions below ask this themselves. Costs nothing worth counting. */
+/* PYE_ERROR_IO if a page of a guarded model could not be had, or a mapped file became shorter: what was read through a
+ * pye_string before this call may then be zeros. The functions below ask this themselves. Costs a system call a file. */
 PYE_API pye_status pye_model_intact(const pye_model *model, pye_error *error);
 
 /* Facts about one file of a model; those that a format has no notion of are 0. */

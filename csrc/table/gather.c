@@ -170,6 +170,22 @@ static outcome run_counted(const pye_row_job *job, size_t n_ids, uint64_t out_by
     return done;
 }
 
+/* Above so many rows the system is asked for the file's size without looking whether that can be saved. */
+#define PROBED_ROWS 64
+
+/* After the rows were read. A file's size is asked for only if a page that was read may have lost its end. */
+static pye_status check_intact(const pye_row_job *job, size_t n_ids, pye_error *error) {
+    const pye_table *table = job->table;
+    bool may_be_cut = n_ids > PROBED_ROWS;
+    for (size_t i = 0; i < n_ids && !may_be_cut; i++) {
+        uint64_t row = pye_id_at(job->ids, job->id_type, i);
+        may_be_cut = row >= table->info.n_rows || /* another thread changed it meanwhile */
+                     pye_map_may_be_cut(table->map, table->rows + (row + 1) * table->info.row_bytes - 1);
+    }
+    return may_be_cut ? pye_map_intact(table->map, table->info.shard, error)
+                      : pye_map_undamaged(table->map, table->info.shard, error);
+}
+
 pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                             const pye_gather_options *options, pye_error *error) {
     pye_gather_options known;
@@ -202,5 +218,5 @@ pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_id
     if (done == IDS_CHANGED)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
                         "the ids were changed while they were being gathered");
-    return pye_map_intact(table->map, table->info.shard, error);
+    return check_intact(&job, n_ids, error);
 }

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..core.progress import Progress
 from ..errors import VocabularyError
+from ..safe_text import printable, quote
 from ..tables.scan import as_queries, check_metric
 from ..tables.table import EmbeddingTable
 from ..tokens.lookup import find_word, variants
@@ -101,7 +102,7 @@ class Geometry:
         if isinstance(item, str | bytes):
             if self.vocabulary is None:
                 raise VocabularyError(
-                    f"{self.table.path}: it has no vocabulary to look {item!r} up in; use ids",
+                    f"{self.table.path}: it has no vocabulary to look {quote(item)} up in; use ids",
                     self.table.path,
                 )
             return self._row(find_word(self.vocabulary, item))
@@ -286,7 +287,7 @@ class Geometry:
         norms = self.table.norms
         rows = np.flatnonzero(np.isfinite(norms) & (norms > 0))
         if rows.size == 0:
-            raise ValueError(f"{self.table.path}: all rows are zero or not finite")
+            raise ValueError(f"{printable(self.table.path)}: all rows are zero or not finite")
         rng = np.random.default_rng(seed)
         if query is None:
             scores = self._pairs(rng.choice(rows, (n, 2)), metric)

@@ -11,10 +11,10 @@ from typing import NoReturn
 from .. import __version__
 from ..errors import PyembedError
 from ..files.atomic_write import is_stdout
+from ..safe_text import printable
 from . import diff, embed, export, extract, health, info, lock, plot, size, validate
 from . import similarity as geometry
 from .process import drop_output, ending_by_signals, prepare_streams
-from .show import escape
 
 _COMMANDS = (info, embed, validate, diff, geometry, health, plot, lock, size, extract, export)
 
@@ -91,4 +91,4 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _complain(message: str) -> None:
-    print(f"pyembed: error: {escape(message)}", file=sys.stderr)
+    print(f"pyembed: error: {printable(message)}", file=sys.stderr)

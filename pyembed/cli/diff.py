@@ -8,13 +8,14 @@ from typing import Any
 
 from ..core.handle import Source
 from ..files.metadata import Metadata, StringArray, Tensors
+from ..safe_text import printable
 from ..validation import Report
 from ..validation.reference import EVIDENCE, compare, open_reference
 from ..validation.report import Findings
 from .arguments import add_json
 from .files import model_path
 from .progress import progress_bar
-from .show import escape, print_json, print_table
+from .show import print_json, print_table
 
 _SHOWN = 20
 #: Keys whose values say how a file was made, or that the vocabulary's comparison judges.
@@ -122,7 +123,7 @@ def _tensors(a: str, b: str) -> list[dict[str, Any]]:
 
 def _print(differences: dict[str, Any]) -> None:
     for verdict in differences["verdicts"]:
-        print(escape(verdict["text"]))
+        print(printable(verdict["text"]))
     if differences["findings"]:
         print()
         findings = differences["findings"]

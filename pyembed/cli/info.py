@@ -116,7 +116,7 @@ def _model_facts(model: Model) -> dict[str, Any]:
     return {
         "architecture": model.architecture,
         "kind": kind_of_gguf(model.metadata, model.tensors),
-        "name": model.metadata.get("general.name"),
+        "name": model.metadata.text("general.name"),
         "n_embd": n_embd,
         "tied": model.tied,
         "input_recipe": model.input_recipe.to_json(),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..core.progress import Report, silent
+from ..safe_text import printable
 
 
 @contextmanager
@@ -26,6 +27,6 @@ def progress_bar() -> Iterator[Report]:
         task = progress.add_task("", total=1.0)
 
         def tell(text: str, done: float) -> None:
-            progress.update(task, description=text, completed=done)
+            progress.update(task, description=printable(text), completed=done)
 
         yield tell

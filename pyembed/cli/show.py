@@ -1,19 +1,11 @@
-"""Output for people and for programs: tables, units, JSON, and texts made harmless for a terminal."""
+"""Output for people and for programs: tables, units and JSON."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 
-
-def escape(text: str) -> str:
-    """Return a text of a file with all that is not plainly printable as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
-    )
+from ..safe_text import json_text, printable
 
 
 def size_text(n_bytes: int) -> str:
@@ -29,8 +21,8 @@ def size_text(n_bytes: int) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON. All that is not ASCII is escaped, so it holds whatever a file holds."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+    """Print a value as JSON, all that is not ASCII as escapes; see `json_text`."""
+    print(json_text(value, indent=2))
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
@@ -43,7 +35,7 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, left: 
 
     A terminal gets a table of rich where that is installed, all else aligned text.
     """
-    cells = [[escape(cell) for cell in row] for row in rows]
+    cells = [[printable(cell) for cell in row] for row in rows]
     if not (sys.stdout.isatty() and _print_rich(headers, cells, left)):
         _print_plain(headers, cells, left)
 

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from ..analysis.similarity import Baseline, Geometry, Neighbour
 from ..core.progress import Progress, Report
+from ..safe_text import printable
 from .arguments import add_json, add_k, add_metric, add_model, add_rows, add_tensor, ids_argument
 from .files import OpenFile
 from .progress import progress_bar
-from .show import escape, print_json, print_table
+from .show import print_json, print_table
 
 
 def add_parser(commands: Any) -> None:
@@ -190,10 +191,10 @@ def _finite(value: float) -> float | None:
 
 
 def _taken(named: dict[str, Any]) -> str:
-    word = escape(str(named["word"]))
+    word = printable(str(named["word"]))
     if named["token"] is None:
         return f"row {named['id']}"
-    return f"{word}: token {named['id']}, {escape(named['token'])!r}"
+    return f"{word}: token {named['id']}, {printable(named['token'])!r}"
 
 
 def _number(value: float | None) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from ..loader import validate_all
+from ..safe_text import json_text, printable
 from ..validation import LEVELS, Outcome, Report, Reports, Severity, Verdict
 from .files import model_path
 from .progress import progress_bar
-from .show import escape, print_table
+from .show import print_table
 
 _VERDICTS = (Verdict.WRONG, Verdict.UNVERIFIED, Verdict.VERIFIED)
 _RANKS = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress=tell,
         )
     for failure in reports.failures:
-        print(f"pyembed: error: {escape(failure.path)}: {escape(failure.message)}", file=sys.stderr)
+        print(f"pyembed: error: {printable(failure.path)}: {printable(failure.message)}", file=sys.stderr)
     _PRINTERS[arguments.format](reports)
     if reports.failures:
         return 2
@@ -92,16 +92,16 @@ def _print_text(reports: Reports) -> None:
 def _print_report(report: Report) -> None:
     counts = Counter(finding.severity for finding in report.findings)
     summary = ", ".join(_count(counts[severity], severity.value) for severity in _RANKS if counts[severity])
-    print(f"{escape(report.path)}: {report.verdict.value}" + (f" ({summary})" if summary else ""))
+    print(f"{printable(report.path)}: {report.verdict.value}" + (f" ({summary})" if summary else ""))
     findings = sorted(report.findings, key=lambda finding: _RANKS[finding.severity])
     if findings:
         rows = [[finding.severity.value, finding.rule, _located(finding)] for finding in findings]
         rows += [["", rule, f"{n} more"] for rule, n in report.omitted.items()]
         print_table((), rows, left=3)
     for conclusion in report.verdicts:
-        print(f"  {conclusion.evidence}: {escape(conclusion.text)}")
+        print(f"  {conclusion.evidence}: {printable(conclusion.text)}")
     if report.ok:
-        print(f"  {report.verdict.value}: {escape(report.summary)}")
+        print(f"  {report.verdict.value}: {printable(report.summary)}")
     if report.llama_cpp is not Outcome.LOAD:
         print(f"  llama.cpp: would {report.llama_cpp.value}")
 
@@ -119,9 +119,9 @@ def _count(n: int, noun: str) -> str:
 def _print_json(reports: Reports) -> None:
     """Print one object a model, each on a line of its own, and one for each that could not be read."""
     for report in reports:
-        print(json.dumps(report.to_dict(), allow_nan=False))
+        print(json_text(report.to_dict()))
     for failure in reports.failures:
-        print(json.dumps({"path": failure.path, "ok": False, "error": failure.message}))
+        print(json_text({"path": failure.path, "ok": False, "error": failure.message}))
 
 
 def _print_sarif(reports: Reports) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from ..errors import LoadCancelledError
+from ..safe_text import printable
 
 #: What callers pass as ``progress=``: called with what is being done and the share of it that is done, from
 #: 0 to 1. A false answer that is not None cancels the work, which then raises `LoadCancelledError`; what it
@@ -26,7 +27,7 @@ def report_to(progress: Progress | None) -> Report:
         return silent
 
     def report(text: str, done: float) -> None:
-        answer = progress(text, done)
+        answer = progress(printable(text), done)
         if answer is not None and not answer:
             raise LoadCancelledError(f"{text}: the progress callback asked to stop")
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.progress import Progress, part_of, report_to
+from ..safe_text import printable, quote
 from ..tables.arguments import as_ids
 from ..tables.table import EmbeddingTable
 from ..tokens.vocabulary import Vocabulary
@@ -78,11 +79,12 @@ def selection(
     """Return a selection; without `ids`, of all rows. IndexError for an id that is not a row, now."""
     n = len(table)
     if table.shape[1] == 0:
-        raise ValueError(f"{table.name!r} of {table.path} has no columns")
+        raise ValueError(f"{quote(table.name)} of {printable(table.path)} has no columns")
     chosen = range(n) if ids is None else ids if isinstance(ids, range) else as_ids(ids, n).ravel()
     is_empty = not chosen if isinstance(chosen, range) else not chosen.size  # a range may have no len()
     if is_empty:
-        raise ValueError("no row was chosen" if n else f"{table.name!r} of {table.path} has no rows")
+        none = f"{quote(table.name)} of {printable(table.path)} has no rows"
+        raise ValueError("no row was chosen" if n else none)
     # A range may be longer than memory; its ends decide.
     given = np.array([chosen[0], chosen[-1]], object) if isinstance(chosen, range) else chosen
     wrong = np.flatnonzero((given < 0) | (given >= n))

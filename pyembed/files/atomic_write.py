@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
 from ..core.handle import Source
+from ..safe_text import printable
 
 OutPath: TypeAlias = "str | os.PathLike[str]"
 
@@ -88,7 +89,8 @@ def _each(outputs: Sequence[_Output], clean: Callable[[_Output], None]) -> None:
 def check_is_not_read(path: OutPath, reading: Source | None) -> None:
     """Raise ValueError if `path` is a file that is being read, whatever its name."""
     if reading is not None and reading.reads(path):
-        raise ValueError(f"{os.fspath(path)} is the model itself, or a file of it; write to another file")
+        name = printable(os.fsdecode(path))
+        raise ValueError(f"{name} is the model itself, or a file of it; write to another file")
 
 
 def is_replaceable(path: OutPath) -> bool:
@@ -125,7 +127,8 @@ def _check_all_differ(outputs: Sequence[_Output]) -> None:
     for index, output in enumerate(outputs):
         for other in outputs[:index]:
             if output.is_same_as(other):
-                raise ValueError(f"{other.name} and {output.name} are the same file; each needs its own")
+                names = printable(f"{other.name} and {output.name}")
+                raise ValueError(f"{names} are the same file; each needs its own")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..core.records import TensorInfo
 from ..errors import FormatError, UnsupportedTypeError
+from ..safe_text import quote
 
 _CHUNK = 4 << 20
 
@@ -45,7 +46,7 @@ def tensor_range(info: TensorInfo) -> FileRange:
     """Return where the bytes of a tensor lie; UnsupportedTypeError where their number is unknown."""
     if info.n_bytes is None:
         raise UnsupportedTypeError(
-            f"{info.path}: {info.name!r} is of an unknown type, {info.type}", info.path
+            f"{info.path}: {quote(info.name)} is of an unknown type, {info.type}", info.path
         )
     return FileRange(info.path, info.offset, info.n_bytes)
 

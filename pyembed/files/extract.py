@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 
 from ..core.handle import Path, Source
 from ..core.progress import Progress, part_of, report_to
-from ..core.records import TensorInfo
+from ..core.records import Shard, TensorInfo
 from ..errors import GGUFError, NotFoundError
+from ..safe_text import quote
 from .atomic_write import check_is_not_read, replacing
 from .gguf_writer import GGUFWriter
 from .metadata import Tensors, near_tensors
@@ -103,10 +104,11 @@ def extract(
         other = next((info for info in kept if orders[info.path] != big_endian), None)
         if other is not None:
             raise GGUFError(
-                f"{other.path}: {other.name!r} and {kept[0].name!r} lie in files of different byte order; "
-                "one file cannot hold both",
+                f"{other.path}: {quote(other.name)} and {quote(kept[0].name)} lie in files of different byte "
+                "order; one file cannot hold both",
                 other.path,
             )
+        _refuse_growth(kept, shards)
         writer = GGUFWriter(source, big_endian=big_endian, alignment=shards[0].alignment)
         for key in source.metadata_keys():
             if not key.startswith("split."):
@@ -126,6 +128,17 @@ def extract(
     return Extracted(name, n_bytes, tuple(info.name for info in kept))
 
 
+def _refuse_growth(kept: list[TensorInfo], shards: list[Shard]) -> None:
+    """Raise GGUFError if tensors lie over each other, so that a copy of each is more than there is."""
+    n_bytes, most = sum(info.n_bytes or 0 for info in kept), sum(shard.n_bytes for shard in shards)
+    if n_bytes > most:
+        raise GGUFError(
+            f"{kept[0].path}: the {len(kept)} tensors share bytes: copied each for itself they take "
+            f"{n_bytes} bytes, and the model has {most}; name fewer",
+            kept[0].path,
+        )
+
+
 def _chosen(source: Source, patterns: Iterable[str]) -> list[TensorInfo]:
     """Return the tensors to keep, in the order of the files."""
     everything = Tensors(source)
@@ -136,7 +149,7 @@ def _chosen(source: Source, patterns: Iterable[str]) -> list[TensorInfo]:
         matching = {name for name in everything if name == pattern or fnmatchcase(name, pattern)}
         if not matching:
             raise NotFoundError(
-                f"{source.path}: no tensor is named {pattern!r}", near_tensors(source, pattern)
+                f"{source.path}: no tensor is named {quote(pattern)}", near_tensors(source, pattern)
             )
         names |= matching
     return [info for name, info in everything.items() if name in names]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from ..core.constants import ValueType
 from ..core.handle import Source
 from ..core.records import TensorInfo
 from ..errors import CData, NotFoundError, nearest_names
+from ..safe_text import quote
 
 Scalar: TypeAlias = "int | float | bool | str"
 
@@ -72,7 +75,7 @@ class StringArray(Sequence[str]):
     def __repr__(self) -> str:
         if self._source.closed:
             return f"<StringArray of {self._n} strings, closed>"
-        shown = ", ".join(map(repr, self[:3])) + (", ..." if self._n > 3 else "")
+        shown = ", ".join(map(quote, self[:3])) + (", ..." if self._n > 3 else "")
         return f"<StringArray of {self._n} strings: [{shown}]>"
 
 
@@ -154,6 +157,13 @@ def _check_override(key: str, value: Scalar, stored: int | None) -> None:
         raise ValueError(f"kv_overrides[{key!r}] = {value} does not fit type {name}")
 
 
+_ELEMENTS: Mapping[int, str] = {
+    ValueType.STRING: "strings",
+    ValueType.ARRAY: "arrays",
+    ValueType.BOOL: "truth values",
+}
+
+
 class Metadata(Mapping[str, Any]):
     """The metadata of a model, in the file's order; read-only, and decoded when touched.
 
@@ -193,10 +203,83 @@ class Metadata(Mapping[str, Any]):
         value = self._source.metadata_value(key) if isinstance(key, str) else None
         if value is None:
             raise NotFoundError(
-                f"{self._source.path}: no metadata key {key!r}", lambda: nearest_names(str(key), self._keys)
+                f"{self._source.path}: no metadata key {quote(key)}",
+                lambda: nearest_names(str(key), self._keys),
             )
         # Of threads that all decode it, each gets what the first one kept.
         return self._decoded.setdefault(key, _decode(self._source, value))
+
+    # Nothing in a file is of the type that it should be unless one of these says so. They return None for a
+    # key that is absent and for a value of another type; `describe` says in a message what is there.
+
+    def text(self, key: str) -> str | None:
+        """Return the value of a key that holds a string."""
+        value = self._scalar(key)
+        return value if isinstance(value, str) else None
+
+    def flag(self, key: str) -> bool | None:
+        """Return the value of a key that holds a truth value."""
+        value = self._scalar(key)
+        return value if isinstance(value, bool) else None
+
+    def integer(self, key: str) -> int | None:
+        """Return the value of a key that holds an integer; a truth value is none."""
+        value = self._scalar(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def count(self, key: str) -> int | None:
+        """Return the value of a key that holds an integer of 0 or more."""
+        value = self.integer(key)
+        return value if value is not None and value >= 0 else None
+
+    def number(self, key: str) -> int | float | None:
+        """Return the value of a key that holds a finite number; a truth value is none."""
+        value = self._scalar(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return None
+        return value
+
+    def strings(self, key: str) -> StringArray | None:
+        """Return the value of a key that holds an array of strings, which is read when touched."""
+        if self._stored(key) != (ValueType.ARRAY, ValueType.STRING):
+            return None
+        value = self[key]
+        return value if isinstance(value, StringArray) else None
+
+    def numbers(self, key: str, most: int | None = None) -> npt.NDArray[Any] | None:
+        """Return the value of a key that holds an array of numbers, of at most `most` elements."""
+        kind, element = self._stored(key)
+        if kind != ValueType.ARRAY or element in (ValueType.STRING, ValueType.ARRAY):
+            return None
+        if most is not None and self._length(key) > most:
+            return None
+        value = self[key]
+        return value if isinstance(value, np.ndarray) else None
+
+    def describe(self, key: str) -> str:
+        """Return in a few words what a key holds, for a message."""
+        kind, element = self._stored(key)
+        if kind == ValueType.ARRAY:
+            return f"an array of {self._length(key)} {_ELEMENTS.get(element, 'numbers')}"
+        return "absent" if kind is None else quote(self[key])
+
+    def _scalar(self, key: str) -> Scalar | None:
+        kind, _ = self._stored(key)
+        if kind in (None, ValueType.ARRAY):
+            return None
+        value: Scalar = self[key]
+        return value
+
+    def _stored(self, key: str) -> tuple[int | None, int]:
+        """Return the type of a value and of its elements; None for a key that is not there."""
+        if key in self._overrides:
+            return ValueType.STRING, -1  # any scalar
+        value = self._source.metadata_value(key)
+        return (None, -1) if value is None else (value.type, value.element_type)
+
+    def _length(self, key: str) -> int:
+        value = self._source.metadata_value(key)
+        return 0 if value is None else int(value.n_elements)
 
     def uncached(self) -> Metadata:
         """Return the same metadata with nothing decoded yet: what is decoded through it goes with it."""
@@ -235,7 +318,7 @@ class Tensors(Mapping[str, TensorInfo]):
         info = self._source.tensor(name) if isinstance(name, str) else None
         if info is None:
             raise NotFoundError(
-                f"{self._source.path}: no tensor is named {name!r}", near_tensors(self._source, name)
+                f"{self._source.path}: no tensor is named {quote(name)}", near_tensors(self._source, name)
             )
         return info
 

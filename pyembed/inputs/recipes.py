@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.records import TensorInfo
 from ..errors import RecipeError
+from ..files.metadata import Metadata
 from ..llama_cpp.architectures import (
     ARCHITECTURES,
     SQRT_WIDTH,
@@ -182,7 +183,7 @@ class _Facts:
     def __init__(
         self,
         architecture: str,
-        metadata: Mapping[str, Any],
+        metadata: Metadata,
         tensors: Mapping[str, TensorInfo],
         width: int,
     ) -> None:
@@ -191,20 +192,23 @@ class _Facts:
     def number(self, key: str) -> float | None:
         """Return a number of the metadata as the float32 that the engine reads; None if it is absent."""
         name = f"{self.architecture}.{key}"
-        value = self.metadata.get(name)
-        if value is None:
+        if name not in self.metadata:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise RecipeError(f"{name} is {value!r}; expected a finite number")
+        value = self.metadata.number(name)
+        if value is None:
+            raise RecipeError(f"{name} is {self.metadata.describe(name)}; expected a finite number")
         with np.errstate(over="ignore"):
             return float(np.float32(value))
 
     def count(self, key: str, default: int) -> int:
         """Return a count of the metadata."""
         name = f"{self.architecture}.{key}"
-        value = self.metadata.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
-            raise RecipeError(f"{name} is {value!r}; expected a whole number of at most {_MOST}")
+        if name not in self.metadata:
+            return default
+        value = self.metadata.count(name)
+        if value is None or value > _MOST:
+            found = self.metadata.describe(name)
+            raise RecipeError(f"{name} is {found}; expected a whole number of at most {_MOST}")
         return value
 
     def tensor(self, name: str, *, required: bool = True) -> TensorInfo | None:
@@ -220,7 +224,7 @@ class _Facts:
 
 
 def resolve(
-    architecture: str | None, metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo], width: int
+    architecture: str | None, metadata: Metadata, tensors: Mapping[str, TensorInfo], width: int
 ) -> InputRecipe:
     """Return the recipe of a model whose token table is `width` wide; never raises for what a file says."""
     if architecture is None:
@@ -310,9 +314,13 @@ def _n_deepstack(key: str | None, facts: _Facts) -> int:
     if key != "deepstack_mapping":
         return facts.count(key, 0) if key else 0
     # One entry a layer: which of the further vectors it adds, negative for none.
-    mapping = np.asarray(facts.metadata.get(f"{facts.architecture}.{key}", ()))
-    if mapping.ndim != 1 or (mapping.size and mapping.dtype.kind not in "iu") or mapping.size > _MOST:
-        raise RecipeError(f"{facts.architecture}.{key} is not an array of at most {_MOST} integers")
+    name = f"{facts.architecture}.{key}"
+    if name not in facts.metadata:
+        return 0
+    mapping = facts.metadata.numbers(name, _MOST)
+    if mapping is None or mapping.dtype.kind not in "iu":
+        found = facts.metadata.describe(name)
+        raise RecipeError(f"{name} is {found}; expected an array of at most {_MOST} integers")
     return len(np.unique(mapping[mapping >= 0]))
 
 
@@ -325,10 +333,11 @@ def _per_layer(known: Architecture, facts: _Facts) -> tuple[PerLayer | None, lis
         ]
     columns = facts.tensors[PER_LAYER_TABLE].shape[-1]
     key = f"{facts.architecture}.embedding_length_per_layer_input"
-    width = facts.metadata.get(key)
-    if isinstance(width, bool) or not isinstance(width, int) or width < 1 or columns % width:
+    width = facts.metadata.integer(key)
+    if width is None or width < 1 or columns % width:
+        found = facts.metadata.describe(key)
         raise RecipeError(
-            f"{key} is {width!r}, which does not divide the {columns} columns of {PER_LAYER_TABLE}"
+            f"{key} is {found}, which does not divide the {columns} columns of " + PER_LAYER_TABLE
         )
     factor = float(np.sqrt(np.float32(width)))
     return PerLayer(PER_LAYER_TABLE, columns // width, width, factor), [

@@ -17,6 +17,7 @@ from ..core.progress import Progress
 from ..core.records import Change
 from ..errors import CData, ClosedError, NotFoundError, Status
 from ..files.metadata import near_tensors
+from ..safe_text import printable, quote
 from .arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride
 from .scan import Scan, Top, as_queries, as_row_ids, check_k, check_metric, norms_of
 
@@ -70,7 +71,9 @@ class EmbeddingTable(Closing):
         if not isinstance(name, str):
             raise TypeError(f"a tensor's name is a str, not a {type(name).__name__}")
         if source.tensor(name) is None:
-            raise NotFoundError(f"{source.path}: no tensor is named {name!r}", near_tensors(source, name))
+            raise NotFoundError(
+                f"{source.path}: no tensor is named {quote(name)}", near_tensors(source, name)
+            )
         self._table = source.open_table(name)
         info = ffi.new("pye_table_info *")
         lib.pye_table_get_info(self._table, info)
@@ -385,7 +388,7 @@ class EmbeddingTable(Closing):
     def _ensure_open(self) -> CData:
         table = self._table
         if table is None:
-            raise ClosedError(f"the table {self._name!r} of {self.path} is closed")
+            raise ClosedError(f"the table {quote(self._name)} of {self.path} is closed")
         return table
 
     def __getitem__(self, ids: Any) -> npt.NDArray[Any]:
@@ -413,7 +416,7 @@ class EmbeddingTable(Closing):
     def __repr__(self) -> str:
         state = ", closed" if self.closed else ""
         shape = f"{self._shape[0]} x {self._shape[1]}"
-        return f"<EmbeddingTable {self._name!r} of {self.path}: {shape} {self._type}{state}>"
+        return f"<EmbeddingTable {quote(self._name)} of {printable(self.path)}: {shape} {self._type}{state}>"
 
 
 def _thread_count(threads: object) -> int:

@@ -7,8 +7,10 @@ from contextlib import suppress
 
 from ..core.handle import decode_text
 from ..errors import NotFoundError
+from ..safe_text import quote
 from .vocabulary import Vocabulary
 
+_LONGEST_WORD = 256
 _LONGEST_PIECE = 64  # characters; longer tokens are not found by `pieces`, which is for messages
 
 
@@ -35,8 +37,8 @@ def find_word(vocabulary: Vocabulary, text: str | bytes) -> int:
     with suppress(NotFoundError):
         return vocabulary.id(written)
     parts = pieces(vocabulary, written)
-    why = f": its pieces are {' + '.join(map(repr, parts))}" if parts else ""
-    raise NotFoundError(f"{written!r} is not a single token{why}", lambda: vocabulary.near(written))
+    why = f": its pieces are {' + '.join(map(quote, parts))}" if parts else ""
+    raise NotFoundError(f"{quote(written)} is not a single token{why}", lambda: vocabulary.near(written))
 
 
 def _forms(text: str) -> Iterator[str]:
@@ -59,8 +61,11 @@ def _find(vocabulary: Vocabulary, text: str) -> int | None:
 def pieces(vocabulary: Vocabulary, text: str) -> list[str]:
     """Return stored texts of tokens that make up `text`, the longest first from left to right; [] if none do.
 
-    What a tokenizer does may differ in detail: this shows a person why a word is not a token.
+    What a tokenizer does may differ in detail: this shows a person why a word is not a token. A text
+    longer than any word has none.
     """
+    if len(text) > _LONGEST_WORD:
+        return []
     for whole in _forms(text):
         found = _greedy(vocabulary, whole)
         if found:

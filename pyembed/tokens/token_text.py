@@ -196,7 +196,8 @@ class WordPiece(Plain):
         if self._lowercase:
             text = text.lower()
         if self._strip_accents:
-            parts = unicodedata.normalize("NFD", text)
+            # Letter by letter: of a whole text the marks would be sorted first, which may take their square.
+            parts = "".join([unicodedata.normalize("NFD", letter) for letter in text])
             text = "".join(part for part in parts if unicodedata.category(part) != "Mn")
         return text
 

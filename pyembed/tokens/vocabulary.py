@@ -15,8 +15,9 @@ from .._native import ffi, lib
 from ..core.constants import DIGEST_BYTES
 from ..core.handle import Source, decode_string, encode_text
 from ..errors import CData, ClosedError, NotFoundError, Status, nearest_names
-from ..files.metadata import Metadata, StringArray
+from ..files.metadata import Metadata
 from ..llama_cpp.special_tokens import ROLE_DEFAULTS, ROLE_KEYS
+from ..safe_text import quote
 from .token_text import SPACE_MARK, Spelling, TokenType, as_text, spelling_of
 
 _CHUNK = 4096
@@ -151,9 +152,8 @@ class Vocabulary(Sequence[Token]):
     @property
     def tokens(self) -> Sequence[str]:
         """The stored texts in order of id; read when touched."""
-        texts = self._metadata[_PREFIX + "tokens"]
-        assert isinstance(texts, StringArray)
-        return texts
+        # A list without tokens may be an array of any type.
+        return self._metadata.strings(_PREFIX + "tokens") or ()
 
     @cached_property
     def scores(self) -> npt.NDArray[np.float32]:
@@ -177,7 +177,7 @@ class Vocabulary(Sequence[Token]):
         """
         found = self._lookup(text) if isinstance(text, str) else None
         if found is None:
-            raise NotFoundError(f"no token is stored as {text!r}", lambda: self._near(str(text)))
+            raise NotFoundError(f"no token is stored as {quote(text)}", lambda: self._near(str(text)))
         return found
 
     def find(self, text: str | bytes) -> int:
@@ -201,7 +201,7 @@ class Vocabulary(Sequence[Token]):
                 raw = self._raw(self._handle(), found, 1)[0]
                 if spelling.accepts(wanted, guess, raw.type):
                     return found
-        raise NotFoundError(f"no token stands for {text!r}", lambda: self.near(wanted))
+        raise NotFoundError(f"no token stands for {quote(text)}", lambda: self.near(wanted))
 
     def written(self, token_id: int) -> str:
         """Return what a person writes for a token, which in general leads `find` back to it."""
@@ -222,15 +222,15 @@ class Vocabulary(Sequence[Token]):
 
     @cached_property
     def _spelling(self) -> Spelling:
-        lowercase = self._metadata.get(_PREFIX + "normalizer.lowercase")
-        if not isinstance(lowercase, bool):
+        lowercase = self._metadata.flag(_PREFIX + "normalizer.lowercase")
+        if lowercase is None:
             # Every WordPiece vocabulary holds single letters, so capitals tell whether case was kept.
             capitals = map(chr, range(ord("A"), ord("Z") + 1))
             lowercase = self.model == "bert" and not any(
                 self._lookup(SPACE_MARK + letter) is not None for letter in capitals
             )
-        strip_accents = self._metadata.get(_PREFIX + "normalizer.strip_accents")
-        if not isinstance(strip_accents, bool):
+        strip_accents = self._metadata.flag(_PREFIX + "normalizer.strip_accents")
+        if strip_accents is None:
             strip_accents = lowercase
         return spelling_of(self.model, self.pre, lowercase=lowercase, strip_accents=strip_accents)
 
@@ -268,16 +268,12 @@ class Vocabulary(Sequence[Token]):
     @property
     def model(self) -> str | None:
         """The family, ``tokenizer.ggml.model``: ``"gpt2"``, ``"llama"``, ``"bert"``, ..."""
-        return self._text_value("model")
+        return self._metadata.text(_PREFIX + "model")
 
     @property
     def pre(self) -> str | None:
         """The pre-tokenizer, ``tokenizer.ggml.pre``; None where the file does not say."""
-        return self._text_value("pre")
-
-    def _text_value(self, key: str) -> str | None:
-        value = self._metadata.get(_PREFIX + key)
-        return value if isinstance(value, str) else None
+        return self._metadata.text(_PREFIX + "pre")
 
     @cached_property
     def special(self) -> Mapping[str, int]:
@@ -289,8 +285,8 @@ class Vocabulary(Sequence[Token]):
         """
         found = dict(ROLE_DEFAULTS.get(self.model or "", {}))
         for name, key in ROLE_KEYS:
-            value = self._metadata.get(_PREFIX + key)
-            if isinstance(value, int) and not isinstance(value, bool):
+            value = self._metadata.integer(_PREFIX + key)
+            if value is not None:
                 found[name] = value
         if self.model == "bert" and "bos" in found:
             found.setdefault("cls", found["bos"])  # llama.cpp takes the one for the other
@@ -319,8 +315,8 @@ class Vocabulary(Sequence[Token]):
         -------
         VocabularyFacts
         """
-        texts = self._metadata.get(_PREFIX + "merges") if merges else None
-        n_merges = len(texts) if isinstance(texts, StringArray) else 0
+        texts = self._metadata.strings(_PREFIX + "merges") if merges else None
+        n_merges = 0 if texts is None else len(texts)
         arrays = _arrays_together(
             tokens=(_layout("pye_token_facts"), self._n),
             splits=(_layout("pye_token_splits"), self._n if splits else 0),

@@ -12,12 +12,14 @@ import numpy.typing as npt
 from ..core.constants import TextFlag
 from ..files.metadata import Metadata, StringArray
 from ..llama_cpp.special_tokens import ID_KEYS
+from ..safe_text import quote
 from ..tokens.token_text import TokenType, spells_marked
 from ..tokens.vocabulary import Vocabulary
 
 #: The flags of texts that hold a place.
 PLACEHOLDER: int = TextFlag.PAD | TextFlag.UNUSED | TextFlag.RESERVED
-_MAX_QUOTED = 40
+#: Characters of a token that a message quotes.
+MAX_QUOTED = 40
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -59,8 +61,8 @@ class Facts:
 
     def _numbers(self, name: str, dtype: np.dtype[Any], absent: float) -> npt.NDArray[Any]:
         """Return an array of the metadata, which is known to be as long as the token list at least."""
-        values = self.metadata.get(f"tokenizer.ggml.{name}")
-        if not isinstance(values, np.ndarray) or values.size < self.n:
+        values = self.metadata.numbers(f"tokenizer.ggml.{name}")
+        if values is None or values.size < self.n:
             return np.full(self.n, absent, dtype)
         return values[: self.n].astype(dtype, copy=False)
 
@@ -82,7 +84,7 @@ class Facts:
     @cached_property
     def special_ids(self) -> list[int]:
         """The ids that the file gives for tokens with a role."""
-        ids = (self.metadata.get(f"tokenizer.ggml.{name}") for name in ID_KEYS)
+        ids = (self.metadata.integer(f"tokenizer.ggml.{name}") for name in ID_KEYS)
         return [token_id for token_id in ids if isinstance(token_id, int)]
 
     @cached_property
@@ -112,21 +114,15 @@ class Facts:
     @property
     def merge_texts(self) -> StringArray | None:
         """The merges as they are written; None where there are none."""
-        texts = self.metadata.get("tokenizer.ggml.merges")
-        return texts if isinstance(texts, StringArray) else None
+        return self.metadata.strings("tokenizer.ggml.merges")
 
     def quote(self, token_id: int) -> str:
         """Return a token for a message: its id and its text."""
         text = self.vocabulary.tokens[token_id]
-        return f"{token_id} {shorten(text)}"
+        return f"{token_id} {quote(text, MAX_QUOTED)}"
 
     def quote_some(self, ids: Iterable[int], most: int = 4) -> str:
         """Return the first few of some tokens for a message."""
         known = [int(token_id) for token_id in ids]
         more = f" and {len(known) - most} more" if len(known) > most else ""
         return ", ".join(self.quote(token_id) for token_id in known[:most]) + more
-
-
-def shorten(text: str) -> str:
-    """Return a text of the file, quoted and cut short."""
-    return ascii(text) if len(text) <= _MAX_QUOTED else ascii(text[:_MAX_QUOTED]) + "..."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from ..errors import FormatError, GGUFError, VocabularyError
+from ..safe_text import printable
 from .report import Finding, Report
 from .rules import Severity, Verdict
 
@@ -33,7 +34,7 @@ def heed(report: Report, *, require_evidence: bool = False) -> None:
     if warnings:
         lines = [f"{finding.rule}: {finding.message}" for finding in warnings]
         lines += [f"{rule}: {n} more" for rule, n in report.omitted.items()]
-        _log.warning("%s: %s", report.path, "\n    ".join(lines))
+        _log.warning("%s: %s", printable(report.path), "\n    ".join(lines))
 
 
 def _error_of(report: Report, errors: list[Finding]) -> FormatError:

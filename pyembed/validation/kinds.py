@@ -6,13 +6,17 @@ A kind of evidence is a package with an `EVIDENCE` and a function ``examine(subj
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import FormatError, nearest_names
+from ..core.progress import Report as Tell
+from ..errors import FormatError, PyembedError, nearest_names
+from ..safe_text import quote
 from . import container, reference, row_order, tensors, vocabulary
-from .container.rules import DAMAGED
+from .container.rules import DAMAGED, EXAMINATION
 from .pinned import Pinned, unpinned_kinds
 from .report import Findings, Report
 from .rules import Evidence, Rule
@@ -108,7 +112,7 @@ def run(
         if LEVELS.index(kind.level) <= LEVELS.index(level) and (
             compared_with is not None or not kind.needs_reference
         ):
-            kind.module.examine(subject, Findings(report, kind.module.EVIDENCE, ignored))
+            _examine(kind.module, subject, report, ignored)
     _describe_unpinned(subject, report)
     return report
 
@@ -125,6 +129,57 @@ def _describe_unpinned(subject: Subject, report: Report) -> None:
     if report.level == "order" and subject.table_name in subject.tensors:
         ways.append("level full, if the rows are trained")
     report.pinned.remedy = ", or ".join(ways)
+
+
+#: What an examination raises only if it assumed something that the file does not keep. What else may come is
+#: what the package or the system has to say, or of a signal's handler.
+_UNFORESEEN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def _examine(module: Examiner, subject: Subject, report: Report, ignored: frozenset[str]) -> None:
+    """Look for one kind of evidence; an error that nobody foresaw is a finding about the file.
+
+    What the caller's progress callback or reference raises is not about the file, and is raised.
+    """
+    callers: list[Exception] = []
+    tell = subject.report
+    subject.report = _noting(tell, callers)
+    try:
+        module.examine(subject, Findings(report, module.EVIDENCE, ignored))
+    except PyembedError:
+        raise
+    except _UNFORESEEN as error:
+        if error in callers or (module is reference and isinstance(error, TypeError | ValueError)):
+            raise
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{os.path.basename(where.filename)}:{where.lineno}"
+        what = f"{type(error).__name__}: {quote(str(error))} ({place})"
+        message = f"looking at the evidence {module.EVIDENCE.name!r} ended in {what}"
+        Findings(report, container.EVIDENCE, ignored).add(EXAMINATION, message)
+        Findings(report, module.EVIDENCE, ignored).no_evidence("its examination ended in an error")
+    finally:
+        subject.report = tell
+
+
+def _noting(tell: Tell, raised: list[Exception]) -> Tell:
+    """Return what reports as `tell` does, and keeps what that raises."""
+
+    def noting(text: str, done: float) -> None:
+        try:
+            tell(text, done)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    return noting
 
 
 def check_tensors(subject: Subject, ignore: Iterable[str] = ()) -> Report:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,20 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..safe_text import json_text, printable
 from .pinned import Pinned
 from .rules import Evidence, Outcome, Rule, Severity, Verdict
 from .sarif import sarif
 
 #: Findings of one rule, severity and outcome that a report holds; further ones are only counted.
 MAX_FINDINGS_A_RULE = 20
-
-
-_MAX_SHOWN = 100
-
-
-def shown(text: str) -> str:
-    """Return a text of the file, such as a name, quoted and not too long for a message."""
-    return repr(text) if len(text) <= _MAX_SHOWN else repr(text[:_MAX_SHOWN]) + "..."
 
 
 @dataclass(frozen=True)
@@ -172,11 +164,11 @@ class Report:
 
     def to_json(self) -> str:
         """Return the report as a JSON object."""
-        return json.dumps(self.to_dict(), indent=2)
+        return json_text(self.to_dict(), indent=2)
 
     def to_sarif(self) -> str:
         """Return the report as a SARIF 2.1.0 log."""
-        return json.dumps(sarif([self.to_dict()], self.rules), indent=2)
+        return json_text(sarif([self.to_dict()], self.rules), indent=2)
 
 
 class Findings:
@@ -219,7 +211,9 @@ class Findings:
             return
         self._n_kept[kind] += 1
         self._report.rules[rule.name] = rule
-        self._report.findings.append(Finding(kind[0], kind[1], message, llama_cpp=kind[2], **facts))
+        self._report.findings.append(
+            Finding(kind[0], kind[1], printable(message), llama_cpp=kind[2], **facts)
+        )
 
     def add_many(self, rule: Rule, n: int, describe: Callable[[int], Mapping[str, Any]]) -> None:
         """Report `n` findings of `rule`; those that are kept are described by the arguments of `add`.
@@ -253,8 +247,8 @@ class Findings:
 
     def conclude(self, text: str) -> None:
         """Say in one sentence what the evidence came to."""
-        self._report.verdicts.append(Conclusion(self._evidence.name, True, text))
+        self._report.verdicts.append(Conclusion(self._evidence.name, True, printable(text)))
 
     def no_evidence(self, why: str) -> None:
         """Say that there was nothing to judge by, and why."""
-        self._report.verdicts.append(Conclusion(self._evidence.name, False, why))
+        self._report.verdicts.append(Conclusion(self._evidence.name, False, printable(why)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, overload
 
+from ..safe_text import json_text
 from .report import Report
 from .rules import Rule
 from .sarif import sarif
@@ -70,7 +70,7 @@ class Reports(Sequence[Report]):
 
     def to_json(self) -> str:
         """Return all reports and failures as one JSON object."""
-        return json.dumps(self.to_dict(), indent=2)
+        return json_text(self.to_dict(), indent=2)
 
     def to_sarif(self) -> str:
         """Return one SARIF 2.1.0 log; failures are notifications of a run that was not successful."""
@@ -78,4 +78,4 @@ class Reports(Sequence[Report]):
         for report in self.reports:
             rules.update(report.rules)
         failures = [(failure.path, failure.message) for failure in self.failures]
-        return json.dumps(sarif([report.to_dict() for report in self.reports], rules, failures), indent=2)
+        return json_text(sarif([report.to_dict() for report in self.reports], rules, failures), indent=2)

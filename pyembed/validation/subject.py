@@ -64,8 +64,7 @@ class Subject:
     @property
     def architecture(self) -> str | None:
         """``general.architecture``; None where the file does not say."""
-        value = self.metadata.get("general.architecture")
-        return value if isinstance(value, str) else None
+        return self.metadata.text("general.architecture")
 
     @property
     def token_tables(self) -> dict[str, TensorInfo]:

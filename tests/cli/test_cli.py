@@ -14,7 +14,8 @@ import pytest
 
 import pyembed
 from pyembed.cli import main
-from pyembed.cli.show import escape, size_text
+from pyembed.cli.show import size_text
+from pyembed.safe_text import printable
 from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 ROWS = rows_of_floats(6, 16)
@@ -302,9 +303,9 @@ def test_a_terminal_gets_a_table_of_rich(
     assert "▁[red]x[/red]" in run(capsys, "embed", path, "--ids", "5")
 
 
-def test_escape() -> None:
-    assert escape("plain ▁é") == "plain ▁é"
-    assert escape("a\nb\u202e\udcff") == "a\\nb\\u202e\\udcff"
+def test_printable() -> None:
+    assert printable("plain ▁é") == "plain ▁é"
+    assert printable("a\nb\u202e\udcff") == "a\\nb\\u202e\\udcff"
 
 
 def test_size_text() -> None:

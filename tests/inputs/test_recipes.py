@@ -496,7 +496,7 @@ def test_counts_that_a_file_should_not_ask_for(
         open_model(tmp_path / "m.gguf", architecture, **{key: value}) as model,
         pytest.raises(
             pyembed.RecipeError,
-            match=r"expected a whole number|is not an array of at most 512 integers",
+            match=r"expected a whole number|expected an array of at most 512 integers",
         ),
     ):
         model.embeddings_for("llama.cpp", [1])

@@ -21,6 +21,7 @@ C_MAY_INCLUDE = {
 # Each package, or module at the top, may import those on lines before its own, and none of its own line.
 FLOORS = [
     ["_native"],
+    ["safe_text"],
     ["errors"],
     ["core", "llama_cpp"],
     ["files"],

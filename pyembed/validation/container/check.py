@@ -12,7 +12,8 @@ from ...core.records import Shard
 from ...files.gguf_kind import kind_of_gguf
 from ...llama_cpp.architectures import ARCHITECTURES
 from ...llama_cpp.metadata_types import expected_types
-from ..report import Findings, shown
+from ...safe_text import quote
+from ..report import Findings
 from ..subject import Subject
 from .extents import Extents
 from .rules import (
@@ -68,22 +69,19 @@ def _examine_header(shard: Shard, path: str | None, findings: Findings) -> None:
 def _examine_metadata(subject: Subject, has_tensors: bool, is_set: bool, findings: Findings) -> None:
     entries = subject.source.metadata_entries()
     architecture = subject.architecture
-    tokenizer = _text(subject, "tokenizer.ggml.model")
+    tokenizer = subject.metadata.text("tokenizer.ggml.model")
     examine_entries(subject.source, entries, findings)
     examine_types(entries, expected_types(architecture, tokenizer, is_set), findings)
     examine_needed(subject.metadata, architecture, tokenizer, has_tensors, findings)
     if architecture is not None and architecture not in ARCHITECTURES:
-        message = f"llama.cpp knows no language model of architecture {shown(architecture)}"
+        message = f"llama.cpp knows no language model of architecture {quote(architecture)}"
         findings.add(ARCHITECTURE, message)
-    names = " ".join(_text(subject, f"general.{key}") or "" for key in ("name", "finetune", "basename"))
+    names = " ".join(
+        subject.metadata.text(f"general.{key}") or "" for key in ("name", "finetune", "basename")
+    )
     is_for_chat = any(word in names.casefold() for word in ("instruct", "chat"))
-    if is_for_chat and has_tensors and not _text(subject, "tokenizer.chat_template"):
-        findings.add(CHAT_TEMPLATE, f"{shown(names.strip())} has no tokenizer.chat_template")
-
-
-def _text(subject: Subject, key: str) -> str | None:
-    value = subject.metadata.get(key)
-    return value if isinstance(value, str) else None
+    if is_for_chat and has_tensors and not subject.metadata.text("tokenizer.chat_template"):
+        findings.add(CHAT_TEMPLATE, f"{quote(names.strip())} has no tokenizer.chat_template")
 
 
 def _examine_tensors(subject: Subject, tensors: npt.NDArray[Any], findings: Findings) -> None:
@@ -99,7 +97,7 @@ def _examine_tensors(subject: Subject, tensors: npt.NDArray[Any], findings: Find
             info = subject.source.tensor(int(wrong[which]))
             assert info is not None
             text = what.format(type=info.type, shape=" x ".join(map(str, info.shape)))
-            message = f"tensor {shown(info.name)} {text}"
+            message = f"tensor {quote(info.name)} {text}"
             path = None if info.path == subject.source.path else info.path
             return {"message": message, "tensor": info.name, "offset": info.offset, "path": path}
 

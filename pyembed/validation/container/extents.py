@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.records import Shard
-from ..report import Findings, shown
+from ...safe_text import quote
+from ..report import Findings
 from .rules import GAP, MISALIGNED_DATA, MISALIGNED_TENSOR, OVERLAP, TENSOR_ORDER, TRAILING
 
 Numbers = npt.NDArray[np.int64]
@@ -54,7 +55,7 @@ class Extents:
         name = self.name_of(position)
         offset = int(self.starts[position])
         return {
-            "message": f"tensor {shown(name)} {message}",
+            "message": f"tensor {quote(name)} {message}",
             "tensor": name,
             "offset": offset,
             "path": self.path,
@@ -95,7 +96,7 @@ class Extents:
             len(wrong),
             lambda which: self._at(
                 int(wrong[which]),
-                f"lies before {shown(self.name_of(int(wrong[which]) - 1))}, which the header lists before it",
+                f"lies before {quote(self.name_of(int(wrong[which]) - 1))}, which the header lists before it",
             ),
         )
 
@@ -110,7 +111,7 @@ class Extents:
             at = int(shared[which])
             n_bytes = int(min(ends[at], reached[at - 1]) - starts[at])
             other = self.name_of(int(longest[at - 1]))
-            return self._at(int(order[at]), f"shares {n_bytes} bytes with tensor {shown(other)}")
+            return self._at(int(order[at]), f"shares {n_bytes} bytes with tensor {quote(other)}")
 
         findings.add_many(OVERLAP, len(shared), overlap)
         # After a tensor of unknown size any number of bytes may be its own.
@@ -122,7 +123,7 @@ class Extents:
             at = int(gaps[which])
             n_bytes, offset = int(starts[at] - allowed[at]), int(allowed[at])
             name = self.name_of(int(order[at]))
-            message = f"{n_bytes} bytes before tensor {shown(name)} belong to no tensor"
+            message = f"{n_bytes} bytes before tensor {quote(name)} belong to no tensor"
             return {"message": message, "tensor": name, "offset": offset, "path": self.path}
 
         findings.add_many(GAP, len(gaps), gap)

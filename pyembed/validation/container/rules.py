@@ -23,6 +23,14 @@ INSIDE_ARCHIVE = Rule(
     "Nothing, if a llamafile is what you want to look at; else unpack the archive.",
     Outcome.REFUSE,
 )
+EXAMINATION = Rule(
+    "container/examination-failed",
+    Severity.ERROR,
+    "Looking at the file ended in an error that pyembed does not foresee",
+    "What the named kind of evidence would have found is not known; the others are complete.",
+    "A file that is damaged or made to mislead in a way that no rule covers yet, and a fault of pyembed.",
+    "Do not use the file; send the message to pyembed's maintainers, with the file if you may.",
+)
 VERSION = Rule(
     "container/version",
     Severity.WARNING,
@@ -217,6 +225,7 @@ EVIDENCE = Evidence(
     rules=(
         DAMAGED,
         INSIDE_ARCHIVE,
+        EXAMINATION,
         VERSION,
         BYTE_ORDER,
         KEY,

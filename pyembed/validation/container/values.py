@@ -9,7 +9,8 @@ from ...core.handle import Source
 from ...core.records import MetadataEntry
 from ...llama_cpp.metadata_types import NEEDED_OF_AN_ARCHITECTURE
 from ...llama_cpp.pre_tokenizers import WITHOUT_TOKENS
-from ..report import Findings, shown
+from ...safe_text import quote
+from ..report import Findings
 from .rules import BOOL, KEY, MISSING_KEY, NESTED_ARRAY, TOO_LONG, VALUE_TYPE
 
 _NAMES: Mapping[int, str] = {
@@ -75,17 +76,17 @@ def examine_entries(source: Source, entries: Iterable[MetadataEntry], findings: 
     for entry in entries:
         n_bytes = len(entry.key.encode("utf-8", "surrogateescape"))
         if n_bytes > _MAX_KEY_BYTES:
-            message = f"the metadata key {shown(entry.key)} is {n_bytes} bytes long"
+            message = f"the metadata key {quote(entry.key)} is {n_bytes} bytes long"
             findings.add(KEY, message, offset=entry.offset)
         elif not entry.key.isascii():
-            findings.add(KEY, f"the metadata key {shown(entry.key)} is not ASCII", offset=entry.offset)
+            findings.add(KEY, f"the metadata key {quote(entry.key)} is not ASCII", offset=entry.offset)
         if entry.element_type == ValueType.ARRAY:
-            findings.add(NESTED_ARRAY, f"{shown(entry.key)} is an array of arrays", offset=entry.offset)
+            findings.add(NESTED_ARRAY, f"{quote(entry.key)} is an array of arrays", offset=entry.offset)
         if entry.n > _MAX_LENGTH:
             unit = "bytes" if entry.type == ValueType.STRING else "elements"
-            findings.add(TOO_LONG, f"{shown(entry.key)} has {entry.n} {unit}", offset=entry.offset)
+            findings.add(TOO_LONG, f"{quote(entry.key)} has {entry.n} {unit}", offset=entry.offset)
         if entry.type == ValueType.BOOL and (stored := _stored_byte(source, entry.key)) > 1:
-            findings.add(BOOL, f"{shown(entry.key)} is stored as {stored}", offset=entry.offset)
+            findings.add(BOOL, f"{quote(entry.key)} is stored as {stored}", offset=entry.offset)
 
 
 def _stored_byte(source: Source, key: str) -> int:

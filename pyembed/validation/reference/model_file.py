@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.handle import Source
 from ...errors import FormatError, NotFoundError
-from ...files.metadata import Metadata, StringArray
+from ...files.metadata import Metadata
 from ...tables.table import EmbeddingTable
 from ...tables.token_table import find_token_table
 from ...tokens.token_list import MAX_TOKENS, TokenList, key_of, spelling_for
@@ -54,8 +54,7 @@ def _fill(found: Reference, vocabulary: Vocabulary, metadata: Metadata) -> None:
     key = key_of(spelling_for(vocabulary.model, vocabulary.pre))
     keys = [key(text, type) for text, type in zip(texts, types, strict=True)]
     scores = vocabulary.scores.tolist() if _TOKENIZER + "scores" in metadata else None
-    merges = metadata.get(_TOKENIZER + "merges")
     found.family, found.pre, found.special = vocabulary.model, vocabulary.pre, vocabulary.special
     found.tokens = TokenList(range(n), texts, keys, types, scores)
     found.digest = vocabulary.digest
-    found.merges = merges if isinstance(merges, StringArray) else None
+    found.merges = metadata.strings(_TOKENIZER + "merges")

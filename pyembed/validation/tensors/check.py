@@ -9,8 +9,9 @@ from ...core.records import TensorInfo
 from ...errors import FormatError, NotFoundError
 from ...inputs.recipes import PER_LAYER_TABLE
 from ...llama_cpp.architectures import ALWAYS_TIED, BORROWERS, NEVER_TIED, WIDTH_KEYS, WITHOUT_HEAD
+from ...safe_text import quote
 from ...tables.token_table import OUTPUT_TABLE, TOKEN_TABLE, find_token_table
-from ..report import Findings, shown
+from ..report import Findings
 from ..rules import Severity
 from ..subject import Subject
 from .rows import examine_rows
@@ -67,7 +68,7 @@ def _examine_name(subject: Subject, findings: Findings) -> None:
     name = subject.table_name
     if name not in (TOKEN_TABLE, OUTPUT_TABLE):  # the latter is codeshell's, which llama.cpp looks for
         message = (
-            f"the table of token embeddings is named {shown(name)}, and llama.cpp looks for {TOKEN_TABLE}"
+            f"the table of token embeddings is named {quote(name)}, and llama.cpp looks for {TOKEN_TABLE}"
         )
         findings.add(TABLE_NAME, message, tensor=name)
 
@@ -87,8 +88,8 @@ def _examine_shape(subject: Subject, info: TensorInfo, findings: Findings) -> No
         findings.add(TABLE_SHAPE, f"{info.name} is {shape}, not one row a token", **facts)
         return
     key = f"{subject.architecture}.{WIDTH_KEYS.get(subject.architecture or '', 'embedding_length')}"
-    width = subject.metadata.get(key)
-    if isinstance(width, int) and width != info.shape[-1]:
+    width = subject.metadata.integer(key)
+    if width is not None and width != info.shape[-1]:
         findings.add(TABLE_SHAPE, f"{info.name} has {info.shape[-1]} columns, and {key} is {width}", **facts)
 
 
@@ -111,9 +112,8 @@ def _examine_version(subject: Subject, findings: Findings) -> None:
     if not quantised:
         return
     key = "general.quantization_version"
-    version = subject.metadata.get(key)
-    if version is None:
+    if key not in subject.metadata:
         message = f"tensors are of type {', '.join(quantised)}, and there is no {key}"
         findings.add(QUANTISATION_VERSION, message, severity=Severity.NOTE)
-    elif version != _QUANTISATION_VERSION:
-        findings.add(QUANTISATION_VERSION, f"{key} is {shown(str(version))}")
+    elif subject.metadata.integer(key) != _QUANTISATION_VERSION:
+        findings.add(QUANTISATION_VERSION, f"{key} is {subject.metadata.describe(key)}")

@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from ...core.handle import Source
 from ...core.records import TensorInfo
+from ...safe_text import quote
 from ...tables.table import EmbeddingTable, RowFault
 from ...tokens.token_text import TokenType
-from ..report import Findings, shown
+from ..report import Findings
 from ..rules import Rule, Severity
 from ..subject import Subject
 from .rules import CONSTANT_ROWS, DUPLICATE_ROWS, NOT_FINITE, REFUSED, TIED_COPY, ZERO_ROWS
+from .shared_bytes import apart
 
 Ids = npt.NDArray[np.int64]
 
@@ -70,7 +72,7 @@ class Faults:
 def examine_rows(subject: Subject, findings: Findings) -> str:
     """Look at the bytes of every tensor, and return what was looked at in one sentence."""
     key = os.urandom(16)
-    infos = list(subject.tensors.values())
+    infos, n_sharing = apart(subject.tensors.values(), (subject.table_name, _OUTPUT))
     n_looked, hashes = 0, {}
     with _other_tensors(subject) as open_table, _Progress(subject.report, infos) as progress:
         for info in infos:
@@ -95,12 +97,16 @@ def examine_rows(subject: Subject, findings: Findings) -> str:
     _compare_tied(subject, hashes, findings)
     n_other = len(infos) - n_looked
     left = f"; {n_other} of unknown type or without rows were not" if n_other else ""
-    return f"the bytes of {n_looked} tensors were looked at{left}"
+    shared = f"; {n_sharing} that share bytes with others were not" if n_sharing else ""
+    return f"the bytes of {n_looked} tensors were looked at{left}{shared}"
 
 
 def check_tensors(subject: Subject, findings: Findings) -> None:
     """Report every tensor that llama.cpp refuses if it is asked to check tensors."""
-    infos = list(subject.tensors.values())
+    infos, n_sharing = apart(subject.tensors.values(), (subject.table_name, _OUTPUT))
+    if n_sharing:
+        message = f"{n_sharing} tensors share bytes with others, and were not looked at"
+        findings.add(REFUSED, message, severity=Severity.ERROR)
     with _other_tensors(subject) as open_table, _Progress(subject.report, infos) as progress:
         for info in infos:
             table = open_table(info)
@@ -190,7 +196,7 @@ def _report_faults(
         what = _kinds(faults.kinds) if rule is NOT_FINITE else "what llama.cpp refuses"
         findings.add(
             rule,
-            f"tensor {shown(info.name)} of type {info.type} holds {what} in {n} of {faults.n_rows} rows, "
+            f"tensor {quote(info.name)} of type {info.type} holds {what} in {n} of {faults.n_rows} rows, "
             + (f"row {first}" if first == last else f"rows {first} to {last}"),
             severity=severity,
             tensor=info.name,
@@ -309,7 +315,7 @@ def _named(subject: Subject, rows: Ids) -> str:
     parts = []
     for start, end in list(zip(starts, ends, strict=True))[:_MAX_RANGES_SHOWN]:
         has_text = subject.vocabulary is not None and start < len(subject.vocabulary)
-        text = f" {shown(subject.vocabulary[start].text)}" if has_text and subject.vocabulary else ""
+        text = f" {quote(subject.vocabulary[start].text)}" if has_text and subject.vocabulary else ""
         parts.append(f"{start}{text}" if start == end else f"{start}{text} to {end}")
     n_more = len(starts) - len(parts)
     return ", ".join(parts) + (f" and {n_more} more ranges" if n_more else "")

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.constants import TextFlag
 from ...llama_cpp.pre_tokenizers import WITH_ALL_BYTE_TOKENS, WITH_BYTE_TOKENS, WITHOUT_TOKENS
+from ...safe_text import quote
 from ...tokens.token_text import TokenType
 from ..facts import PLACEHOLDER, Facts, Ids
 from ..report import Findings
@@ -49,7 +50,7 @@ def examine(subject: Subject, findings: Findings) -> None:
         _no_vocabulary(subject, findings)
         return
     if facts.model in WITHOUT_TOKENS:
-        findings.no_evidence(f"the tokenizer is {facts.model!r}: its token list is read by nobody")
+        findings.no_evidence(f"the tokenizer is {quote(facts.model)}: its token list is read by nobody")
         return
     _judge_counts(subject, facts, findings)
     _judge_texts(facts, findings)
@@ -64,7 +65,7 @@ def examine(subject: Subject, findings: Findings) -> None:
     verdict = None if laws is None else laws.judge(facts, findings, subject.level)
     if verdict is None:
         findings.no_evidence(
-            f"{facts.n} tokens of the family {facts.model!r} follow no law of order that is known here"
+            f"{facts.n} tokens of the family {quote(facts.model)} follow no law of order that is known here"
         )
     else:
         findings.conclude(verdict)
@@ -109,17 +110,17 @@ def _judge_rows(subject: Subject, facts: Facts | None, findings: Findings) -> No
 
 def _n_tokens(subject: Subject, facts: Facts | None) -> int | None:
     """Return how many tokens llama.cpp counts; None where nothing says it."""
-    if subject.metadata.get("tokenizer.ggml.model") in WITHOUT_TOKENS:
-        size = subject.metadata.get(f"{subject.architecture}.vocab_size", 0)
-        return size if isinstance(size, int) else None
+    if subject.metadata.text("tokenizer.ggml.model") in WITHOUT_TOKENS:
+        key = f"{subject.architecture}.vocab_size"
+        return subject.metadata.count(key) if key in subject.metadata else 0
     return None if facts is None else facts.n
 
 
 def _judge_counts(subject: Subject, facts: Facts, findings: Findings) -> None:
-    architecture = subject.metadata.get("general.architecture")
-    size = subject.metadata.get(f"{architecture}.vocab_size")
-    if isinstance(size, int) and size != facts.n:
-        findings.add(VOCAB_SIZE, f"{architecture}.vocab_size is {size}, and there are {facts.n} tokens")
+    key = f"{subject.architecture}.vocab_size"
+    size = subject.metadata.integer(key)
+    if size is not None and size != facts.n:
+        findings.add(VOCAB_SIZE, f"{key} is {size}, and there are {facts.n} tokens")
     for part in ("scores", "token_type"):
         stored = subject.source.metadata_value(f"tokenizer.ggml.{part}")
         if stored is not None and stored.n_elements > facts.n:

@@ -37,13 +37,11 @@ def judge(subject: Subject, facts: Facts, texts: Mapping[int, str], findings: Fi
 def _judge_keys(subject: Subject, facts: Facts, findings: Findings) -> None:
     for name in ID_KEYS:
         key = f"tokenizer.ggml.{name}"
-        value = subject.metadata.get(key)
-        if value is None:
-            continue
         stored = subject.source.metadata_value(key)
         if stored is not None and stored.type != ValueType.U32:
             findings.add(SPECIAL_KEY, f"{key} is not stored as u32, so that llama.cpp refuses the model")
-        if not isinstance(value, int) or isinstance(value, bool):
+        value = subject.metadata.integer(key)
+        if value is None:
             continue
         if not 0 <= value < facts.n:
             findings.add(SPECIAL_RANGE, f"{key} is {value}, and the vocabulary has {facts.n} tokens")
@@ -85,9 +83,14 @@ def _judge_texts(facts: Facts, texts: Mapping[int, str], findings: Findings) -> 
             n_ids=len(ends),
         )
     if facts.typed:
-        for token_id, text in texts.items():
-            suspect = facts.normal[token_id] and _is_control(text, token_id)
-            if suspect and not np.any(facts.products == token_id):
+        suspects = [
+            token_id
+            for token_id, text in texts.items()
+            if facts.normal[token_id] and _is_control(text, token_id)
+        ]
+        are_merged = np.isin(np.array(suspects, np.int64), facts.products)
+        for token_id, is_merged in zip(suspects, are_merged.tolist(), strict=True):
+            if not is_merged:
                 findings.add(
                     CONTROL_NORMAL,
                     f"token {facts.quote(token_id)} is typed as ordinary text",

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from ...llama_cpp.pre_tokenizers import PRE_TOKENIZERS, TOKENIZER_MODELS, WITH_PRE
 from ...llama_cpp.special_tokens import PHI3_TEXTS
+from ...safe_text import quote
 from ...tokens.token_text import TokenType
 from ..facts import Facts
-from ..report import Findings, shown
+from ..report import Findings
 from ..subject import Subject
 from .rules import CHARSMAP, MODEL_UNKNOWN, PHI3, PRE_MISSING, PRE_UNKNOWN
 
@@ -20,19 +21,21 @@ def judge(subject: Subject, facts: Facts, findings: Findings) -> None:
     """Look at what the metadata say of the tokenizer as a whole."""
     if facts.model not in TOKENIZER_MODELS:
         findings.add(
-            MODEL_UNKNOWN, f"tokenizer.ggml.model is {facts.model!r}, on which llama.cpp refuses the model"
+            MODEL_UNKNOWN,
+            f"tokenizer.ggml.model is {quote(facts.model)}, on which llama.cpp refuses the model",
         )
     if facts.model in WITH_PRE:
         _judge_pre(facts, findings)
-    name = subject.metadata.get("general.name")
-    if facts.model in {"llama", "gpt2"} and isinstance(name, str) and re.search("phi-?3", name, re.I):
+    name = subject.metadata.text("general.name")
+    if facts.model in {"llama", "gpt2"} and name is not None and re.search("phi-?3", name, re.I):
         missing = [text for text in PHI3_TEXTS if text not in facts.vocabulary.tokens]
         if missing:
             findings.add(
-                PHI3, f"general.name is {name!r} and there is no token {missing[0]!r}: llama.cpp refuses it"
+                PHI3,
+                f"general.name is {quote(name)} and there is no token {missing[0]!r}: llama.cpp refuses it",
             )
-    charsmap = subject.metadata.get("tokenizer.ggml.precompiled_charsmap")
-    if facts.model == "t5" and isinstance(charsmap, np.ndarray):
+    charsmap = subject.metadata.numbers("tokenizer.ggml.precompiled_charsmap")
+    if facts.model == "t5" and charsmap is not None and charsmap.dtype.itemsize == 1:
         _judge_charsmap(charsmap.astype(np.uint8).tobytes(), facts, findings)
 
 
@@ -43,7 +46,7 @@ def _judge_pre(facts: Facts, findings: Findings) -> None:
         meant = facts.pre.lower()
         hint = f"; it knows {meant!r}" if meant in PRE_TOKENIZERS else ""
         findings.add(
-            PRE_UNKNOWN, f"tokenizer.ggml.pre is {shown(facts.pre)}, which llama.cpp does not know{hint}"
+            PRE_UNKNOWN, f"tokenizer.ggml.pre is {quote(facts.pre)}, which llama.cpp does not know{hint}"
         )
 
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from ....core.constants import NO_TOKEN, MergeFlag, TextFlag
 from ....llama_cpp.pre_tokenizers import PRE_TOKENIZERS_WITHOUT_MERGES
-from ...facts import PLACEHOLDER, Facts, Ids, Mask, shorten
+from ....safe_text import quote
+from ...facts import MAX_QUOTED, PLACEHOLDER, Facts, Ids, Mask
 from ...report import Findings
 from ...rules import Outcome
 from ..order import LONG_RUN, Order, find_order, report_order, scattered
@@ -109,7 +110,7 @@ def _report_unknown(facts: Facts, findings: Findings) -> None:
     texts = facts.merge_texts
     where = facts.merges_with(_PART_UNKNOWN | MergeFlag.PRODUCT_UNKNOWN)
     if texts is not None and where.size:
-        some = ", ".join(shorten(texts[int(k)]) for k in where[:3])
+        some = ", ".join(quote(texts[int(k)], MAX_QUOTED) for k in where[:3])
         findings.add(
             MERGE_UNKNOWN,
             f"{where.size} of {len(texts)} merges have a part or a product that is no token: {some}",
