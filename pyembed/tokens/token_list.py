@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from ..errors import FormatError
 from .token_text import SPACE_MARK, MarkedSpaces, Spelling, TokenType, WordPiece, spelling_of
 
-MAX_TOKENS = 1 << 22
-"""More than any tokenizer has, by a factor of ten: a longer list is refused."""
+MAX_TOKENS = 1 << 21
+"""Eight times as many as the largest known tokenizer has: a longer list is not a vocabulary."""
 
 MAX_ID = 2**31
 
+Entries: TypeAlias = dict[int, tuple[str, int]]
+"""Text and `TokenType` number by id."""
+
 
 def token_bytes(text: str) -> bytes:
-    """Return a text's bytes; lone surrogates, which JSON can spell, keep a form of their own."""
+    """Return a text's bytes; lone surrogates, which JSON can contain, keep a form of their own."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -23,11 +27,11 @@ def token_bytes(text: str) -> bytes:
 
 
 def key_of(spelling: Spelling) -> Callable[[str, int], bytes]:
-    """Return what turns a stored text and type into the form in which tokens of two files are compared.
+    """Return the function that maps a stored text and type to the form in which two files are compared.
 
-    WordPiece becomes the ``##`` form of ``vocab.txt``, a byte alphabet the bytes themselves. Where U+2581
-    stands for a space it becomes one in all tokens, since converters do that to some of them; byte tokens
-    keep their ``<0xNN>``, which sets them apart from the character of that byte.
+    WordPiece becomes the ``##`` form of ``vocab.txt``, a byte alphabet the bytes themselves. U+2581 becomes a
+    space in all tokens of a family that marks spaces with it, since converters replace it in some of them;
+    byte tokens keep their ``<0xNN>``, which distinguishes them from the character of that byte.
     """
     if isinstance(spelling, WordPiece):
         return lambda text, type: token_bytes(spelling.written(text, type))
@@ -53,8 +57,9 @@ class TokenList:
     keys : list of bytes
         What is compared, see `key_of`.
     types : list of int
-        `TokenType` numbers; ``UNDEFINED`` where the file does not say.
+        `TokenType` numbers; ``UNDEFINED`` where the file does not state one.
     scores : sequence of float or None
+        NaN for tokens without one; None where the file has no scores.
     """
 
     ids: Sequence[int]
@@ -67,35 +72,44 @@ class TokenList:
         return len(self.ids)
 
 
-def token_list(
-    path: str, entries: Mapping[int, tuple[str, int]], key: Callable[[str, int], bytes]
-) -> TokenList:
+def token_list(path: str, entries: Entries, key: Callable[[str, int], bytes]) -> TokenList:
     """Return the tokens of a mapping from id to text and type.
 
     Raises
     ------
     FormatError
-        For an id that cannot be one, or too many tokens.
+        For more than `MAX_TOKENS` tokens.
     """
-    if len(entries) > MAX_TOKENS:
-        raise FormatError(f"{path}: {len(entries)} tokens; at most {MAX_TOKENS} are read", path)
+    check_number(path, len(entries))
     ids = sorted(entries)
-    for wrong in [*ids[:1], *ids[-1:]]:
-        if not 0 <= wrong < MAX_ID:
-            raise FormatError(f"{path}: {wrong} is not a token id: ids are from 0 to 2^31 - 1", path)
     texts = [entries[token_id][0] for token_id in ids]
     types = [entries[token_id][1] for token_id in ids]
     return TokenList(ids, texts, [key(text, type) for text, type in zip(texts, types, strict=True)], types)
 
 
+def bytes_list(path: str, entries: Entries, keys: Mapping[int, bytes]) -> TokenList:
+    """Return tokens that are stored as bytes, `keys` by id; others stand for their texts."""
+    check_number(path, len(entries))
+    ids = sorted(entries)
+    texts = [entries[token_id][0] for token_id in ids]
+    found = [keys[i] if i in keys else token_bytes(text) for i, text in zip(ids, texts, strict=True)]
+    return TokenList(ids, texts, found, [entries[token_id][1] for token_id in ids])
+
+
+def check_number(path: str, n: int) -> None:
+    """Raise FormatError for more tokens than a vocabulary can have."""
+    if n > MAX_TOKENS:
+        raise FormatError(f"{path}: {n} tokens; more than {MAX_TOKENS} are not a vocabulary", path)
+
+
 @dataclass
 class TokenFile:
-    """What a file says about tokens.
+    """What a file states about tokens.
 
     Attributes
     ----------
     kind : str
-        What it is, for messages: ``"GGUF file"``, ``"tokenizer.json"``, ...
+        What it is, for messages: ``"gguf file"``, ``"tokenizer.json"``, ...
     path : str
     family : str or None
         As ``tokenizer.ggml.model``; None where it has no tokens.
@@ -103,10 +117,11 @@ class TokenFile:
     digest : str or None
         ``"sha256:..."``, where that is known.
     special : mapping of str to int
-        Ids by role; only roles that it states.
+        Ids by role, of the roles that it states.
     merges : sequence of str or None
-        ``"left right"``, in order.
+        ``"left right"``, in order; None where it states none.
     pre : str or None
+        As ``tokenizer.ggml.pre``; None where it states none.
     """
 
     kind: str
@@ -119,9 +134,10 @@ class TokenFile:
     pre: str | None = None
 
 
-NORMAL, CONTROL, USER_DEFINED, UNKNOWN, UNUSED, BYTE = (
+UNDEFINED, NORMAL, CONTROL, USER_DEFINED, UNKNOWN, UNUSED, BYTE = (
     int(kind)
     for kind in (
+        TokenType.UNDEFINED,
         TokenType.NORMAL,
         TokenType.CONTROL,
         TokenType.USER_DEFINED,

@@ -1,4 +1,4 @@
-"""Readers of tokenizer files, one module a kind; each returns a `TokenFile`.
+"""Readers of tokenizer files, one module for each kind; each returns a `TokenFile`.
 
 Everything they read is a stranger's: ``checked_reads`` bounds it and names what is wrong with its place.
 """
