@@ -38,17 +38,20 @@ if TYPE_CHECKING:
     from .files.extract import extract
     from .lock import check_lock, make_lock
     from .validation import Failure, Finding, Report, Reports, Severity
+    from .validation.comparison import Comparison, compare
 
 __version__ = _ffi.string(_lib.pye_version()).decode("ascii")
 
 # What is loaded when it is first asked for, and where from; "" for a module itself.
 _LATER = {
+    "Comparison": "validation.comparison",
     "Failure": "validation",
     "Finding": "validation",
     "Report": "validation",
     "Reports": "validation",
     "Severity": "validation",
     "check_lock": "lock",
+    "compare": "validation.comparison",
     "export": "",
     "extract": "files.extract",
     "health": "",
@@ -60,6 +63,7 @@ __all__ = [
     "Change",
     "ChangeKind",
     "ClosedError",
+    "Comparison",
     "EmbeddingTable",
     "Failure",
     "Finding",
@@ -94,6 +98,7 @@ __all__ = [
     "VocabularyError",
     "__version__",
     "check_lock",
+    "compare",
     "demo_model",
     "export",
     "extract",

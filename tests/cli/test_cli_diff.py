@@ -80,6 +80,6 @@ def test_wrong_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     a = write(tmp_path / "a.gguf")
     (tmp_path / "odd").write_text("odd", "utf-8")
     assert main(["diff", str(a), str(tmp_path / "odd")]) == 2
-    assert "of no kind that is known here" in capsys.readouterr().err
+    assert "not a kind of reference that is known" in capsys.readouterr().err
     assert main(["diff", str(a), str(tmp_path / "absent")]) == 2
     assert main(["diff", str(a)]) == 2

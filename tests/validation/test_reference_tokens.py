@@ -267,10 +267,10 @@ def test_files_of_the_tokenizers_library_are_read(tmp_path: Path, kind: str) -> 
     tokenizer.add_tokens(["added token"])
     tokenizer.save(str(tmp_path / "any-name"))
     reference = open_reference(tmp_path / "any-name")
-    assert reference.tokens is not None
-    assert list(reference.tokens.ids) == list(range(tokenizer.get_vocab_size()))
-    assert list(reference.tokens.texts) == [tokenizer.id_to_token(i) for i in reference.tokens.ids]
-    assert reference.family == {"BPE": "gpt2", "WordPiece": "bert", "Unigram": "t5"}[kind]
+    assert reference.file.tokens is not None
+    assert list(reference.file.tokens.ids) == list(range(tokenizer.get_vocab_size()))
+    assert list(reference.file.tokens.texts) == [tokenizer.id_to_token(i) for i in reference.file.tokens.ids]
+    assert reference.file.family == {"BPE": "gpt2", "WordPiece": "bert", "Unigram": "t5"}[kind]
 
 
 def test_digests(data_dir: Path) -> None:
@@ -280,7 +280,7 @@ def test_digests(data_dir: Path) -> None:
     assert facts(validate(path, digest)) == []
     wrong = digest[:-1] + ("0" if digest[-1] != "0" else "1")
     assert [fact[:2] for fact in facts(validate(path, wrong))] == [("digest", "error")]
-    with pytest.raises(ValueError, match="is no digest"):
+    with pytest.raises(ValueError, match="is not a digest"):
         validate(path, "sha256:12")
 
 
@@ -312,23 +312,26 @@ def test_special_tokens_typed_or_named_otherwise(tmp_path: Path) -> None:
 
 BAD = [
     ("{", "not JSON"),
-    ("[" * 100000, "of no kind|nested"),
+    ("[" * 100000, "not a kind|nested"),
     ('{"model": ' + '{"vocab": ' * 50000, "nested too deeply|not JSON"),
     ('{"model": {"type": "Odd", "vocab": {}}}', "model of type 'Odd'"),
-    ('{"model": {"type": "BPE", "vocab": {"a": -1}}}', "-1 is no id"),
-    ('{"model": {"type": "BPE", "vocab": {"a": 2147483648}}}', "2147483648 is no id"),
+    ('{"model": {"type": "BPE", "vocab": {"a": -1}}}', "the id of 'a' is -1, outside"),
+    ('{"model": {"type": "BPE", "vocab": {"a": 2147483648}}}', "the id of 'a' is 2147483648, outside"),
     ('{"model": {"type": "BPE", "vocab": {"a": 1, "b": 1}}}', "'a' and 'b' both have id 1"),
     ('{"model": {"type": "BPE", "vocab": {"a": 1, "a": 2}}}', "'a' stands twice"),
-    ('{"model": {"type": "BPE", "vocab": {"a": true}}}', "is no integer"),
-    ('{"model": {"type": "BPE", "vocab": {"a": 1.5}}}', "is no integer"),
-    ('{"model": {"type": "BPE", "vocab": [1]}}', "model.vocab is no object"),
-    ('{"model": {"type": "Unigram", "vocab": [1]}}', r"model.vocab\[0\] is no pair"),
+    ('{"model": {"type": "BPE", "vocab": {"a": true}}}', "must be an integer"),
+    ('{"model": {"type": "BPE", "vocab": {"a": 1.5}}}', "must be an integer"),
+    ('{"model": {"type": "BPE", "vocab": [1]}}', "model.vocab must be an object, not a list"),
+    ('{"model": {"type": "Unigram", "vocab": [1]}}', r"model.vocab\[0\] must be a pair"),
     ('{"model": {"type": "BPE", "vocab": {}, "merges": [1]}}', r"model.merges\[0\]"),
-    ('{"model": {"vocab": {}, "merges": []}, "added_tokens": [{}]}', r"added_tokens\[0\] has no content"),
-    ('{"version": "1.0"}', "no kind that is known"),
+    (
+        '{"model": {"vocab": {}, "merges": []}, "added_tokens": [{}]}',
+        r"added_tokens\[0\] must be an object with content",
+    ),
+    ('{"version": "1.0"}', "not a kind of reference that is known"),
     ("\nbinary\x00\x01", "SentencePiece"),
-    ("just words", "of no kind"),
-    ("", "of no kind"),
+    ("just words", "not a kind of reference"),
+    ("", "not a kind of reference"),
 ]
 
 
@@ -348,9 +351,9 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
         open_reference(path)
     with pytest.raises(FileNotFoundError):
         open_reference(tmp_path / "absent")
-    with pytest.raises(pyembed.FormatError, match="the directory holds none of"):
+    with pytest.raises(pyembed.FormatError, match="the directory holds no tokenizer"):
         open_reference(tmp_path / "..")
-    with pytest.raises(TypeError, match="reference is a int"):
+    with pytest.raises(TypeError, match="reference is of type int"):
         open_reference(5)
 
 
@@ -359,7 +362,7 @@ def test_ids_far_apart_take_no_memory(tmp_path: Path) -> None:
         tmp_path / "x", {"model": {"type": "BPE", "vocab": {"a": 0, "b": 2**31 - 1}, "merges": []}}
     )
     reference = open_reference(path)
-    assert reference.tokens is not None
-    assert list(reference.tokens.ids) == [0, 2**31 - 1]
+    assert reference.file.tokens is not None
+    assert list(reference.file.tokens.ids) == [0, 2**31 - 1]
     model = write_model(tmp_path / "m.gguf", model="gpt2", tokens=["a", "b"])
     assert facts(validate(model, path)) == [("permuted", "error", 1, 1, 2**31 - 2)]

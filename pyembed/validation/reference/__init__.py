@@ -1,16 +1,16 @@
-"""The reference: another file that says which token has which id, and which row."""
+"""The reference: another file that states which token has which id, and which row."""
 
 from __future__ import annotations
 
 from ..report import Findings
 from ..subject import Subject
-from .check import compare
+from .check import NotCompared, compare
 from .model_file import of_subject
 from .opening import open_reference
 from .reference import Reference
 from .rules import EVIDENCE
 
-__all__ = ["EVIDENCE", "Reference", "compare", "examine", "open_reference"]
+__all__ = ["EVIDENCE", "NotCompared", "Reference", "compare", "examine", "open_reference"]
 
 
 def examine(subject: Subject, findings: Findings) -> None:

@@ -15,7 +15,7 @@ from ...tokens.token_list import TokenList
 Ids = npt.NDArray[np.int64]
 
 MIN_RUN = 3
-"""Ids in a row that move together: fewer are told one by one, since two may agree by chance."""
+"""Ids in a row that move together: fewer are reported one by one, since two may agree by chance."""
 
 
 @dataclass(frozen=True)

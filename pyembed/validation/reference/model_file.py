@@ -7,45 +7,78 @@ from ...errors import FormatError, NotFoundError
 from ...files.metadata import Metadata
 from ...tables.table import EmbeddingTable
 from ...tables.token_table import find_token_table
-from ...tokens.token_list import MAX_TOKENS, TokenList, key_of, spelling_for
+from ...tokens.readers.checked_reads import refuse_pointer
+from ...tokens.token_list import MAX_TOKENS, TokenFile, TokenList, key_of, spelling_for
 from ...tokens.vocabulary import Vocabulary
 from ..subject import Subject
-from .reference import Reference
+from .reference import Reference, Rows
 
 _TOKENIZER = "tokenizer.ggml."
+MERGING_FAMILIES = ("gpt2", "gemma4")
+"""Families whose tokenizers apply merges."""
 
 
 def of_subject(subject: Subject) -> Reference:
     """Return the model that is being validated in the form in which it is compared."""
-    found = Reference("model", subject.source.path)
-    if subject.level == "full":
-        found.table = subject.table
+    file = TokenFile("model", subject.source.path)
     if subject.vocabulary is not None:
-        _fill(found, subject.vocabulary, subject.metadata)
-    return found
+        _fill(file, subject.vocabulary, subject.metadata)
+    return Reference(file, _rows_of_subject(subject), is_model=True)
+
+
+def _rows_of_subject(subject: Subject) -> Rows:
+    if subject.table_name not in subject.tensors:
+        return Rows()
+    if subject.level != "full":
+        return Rows(left_out='rows are compared at level "full" only')
+    table = subject.table
+    if table is not None:
+        return Rows(table)
+    return Rows(unread=f"the model's {subject.table_name} cannot be decoded")
 
 
 def read_model(path: str) -> Reference:
     """Open a GGUF, safetensors or .npy file with its table; of GGUF, with its tokens too."""
-    source = Source(path)
+    source = open_source(path)
     try:
-        found = Reference(f"{source.format} file", path, close=source.close)
+        file = TokenFile(f"{source.format} file", path)
         metadata = Metadata(source) if source.format == "gguf" else None
         if metadata is not None and _TOKENIZER + "tokens" in metadata:
-            _fill(found, Vocabulary(source, metadata), metadata)
-        try:
-            found.table = EmbeddingTable(source, find_token_table(source).name)
-        except (FormatError, NotFoundError) as error:
-            found.no_table = str(error)
-        if found.tokens is None and found.table is None:
-            raise FormatError(f"{path}: neither tokens nor rows to compare with: {found.no_table}", path)
+            _fill(file, Vocabulary(source, metadata), metadata)
+        rows = rows_of(source)
+        if file.tokens is None and rows.table is None:
+            why = rows.unread or "it has no tensors"
+            raise FormatError(f"{path}: neither tokens nor rows to compare with: {why}", path)
     except BaseException:
         source.close()
         raise
-    return found
+    return Reference(file, rows, is_model=True)
 
 
-def _fill(found: Reference, vocabulary: Vocabulary, metadata: Metadata) -> None:
+def open_source(path: str) -> Source:
+    """Open a file with tensors.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or a Git LFS pointer.
+    """
+    with open(path, "rb") as file:
+        refuse_pointer(path, file.read(64))
+    return Source(path)
+
+
+def rows_of(source: Source) -> Rows:
+    """Return the rows of the token table of an open file, or why they cannot be read."""
+    if source.n_tensors() == 0:
+        return Rows(close=source.close)
+    try:
+        return Rows(EmbeddingTable(source, find_token_table(source).name), close=source.close)
+    except (ValueError, NotFoundError) as error:
+        return Rows(unread=str(error), close=source.close)
+
+
+def _fill(found: TokenFile, vocabulary: Vocabulary, metadata: Metadata) -> None:
     n = len(vocabulary)
     if n > MAX_TOKENS:
         raise FormatError(f"{found.path}: {n} tokens; more than {MAX_TOKENS} cannot be compared", found.path)
@@ -58,3 +91,5 @@ def _fill(found: Reference, vocabulary: Vocabulary, metadata: Metadata) -> None:
     found.tokens = TokenList(range(n), texts, keys, types, scores)
     found.digest = vocabulary.digest
     found.merges = metadata.strings(_TOKENIZER + "merges")
+    if found.merges is None and found.family in MERGING_FAMILIES:
+        found.merges = []

@@ -11,32 +11,47 @@ from ...tokens.token_list import TokenFile
 
 
 @dataclass
-class Reference(TokenFile):
-    """What a file, a model or a digest says about tokens and rows.
+class Rows:
+    """Rows of a file, or why the rows that it has are not at hand.
 
     Attributes
     ----------
     table : EmbeddingTable or None
-        Its rows.
-    no_table : str
-        Why there are none.
+    unread : str or None
+        Why rows that are there could not be read.
+    left_out : str or None
+        Why they were not to be read.
     close : callable
-        Closes the file that the rows come from.
+        Closes the file that they come from.
     """
 
     table: EmbeddingTable | None = None
-    no_table: str = "it has no rows"
+    unread: str | None = None
+    left_out: str | None = None
     close: Callable[[], None] = lambda: None
 
-    @classmethod
-    def of_tokens(cls, file: TokenFile) -> Reference:
-        """Return a reference that has the tokens of a file, and no rows."""
-        return cls(**vars(file))
-
     @property
-    def is_model(self) -> bool:
-        """Whether it is one file with tensors, which have types and names of their own."""
-        return self.kind.endswith(" file")
+    def are_there(self) -> bool:
+        """Whether the file has rows, read or not."""
+        return self.table is not None or self.unread is not None or self.left_out is not None
+
+
+@dataclass
+class Reference:
+    """What a file, a model or a digest states about tokens and rows.
+
+    Attributes
+    ----------
+    file : TokenFile
+        Tokens, and all that is known about them.
+    rows : Rows
+    is_model : bool
+        Whether it is one file with tensors, which have types and names of their own.
+    """
+
+    file: TokenFile
+    rows: Rows
+    is_model: bool = False
 
     def __enter__(self) -> Reference:
         return self
@@ -47,4 +62,4 @@ class Reference(TokenFile):
         exception: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        self.rows.close()

@@ -28,6 +28,10 @@ _N_VOTES = 512
 _MAX_SHIFTS = 8
 _MIN_VOTES = 3
 _MIN_NEAR = 64  # pairs in place whose errors say what is usual
+_NO_SCALE = 0.05  # by how much the lengths of a row may differ in tables of one scale
+# A table is another model's if as many of its rows are nowhere, and lie from their own as far as from any.
+_UNRELATED_SHARE = 0.9
+_UNRELATED_ERROR = 0.95
 _SEED = 20240229
 
 # Root mean square error of rows of Gaussian weights, measured with ggml's quantisers.
@@ -84,9 +88,21 @@ class RowComparison:
     scattered : ndarray
         The others.
     changed : ndarray
-        Tokens whose row is nowhere.
-    n_unsought : int
-        Tokens whose row is not in place and that were not looked for, being too many.
+        Tokens whose row is nowhere. Rows that were not looked for are among them if none of the sample was
+        found elsewhere.
+    trained : ndarray
+        Tokens whose row is in place, and further from the reference's than the types explain: of a table
+        whose usual error they do not explain.
+    n_looked_up : int
+        Rows not in place that were looked for among all others.
+    n_more_moved, n_more_changed : int
+        Rows not in place that were not looked for, being too many, by the shares of those that were.
+    n_nearest : int
+        Of `changed`, the rows still clearly nearer to their own than different tokens' rows are.
+    unrelated : bool
+        Whether nearly all rows are as far from those of their tokens as from any other.
+    not_in_place : ndarray
+        Tokens whose row stands out from those in place: moved, changed, or not looked for.
     scale : float
         By how much the model's rows are longer.
     """
@@ -100,18 +116,34 @@ class RowComparison:
     runs: list[Run]
     scattered: Ids
     changed: Ids
-    n_unsought: int
+    trained: Ids
+    n_looked_up: int
+    n_more_moved: int
+    n_more_changed: int
+    n_nearest: int
+    unrelated: bool
+    not_in_place: Ids
     scale: float
 
     @property
     def in_place(self) -> bool:
         """Whether every row is that of its token."""
-        return not (self.row_of or len(self.changed) or self.n_unsought)
+        return not self.n_wrong
+
+    @property
+    def n_wrong(self) -> int:
+        """How many rows are not those of their tokens."""
+        return len(self.row_of) + len(self.changed) + self.n_more_moved + self.n_more_changed
 
     @property
     def explained(self) -> bool:
         """Whether the types of the tables explain the usual error."""
-        return self.median_error <= max(2 * self.expected, 1e-6)
+        return _explains(self.expected, self.median_error)
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the model's rows are those of the reference times one factor."""
+        return self.scale != 1 and self.median_error < max(2 * self.expected, 0.25 * self.background)
 
 
 def compare_rows(
@@ -150,23 +182,54 @@ def compare_rows(
     runs, scattered = runs_of(ids[moved], rows - ids[moved], here)
     # A pair that stands out a little, and is nearest to its own, is only a row that quantises badly.
     bound = max(2 * threshold, 4 * expected) if near.any() else 0.0
+    stands_out = ~(error <= min(bound, 0.5 * background))
     lost = np.setdiff1d(sought, moved, assume_unique=True)
-    changed = lost[~(error[lost] <= min(bound, 0.5 * background))]
-    row_of = dict(zip(ids[moved].tolist(), rows.tolist(), strict=True))
-    n_unsought = len(open_) - len(sought)
+    changed = lost[stands_out[lost]]
+    rest = np.setdiff1d(open_, sought, assume_unique=True)
+    n_moved = len(np.intersect1d(sought, moved, assume_unique=True))
+    n_more_moved = round(len(rest) * n_moved / max(1, len(sought)))
+    if not n_moved:
+        changed = np.sort(np.concatenate([changed, rest[stands_out[rest]]]))
+        rest = rest[:0]
+    n_more_changed = round(np.count_nonzero(stands_out[rest]) * (1 - n_moved / max(1, len(sought))))
     return RowComparison(
-        len(ids),
-        median,
-        threshold,
-        background,
-        expected,
-        row_of,
-        runs,
-        scattered,
-        ids[changed],
-        n_unsought,
-        scale,
+        n=len(ids),
+        median_error=median,
+        threshold=threshold,
+        background=background,
+        expected=expected,
+        row_of=dict(zip(ids[moved].tolist(), rows.tolist(), strict=True)),
+        runs=runs,
+        scattered=scattered,
+        changed=ids[changed],
+        trained=ids[_trained(error, median, expected, np.concatenate([moved, changed, rest]))],
+        n_looked_up=len(sought),
+        n_more_moved=n_more_moved,
+        n_more_changed=n_more_changed,
+        n_nearest=int(np.count_nonzero(error[changed] < 0.5 * background)),
+        unrelated=_is_unrelated(error, changed, background),
+        not_in_place=ids[np.concatenate([moved, changed, rest])],
+        scale=scale,
     )
+
+
+def _explains(expected: float, error: float) -> bool:
+    return error <= max(2 * expected, 1e-6)
+
+
+def _trained(error: Floats, median: float, expected: float, others: Ids) -> Ids:
+    """Return the pairs in place that differ by more than their types explain, if most of the table does."""
+    if _explains(expected, median):
+        return np.empty(0, np.int64)
+    return np.setdiff1d(np.flatnonzero(error > max(4 * expected, 1e-6)), others)
+
+
+def _is_unrelated(error: Floats, changed: Ids, background: float) -> bool:
+    """Return whether nearly all rows changed, and resemble their own no more than any other."""
+    if len(changed) < _UNRELATED_SHARE * len(error):
+        return False
+    finite = error[changed][np.isfinite(error[changed])]
+    return len(finite) > 0 and float(np.median(finite)) > _UNRELATED_ERROR * background
 
 
 def _usual(errors: Floats, background: float) -> tuple[float, float]:
@@ -203,7 +266,9 @@ class _Pairs:
             ratio = lengths[0] / lengths[1]
         ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
         scale = float(np.median(ratio)) if len(ratio) else 1.0
-        if abs(scale - 1) > 0.2:
+        # Rows that grew in training leave others as they were; a factor leaves none.
+        unscaled = np.count_nonzero(np.abs(ratio - 1) < _NO_SCALE)
+        if abs(scale - 1) > 0.2 and unscaled < 0.1 * len(ratio):
             self.scale = np.float32(scale)
         others = np.roll(chosen, len(chosen) // 2)
         errors = self.errors(self.ids[chosen], self.partner[others], "sampling rows", 0.0, 0.0)

@@ -28,9 +28,8 @@ REPLACED = Rule(
     "reference/replaced-token",
     Severity.ERROR,
     "At some ids the model has other tokens than the reference",
-    "Texts with the reference's tokens are split otherwise; a special token is not recognised, and "
-    "generation may "
-    "not stop.",
+    "Texts with the reference's tokens are split differently; a special token is not recognised, and "
+    "generation may not stop.",
     "Special tokens that a converter wrote as placeholders, or reserved tokens that were given names.",
     "Check that the reference belongs to the model; if it does, convert again with its added tokens "
     "beside it.",
@@ -64,7 +63,7 @@ FAIRSEQ = Rule(
 UNRELATED = Rule(
     "reference/unrelated",
     Severity.ERROR,
-    "The vocabulary is another one than the reference's",
+    "The vocabulary is not the reference's",
     "No id of one can be used with the other.",
     "The reference belongs to another model, or the model was converted with another model's tokenizer.",
     "Compare with the tokenizer that the model was trained with.",
@@ -72,7 +71,7 @@ UNRELATED = Rule(
 DIGEST = Rule(
     "reference/digest",
     Severity.ERROR,
-    "The vocabulary's digest is another one than stated",
+    "The vocabulary's digest is not the stated one",
     "At least one token differs in text or in place.",
     "Another version or conversion of the model than the one whose digest was noted.",
     "Compare with the file that the digest was taken from, which shows what differs.",
@@ -80,7 +79,7 @@ DIGEST = Rule(
 SPECIAL = Rule(
     "reference/special-id",
     Severity.WARNING,
-    "A token with a role is another one than in the reference",
+    "A token with a role is not the one of the reference",
     "Sequences begin or end with another token than the model was trained with; generation may not stop.",
     "A converter's default, another model's configuration, or a chat model's own end of turn.",
     "Look up in the model's configuration which one is meant.",
@@ -88,16 +87,18 @@ SPECIAL = Rule(
 TYPE = Rule(
     "reference/token-type",
     Severity.WARNING,
-    "Tokens are typed otherwise than in the reference",
-    "A control token typed as normal is never recognised in a prompt, and is printed as text.",
-    "A converter that did not read the added tokens.",
+    "Tokens have other types than in the reference",
+    "llama.cpp finds control and user-defined tokens in a text before it splits the rest. One that is typed "
+    "normal is split into pieces, and a control token is printed as text. A learned token typed otherwise is "
+    "never produced from a text.",
+    "A converter that did not read the added tokens, or not their types.",
     _CONVERT,
 )
 SCORES = Rule(
     "reference/scores",
     Severity.WARNING,
     "Scores differ from the reference's",
-    "SentencePiece tokenizers merge by score: texts are split otherwise.",
+    "SentencePiece tokenizers choose pieces by score: texts are split differently.",
     "Scores that were not moved along with their tokens.",
     _CONVERT,
 )
@@ -105,15 +106,15 @@ MERGES = Rule(
     "reference/merges",
     Severity.WARNING,
     "Merges differ from the reference's",
-    "Texts are split otherwise than in training, though every id has its row.",
+    "Texts are split differently than in training, though every id has its row.",
     "Merges that were dropped, cut or sorted by a converter.",
     _CONVERT,
 )
 PRE = Rule(
     "reference/pre-tokenizer",
     Severity.WARNING,
-    "The pre-tokenizer is another one than the reference's",
-    "Texts are split otherwise than in training, though every id has its row.",
+    "The pre-tokenizer is not the reference's",
+    "Texts are split differently than in training, though every id has its row.",
     "A file of an early converter, which did not know the model's pre-tokenizer.",
     "Override the key tokenizer.ggml.pre, or convert again.",
 )
@@ -138,7 +139,7 @@ ROWS_MOVED = Rule(
 ROWS_CHANGED = Rule(
     "reference/rows-changed",
     Severity.WARNING,
-    "Rows are neither those of the reference nor of any other token",
+    "Rows are not the reference's, at their own ids or at any other",
     "They were trained further, or are damaged.",
     "Fine-tuning, newly initialised rows, or bytes that were overwritten.",
     "Nothing, if the model was trained after the reference; otherwise fetch it again.",
@@ -155,9 +156,35 @@ ROWS_WIDTH = Rule(
     "reference/rows-width",
     Severity.WARNING,
     "The tables have different widths",
-    "The reference is of another model; its rows say nothing about this one's.",
+    "The reference is another model; its rows prove nothing about this one's. They were not compared.",
     "A reference of another size of the same family.",
     "Compare rows with those of the same model.",
+)
+
+ROWS_UNRELATED = Rule(
+    "reference/rows-unrelated",
+    Severity.ERROR,
+    "The table is another model's than the reference's",
+    "Rows and tokens cannot be checked against each other: no row is the reference's, in place or elsewhere.",
+    "A reference of another model with the same vocabulary, or a table that was replaced or overwritten.",
+    "Compare with the model that the file was made from.",
+)
+ROWS_NUMBER = Rule(
+    "reference/row-count",
+    Severity.NOTE,
+    "The tables have different numbers of rows",
+    "Rows behind the last token are padding and change nothing.",
+    "A converter that adds or removes padding.",
+    "Nothing, if every token has its row.",
+)
+ROWS_UNREAD = Rule(
+    "reference/rows-not-compared",
+    Severity.WARNING,
+    "Both sides have rows, and some or all of them were not compared",
+    "Whether the rows are those of their tokens is unknown: nothing was seen of them.",
+    "Weights in a format that cannot be read, a table under an unknown name, a missing shard, or a table "
+    "with fewer rows than there are tokens.",
+    "Compare with a file whose rows can be read, such as the model in safetensors with float weights.",
 )
 
 EVIDENCE = Evidence(
@@ -187,5 +214,8 @@ EVIDENCE = Evidence(
         ROWS_CHANGED,
         ROWS_SCALED,
         ROWS_WIDTH,
+        ROWS_UNRELATED,
+        ROWS_NUMBER,
+        ROWS_UNREAD,
     ),
 )

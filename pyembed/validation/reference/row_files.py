@@ -1,0 +1,100 @@
+"""Finds the rows in a directory as Hugging Face keeps models: one file, shards, or none that can be read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from ...core.handle import Source
+from ...files.metadata import Tensors
+from .model_file import open_source, rows_of
+from .reference import Rows
+
+#: Best first. Mistral's own repositories have both kinds of names.
+_WHOLE = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "consolidated.safetensors.index.json",
+    "consolidated.safetensors",
+)
+_SHARD = re.compile(r"(model|consolidated)-(\d{5})-of-(\d{5})\.safetensors")
+#: Weights of other kinds, whose rows cannot be compared.
+_UNREADABLE = re.compile(
+    r"(pytorch_model|consolidated|model|tf_model|flax_model|rust_model|weights|adapter_model|params).*"
+    r"\.(bin|pth|pt|ckpt|h5|msgpack|ot|npz|onnx|safetensors|gguf)(\.index\.json)?"
+)
+
+
+def rows_in(directory: str) -> Rows | None:
+    """Return the rows that a directory holds, or why they cannot be read; None where it has no weights.
+
+    Raises
+    ------
+    FormatError
+        If the file with the rows is damaged, or a Git LFS pointer.
+    """
+    names = sorted(name for name in os.listdir(directory) if os.path.isfile(os.path.join(directory, name)))
+    for name in _WHOLE:
+        if name in names:
+            return _whole(os.path.join(directory, name))
+    shards = [match for match in map(_SHARD.fullmatch, names) if match]
+    if shards:
+        first = next((m for m in shards if m[1] == "model"), shards[0])
+        same = [m[0] for m in shards if (m[1], m[3]) == (first[1], first[3])]
+        return _of_shards(directory, same, int(first[3]))
+    others = [name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_")]
+    if len(others) == 1:
+        return _whole(os.path.join(directory, others[0]))
+    weights = [name for name in names if name in others or _UNREADABLE.fullmatch(name)]
+    if not weights:
+        return None
+    shown = ", ".join(weights[:3]) + (", ..." if len(weights) > 3 else "")
+    why = (
+        "which of them has the token table is unknown"
+        if len(others) > 1
+        else "files of that kind are not read"
+    )
+    return Rows(unread=f"the directory's weights are in {shown}: {why}")
+
+
+def _whole(path: str) -> Rows:
+    try:
+        source = open_source(path)
+    except FileNotFoundError as error:
+        return Rows(unread=f"a part of the set is missing: {error}")
+    return _rows_or_close(source)
+
+
+def _of_shards(directory: str, names: Sequence[str], n: int) -> Rows:
+    """Return the rows of shards without an index: of the one that holds the token table."""
+    unread = Rows(unread="none of the shards holds a known token table")
+    for name in names:
+        source = open_source(os.path.join(directory, name))
+        if n > 1 and not _names_table(source):
+            source.close()
+            continue
+        found = _rows_or_close(source)
+        if found.table is not None:
+            return found
+        unread = found
+    if len(names) < n:
+        return Rows(unread=f"{n - len(names)} of {n} shards are missing, and {unread.unread}")
+    return unread
+
+
+def _names_table(source: Source) -> bool:
+    """Return whether a shard's own tensors tell its token table by name: one matrix alone proves nothing."""
+    names = [info.name for info in Tensors(source).values() if len(info.shape) == 2]
+    return any(re.search(r"embed|wte|emb\b", name) and "pos" not in name for name in names)
+
+
+def _rows_or_close(source: Source) -> Rows:
+    try:
+        rows = rows_of(source)
+    except BaseException:
+        source.close()
+        raise
+    if rows.table is None:
+        source.close()
+    return rows
