@@ -334,7 +334,8 @@ class Model(FirstLayer, Closing):
             ``"header"`` looks at the container only, ``"order"`` also at the vocabulary and the shapes of its
             tables, without reading rows, ``"full"`` at every tensor's bytes.
         reference : path-like, optional
-            What to compare with: another model, a tokenizer file, or the digest of a vocabulary.
+            What to compare with: another model, a tokenizer's file, a directory of such files, or the digest
+            of a vocabulary.
         ignore : iterable of str, optional
             Names of rules whose findings are dropped, such as ``"vocabulary/duplicate-token"``.
         progress : callable, optional
@@ -350,6 +351,8 @@ class Model(FirstLayer, Closing):
         ------
         ValueError
             For an unknown `level` or a name in `ignore` that is not a rule.
+        OSError, FormatError, TypeError
+            If the reference cannot be read, is damaged or of an unknown kind, or is not a path.
         """
         from . import validation
 

@@ -232,6 +232,18 @@ def test_the_table_of_another_model_is_called_that(tmp_path: Path) -> None:
     assert "the table is another model's" in str(found)
 
 
+def test_rows_in_another_basis_are_not_another_model(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rows = rows_of_floats(3000, 64) + 2 * rng.standard_normal(64).astype(np.float32)
+    basis = np.linalg.qr(rng.standard_normal((64, 64)))[0]
+    turned = (rows @ basis + 0.05 * rng.standard_normal(rows.shape)).astype(np.float32)
+    found = pyembed.compare(tables(tmp_path, turned), tables(tmp_path, rows))
+    assert [(f.rule, f.severity) for f in found.findings] == [("reference/rows-rotated", "warning")]
+    exchanged = turned[rng.permutation(3000)]
+    found = pyembed.compare(tables(tmp_path, exchanged), tables(tmp_path, rows))
+    assert rules_of(found) == ["rows-unrelated"]
+
+
 def test_a_large_permutation_is_extrapolated(tmp_path: Path, rng: np.random.Generator) -> None:
     rows = rows_of_floats(12000, 64)
     found = pyembed.compare(tables(tmp_path, rows[rng.permutation(12000)]), tables(tmp_path, rows))
@@ -270,6 +282,19 @@ def test_progress_is_reported_and_cancels(model: Path) -> None:
     assert all(0 <= done <= 1 for _, done in seen)
     with pytest.raises(pyembed.LoadCancelledError):
         pyembed.compare(model, model, progress=lambda text, done: False)
+
+
+def test_a_digest_may_be_either_side(model: Path) -> None:
+    with pyembed.load_model(model, validate="off") as opened:
+        digest = opened.vocabulary.digest
+    assert pyembed.compare(model, digest).same
+    assert pyembed.compare(digest, model).same
+    assert rules_of(pyembed.compare("sha256:" + "0" * 64, model)) == ["digest"]
+
+
+def test_a_gguf_beside_its_tokenizer_is_not_the_reference(model: Path, folder: Path) -> None:
+    (folder / "model.gguf").write_bytes(model.read_bytes())
+    assert pyembed.compare(model, folder).same
 
 
 def test_ids_with_gaps_have_to_be_second(model: Path, folder: Path) -> None:

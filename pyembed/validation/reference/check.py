@@ -48,7 +48,7 @@ def compare(
         What both have, and what was not compared.
     """
     ours, theirs = model.file, reference.file
-    if theirs.digest is not None and theirs.tokens is None:
+    if any(file.digest is not None and file.tokens is None for file in (ours, theirs)):
         _compare_digest(ours, theirs, findings)
         return ()
     alignment = None
@@ -80,8 +80,8 @@ def compare(
 
 
 def _compare_digest(ours: TokenFile, theirs: TokenFile, findings: Findings) -> None:
-    if ours.digest is None:
-        findings.no_evidence("the model has no vocabulary that the digest could be of")
+    if ours.digest is None or theirs.digest is None:
+        findings.no_evidence("there is no model's vocabulary that the digest could be of")
     elif ours.digest == theirs.digest:
         if ours.tokens is not None:
             findings.pins(np.ones(len(ours.tokens), np.bool_))
@@ -114,7 +114,7 @@ def _pin(alignment: Alignment | None, rows: RowComparison | None, findings: Find
     same = alignment.partner == np.arange(alignment.n_model)
     if rows is not None:
         same[rows.not_in_place] = False
-        if rows.unrelated:
+        if rows.unrelated:  # rotated ones too: angles prove an order, and not each row
             same[:] = False
     findings.pins(same)
 

@@ -22,7 +22,7 @@ _SHARD = re.compile(r"(model|consolidated)-(\d{5})-of-(\d{5})\.safetensors")
 #: Weights of other kinds, whose rows cannot be compared.
 _UNREADABLE = re.compile(
     r"(pytorch_model|consolidated|model|tf_model|flax_model|rust_model|weights|adapter_model|params).*"
-    r"\.(bin|pth|pt|ckpt|h5|msgpack|ot|npz|onnx|safetensors|gguf)(\.index\.json)?"
+    r"\.(bin|pth|pt|ckpt|h5|msgpack|ot|npz|onnx|safetensors)(\.index\.json)?"
 )
 
 

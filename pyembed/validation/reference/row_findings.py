@@ -15,6 +15,13 @@ from .wording import listed, report_scattered
 def report_rows(rows: RowComparison, tokens: TokenList | None, findings: Findings) -> str:
     """Report which rows are not those of their tokens, and return in a sentence how the tables relate."""
     how = f"median relative error {rows.median_error:.2g}, rows of different tokens {rows.background:.2g}"
+    if rows.rotated:
+        findings.add(
+            rules.ROWS_ROTATED,
+            f"{len(rows.changed)} of {rows.n} rows are not the reference's, but have the angles between them "
+            "that the reference's have",
+        )
+        return f"the rows are the reference's in another basis ({how})"
     if rows.unrelated:
         findings.add(
             rules.ROWS_UNRELATED,

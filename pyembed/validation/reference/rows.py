@@ -32,6 +32,8 @@ _NO_SCALE = 0.05  # by how much the lengths of a row may differ in tables of one
 # A table is another model's if as many of its rows are nowhere, and lie from their own as far as from any.
 _UNRELATED_SHARE = 0.9
 _UNRELATED_ERROR = 0.95
+_N_ANGLES = 512
+_SAME_ANGLES = 0.9  # correlation of cosines: 1, less what quantisation takes
 _SEED = 20240229
 
 # Root mean square error of rows of Gaussian weights, measured with ggml's quantisers.
@@ -101,6 +103,8 @@ class RowComparison:
         Of `changed`, the rows still clearly nearer to their own than different tokens' rows are.
     unrelated : bool
         Whether nearly all rows are as far from those of their tokens as from any other.
+    rotated : bool
+        Whether such rows have all the angles between them that the reference's have.
     not_in_place : ndarray
         Tokens whose row stands out from those in place: moved, changed, or not looked for.
     scale : float
@@ -122,6 +126,7 @@ class RowComparison:
     n_more_changed: int
     n_nearest: int
     unrelated: bool
+    rotated: bool
     not_in_place: Ids
     scale: float
 
@@ -192,6 +197,7 @@ def compare_rows(
         changed = np.sort(np.concatenate([changed, rest[stands_out[rest]]]))
         rest = rest[:0]
     n_more_changed = round(np.count_nonzero(stands_out[rest]) * (1 - n_moved / max(1, len(sought))))
+    unrelated = _is_unrelated(error, changed, background)
     return RowComparison(
         n=len(ids),
         median_error=median,
@@ -207,7 +213,8 @@ def compare_rows(
         n_more_moved=n_more_moved,
         n_more_changed=n_more_changed,
         n_nearest=int(np.count_nonzero(error[changed] < 0.5 * background)),
-        unrelated=_is_unrelated(error, changed, background),
+        unrelated=unrelated,
+        rotated=unrelated and work.same_angles(),
         not_in_place=ids[np.concatenate([moved, changed, rest])],
         scale=scale,
     )
@@ -276,6 +283,21 @@ class _Pairs:
         background = float(np.median(errors)) if len(errors) else 0.0
         self.near_enough = 0.6 * background
         return background, float(self.scale)
+
+    def same_angles(self) -> bool:
+        """Return whether a sample of rows has the angles that the reference's have: a rotation keeps them."""
+        rng = np.random.default_rng(_SEED)
+        chosen = np.sort(rng.choice(len(self.ids), min(len(self.ids), _N_ANGLES), replace=False))
+        angles = []
+        for table, ids in ((self.model, self.ids), (self.reference, self.partner)):
+            rows = table.gather(ids[chosen])
+            with np.errstate(all="ignore"):
+                rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            cosines = np.nan_to_num(rows) @ np.nan_to_num(rows).T
+            angles.append(cosines[np.triu_indices(len(chosen), 1)])
+        if min(float(np.std(cosines)) for cosines in angles) < 1e-6:
+            return False
+        return bool(np.corrcoef(angles)[0, 1] > _SAME_ANGLES)
 
     def errors(self, rows: Ids, others: Ids, what: str, begin: float, end: float) -> Floats:
         """Return the errors of pairs of rows; infinite where a row is not finite."""

@@ -169,6 +169,15 @@ ROWS_UNRELATED = Rule(
     "A reference of another model with the same vocabulary, or a table that was replaced or overwritten.",
     "Compare with the model that the file was made from.",
 )
+ROWS_ROTATED = Rule(
+    "reference/rows-rotated",
+    Severity.WARNING,
+    "The rows are the reference's in another basis",
+    "Angles between rows are the reference's, so that rows stand with their tokens. Such a table suits only "
+    "layers that were rotated with it.",
+    "A model that was rotated before it was quantised, or columns in another order.",
+    "Nothing, if the model was rotated on purpose; otherwise convert it again.",
+)
 ROWS_NUMBER = Rule(
     "reference/row-count",
     Severity.NOTE,
@@ -215,6 +224,7 @@ EVIDENCE = Evidence(
         ROWS_SCALED,
         ROWS_WIDTH,
         ROWS_UNRELATED,
+        ROWS_ROTATED,
         ROWS_NUMBER,
         ROWS_UNREAD,
     ),
