@@ -151,7 +151,7 @@ def test_a_tokenizer_alone_has_no_rows_to_miss(model: Path, folder: Path) -> Non
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "model-00001-of-00001.safetensors"])
 def test_a_git_lfs_pointer_is_an_error(model: Path, folder: Path, name: str) -> None:
     (folder / name).write_bytes(POINTER)
-    with pytest.raises(pyembed.FormatError, match=f"{name}: a Git LFS pointer"):
+    with pytest.raises(pyembed.FormatError, match=f"{name}: .*a Git LFS pointer"):
         pyembed.compare(model, folder)
     assert main(["diff", str(model), str(folder)]) == 2
 

@@ -8,6 +8,7 @@ import json
 import os
 from typing import Any
 
+from ...core.recognise import recognise
 from ...errors import FormatError
 from ..token_list import MAX_ID
 
@@ -17,7 +18,7 @@ MAX_FILE_BYTES = 64 << 20
 MAX_JSON_VALUES = 1 << 23
 """Values in one JSON file: the largest known tokenizer.json, with its merges as pairs, has 1.8 million."""
 
-_POINTER = b"version https://git-lfs.github.com/spec/"
+_POINTER = b"version https://git-lfs"
 
 
 def read_bytes(path: str) -> bytes:
@@ -44,9 +45,7 @@ def read_bytes(path: str) -> bytes:
 def refuse_pointer(path: str, head: bytes) -> None:
     """Raise FormatError if a file that begins with `head` is what Git LFS puts in place of a large file."""
     if head.startswith(_POINTER):
-        raise FormatError(
-            f"{path}: a Git LFS pointer, not the file it stands for; fetch that with: git lfs pull", path, 0
-        )
+        raise FormatError(f"{path}: {recognise(path) or 'a Git LFS pointer, not the file itself'}", path, 0)
 
 
 def as_text(path: str, data: bytes) -> str:

@@ -7,7 +7,6 @@ from ...errors import FormatError, NotFoundError
 from ...files.metadata import Metadata
 from ...tables.table import EmbeddingTable
 from ...tables.token_table import find_token_table
-from ...tokens.readers.checked_reads import refuse_pointer
 from ...tokens.token_list import MAX_TOKENS, TokenFile, TokenList, key_of, spelling_for
 from ...tokens.vocabulary import Vocabulary
 from ..subject import Subject
@@ -39,7 +38,7 @@ def _rows_of_subject(subject: Subject) -> Rows:
 
 def read_model(path: str) -> Reference:
     """Open a GGUF, safetensors or .npy file with its table; of GGUF, with its tokens too."""
-    source = open_source(path)
+    source = Source(path)
     try:
         file = TokenFile(f"{source.format} file", path)
         metadata = Metadata(source) if source.format == "gguf" else None
@@ -53,19 +52,6 @@ def read_model(path: str) -> Reference:
         source.close()
         raise
     return Reference(file, rows, is_model=True)
-
-
-def open_source(path: str) -> Source:
-    """Open a file with tensors.
-
-    Raises
-    ------
-    FormatError
-        If it is damaged, or a Git LFS pointer.
-    """
-    with open(path, "rb") as file:
-        refuse_pointer(path, file.read(64))
-    return Source(path)
 
 
 def rows_of(source: Source) -> Rows:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ...core.handle import Path
+from ...core.recognise import recognise
 from ...errors import FormatError
 from ...tokens.readers.checked_reads import as_json, read_bytes, refuse_pointer
 from ...tokens.readers.sentencepiece_model import is_sentencepiece, read_sentencepiece
@@ -122,7 +123,9 @@ def _open_file(path: str) -> Reference:
     named = os.path.basename(path) == "vocab.txt"
     if b"\0" not in data and (named or any(line in data for line in (b"[UNK]", b"\n##"))):
         return Reference(read_vocab_txt(path, data), Rows())
-    raise FormatError(f"{path}: not a kind of reference that is known; expected {_KINDS}", path)
+    what = recognise(path)
+    but = f", but {what}" if what is not None else ""
+    raise FormatError(f"{path}: not a kind of reference that is known{but}; expected {_KINDS}", path)
 
 
 def _open_json(path: str) -> Reference:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from ...core.handle import Source
 from ...files.metadata import Tensors
-from .model_file import open_source, rows_of
+from ...tables.tensor_names import is_token_table, parse_name
+from .model_file import rows_of
 from .reference import Rows
 
 #: Best first. Mistral's own repositories have both kinds of names.
@@ -60,7 +61,7 @@ def rows_in(directory: str) -> Rows | None:
 
 def _whole(path: str) -> Rows:
     try:
-        source = open_source(path)
+        source = Source(path)
     except FileNotFoundError as error:
         return Rows(unread=f"a part of the set is missing: {error}")
     return _rows_or_close(source)
@@ -70,7 +71,7 @@ def _of_shards(directory: str, names: Sequence[str], n: int) -> Rows:
     """Return the rows of shards without an index: of the one that holds the token table."""
     unread = Rows(unread="none of the shards holds a known token table")
     for name in names:
-        source = open_source(os.path.join(directory, name))
+        source = Source(os.path.join(directory, name))
         if n > 1 and not _names_table(source):
             source.close()
             continue
@@ -84,9 +85,8 @@ def _of_shards(directory: str, names: Sequence[str], n: int) -> Rows:
 
 
 def _names_table(source: Source) -> bool:
-    """Return whether a shard's own tensors tell its token table by name: one matrix alone proves nothing."""
-    names = [info.name for info in Tensors(source).values() if len(info.shape) == 2]
-    return any(re.search(r"embed|wte|emb\b", name) and "pos" not in name for name in names)
+    """Return whether a shard has a token table by name: its only matrix may be anything."""
+    return any(is_token_table(parse_name(info.name).stem) for info in Tensors(source).values())
 
 
 def _rows_or_close(source: Source) -> Rows:
