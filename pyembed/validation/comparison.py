@@ -49,7 +49,7 @@ class TensorDifference:
 class Comparison:
     """What two files have in common and where they differ, from `pyembed.compare`.
 
-    It is true in a condition exactly if `same` is, and its text says in a few lines what was found.
+    ``bool()`` of it is `same`; ``str()`` is a summary in a few lines.
 
     Attributes
     ----------

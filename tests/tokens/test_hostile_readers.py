@@ -183,7 +183,7 @@ def test_damaged_sentencepiece_models_raise_format_errors(tmp_path: Path) -> Non
     ("data", "message"),
     [
         (b"\n\x06\n\x02ab\x18\x09", "unknown type 9"),
-        (b"\n\x06\n\x02ab\x18\x01\n\x7f", "a field of 127 bytes, of which 0 are there"),
+        (b"\n\x06\n\x02ab\x18\x01\n\x7f", "a field of 127 bytes, and 0 are left"),
         (b"\n\x06\n\x02ab\x18\x01\x0b", "wire type 3"),
         (b"\n\x06\n\x02ab\x18\x01" + b"\xff" * 20, "an unfinished number"),
         (b"\n\x04\n\x02ab\n" + varint(1 << 62), f"a field of {1 << 62} bytes"),

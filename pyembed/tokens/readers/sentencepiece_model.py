@@ -144,7 +144,7 @@ def _read_pieces(path: str, data: bytes) -> Pieces:
         raise FormatError(f"{path}: not a SentencePiece model: {error} (at byte {at})", path, at) from None
     id_of = {text: token_id for token_id, (text, _) in reversed(entries.items())}
     roles = {role: id_of.get(name, -1) for role, name in names.items()}
-    # As SentencePiece has it: a piece of that name has the role only if its type says so.
+    # As in SentencePiece, a piece of that name has the role only if its type fits.
     kept = {
         role: i
         for role, i in roles.items()
@@ -184,7 +184,7 @@ def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int
         else:
             raise ValueError(f"wire type {wire} at byte {at}")
         if size > end - at:
-            raise ValueError(f"a field of {size} bytes, of which {end - at} are there")
+            raise ValueError(f"a field of {size} bytes, and {end - at} are left")
         yield tag >> 3, wire, at, at + size
         at += size
 

@@ -81,7 +81,7 @@ def compare(
 
 def _compare_digest(ours: TokenFile, theirs: TokenFile, findings: Findings) -> None:
     if ours.digest is None or theirs.digest is None:
-        findings.no_evidence("there is no model's vocabulary that the digest could be of")
+        findings.no_evidence("the digest was not compared: the other side has no vocabulary")
     elif ours.digest == theirs.digest:
         if ours.tokens is not None:
             findings.pins(np.ones(len(ours.tokens), np.bool_))

@@ -1,4 +1,4 @@
-"""From what differs between two tables to findings."""
+"""Turns what differs between two tables into findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of two tables, token by token: equal up to quantisation, moved, or changed.
+"""Compares the rows of two tables, token by token: equal up to quantisation, moved, or changed.
 
 The error of a pair of rows a, b is the length of a - b over that of the longer of the two. What counts as
 small is measured: by how far rows of different tokens lie apart, and by the errors of the pairs that lie

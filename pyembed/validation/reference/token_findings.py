@@ -1,4 +1,4 @@
-"""From what differs between two token lists to findings."""
+"""Turns what differs between two token lists into findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words that findings about tokens and about rows share."""
+"""Wording that findings about tokens and about rows share."""
 
 from __future__ import annotations
 
