@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .._native import ffi, lib
 from ..errors import CData, ClosedError, FormatError, GGUFError, Status, check, shard_path
 from .constants import MAX_DIMS, UNKNOWN_BYTES, FileChange, Format, LoadMode, ValueType
-from .recognise import recognise
+from .recognise import file_at_fault, recognise
 from .records import Change, ChangeKind, MetadataEntry, RawLayout, Shard, Stats, TensorInfo
 
 Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
@@ -274,9 +274,12 @@ class Source:
 
     def _recognise(self, format: str, status: int, error: CData) -> None:
         """Raise what a file that could not be opened is, if it is of a kind that is known."""
+        if error.offset not in (0, lib.PYE_NO_OFFSET):
+            return  # what is wrong was found further in
+        message = ffi.string(error.message).decode("utf-8", "replace")
         path = shard_path(self.path, error.shard, self._given)
-        if error.offset not in (0, lib.PYE_NO_OFFSET) or path.endswith(".json") or not os.path.isfile(path):
-            return  # what is wrong was found further in, or in a file that the path does not name
+        if self.path.endswith(".json") or os.path.isdir(self.path):
+            path = file_at_fault(self.path, message)
         what = recognise(path, but=_NOT_OPENED[status])
         if what is not None:
             kind, wanted = (GGUFError, "GGUF") if format == "gguf" else (FormatError, "model")

@@ -62,6 +62,22 @@ def recognise(path: str, *, but: str = "") -> str | None:
     return next((found for look in _LOOKS if (found := look(ends)) is not None), None)
 
 
+def file_at_fault(path: str, message: str) -> str:
+    """Return the file of a safetensors model that an error is about.
+
+    Parameters
+    ----------
+    path : str
+        The index or the directory that was opened.
+    message : str
+        The error's message, which begins with the name of the file if there are several.
+    """
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    quoted = re.match(r"'([^']{1,255})': ", message)
+    found = os.path.join(folder, os.path.basename(quoted[1]) if quoted is not None else "model.safetensors")
+    return found if os.path.isfile(found) else path
+
+
 def _read(path: str) -> tuple[_Ends | None, list[bytes]]:
     """Return a regular file's ends, and a few bytes here and there; None for what is no regular file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would block
@@ -224,7 +240,8 @@ def _zip_names(ends: _Ends) -> list[bytes] | None:
 
 # --------------------------------------------------------------------------------------- text files
 
-_LFS_SIZE = re.compile(rb"^size (\d{1,20})$", re.MULTILINE)
+_LFS_SIZE = re.compile(rb"^size (\d{1,20})\r?$", re.MULTILINE)
+_JSON = re.compile(rb"\{|\[\s{0,100}[\"{\[\d\]]")
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,400})", re.IGNORECASE)
 _PARTS = re.compile(r"\.gguf[-_.]?(?:split-?[a-z]{1,2}|part-?\d{1,4}(?:of\d{1,4})?|\d{3})$", re.IGNORECASE)
 
@@ -241,7 +258,7 @@ def _lfs(ends: _Ends) -> str | None:
 
 
 def _web_page(ends: _Ends) -> str | None:
-    start = ends.head.lstrip(b"\xef\xbb\xbf \t\r\n")[:512].lower()
+    start = _start(ends)[:512].lower()
     if start.startswith(b"<?xml") or start.startswith(b"<error"):
         return (
             f"an XML document, such as a server answers with an error, {_quoted_text(ends)}: fetch it again"
@@ -254,14 +271,14 @@ def _web_page(ends: _Ends) -> str | None:
 
 
 def _json(ends: _Ends) -> str | None:
-    start = ends.head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start[:1] not in (b"{", b"["):
+    start = _start(ends)
+    if _JSON.match(start) is None:
         return None
     if re.match(rb"\{\s{0,20}\"(?:error|message|detail|errors|code|status)\"", start) is not None:
         return (
             f"an error message that a server sent in place of the file, {_quoted_text(ends)}: fetch it again"
         )
-    if _is_text(ends):
+    if _is_text(ends) and not ends.name.endswith(".json"):  # an index, about which its parser says more
         return f"a JSON file, {_quoted_text(ends)}: {_THE_MODEL}"
     return None
 
@@ -269,7 +286,7 @@ def _json(ends: _Ends) -> str | None:
 def _text(ends: _Ends) -> str | None:
     if ends.head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return f"a text file in UTF-16: {_THE_MODEL}"
-    if not _is_text(ends):
+    if not _is_text(ends) or _JSON.match(_start(ends)):
         return None
     what = "a text file, perhaps an error message that was saved in place of the model"
     return f"{what}, {_quoted_text(ends)}: {_THE_MODEL}, or fetch it again"
@@ -279,6 +296,11 @@ def _part(ends: _Ends) -> str | None:
     if _PARTS.search(ends.name) is None:
         return None
     return "a piece of a file, by its name: join the pieces in order with cat, and open the whole"
+
+
+def _start(ends: _Ends) -> bytes:
+    """Return the first bytes but what may come before text."""
+    return ends.head.lstrip(b"\xef\xbb\xbf \t\r\n")
 
 
 def _is_text(ends: _Ends) -> bool:

@@ -43,6 +43,8 @@ _CODED = _set_of(
     """scale scales scb absmax packed zeros zero zp biases qweight qzeros qscales quant quantized code codes
     codebook codebooks lut gidx shape"""
 )
+#: What PEFT puts after the name of a module that it has wrapped.
+_WRAPPERS = _set_of("base_layer original_module modules_to_save default")
 _CODED_PART = re.compile(r"(?P<stem>.+?)\.(?P<part>weight[._][^.]+(\.[^.]+)*|[^.]+)")
 
 
@@ -82,6 +84,8 @@ def parse_name(name: str) -> Named:
 def is_token_table(stem: str) -> bool:
     """Return whether a module's name is one that token tables have."""
     parts = _parts(stem)
+    while len(parts) > 1 and parts[-1] in _WRAPPERS:
+        parts.pop()
     words = _words(parts[-1])
     if not (parts[-1] in _OTHER_TABLES or (_EMBEDDING & {*words} and {*words} <= _EMBEDDING | _OF_TOKENS)):
         return False

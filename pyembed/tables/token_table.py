@@ -205,21 +205,17 @@ def _refuse_coded(source: Source, stems: Iterable[str], infos: Sequence[TensorIn
     wanted = set(stems)
     if not wanted:
         return
-    parts: dict[str, list[str]] = {}
-    coded: set[str] = set()
-    for info in infos:
-        name = parse_name(info.name)
-        if name.stem in wanted:
-            parts.setdefault(name.stem, []).append(info.name)
-            if not name.is_rows:
-                coded.add(name.stem)
-    for stem in sorted(coded):
-        raise _coded_error(source, stem, parts[stem], "its rows are codes that others scale")
+    names = [parse_name(info.name) for info in infos]
+    coded = sorted({name.stem for name in names if name.stem in wanted and not name.is_rows})
+    if coded:
+        stem = coded[0]
+        parts = [info.name for info in infos if info.name == stem or info.name.startswith(stem + ".")]
+        raise _coded_error(source, stem, parts, "its rows are codes that others scale")
 
 
 def _coded_error(source: Source, stem: str, parts: Sequence[str], why: str) -> UnsupportedTypeError:
     return UnsupportedTypeError(
-        f"{source.path}: the token table {stem} is stored as {_listed(parts)}: {why}, which cannot be "
+        f"{source.path}: the table {stem} is stored as {_listed(parts)}: {why}, which cannot be "
         "decoded here; use a version of the model with float weights, or a GGUF file",
         source.path,
     )

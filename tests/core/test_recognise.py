@@ -60,6 +60,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "JSON error": (b'{"error":"Access to model x is restricted."}', "an error message.*Access to model x"),
     "JSON": (b'{"architectures": ["LlamaForCausalLM"]}', "a JSON file.*LlamaForCausalLM"),
     "text": (b"Invalid username or password.", "a text file.*Invalid username"),
+    "text in brackets": (b"[ERROR] download failed", r"a text file.*\[ERROR\]"),
     "text in UTF-16": ("not found".encode("utf-16"), "UTF-16"),
     "empty": (b"", "an empty file"),
     "zeros": (bytes(200_000), "200000 bytes that are zero wherever"),
@@ -191,3 +192,26 @@ def test_text_of_a_file_is_escaped(tmp_path: Path) -> None:
     with pytest.raises(pyembed.GGUFError, match=r"\\x1b\]0;owned\\x07\\u202e") as caught:
         pyembed.load_model(write(tmp_path, page))
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("which", ["model-00001-of-00002", "model-00002-of-00002", "index"])
+def test_a_folder_that_was_cloned_without_its_files(which: str, tmp_path: Path) -> None:
+    text = struct.pack("<Q", len(SAFETENSORS)) + SAFETENSORS + bytes(4)
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    for number, name in enumerate(names):
+        write(tmp_path, text.replace(b'"w"', b'"w"' if number == 0 else b'"v"'), name)
+    index = {"metadata": {}, "weight_map": {"w": names[0], "v": names[1]}}
+    write(tmp_path, json.dumps(index).encode(), "model.safetensors.index.json")
+    at_fault = "model.safetensors.index.json" if which == "index" else f"{which}.safetensors"
+    write(tmp_path, LFS, at_fault)
+    for path in (tmp_path, tmp_path / "model.safetensors.index.json"):
+        with pytest.raises(pyembed.FormatError, match="a Git LFS pointer") as caught:
+            pyembed.open_table(path)
+        assert caught.value.path == str(tmp_path / at_fault)
+
+
+def test_a_folder_of_one_file_that_was_not_fetched(tmp_path: Path) -> None:
+    path = write(tmp_path, LFS, "model.safetensors")
+    with pytest.raises(pyembed.FormatError, match="a Git LFS pointer") as caught:
+        pyembed.open_table(tmp_path)
+    assert caught.value.path == str(path)

@@ -64,6 +64,8 @@ NAMES = [
     "params/token_embedder/embedding",
     "transformer/embedder/input_embedding",
     "Model.Embed_Tokens.weight",
+    "base_model.model.model.embed_tokens.base_layer.weight",
+    "base_model.model.model.embed_tokens.modules_to_save.default.weight",
 ]
 NO_NAMES = [
     "lm_head.weight",
@@ -215,6 +217,9 @@ CODED: dict[str, dict[str, Any]] = {
         "weight.quant_map": SCALE[:16, 0],
         "weight.quant_state.bitsandbytes__nf4": ("U8", BYTES[0]),
     },
+    "aqlm": {"codebooks": ROWS, "codes": CODES, "scales": SCALE},
+    "hqq": {"W_q": ("U8", BYTES), "scale": SCALE, "zero": SCALE},
+    "quanto": {"weight._data": CODES, "weight._scale": SCALE},
     "gptq": {"qweight": np.zeros((8, 32), np.int32), "scales": SCALE, "qzeros": np.zeros((8, 4), np.int32)},
 }
 
