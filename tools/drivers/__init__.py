@@ -1,8 +1,8 @@
 """Drivers: random use of the package, case after case, each with what must hold whatever happens.
 
-A driver is a module with a function ``case(rng, folder, tally)``. It does one random thing in an empty folder,
-counts in `tally` what it did, and raises AssertionError where a promise was not kept. The same seed and number
-give the same case, but for what depends on time.
+A driver is a module with a function ``case(rng, folder, tally)``. It does one random thing in an empty
+folder, counts in `tally` what it did, and raises AssertionError where a promise was not kept. The same seed
+and number give the same case, but for what depends on time.
 
 Usage: ``python -m tools.drivers [--seconds N] [--seed N] [--only CASE] [DRIVER ...]``.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -131,7 +130,5 @@ def _call(
             "lock": lambda: pyembed.make_lock(model),
             "extract": lambda: pyembed.extract(made.path, out / "z.gguf", progress=progress),
         }
-    return pick(rng, calls.items())
-
-
-assert os.name == "posix"
+    name = pick(rng, calls)
+    return name, calls[name]
