@@ -13,16 +13,17 @@ import numpy as np
 import pyembed
 
 from . import Tally
-from .models import FAULTS, TYPED, Sample, chance, pick, sample
+from .models import TYPED, Sample, chance, pick, sample
 
 _INTS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 _OUTPUTS = ("float32", "float16", "bfloat16")
 _JUNK: tuple[Any, ...] = (
     None, True, -1, 0, 1, 2**31, 2**63, 2**64, -(2**63), 10**30, 0.5, math.nan, math.inf, -math.inf, 1j,
-    "", "a", "\0", "\udcff", "\ud800", b"", b"\xff", (), [], {}, set(), [[1], [1, 2]], [None], ["a"], object(),
-    range(3), range(0, 10**20), np.float32(1), np.int8(-1), np.array(1), np.array([]), np.array([1 + 2j]),
-    np.array(["a"]), np.array([object()]), np.array([True]), np.datetime64(1, "s"), np.zeros((2, 0)), float,
-    len, {1: 2}, {"a": "b"}, [("a", 1)], np.ma.array([1, 2], mask=[0, 1]), bytes(15), bytes(16), bytes(32),
+    "", "a", "\0", "\udcff", "\ud800", b"", b"\xff", (), [], {}, set(), [[1], [1, 2]], [None], ["a"],
+    object(), range(3), range(0, 10**20), np.float32(1), np.int8(-1), np.array(1), np.array([]),
+    np.array([1 + 2j]), np.array(["a"]), np.array([object()]), np.array([True]), np.datetime64(1, "s"),
+    np.zeros((2, 0)), float, len, {1: 2}, {"a": "b"}, [("a", 1)], np.ma.array([1, 2], mask=[False, True]),
+    bytes(15), bytes(16), bytes(32),
 )  # fmt: skip
 
 
@@ -64,8 +65,6 @@ def _attempt(tally: Tally, what: str, call: Callable[[], Any]) -> Any:
     """Return what a call returns; None, and no other exception than a typed one, where it fails."""
     try:
         result = call()
-    except FAULTS as error:
-        raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
     except TYPED:
         tally[f"{what} refused"] += 1
         return None

@@ -17,7 +17,8 @@ from .models import FAULTS, TYPED, Sample, chance, pick, sample
 
 _LEAVES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, 10**400, 0.5, 1e308, "", "a", "\0", "\udcff",
-    "x" * 1000, [], {}, [[]], [None], ["a", "b"], [1, "a"], {"a": 0}, {"": {"": []}}, {"id": 0, "content": "a"},
+    "x" * 1000, [], {}, [[]], [None], ["a", "b"], [1, "a"], {"a": 0}, {"": {"": []}},
+    {"id": 0, "content": "a"},
 )  # fmt: skip
 
 _NAMES = ("tokenizer.json", "vocab.json", "vocab.txt", "a.tiktoken", "a.model", "tokenizer_config.json")
