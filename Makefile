@@ -27,7 +27,7 @@ test-integrations: .venv/.test-packages  ## install real engines and run beside 
 	$(BIN)/pip install --quiet 'pyembed-gguf[$(or $(ENGINES),engines)]'
 	$(BIN)/pytest -m integration
 
-fuzz: .venv/.installed  ## fuzz the readers and decoders: make fuzz SECONDS=600 ARGS="gguf npy"
+fuzz: .venv/.installed  ## fuzz the C library, then drive all of the package at random: make fuzz SECONDS=600 ARGS="gguf npy api"
 	$(BIN)/python -m tools.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 
 asan: .venv/.test-packages  ## run the tests under AddressSanitizer and UBSan: make asan ARGS="-k gather"

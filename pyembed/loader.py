@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .core.dtypes import raw_type
 from .core.handle import Files, Path, Source, file_name
 from .core.progress import Progress
@@ -97,7 +99,6 @@ def load_model(
         For a `kv_overrides` value that does not fit the file's; an unknown `load_mode`, `validate` or rule;
         `require_evidence` without validation.
     """
-    ignore = tuple(ignore) if not isinstance(ignore, str) else ignore
     if require_evidence and validate == "off":
         raise ValueError('require_evidence=True needs validate="order" or deeper, not "off"')
     if validate != "off" or check_tensors or ignore:
@@ -373,7 +374,7 @@ def table_of(source: Source, tensor: str | None) -> EmbeddingTable:
 def _raw_layout(path: Path, shape: tuple[int, int], dtype: Any, offset: int) -> RawLayout:
     try:
         rows, columns = (int(n) for n in shape)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, np.ma.MAError):
         raise ValueError(f"shape is {shape!r}; expected (rows, columns)") from None
     weights, big_endian = raw_type(dtype)
     if rows < -1 or columns < 1 or offset < 0:

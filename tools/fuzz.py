@@ -1,5 +1,7 @@
 """Fuzz the readers and decoders with libFuzzer, under AddressSanitizer and UndefinedBehaviorSanitizer.
 
+Then the drivers of ``tools/drivers`` use the whole package at random.
+
 Each target is a file of ``tests/fuzz``. It starts from the inputs in ``tests/fuzz/corpus``, from
 well-formed ones that ``tests/fuzz/seeds.py`` makes, and from what earlier runs found
 (``build/fuzz/corpus``). An input that crashes, hangs or takes too much memory is kept in
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -23,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import fuzz_corpus
+from .drivers import NAMES as DRIVERS
+from .drivers import run as drive
 from .native import ASAN, FUZZ, ROOT, Build, BuildError, targets
 
 WORK = ROOT / "build" / "fuzz"
@@ -156,7 +161,7 @@ def keep(target: str) -> None:
 
 def main() -> int:
     """Run the command line."""
-    known = targets()
+    known = [*targets(), *DRIVERS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("target", nargs="*", help=f"of {', '.join(known)}; all without one")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
@@ -164,15 +169,31 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="renew tests/fuzz/corpus afterwards")
     arguments = parser.parse_args()
     names = arguments.target or known
+    drivers = [name for name in names if name in DRIVERS]
     if not set(names) <= set(known):
         parser.error(f"unknown target among {', '.join(names)}; known: {', '.join(known)}")
+    failed = False
+    if fuzzed := [name for name in names if name not in DRIVERS]:
+        code = fuzz(fuzzed, arguments.seconds, arguments.jobs, arguments.keep)
+        if code == 2:
+            return code
+        failed = code != 0
+    for name in drivers:
+        result = drive(name, random.SystemRandom().randrange(1 << 32), seconds=arguments.seconds)
+        print(result.line(), flush=True)
+        failed = failed or bool(result.findings)
+    return 1 if failed else 0
+
+
+def fuzz(names: list[str], seconds: int, jobs: int, keeps: bool) -> int:
+    """Build and fuzz some targets, print what came of it, and return the exit status."""
     subprocess.run([sys.executable, FUZZ / "seeds.py", WORK / "seeds"], check=True)
     try:
         build(names)
         print(HEADER, flush=True)
         findings = []
-        with ThreadPoolExecutor(arguments.jobs) as pool:
-            for result in pool.map(lambda name: run(name, arguments.seconds), names):
+        with ThreadPoolExecutor(jobs) as pool:
+            for result in pool.map(lambda name: run(name, seconds), names):
                 print(result.line(), flush=True)
                 findings += result.findings
     except BuildError as error:
@@ -180,7 +201,7 @@ def main() -> int:
         return 2
     for path in findings:
         print(f"found: {path.relative_to(ROOT)}; the log is {WORK.name}/{path.parent.name}.log")
-    if arguments.keep:
+    if keeps:
         for name in names:
             keep(name)
     return 1 if findings else 0

@@ -74,6 +74,8 @@ class Overlay:
             self._live &= _as_mask(mask, shape).reshape(-1)
             self._padding = ~self._live
         starts, lengths, batch = _sequences(shape, offsets)
+        if replace is not None and not isinstance(replace, Mapping):
+            raise TypeError(f"replace is a {type(replace).__name__}; expected a dict of places and vectors")
         for where, given in (replace or {}).items():
             self._place(where, as_vectors(given, where, width, kind), starts, lengths, batch)
 

@@ -171,14 +171,19 @@ def as_row_ids(ids: object, n_rows: int) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(array.reshape(-1), dtype=np.uint64)
 
 
+def index_of(name: str, value: object) -> int:
+    """Return an argument that counts something as an int; TypeError if it is anything else."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is a bool; expected an int")
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} is a {type(value).__name__}; expected an int") from None
+
+
 def check_k(k: object, n_rows: int) -> int:
     """Return how many rows are wanted, at least one and at most all that are looked at."""
-    if isinstance(k, bool | np.bool_):
-        raise TypeError("k is a bool; expected an int")
-    try:
-        number = operator.index(k)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"k is a {type(k).__name__}; expected an int") from None
+    number = index_of("k", k)
     if not 1 <= number <= n_rows:
         raise ValueError(f"k is {number}; expected 1 to {n_rows}, the number of rows that are looked at")
     return number

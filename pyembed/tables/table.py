@@ -19,7 +19,7 @@ from ..errors import CData, ClosedError, NotFoundError, Status
 from ..files.metadata import near_tensors
 from ..safe_text import printable, quote
 from .arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride
-from .scan import Scan, Top, as_queries, as_row_ids, check_k, check_metric, norms_of
+from .scan import Scan, Top, as_queries, as_row_ids, check_k, check_metric, index_of, norms_of
 
 Out = TypeVar("Out")
 
@@ -342,7 +342,10 @@ class EmbeddingTable(Closing):
         ------
         ValueError
             If `step` is below 1, or the table is closed.
+        TypeError
+            If it is not an int.
         """
+        step = index_of("step", step)
         if not 1 <= step < 2**64:
             raise ValueError(f"step is {step}; expected at least 1")
         out, error = ffi.new("char[]", DIGEST_BYTES), ffi.new("pye_error *")
@@ -372,7 +375,12 @@ class EmbeddingTable(Closing):
         ------
         IndexError
             If not all of the rows are there.
+        TypeError, ValueError
+            If `first` or `n` is not an int, or `key` is not 16 bytes.
         """
+        first, n = index_of("first", first), index_of("n", n)
+        if key is not None and (not isinstance(key, bytes) or len(key) != 16):
+            raise ValueError("key is not 16 bytes")
         if first < 0 or n < 0 or first + n > len(self):
             raise IndexError(f"rows {first} to {first + n - 1} are not all there: the table has {len(self)}")
         faults = np.empty(n, np.uint8)

@@ -81,7 +81,12 @@ def check_ignored(ignore: Iterable[str]) -> frozenset[str]:
     """
     if isinstance(ignore, str):
         raise ValueError(f"ignore is a list of names of rules: write [{ignore!r}]")
-    names, rules = frozenset(ignore), all_rules()
+    given, rules = set(), all_rules()
+    for name in ignore:
+        if not isinstance(name, str):
+            raise TypeError(f"ignore holds a {type(name).__name__}; expected names of rules")
+        given.add(name)
+    names = frozenset(given)
     for name in sorted(names - rules.keys()):
         near = nearest_names(name, rules) or [known for known in rules if known.split("/")[-1] in name][:3]
         hint = f"near it: {', '.join(near)}" if near else "docs/rules.md lists them"

@@ -1,0 +1,237 @@
+"""Signals and forks at bad moments: what a handler raises arrives, calls end soon, children work alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.children import SANITIZED, child, output_of
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="signals and forks as Linux does"
+)
+
+WIDE = 1024
+N_ROWS = 1 << 19  # a GiB of halves, of a file without blocks
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a GGUF file of a GiB of zeros that takes no room."""
+    import struct
+
+    def text(data: bytes) -> bytes:
+        return struct.pack("<Q", len(data)) + data
+
+    header = b"GGUF" + struct.pack("<IQQ", 3, 1, 1)
+    header += text(b"general.architecture") + struct.pack("<I", 8) + text(b"llama")
+    header += text(b"token_embd.weight") + struct.pack("<IQQiQ", 2, WIDE, N_ROWS, 1, 0)
+    path = tmp_path_factory.mktemp("sparse") / "big.gguf"
+    with path.open("wb") as file:
+        file.write(header + bytes(-len(header) % 32))
+        file.truncate(file.tell() + 2 * WIDE * N_ROWS)
+    return path
+
+
+CALLS = {
+    "digest": "model.table.digest()",
+    "sampled digest": "[model.table.digest(2) for _ in range(19)]",
+    "norms": "model.table.norms",
+    "scores": "model.table.scores(np.ones(1024))",
+    "cosine": "model.table.top(np.ones(1024), 3, 'cosine')",
+    "one thread": "[model.table.top(np.ones(1024), 3, threads=1) for _ in range(19)]",
+    "many queries": "model.table.top(np.ones((5000, 1024)), 3)",
+    "progress": "model.table.top(np.ones((50, 1024)), 3, progress=lambda text, done: None)",
+    "check_rows": "[model.table.check_rows(0, 1 << 19, key=bytes(16)) for _ in range(19)]",
+    "gather": "[model.table.gather(np.arange(1 << 17), dtype='float16', threads=1) for _ in range(99)]",
+    "read": "pyembed.load_model(sys.argv[1], load_mode='none', validate='off').table",
+    "read with progress": "pyembed.load_model(sys.argv[1], load_mode='none', validate='off', "
+    "progress_callback=lambda share: None)",
+    "lock": "pyembed.make_lock(model)",
+    "validate": "model.validate('full')",
+}
+INTERRUPTED = """
+class Told(BaseException):
+    pass
+def handler(number, frame):
+    global when
+    when = time.monotonic()
+    raise {raised}
+signal.signal(signal.SIGALRM, handler)
+model = pyembed.load_model(sys.argv[1], validate="off")
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+try:
+    {call}
+except BaseException as error:
+    print(type(error).__name__, time.monotonic() - when)
+else:
+    print("finished", 0)
+assert (model.embed([1, 2]) == 0).all(), "the model is of use afterwards"
+"""
+
+
+@pytest.mark.skipif(SANITIZED, reason="a GiB takes long")
+@pytest.mark.parametrize("call", CALLS)
+def test_what_a_handler_raises_ends_a_long_call_soon(call: str, sparse: Path) -> None:
+    name, seconds = output_of(INTERRUPTED.format(raised="Told()", call=CALLS[call]), sparse).split()
+    if name == "finished":
+        pytest.skip("this machine is too fast")
+    assert name == "Told"
+    assert float(seconds) < 1
+
+
+@pytest.mark.parametrize(
+    "raised", ["KeyboardInterrupt()", "SystemExit('terminated')", "TimeoutError()", "OSError(5, 'x')"]
+)
+@pytest.mark.parametrize("call", ["progress", "read with progress", "digest"])
+def test_it_arrives_as_what_it_is(call: str, raised: str, sparse: Path) -> None:
+    done = child(INTERRUPTED.format(raised=raised, call=CALLS[call]), sparse)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == raised.split("(")[0]
+    assert done.stderr == "", "nothing is printed by the way"
+
+
+FORKED = """
+np.random.default_rng(1).standard_normal((60_000, 64)).astype(np.float16).tofile(sys.argv[1])
+table = pyembed.open_table(sys.argv[1], shape=(-1, 64), dtype="float16")
+query = np.random.default_rng(2).standard_normal((40, 64)).astype(np.float32)
+wanted = QUIET_CALL
+forked = []
+def fork(*_):
+    if not forked:
+        forked.append(os.fork())
+for _ in range(99):  # with many threads the one that calls may come to do nothing, and is told nothing
+    got = LOUD_CALL
+    if forked:
+        break
+same = all(np.array_equal(a, b) for a, b in zip(got, wanted, strict=True))
+# The child asks once more, now with workers of its own.
+again = QUIET_CALL
+same = same and all(np.array_equal(a, b) for a, b in zip(again, wanted, strict=True))
+if forked and forked[0] == 0:
+    os._exit(0 if same else 1)
+assert same and forked, (same, forked)
+for _ in range(600):
+    ended, status = os.waitpid(forked[0], os.WNOHANG)
+    if ended:
+        break
+    time.sleep(0.05)
+else:
+    os.kill(forked[0], signal.SIGKILL)
+    raise AssertionError("the child hangs")
+assert status == 0, status
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+@pytest.mark.parametrize("call", ["top(query, 20, threads=T P)", "scores(query, threads=T P)"])
+def test_a_child_forked_in_progress_works_alone(call: str, threads: int, tmp_path: Path) -> None:
+    call = f"table.{call}".replace("T", str(threads))
+    quiet, loud = call.replace(" P", ""), call.replace(" P", ", progress=fork")
+    output_of(FORKED.replace("QUIET_CALL", quiet).replace("LOUD_CALL", loud), tmp_path / "rows.bin")
+
+
+LONG_FORKED = """
+model = pyembed.load_model(sys.argv[1], validate="off")
+forked = []
+def fork(*_):
+    if not forked:
+        forked.append(os.fork())
+signal.signal(signal.SIGALRM, fork)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+{call}
+if not forked:
+    signal.pause()
+if forked[0] == 0:
+    os._exit(0)
+for _ in range(1200):
+    if os.waitpid(forked[0], os.WNOHANG)[0]:
+        break
+    time.sleep(0.05)
+else:
+    os.kill(forked[0], signal.SIGKILL)
+    raise AssertionError("the child hangs")
+"""
+
+
+@pytest.mark.skipif(SANITIZED, reason="a GiB takes long")
+@pytest.mark.parametrize("call", ["norms", "cosine", "check_rows"])
+def test_a_handler_may_fork_in_a_long_call(call: str, sparse: Path) -> None:
+    output_of(LONG_FORKED.format(call=CALLS[call].replace("range(19)", "range(2)")), sparse)
+
+
+# ------------------------------------------------------------------------------------------ the command
+
+COMMAND = [sys.executable, "-c", "import sys, _pyembed_command; sys.exit(_pyembed_command.main())"]
+
+
+def begun(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.skipif(SANITIZED, reason="a GiB takes long")
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGHUP", 129)])
+@pytest.mark.parametrize("command", ["export", "lock"])
+def test_a_command_that_is_ended_leaves_nothing(
+    command: str, number: str, code: int, sparse: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "x.npy").write_bytes(b"old")
+    process = begun(command, sparse, *([tmp_path / "x.npy"] if command == "export" else []))
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and command == "export" and len(os.listdir(tmp_path)) < 2:
+        time.sleep(0.01)
+    time.sleep(0.3 if command == "export" else 2)
+    process.send_signal(getattr(signal, number))
+    sent = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (code, "", "")
+    assert time.monotonic() - sent < 2
+    assert os.listdir(tmp_path) == ["x.npy"]
+    assert (tmp_path / "x.npy").read_bytes() == b"old"
+
+
+EARLY = """
+import signal, sys, threading
+delay = float(sys.argv.pop(1))
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+signal.setitimer(signal.ITIMER_REAL, delay)
+import _pyembed_command
+sys.exit(_pyembed_command.main())
+"""
+
+
+@pytest.mark.parametrize("milliseconds", [30, 60, 100, 150, 250])
+def test_ctrl_c_while_modules_are_imported(milliseconds: int) -> None:
+    command = [sys.executable, "-c", EARLY, str(milliseconds / 1000), "info", "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) in {(130, ""), (0, "")}
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "says"),
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&- >&- 2>&-", 0, ""),
+        (">/dev/full", 2, "pyembed: error: No space left on device\n"),
+        ("| head -c 1 >/dev/null", 0, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full(redirected: str, code: int, says: str) -> None:
+    command = ["sh", "-c", f'"$@" {redirected}', "sh", *COMMAND, "info", "demo", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (code, says)
+
+
+def test_data_for_a_closed_stdout_is_an_error() -> None:
+    command = ["sh", "-c", '"$@" >&-', "sh", *COMMAND, "embed", "demo", "--ids", "1", "--out", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (2, "pyembed: error: /dev/stdout: Bad file descriptor\n")
