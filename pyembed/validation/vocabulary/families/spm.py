@@ -191,8 +191,8 @@ def _are_explained(facts: Facts, wrong: Ids, n_taken_out: int, n_replaced: int) 
 def _parts_lacking(facts: Facts, ids: Ids) -> tuple[int, int]:
     """Return how few texts would make pieces whole that are not made of two earlier ones, nearly.
 
-    Such a text is made of two tokens, and is none itself. The second number is that of pieces that no such
-    text makes whole.
+    Such a text is one character or made of two tokens, and is none itself. The second number is that of
+    pieces that no such text makes whole.
     """
     vocabulary = facts.vocabulary
     known: Container[object] = vocabulary  # of texts, although it is a sequence of tokens
@@ -203,7 +203,7 @@ def _parts_lacking(facts: Facts, ids: Ids) -> tuple[int, int]:
             for half, other in (cut, cut[::-1])
             if half not in known
             and (len(other) == 1 or (other in known and vocabulary.id(other) < token_id))
-            and any(left in known and right in known for left, right in _cuts(half))
+            and (len(half) == 1 or any(left in known and right in known for left, right in _cuts(half)))
         }
         for token_id in ids.tolist()
     ]
