@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from .analysis import near_duplicates
 from .analysis.near_duplicates import Cluster, Signatures
+from .analysis.untrained import find_untrained
 from .core.progress import Progress, part_of, report_to
 from .files.byte_ranges import same_bytes, tensor_range
 from .files.metadata import Tensors
@@ -20,20 +20,9 @@ from .model import Model
 from .safe_text import printable, quote
 from .tables.table import EmbeddingTable
 from .tables.token_table import OUTPUT_TABLE
-from .tokens.token_text import TokenType
 from .tokens.vocabulary import Vocabulary
 
 PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
-# Names of places that vocabularies keep for later, and of what converters fill them up with.
-_KNOWN_UNUSED = re.compile(
-    r"\[(?:unused|pad|reserved)_?\d+\]"
-    r"|<(?:unused|pad|reserved|dummy|place_?holder)\w*?\d+>"
-    r"|<\|(?:unused|pad|reserved|dummy|place_?holder|extra)\w*?\d+\|>",
-    re.IGNORECASE,
-)
-_MAX_NAME = 64
-_MIN_KNOWN = 8  # rows from which a direction is taken
-_MIN_ALIKE = 0.5  # median cosine of known unused rows to their mean; below it they are no guide
 _N_OUTLIERS = 10
 
 Mask = npt.NDArray[np.bool_]
@@ -75,10 +64,11 @@ class Untrained:
         Rows that are known to be unused: by their type, by a name such as ``[unused7]``, or because they have
         no token.
     max_norm, min_cosine : float or None
-        A row that is no longer, and no farther from the direction of the known ones, is taken for untrained;
-        the 99th and the first percentile of the known ones themselves. Directions are seen from the mean of
-        all rows. None where there are fewer than eight known ones or they do not look alike: then no row is
-        called untrained.
+        A row that is no longer, and no farther from the direction of the known ones, is taken for untrained:
+        the limits are a little beyond the 99th and the first percentile of the known ones themselves.
+        Directions are seen from the mean of all rows. Where there are fewer than eight known ones or they do
+        not look alike, rows that lie at one point with at least 2 % of all stand for them; None where there
+        are none of these either: then no row is called untrained.
     rows : tuple of Row
         The other rows that look so.
     """
@@ -197,7 +187,7 @@ def examine(
         norms=_norms(seen, usable, vocabulary),
         zero=_ids(seen.finite & (seen.norms == 0)),
         not_finite=_ids(~seen.finite),
-        untrained=_untrained(table, seen, usable, vocabulary),
+        untrained=_untrained(table, seen, vocabulary),
         exact=tuple(exact),
         near=tuple(near),
         near_is_complete=complete,
@@ -219,20 +209,6 @@ def _ids(mask: Mask) -> tuple[int, ...]:
     return tuple(np.flatnonzero(mask).tolist())
 
 
-def known_unused(vocabulary: Vocabulary | None, n_rows: int) -> Mask:
-    """Return which of a table's rows are unused by type, by name, or because they have no token."""
-    unused = np.zeros(n_rows, np.bool_)
-    if vocabulary is None:
-        return unused
-    unused[len(vocabulary) :] = True
-    types = vocabulary.types[:n_rows]
-    unused[: len(types)] = types == TokenType.UNUSED
-    for row, text in enumerate(vocabulary.tokens[:n_rows]):
-        if text[:1] in ("[", "<") and len(text) <= _MAX_NAME and _KNOWN_UNUSED.fullmatch(text):
-            unused[row] = True
-    return unused
-
-
 def _norms(seen: Signatures, usable: Mask, vocabulary: Vocabulary | None) -> Norms:
     ids = np.flatnonzero(usable)
     order = ids[np.argsort(seen.norms[ids], kind="stable")]
@@ -247,50 +223,10 @@ def _rows(ids: Iterable[Any], seen: Signatures, vocabulary: Vocabulary | None) -
     return tuple(Row(row, tokens[row] if row < n_tokens else None, float(seen.norms[row])) for row in rows)
 
 
-def _untrained(
-    table: EmbeddingTable, seen: Signatures, usable: Mask, vocabulary: Vocabulary | None
-) -> Untrained:
-    """Compare rows with those that are known to be unused, seen from the mean of all rows.
-
-    Rows that no gradient reached keep what they began with, or drift together: they are short, and point the
-    same way. Land & Bartolo 2024, "Fishing for Magikarp", show that both give under-trained tokens away.
-    """
-    named = known_unused(vocabulary, len(table))
-    known = np.flatnonzero(named & usable)
-    nothing = Untrained(_ids(named), None, None, ())
-    if len(known) < _MIN_KNOWN:
-        return nothing
-    step = near_duplicates.chunk_rows(table)
-    total = np.zeros(table.shape[1])
-    for first in range(0, len(known), step):
-        total += table.gather(known[first : first + step]).sum(axis=0, dtype=np.float64)
-    direction = total / len(known) - seen.mean
-    length = float(np.linalg.norm(direction))
-    if length == 0:
-        return nothing
-    cosines = _cosines(table, seen, direction / length)
-    if np.median(cosines[known]) < _MIN_ALIKE:
-        return nothing
-    min_cosine = float(np.percentile(cosines[known], 1))
-    max_norm = float(np.percentile(seen.norms[known], 99))
-    found = usable & ~named & (cosines >= min_cosine) & (seen.norms <= max_norm)
-    order = np.flatnonzero(found)
-    order = order[np.argsort(-cosines[order], kind="stable")]
-    return Untrained(_ids(named), max_norm, min_cosine, _rows(order, seen, vocabulary))
-
-
-def _cosines(
-    table: EmbeddingTable, seen: Signatures, direction: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return the cosine of each row, the mean of all taken from it, to a direction of length 1."""
-    n, step = len(table), near_duplicates.chunk_rows(table)
-    cosines = np.empty(n)
-    mean = seen.mean.astype(np.float32)
-    for first in range(0, n, step):
-        rows = table.gather(range(first, min(n, first + step))) - mean
-        with np.errstate(all="ignore"):
-            cosines[first : first + step] = rows @ direction / np.linalg.norm(rows, axis=1)
-    return np.nan_to_num(cosines, nan=-1.0)
+def _untrained(table: EmbeddingTable, seen: Signatures, vocabulary: Vocabulary | None) -> Untrained:
+    found = find_untrained(table.gather, seen.norms, seen.finite, seen.mean, vocabulary)
+    rows = _rows(found.ids, seen, vocabulary)
+    return Untrained(_ids(found.known), found.max_norm, found.min_cosine, rows)
 
 
 def _tied(model: Model) -> str | None:

@@ -127,7 +127,7 @@ def _texts(ids: Sequence[int], file: OpenFile) -> str:
 def _untrained_text(health: Health) -> str:
     untrained = health.untrained
     if untrained.min_cosine is None:
-        return "unknown: too few rows are known to be unused, or they do not look alike"
+        return "unknown: too few rows are known to be unused or lie at one point, or these do not look alike"
     return f"{len(untrained.rows)} more, {_percent(len(untrained.rows), health.shape[0])} of the rows"
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis.similarity import Geometry
+from ..analysis.untrained import known_unused
 from ..files.atomic_write import check_is_not_read
-from ..health import known_unused
 from .arguments import add_json, add_k, add_metric, add_model, add_rows, add_tensor
 from .files import OpenFile
 from .show import print_facts, print_json

@@ -266,3 +266,32 @@ def test_the_command(path: Path, capsys: pytest.CaptureFixture[str], tmp_path: P
     assert "blk.0.x, 1000 x 64 F32" in capsys.readouterr().out
     assert main(["health", str(path), "--tensor", "blk.0.y"]) == 2
     assert main(["health", "demo", "--min-cosine", "2"]) == 2
+
+
+@pytest.mark.parametrize("name", ["minilm", "named", "at one point", "sound"])
+def test_validation_counts_the_same_rows(
+    name: str, tmp_path: Path, rng: np.random.Generator, request: pytest.FixtureRequest
+) -> None:
+    """What health lists is what validation warns of, whether or not tokens say which rows are unused."""
+    if name == "minilm":
+        path = request.getfixturevalue("data_dir") / "models/minilm-f16.gguf"
+    else:
+        with pyembed.load_model(pyembed.demo_model(), validate="off") as model:
+            rows, texts = model.table.gather(np.arange(len(model.table))), list(model.vocabulary.tokens)
+        point = rows.std() * rng.standard_normal(rows.shape[1]).astype(np.float32)
+        for row in range(3000, 3200) if name != "sound" else ():
+            rows[row] = point + 0.02 * rng.standard_normal(rows.shape[1]).astype(np.float32)
+            if name == "named" and row >= 3150:
+                texts[row] = f"[unused{row}]"
+        path = write_model(tmp_path / "m.gguf", model="bert", tokens=texts, tensors={TOKEN_TABLE: rows})
+    with pyembed.load_model(path, validate="off") as model:
+        listed = sorted(row.id for row in examine(model).untrained.rows)
+    warned = [f for f in pyembed.validate(path).findings if f.rule == "geometry/untrained"]
+    if name == "sound":
+        assert (listed, warned) == ([], [])
+        return
+    assert (warned[0].severity, warned[0].n_ids) == ("warning", len(listed))
+    assert (warned[0].first_id, warned[0].last_id) == (listed[0], listed[-1])
+    if name != "minilm":
+        assert listed == list(range(3000, 3150 if name == "named" else 3200))
+        assert [f.n_ids for f in warned[1:]] == ([50] if name == "named" else [])

@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import numpy.typing as npt
 
+from ...analysis.untrained import RowSums, Untrained, find_untrained
 from ...tokens.token_text import TokenType
 from ...tokens.vocabulary import Token, Vocabulary
 from ..report import Findings
@@ -34,15 +36,29 @@ def examine(subject: Subject, findings: Findings) -> None:
     if vocabulary is None or table is None:
         findings.no_evidence(f"the file has no {'vocabulary' if vocabulary is None else 'table of rows'}")
         return
+    sums = RowSums(*table.shape)
+
+    def gather(ids: Ints) -> npt.NDArray[np.float32]:
+        rows = table.gather(ids, threads=1)
+        sums.add(int(ids[0]), rows)
+        return rows
+
     judgement = judge(
         [token.bytes for token in vocabulary],
         vocabulary.types.tolist(),
         vocabulary.tokens,
-        lambda ids: table.gather(ids, threads=1),
+        gather,
         table.shape,
         report=subject.report,
     )
-    _Writer(subject.table_name, vocabulary, findings).write(judgement, min(len(vocabulary), len(table)))
+    writer = _Writer(subject.table_name, vocabulary, findings)
+    if not np.isnan(sums.norms).all():  # all rows were read
+        writer.untrained(
+            find_untrained(
+                lambda ids: table.gather(ids, threads=1), sums.norms, sums.finite, sums.mean, vocabulary
+            )
+        )
+    writer.write(judgement, min(len(vocabulary), len(table)))
 
 
 class _Writer:
@@ -57,8 +73,6 @@ class _Writer:
             self._misplaced(place)
         if judgement.map_name:
             self._add(PERMUTED, f"{judgement.map_name}: in that order they agree with the tokens", 0, n - 1)
-        if len(judgement.untrained):
-            self._untrained(judgement.untrained)
         for run in judgement.random_runs:
             self._add(
                 UNTRAINED,
@@ -118,17 +132,22 @@ class _Writer:
         text = text if place.certain else f"{text}; the evidence is weak"
         self._add(SHIFTED, text, run.first, run.last, severity, shift=run.shift)
 
-    def _untrained(self, ids: Ints) -> None:
+    def untrained(self, found: Untrained) -> None:
         """Warn of tokens in use; of those in reserve it is only worth a note."""
-        reserve = np.array([self._in_reserve(self._vocabulary[token]) for token in ids.tolist()], np.bool_)
-        for severity, some, what in (
-            (Severity.WARNING, ids[~reserve], "tokens"),
-            (Severity.NOTE, ids[reserve], "tokens that stand in reserve"),
-        ):
-            if len(some):
-                text = f"{len(some):,} rows of {what} lie at one point: {self._named(some)}"
-                first, last = int(some[0]), int(some[-1])
-                self._add(UNTRAINED, text, first, last, severity, n_ids=len(some))
+        if found.max_norm is None:
+            return
+        n = len(self._vocabulary)
+        ids = np.sort(found.ids[found.ids < n])
+        known = np.flatnonzero(found.known[:n])
+        n_reserve = sum(self._in_reserve(self._vocabulary[token]) for token in ids.tolist())
+        if len(ids):
+            severity = Severity.NOTE if n_reserve == len(ids) else Severity.WARNING
+            special = f", {n_reserve:,} of them of special or byte tokens" if n_reserve else ""
+            text = f"{len(ids):,} rows look untrained{special}: {self._named(ids)}"
+            self._add(UNTRAINED, text, int(ids[0]), int(ids[-1]), severity, n_ids=len(ids))
+        if len(known):
+            text = f"{len(known):,} tokens stand in reserve, with untrained rows: {self._named(known)}"
+            self._add(UNTRAINED, text, int(known[0]), int(known[-1]), Severity.NOTE, n_ids=len(known))
 
     @staticmethod
     def _in_reserve(token: Token) -> bool:

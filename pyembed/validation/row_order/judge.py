@@ -84,8 +84,6 @@ class Judgement:
         In order of id.
     map_name : str or None
         What was done to the rows as a whole, where it is no shift.
-    untrained : int64
-        Ids of rows that sit at one point.
     random_runs : list of Run
         Ids whose rows look like random numbers.
     in_place : bool, shape (tokens,)
@@ -98,7 +96,6 @@ class Judgement:
     first_rate: float = 0.0
     misplaced: list[Misplaced] = field(default_factory=list)
     map_name: str | None = None
-    untrained: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     random_runs: list[Run] = field(default_factory=list)
     in_place: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
 
@@ -147,14 +144,10 @@ def judge(
     if shape[1] < _MIN_COLUMNS:
         return Judgement(Verdict.NO_SIGNAL, "rows have too few columns")
     rows = load_rows(gather, *shape, rng, part_of(report, "reading rows"))
-    untrained = np.flatnonzero(rows.clumped[:n])
     if np.count_nonzero(rows.usable[:n]) < _MIN_ROWS:
-        return Judgement(
-            Verdict.NO_SIGNAL, "nearly all rows are alike, zero or not finite", untrained=untrained
-        )
+        return Judgement(Verdict.NO_SIGNAL, "nearly all rows are alike, zero or not finite")
     report("comparing rows with spellings", 0.0)
     judgement = _Case(rows, partners, texts[:n], stored[:n], rng).decide()
-    judgement.untrained = untrained
     report("comparing rows with spellings", 1.0)
     return judgement
 

@@ -14,6 +14,7 @@ All this can contradict a list, and pins nothing: most pieces can change places 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,8 @@ _CONSECUTIVE = 0.9
 _MAX_LACKING = 64
 #: For each piece that is made of no two tokens, so many at most lack a part and have another one later.
 _MAX_CUT = 4
+#: Longer texts are no pieces, and of more pieces the parts are not looked for: a hostile list has any number.
+_MAX_LENGTH, _MAX_READ = 32, 2000
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def _without_tail(facts: Facts, ids: Ids, ranks: Ids) -> _Ranked:
         return whole
     single = facts.tokens["n_code_points"][ids[:n_base]] == 1
     last = n_base - int(np.argmax(single[::-1])) if single.any() else n_base
-    if single[max(last - LONG_RUN, 0) : last].all():
+    if last >= max(MIN_PIECES, n_base // 2) and single[max(last - LONG_RUN, 0) : last].all():
         n_base = last
     return _Ranked(ids, ranks, n_base)
 
@@ -169,37 +172,55 @@ def _uncomposed(facts: Facts, several: Ids, missing: tuple[int, int], findings: 
 def _are_explained(facts: Facts, wrong: Ids, n_taken_out: int, n_replaced: int) -> bool:
     """Return whether the parts that pieces lack are about as few as there are pieces missing.
 
-    Where others took the place of pieces, as runs of spaces did in Llama 2's list, some must be made of no
-    two tokens in whatever order these stand: in a shuffled list there are none.
+    Where others took the place of pieces, as runs of spaces did in Llama 2's list, each has to lack such a
+    part, and some must be made of no two tokens in whatever order these stand: in a shuffled list there are
+    none.
     """
-    if not n_taken_out:
-        n_cut = int(np.count_nonzero(facts.splits["n"][wrong]))
-        if n_cut > _MAX_CUT * (wrong.size - n_cut):
-            return False
     n = n_taken_out or n_replaced
-    return wrong.size <= _MAX_LACKING * n and _n_parts_lacking(facts, wrong) <= 2 * n + 2
+    if wrong.size <= n_taken_out:
+        return True
+    if wrong.size > min(_MAX_LACKING * n, _MAX_READ):
+        return False
+    n_parts, n_unexplained = _parts_lacking(facts, wrong)
+    if n_taken_out:
+        return n_parts + n_unexplained <= 2 * n + 2
+    n_cut = int(np.count_nonzero(facts.splits["n"][wrong]))
+    return not n_unexplained and n_parts <= n and n_cut <= _MAX_CUT * (wrong.size - n_cut)
 
 
-def _n_parts_lacking(facts: Facts, ids: Ids) -> int:
-    """Return how few texts would make pieces whole that are not made of two earlier ones, nearly."""
-    tokens = facts.vocabulary.tokens
-    known = facts.vocabulary
-    lacking: dict[int, set[str]] = {}
-    for token_id in ids.tolist():
-        text = tokens[token_id]
-        cuts = ((text[:at], text[at:]) for at in range(1, len(text)))
-        lacking[token_id] = {
+def _parts_lacking(facts: Facts, ids: Ids) -> tuple[int, int]:
+    """Return how few texts would make pieces whole that are not made of two earlier ones, nearly.
+
+    Such a text is one character or made of two tokens, and is none itself. The second number is that of
+    pieces that no such text makes whole.
+    """
+    vocabulary = facts.vocabulary
+    known: Container[object] = vocabulary  # of texts, although it is a sequence of tokens
+    lacking = [
+        {
             half
-            for cut in cuts
+            for cut in _cuts(vocabulary.tokens[token_id])
             for half, other in (cut, cut[::-1])
-            if half not in known and (other not in known or len(other) == 1 or known.id(other) < token_id)
+            if half not in known
+            and (len(other) == 1 or (other in known and vocabulary.id(other) < token_id))
+            and (len(half) == 1 or any(left in known and right in known for left, right in _cuts(half)))
         }
-    n = sum(not texts for texts in lacking.values())
-    while lacking := {token_id: texts for token_id, texts in lacking.items() if texts}:
-        part, _ = Counter(text for texts in lacking.values() for text in texts).most_common(1)[0]
-        lacking = {token_id: texts for token_id, texts in lacking.items() if part not in texts}
-        n += 1
-    return n
+        for token_id in ids.tolist()
+    ]
+    n_unexplained = sum(not texts for texts in lacking)
+    n_parts = 0
+    while lacking := [texts for texts in lacking if texts]:
+        part, n_whole = Counter(text for texts in lacking for text in texts).most_common(1)[0]
+        if n_whole == 1:
+            return n_parts + len(lacking), n_unexplained
+        lacking = [texts for texts in lacking if part not in texts]
+        n_parts += 1
+    return n_parts, n_unexplained
+
+
+def _cuts(text: str) -> list[tuple[str, str]]:
+    """Return the ways to cut a text in two; none of one that is longer than pieces are."""
+    return [(text[:at], text[at:]) for at in range(1, len(text))] if len(text) <= _MAX_LENGTH else []
 
 
 def _late(facts: Facts, base: Ids) -> Ids:
