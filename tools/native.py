@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,11 +82,19 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**{key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}, **more}
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time build in a folder; others wait."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class Build:
     """Object files of the library in a folder, compiled once, and programs linked with them.
 
     They are compiled through ccache where it is installed, and anew where a source, the flags or the
-    compiler changed. Several processes may use a folder at the same time.
+    compiler changed. Several processes may use a folder at the same time: one compiles, the others wait.
 
     Parameters
     ----------
@@ -115,7 +124,7 @@ class Build:
             repr((self._version(), self._flags, self._folder_flags)).encode()
         ).hexdigest()[:8]
         folder.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(2) as pool:
+        with locked(folder), ThreadPoolExecutor(2) as pool:
             self._library = list(pool.map(self._compile, sorted(CSRC.glob("*/*.c"))))
 
     def _version(self) -> str:
@@ -176,18 +185,14 @@ def find_cmake() -> str | None:
 
 
 def build_with_cmake() -> Path:
-    """Compile the library as users do, unless it is compiled, and return CMake's folder; raise BuildError.
-
-    One process at a time does it; others wait.
-    """
+    """Compile the library as users do, unless it is compiled, and return CMake's folder; raise BuildError."""
     cmake, compiler = find_cmake(), compiler_of(INSTALLED)
     if cmake is None or compiler is None:
         raise BuildError("CMake and a C compiler are needed")
     key = hashlib.sha256(repr((cmake, compiler)).encode()).hexdigest()[:8]
     folder = ROOT / "build" / f"lib-{INSTALLED}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder):
         for arguments in (("-S", CSRC, "-B", folder), ("--build", folder, "--parallel", "2")):
             command = [cmake, *map(str, arguments)]
             done = subprocess.run(
