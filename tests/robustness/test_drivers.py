@@ -13,9 +13,7 @@ from tools import drivers
 CASES = {"api": 60, "commands": 6, "references": 12, "outputs": 2, "signals": 6, "forks": 5}
 
 pytestmark = [
-    pytest.mark.skipif(
-        not sys.platform.startswith("linux"), reason="signals and preloading as Linux has"
-    ),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="signals and preloading as Linux has"),
     pytest.mark.skipif(SANITIZED, reason="measures time, and preloads"),
     pytest.mark.filterwarnings("ignore"),  # requests at random may warn of overflows and the like
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...safe_text import quote
 from ...tokens.token_list import TokenList
-from ..report import Findings, shown
+from ..report import Findings
 from ..rules import Severity
 from . import rules
 from .rows import RowComparison
@@ -55,7 +56,7 @@ def report_rows(rows: RowComparison, tokens: TokenList | None, findings: Finding
 
 def _report_moved(rows: RowComparison, tokens: TokenList | None, findings: Findings) -> None:
     def name(token_id: int) -> str:
-        return "" if tokens is None else shown(tokens.texts[token_id])
+        return "" if tokens is None else quote(tokens.texts[token_id])
 
     for run in rows.runs:
         findings.add(

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 
+from ...safe_text import quote
 from ...tokens.token_list import (
     BYTE,
     CONTROL,
@@ -15,7 +16,7 @@ from ...tokens.token_list import (
     TokenFile,
     TokenList,
 )
-from ..report import Findings, shown
+from ..report import Findings
 from ..rules import Severity
 from . import rules
 from .alignment import Alignment
@@ -62,7 +63,7 @@ def report_tokens(
             f"only {alignment.n_common} of the model's {alignment.n_model} tokens are among the "
             f"{alignment.n_reference} of the {reference.kind}{family}; first: "
             + listed(
-                f"{i} {shown(ours.texts[i])} is {shown(theirs.get(i, ''))} there"
+                f"{i} {quote(ours.texts[i])} is {quote(theirs.get(i, ''))} there"
                 for i in alignment.replaced.tolist()
             ),
         )
@@ -77,7 +78,7 @@ def report_tokens(
     _merges(model, reference, findings)
     if model.pre and reference.pre and model.pre != reference.pre:
         findings.add(
-            rules.PRE, f"the pre-tokenizer is {shown(model.pre)}, the reference's {shown(reference.pre)}"
+            rules.PRE, f"the pre-tokenizer is {quote(model.pre)}, the reference's {quote(reference.pre)}"
         )
     return _relation(alignment, reference.kind, go_along)
 
@@ -110,7 +111,7 @@ def _moved(ours: TokenList, alignment: Alignment, severity: Severity, findings: 
             rules.SHIFTED,
             f"tokens {run.first} to {run.last} are tokens {partner} to {run.last + run.shift} of the "
             f"reference; "
-            f"first: {shown(ours.texts[run.first])} is {partner} there",
+            f"first: {quote(ours.texts[run.first])} is {partner} there",
             severity=severity,
             first_id=run.first,
             last_id=run.last,
@@ -124,7 +125,7 @@ def _moved(ours: TokenList, alignment: Alignment, severity: Severity, findings: 
         rules.PERMUTED,
         partners,
         "token",
-        lambda i: shown(ours.texts[i]),
+        lambda i: quote(ours.texts[i]),
         "of the reference",
         severity,
         findings,
@@ -140,7 +141,7 @@ def _replaced(ours: TokenList, theirs: dict[int, str], alignment: Alignment, fin
         severity = Severity.NOTE if mine and other else Severity.WARNING if other else Severity.ERROR
         by_severity.setdefault(severity, []).append(i)
     for severity, ids in by_severity.items():
-        some = listed(f"{i} is {shown(ours.texts[i])}, not {shown(theirs[i])}" for i in ids)
+        some = listed(f"{i} is {quote(ours.texts[i])}, not {quote(theirs[i])}" for i in ids)
         findings.add(
             rules.REPLACED,
             f"{len(ids)} tokens differ: {some}",
@@ -158,7 +159,7 @@ def _unmatched(ours: TokenList, theirs: TokenList, alignment: Alignment, finding
         findings.add(
             rules.EXTRA,
             f"{_counts(kinds)} that the reference does not have: "
-            + listed(f"{i} {shown(ours.texts[i])}" for i in extra),
+            + listed(f"{i} {quote(ours.texts[i])}" for i in extra),
             severity=Severity.WARNING if kinds["learned"] else Severity.NOTE,
             first_id=extra[0],
             last_id=extra[-1],
@@ -171,7 +172,7 @@ def _unmatched(ours: TokenList, theirs: TokenList, alignment: Alignment, finding
         findings.add(
             rules.MISSING,
             f"{_counts(kinds)} of the reference that the model does not have: "
-            + listed(f"{i} {shown(texts[i])}" for i in missing),
+            + listed(f"{i} {quote(texts[i])}" for i in missing),
             severity=Severity.NOTE if idle else Severity.WARNING,
             first_id=missing[0],
             last_id=missing[-1],
@@ -207,7 +208,7 @@ def _special(model: TokenFile, reference: TokenFile, alignment: Alignment, findi
             text = model.tokens.texts[ours]
             findings.add(
                 rules.SPECIAL,
-                f"{role} is {ours} {shown(text)}, the reference's {theirs}",
+                f"{role} is {ours} {quote(text)}, the reference's {theirs}",
                 first_id=ours,
                 last_id=ours,
             )
@@ -234,7 +235,7 @@ def _types(
         findings.add(
             rules.TYPE,
             f"{len(ids)} {names[other]} tokens of the reference are typed {names[mine]}: "
-            + listed(f"{i} {shown(ours.texts[i])}" for i in ids),
+            + listed(f"{i} {quote(ours.texts[i])}" for i in ids),
             severity=None if NORMAL in (mine, other) else Severity.NOTE,
             first_id=ids[0],
             last_id=ids[-1],
@@ -288,7 +289,7 @@ def _merges(model: TokenFile, reference: TokenFile, findings: Findings) -> None:
     first = next(
         (k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
     )
-    firsts = [shown(merges[first]) if first < len(merges) else "the end" for merges in (ours, theirs)]
+    firsts = [quote(merges[first]) if first < len(merges) else "the end" for merges in (ours, theirs)]
     findings.add(
         rules.MERGES,
         f"{len(ours)} merges, {len(theirs)} in the reference, {n_common} in common; "
