@@ -67,7 +67,7 @@ def test_info(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = run(capsys, "info", path)
     lines = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in text.splitlines() if line}
     assert lines["format"] == "gguf version 3"
-    assert lines["token table"] == "6 x 16 F32, 384 B"
+    assert lines["token table"] == "token_embd.weight, 6 x 16 F32, 384 B"
     assert lines["tied"] == "no"
     assert lines["first layer"] == "the file has no position_embd.weight, which bert uses"
     assert lines["load mode"] == "mmap"
