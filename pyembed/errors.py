@@ -168,7 +168,7 @@ def nearest_names(wanted: str, names: Iterable[str], n: int = 3) -> list[str]:
     return [by_folded[match] for match in matches]
 
 
-_FORMAT_ERRORS: dict[int, type[FormatError]] = {
+FORMAT_ERRORS: dict[int, type[FormatError]] = {
     Status.FORMAT: FormatError,
     Status.GGUF: GGUFError,
     Status.SAFETENSORS: SafetensorsError,
@@ -228,10 +228,10 @@ def _raise(status: int, error: CData, path: str) -> NoReturn:
     message = ffi.string(error.message).decode("utf-8", "replace")
     if status == Status.IO:
         raise OSError(error.system_errno or errno.EIO, printable(message), path)
-    if status in _FORMAT_ERRORS:
+    if status in FORMAT_ERRORS:
         known = error.offset != lib.PYE_NO_OFFSET
         where = f" (at byte {error.offset})" if known else ""
-        raise _FORMAT_ERRORS[status](f"{path}: {message}{where}", path, error.offset if known else None)
+        raise FORMAT_ERRORS[status](f"{path}: {message}{where}", path, error.offset if known else None)
     if status in _OTHER_ERRORS:
         raise _OTHER_ERRORS[status](printable(f"{path}: {message}"))
     name = ffi.string(lib.pye_status_name(status)).decode("ascii")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
-from ..errors import CData, ClosedError, FormatError, GGUFError, Status, check, shard_path
+from ..errors import FORMAT_ERRORS, CData, ClosedError, Status, check, shard_path
 from .constants import MAX_DIMS, UNKNOWN_BYTES, FileChange, Format, LoadMode, ValueType
 from .recognise import file_at_fault, recognise
 from .records import Change, ChangeKind, MetadataEntry, RawLayout, Shard, Stats, TensorInfo
@@ -282,8 +282,9 @@ class Source:
             path = file_at_fault(self.path, message)
         what = recognise(path, but=_NOT_OPENED[status])
         if what is not None:
-            kind, wanted = (GGUFError, "GGUF") if format == "gguf" else (FormatError, "model")
-            raise kind(f"{path}: not a {wanted} file, but {what}", path, 0)
+            is_gguf = format == "gguf"
+            kind = FORMAT_ERRORS[Status.GGUF if is_gguf else status]
+            raise kind(f"{path}: not a {'GGUF' if is_gguf else 'model'} file, but {what}", path, 0)
 
     def _handle(self) -> CData:
         model = self._model

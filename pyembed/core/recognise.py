@@ -13,9 +13,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..safe_text import MOST_SHOWN, quote
+
 _HEAD_BYTES = 4096
 _TAIL_BYTES = 66_000  # the end of a zip archive: 22 bytes and a comment of up to 65,535
-_MAX_QUOTED = 100
 _MAX_ZIP_ENTRIES = 64
 _N_SAMPLES = 16
 
@@ -286,7 +287,7 @@ def _json(ends: _Ends) -> str | None:
 def _text(ends: _Ends) -> str | None:
     if ends.head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return f"a text file in UTF-16: {_THE_MODEL}"
-    if not _is_text(ends) or _JSON.match(_start(ends)):
+    if not _is_text(ends) or _JSON.match(_start(ends)) or ends.name.endswith(".json"):
         return None
     what = "a text file, perhaps an error message that was saved in place of the model"
     return f"{what}, {_quoted_text(ends)}: {_THE_MODEL}, or fetch it again"
@@ -316,9 +317,8 @@ def _quoted_text(ends: _Ends) -> str:
 
 
 def _quoted(text: bytes) -> str:
-    """Return a file's text, short and in ASCII: nothing of it reaches a terminal as it is."""
-    shown = text[: 4 * _MAX_QUOTED].decode("utf-8", "replace")
-    return ascii(shown[:_MAX_QUOTED]) + ("..." if len(shown) > _MAX_QUOTED else "")
+    """Return a file's text, short and harmless."""
+    return quote(text[: 4 * MOST_SHOWN + 4].decode("utf-8", "replace"))
 
 
 _LOOKS: tuple[Callable[[_Ends], str | None], ...] = (

@@ -45,6 +45,7 @@ _CODED = _set_of(
 )
 #: What PEFT puts after the name of a module that it has wrapped.
 _WRAPPERS = _set_of("base_layer original_module modules_to_save default")
+_LONGEST = 1000  # a longer name is a stranger's joke, and would take long to look at
 _CODED_PART = re.compile(r"(?P<stem>.+?)\.(?P<part>weight[._][^.]+(\.[^.]+)*|[^.]+)")
 
 
@@ -71,6 +72,8 @@ class Named(NamedTuple):
 
 def parse_name(name: str) -> Named:
     """Take a tensor's name apart."""
+    if len(name) > _LONGEST:
+        return Named(name, "")
     if name.endswith(".weight"):
         return Named(name.removesuffix(".weight"), "weight")
     match = _CODED_PART.fullmatch(name)

@@ -12,6 +12,7 @@ from ..errors import FormatError, NotFoundError, UnsupportedTypeError
 from ..files.byte_ranges import same_bytes, tensor_range
 from ..files.gguf_kind import kind_of_gguf
 from ..files.metadata import Metadata, Tensors, near_tensors
+from ..safe_text import quote
 from .tensor_names import Named, is_output, is_something_else, is_token_table, parse_name
 
 #: What llama.cpp calls the token table and the output projection in GGUF files.
@@ -105,7 +106,7 @@ def find_output_table(source: Source, table: TensorInfo) -> str | None:
     ]
     if len(found) > 1:
         raise FormatError(
-            f"{source.path}: which tensor is the output projection? {', '.join(found[:_MAX_LISTED])}",
+            f"{source.path}: which tensor is the output projection? {_listed(map(quote, found))}",
             source.path,
         )
     return found[0] if found else None
@@ -144,7 +145,7 @@ def _only_matrix(
     matrices = [(info, name) for info, name in named if len(info.shape) == 2]
     if misshapen:
         why = "has the name of a token table, and not two dimensions"
-        raise _which(source, misshapen, f"{misshapen[0].name} {why}")
+        raise _which(source, misshapen, f"{quote(misshapen[0].name)} {why}")
     if len(matrices) == 1 and not is_something_else(matrices[0][1].stem):
         return matrices[0][0]
     infos = [info for info, _ in matrices]
@@ -160,7 +161,9 @@ def _which(source: Source, candidates: Sequence[TensorInfo], why: str) -> Format
     if not candidates:
         text = f"{source.path}: it has no tensor of two dimensions, and so no token table"
         return FormatError(text + _set_hint(source.path), source.path)
-    listed = _listed(f"{info.name} ({' x '.join(map(str, info.shape))}, {info.type})" for info in candidates)
+    listed = _listed(
+        f"{quote(info.name)} ({' x '.join(map(str, info.shape))}, {info.type})" for info in candidates
+    )
     text = f"{source.path}: which tensor is the token table? Say tensor=...; {why}: {listed}"
     return FormatError(text + _set_hint(source.path), source.path)
 
@@ -195,8 +198,8 @@ def _refuse_codes(source: Source, name: str, infos: Sequence[TensorInfo]) -> Non
     info = beside[name]
     if info.type in _INTEGERS:
         raise UnsupportedTypeError(
-            f"{source.path}: {name} holds whole numbers ({info.type}) and no scale lies beside it; say "
-            f"tensor={name!r} to read them as they are",
+            f"{source.path}: {quote(name)} holds whole numbers ({info.type}) and no scale lies beside it; "
+            f"say tensor={quote(name)} to read them as they are",
             info.path,
         )
 
@@ -215,8 +218,8 @@ def _refuse_coded(source: Source, stems: Iterable[str], infos: Sequence[TensorIn
 
 def _coded_error(source: Source, stem: str, parts: Sequence[str], why: str) -> UnsupportedTypeError:
     return UnsupportedTypeError(
-        f"{source.path}: the table {stem} is stored as {_listed(parts)}: {why}, which cannot be "
-        "decoded here; use a version of the model with float weights, or a GGUF file",
+        f"{source.path}: the table {quote(stem)} is stored as {_listed(map(quote, parts))}: {why}, which "
+        "cannot be decoded here; use a version of the model with float weights, or a GGUF file",
         source.path,
     )
 

@@ -181,7 +181,6 @@ def test_any_bytes_make_one_short_line(tmp_path: Path) -> None:
         what = recognise(str(write(tmp_path, bytes(data[:5000]))))
         if what is not None:
             n_known += 1
-            assert what.isascii()
             assert what.isprintable()
             assert len(what) < 600
     assert n_known > 500

@@ -78,7 +78,7 @@ def test_which_tensor_of_a_safetensors_file(tmp_path: Path) -> None:
         assert table.name == "lm_head.weight"
     with pytest.raises(KeyError, match=r"near it: 'lm_head\.weight'"):
         pyembed.open_table(path, tensor="lm_head.weigth")
-    with pytest.raises(ValueError, match=r"tensor=.*a \(300 x 8, F32\), b \("):
+    with pytest.raises(ValueError, match=r"tensor=.*'a' \(300 x 8, F32\), 'b' \("):
         pyembed.open_table(save(path, a=ROWS, b=ROWS))
     with pytest.raises(ValueError, match=r"wte\.weight"):
         pyembed.open_table(save(path, wte__weight=ROWS, shared__weight=-ROWS, other=ROWS))
