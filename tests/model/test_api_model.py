@@ -274,12 +274,19 @@ def test_something_that_is_no_path() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"GG", b"\x93NUMPY\x01\x00", b"\x02\0\0\0\0\0\0\0{}", b"nothing at all"]
+    ("content", "says"),
+    [
+        (b"", "an empty file"),
+        (b"GG", "a text file"),
+        (b"\x93NUMPY\x01\x00", "open_table"),
+        (b"\x02\0\0\0\0\0\0\0{}", "open_table"),
+        (b"nothing at all", "a text file"),
+    ],
 )
-def test_other_formats_are_for_open_table(content: bytes, tmp_path: Path) -> None:
+def test_other_formats_are_for_open_table(content: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(content)
-    with pytest.raises(pyembed.GGUFError, match="open_table") as caught:
+    with pytest.raises(pyembed.GGUFError, match=f"not a GGUF file, but .*{says}") as caught:
         pyembed.load_model(path)
     assert caught.value.path == str(path)
 
