@@ -137,6 +137,23 @@ def test_weights_of_other_formats_are_named(model: Path, folder: Path, name: str
     assert name in found.not_compared[0].why
 
 
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "model-00001-of-00002.safetensors", "pytorch_model.bin"]
+)
+def test_a_link_to_a_missing_file_is_not_agreement(model: Path, folder: Path, name: str) -> None:
+    (folder / name).symlink_to(folder / "blobs" / "4f5d")
+    found = pyembed.compare(model, folder)
+    assert not found.same
+    assert f"{name}: a link to a file that is missing" in found.not_compared[0].why
+
+
+def test_an_unfinished_download_is_not_agreement(model: Path, folder: Path) -> None:
+    (folder / "model.safetensors.incomplete").write_bytes(b"\0" * 100)
+    found = pyembed.compare(model, folder)
+    assert not found.same
+    assert "model.safetensors.incomplete: an unfinished download" in found.not_compared[0].why
+
+
 def test_an_adapter_is_not_the_table(model: Path, folder: Path) -> None:
     write_safetensors(folder / "adapter_model.safetensors", {"lora_A.weight": ("F32", ROWS[:8])})
     assert "adapter_model.safetensors" in pyembed.compare(model, folder).not_compared[0].why
