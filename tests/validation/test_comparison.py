@@ -249,6 +249,20 @@ def test_the_table_of_another_model_is_called_that(tmp_path: Path) -> None:
     assert "the table is another model's" in str(found)
 
 
+@pytest.mark.parametrize("size", [1e-4, 1e-5, 1e-6, 1e-7, 3e-8])
+def test_rows_that_a_type_rounds_to_nothing_are_not_changed(tmp_path: Path, size: float) -> None:
+    """Rows that were never trained may be almost zero: float16 has little or nothing left of them."""
+    rows = 0.02 * rows_of_floats(3000, 64)
+    rows[2000:2200] *= size / 0.02
+    found = pyembed.compare(tables(tmp_path, rows.astype(np.float16)), tables(tmp_path, rows))
+    assert found.findings == ()
+    lost = rows.copy()
+    lost[[7, 2100]] = rows[[2100, 7]]
+    found = pyembed.compare(tables(tmp_path, lost.astype(np.float16)), tables(tmp_path, rows))
+    assert [f.rule for f in found.findings] != []
+    assert 7 in {f.first_id for f in found.findings}
+
+
 def test_rows_in_another_basis_are_not_another_model(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     rows = rows_of_floats(3000, 64) + 2 * rng.standard_normal(64).astype(np.float32)
