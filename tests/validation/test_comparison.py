@@ -189,6 +189,16 @@ def test_a_gguf_whose_table_cannot_be_decoded_is_not_agreement(model: Path, tmp_
         assert [part.part for part in found.not_compared] == ["rows"]
 
 
+def test_a_reference_of_zeros_does_not_make_a_model_wrong(model: Path, tmp_path: Path) -> None:
+    zeros = write_bert(tmp_path / "zeros.gguf", np.zeros_like(ROWS))
+    found = pyembed.compare(model, zeros)
+    assert [part.why for part in found.not_compared] == [
+        "the reference's are zeros wherever they were looked at"
+    ]
+    assert pyembed.validate(model, reference=zeros).ok
+    assert rules_of(pyembed.compare(zeros, model)) == ["rows-unrelated"]
+
+
 def test_tokens_without_a_row_on_one_side_are_counted(model: Path, folder: Path) -> None:
     write_safetensors(folder / "model.safetensors", {TABLE: ("F32", ROWS[:120])})
     found = pyembed.compare(model, folder)
