@@ -137,6 +137,23 @@ def test_weights_of_other_formats_are_named(model: Path, folder: Path, name: str
     assert name in found.not_compared[0].why
 
 
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "model-00001-of-00002.safetensors", "pytorch_model.bin"]
+)
+def test_a_link_to_a_missing_file_is_not_agreement(model: Path, folder: Path, name: str) -> None:
+    (folder / name).symlink_to(folder / "blobs" / "4f5d")
+    found = pyembed.compare(model, folder)
+    assert not found.same
+    assert f"{name}: a link to a file that is missing" in found.not_compared[0].why
+
+
+def test_an_unfinished_download_is_not_agreement(model: Path, folder: Path) -> None:
+    (folder / "model.safetensors.incomplete").write_bytes(b"\0" * 100)
+    found = pyembed.compare(model, folder)
+    assert not found.same
+    assert "model.safetensors.incomplete: an unfinished download" in found.not_compared[0].why
+
+
 def test_an_adapter_is_not_the_table(model: Path, folder: Path) -> None:
     write_safetensors(folder / "adapter_model.safetensors", {"lora_A.weight": ("F32", ROWS[:8])})
     assert "adapter_model.safetensors" in pyembed.compare(model, folder).not_compared[0].why
@@ -170,6 +187,16 @@ def test_a_gguf_whose_table_cannot_be_decoded_is_not_agreement(model: Path, tmp_
         found = pyembed.compare(a, b)
         assert not found.same
         assert [part.part for part in found.not_compared] == ["rows"]
+
+
+def test_a_reference_of_zeros_does_not_make_a_model_wrong(model: Path, tmp_path: Path) -> None:
+    zeros = write_bert(tmp_path / "zeros.gguf", np.zeros_like(ROWS))
+    found = pyembed.compare(model, zeros)
+    assert [part.why for part in found.not_compared] == [
+        "the reference's are zeros wherever they were looked at"
+    ]
+    assert pyembed.validate(model, reference=zeros).ok
+    assert rules_of(pyembed.compare(zeros, model)) == ["rows-unrelated"]
 
 
 def test_tokens_without_a_row_on_one_side_are_counted(model: Path, folder: Path) -> None:
@@ -230,6 +257,20 @@ def test_the_table_of_another_model_is_called_that(tmp_path: Path) -> None:
         ("reference/rows-unrelated", "error", 5000)
     ]
     assert "the table is another model's" in str(found)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-5, 1e-6, 1e-7, 3e-8])
+def test_rows_that_a_type_rounds_to_nothing_are_not_changed(tmp_path: Path, size: float) -> None:
+    """Rows that were never trained may be almost zero: float16 has little or nothing left of them."""
+    rows = 0.02 * rows_of_floats(3000, 64)
+    rows[2000:2200] *= size / 0.02
+    found = pyembed.compare(tables(tmp_path, rows.astype(np.float16)), tables(tmp_path, rows))
+    assert found.findings == ()
+    lost = rows.copy()
+    lost[[7, 2100]] = rows[[2100, 7]]
+    found = pyembed.compare(tables(tmp_path, lost.astype(np.float16)), tables(tmp_path, rows))
+    assert [f.rule for f in found.findings] != []
+    assert 7 in {f.first_id for f in found.findings}
 
 
 def test_rows_in_another_basis_are_not_another_model(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ _UNREADABLE = re.compile(
     r"(pytorch_model|consolidated|model|tf_model|flax_model|rust_model|weights|adapter_model|params).*"
     r"\.(bin|pth|pt|ckpt|h5|msgpack|ot|npz|onnx|safetensors)(\.index\.json)?"
 )
+#: What download tools append to the names of files that they have not finished.
+_UNFINISHED = re.compile(r".*\.(safetensors|bin|pth)\.(part|partial|incomplete|aria2|crdownload|tmp)")
 
 
 def rows_in(directory: str) -> Rows | None:
@@ -35,10 +37,12 @@ def rows_in(directory: str) -> Rows | None:
     FormatError
         If the file with the rows is damaged, or a Git LFS pointer.
     """
-    names = sorted(name for name in os.listdir(directory) if os.path.isfile(os.path.join(directory, name)))
+    names, dangling = _files_in(directory)
     for name in _WHOLE:
         if name in names:
             return _whole(os.path.join(directory, name))
+        if name in dangling:
+            return Rows(unread=f"{os.path.join(directory, name)}: a link to a file that is missing")
     shards = [match for match in map(_SHARD.fullmatch, names) if match]
     if shards:
         first = next((m for m in shards if m[1] == "model"), shards[0])
@@ -47,16 +51,39 @@ def rows_in(directory: str) -> Rows | None:
     others = [name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_")]
     if len(others) == 1:
         return _whole(os.path.join(directory, others[0]))
+    return _unread(directory, names, dangling, others)
+
+
+def _unread(
+    directory: str, names: Sequence[str], dangling: Sequence[str], others: Sequence[str]
+) -> Rows | None:
+    """Return why the weights of a directory cannot be read; None where it has none."""
     weights = [name for name in names if name in others or _UNREADABLE.fullmatch(name)]
-    if not weights:
-        return None
-    shown = ", ".join(weights[:3]) + (", ..." if len(weights) > 3 else "")
-    why = (
-        "which of them has the token table is unknown"
-        if len(others) > 1
-        else "files of that kind are not read"
-    )
-    return Rows(unread=f"the directory's weights are in {shown}: {why}")
+    if weights:
+        shown = ", ".join(weights[:3]) + (", ..." if len(weights) > 3 else "")
+        kind = "files of that kind are not read"
+        why = "which of them has the token table is unknown" if len(others) > 1 else kind
+        return Rows(unread=f"the directory's weights are in {shown}: {why}")
+    for name in dangling:
+        if _SHARD.fullmatch(name) or _UNREADABLE.fullmatch(name):
+            return Rows(unread=f"{os.path.join(directory, name)}: a link to a file that is missing")
+    for name in names:
+        if _UNFINISHED.fullmatch(name):
+            return Rows(unread=f"{os.path.join(directory, name)}: an unfinished download")
+    return None
+
+
+def _files_in(directory: str) -> tuple[list[str], list[str]]:
+    """Return the names of a directory's files in order, and those of links to files that are missing."""
+    names: list[str] = []
+    dangling: list[str] = []
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if os.path.isfile(path):
+            names.append(name)
+        elif not os.path.exists(path):
+            dangling.append(name)
+    return names, dangling
 
 
 def _whole(path: str) -> Rows:

@@ -1,6 +1,7 @@
 """Compares the rows of two tables, token by token: equal up to quantisation, moved, or changed.
 
-The error of a pair of rows a, b is the length of a - b over that of the longer of the two. What counts as
+The error of a pair of rows a, b is the length of a - b over that of the longer of the two, and over 1 % of a
+usual row's at least. What counts as
 small is measured: by how far rows of different tokens lie apart, and by the errors of the pairs that lie
 closer than half of that. Only pairs that stand out are looked for elsewhere: by their distance in a random
 projection, then exactly.
@@ -29,6 +30,9 @@ _MAX_SHIFTS = 8
 _MIN_VOTES = 3
 _MIN_NEAR = 64  # pairs in place whose errors say what is usual
 _NO_SCALE = 0.05  # by how much the lengths of a row may differ in tables of one scale
+# Rows that were never trained may be so short that a quantised type has nothing left of them: they differ by
+# much of their own length, and by nothing of a usual row's.
+_NO_LENGTH = 0.01
 # A table is another model's if as many of its rows are nowhere, and lie from their own as far as from any.
 _UNRELATED_SHARE = 0.9
 _UNRELATED_ERROR = 0.95
@@ -257,6 +261,7 @@ class _Pairs:
         self.model, self.reference, self.ids, self.partner = model, reference, ids, partner
         self.report = report
         self.scale = np.float32(1)
+        self.least = np.float32(0)  # square of the length below which a row counts as none
         self.near_enough = np.inf  # error below which a row is taken for another
         self.chunk = max(1, _CHUNK_WEIGHTS // max(1, model.shape[1]))
 
@@ -277,6 +282,9 @@ class _Pairs:
         unscaled = np.count_nonzero(np.abs(ratio - 1) < _NO_SCALE)
         if abs(scale - 1) > 0.2 and unscaled < 0.1 * len(ratio):
             self.scale = np.float32(scale)
+        usual = lengths[0][np.isfinite(lengths[0])]
+        if len(usual):
+            self.least = np.float32((_NO_LENGTH * float(np.median(usual))) ** 2)
         others = np.roll(chosen, len(chosen) // 2)
         errors = self.errors(self.ids[chosen], self.partner[others], "sampling rows", 0.0, 0.0)
         errors = errors[np.isfinite(errors)]
@@ -311,9 +319,10 @@ class _Pairs:
                 if self.scale != 1:
                     b *= self.scale
                 largest = np.maximum(np.einsum("ij,ij->i", a, a), np.einsum("ij,ij->i", b, b))
+                largest = np.maximum(largest, self.least)
                 a -= b
                 error = np.sqrt(np.einsum("ij,ij->i", a, a) / largest)
-            error[largest == 0] = 0
+            error[largest == 0] = 0  # where no row has a length at all
             error[~np.isfinite(largest)] = np.inf
             out[part] = error
         return out
