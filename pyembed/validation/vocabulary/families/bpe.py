@@ -124,8 +124,8 @@ def _products(facts: Facts, unmade: Ids, spaces: Mask | None) -> _Products:
     one_merge = known.size >= 0.98 * (facts.products.size - unmade.size)
     missing = _missing_products(facts, unmade)
     if spaces is not None:
-        runs = np.flatnonzero(spaces[product])
-        known, product = np.delete(known, runs), np.delete(product, runs)
+        others = ~spaces[product]
+        known, product = known[others], product[others]
     ranks = np.arange(known.size)
     if missing:  # a product that is no token has its rank all the same
         ranks += np.searchsorted(np.sort(np.fromiter(missing.values(), np.int64, len(missing))), known)
@@ -269,13 +269,13 @@ def _report_incomplete(facts: Facts, findings: Findings) -> None:
 
 
 def _report_unreachable(facts: Facts, findings: Findings) -> None:
-    reached = np.zeros(facts.n, np.bool_)
-    reached[facts.products[facts.first_merges]] = True
-    single = facts.tokens["n_code_points"] == 1
+    left = facts.normal.copy()
+    left[facts.products[facts.first_merges]] = False
+    ids = np.flatnonzero(left)
+    single = facts.tokens["n_code_points"][ids] == 1
     if not facts.marked:
-        single &= facts.has(TextFlag.ALPHABET)
-    named = facts.has(PLACEHOLDER | TextFlag.BYTE | TextFlag.BRACKETED)
-    ids = np.flatnonzero(facts.normal & ~reached & ~single & ~named)
+        single &= facts.have(ids, TextFlag.ALPHABET)
+    ids = ids[~single & ~facts.have(ids, PLACEHOLDER | TextFlag.BYTE | TextFlag.BRACKETED)]
     if ids.size == 0:
         return
     rule = MERGES_MISSING if ids.size > 0.02 * facts.n else UNREACHABLE
