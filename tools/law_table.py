@@ -4,7 +4,8 @@ Every corruption of ``tests/helpers/vocabulary_files.py`` is made in the vocabul
 level ``order``. It counts as detected where a finding has the expected rule, ids and shift. Random swaps,
 deletions and insertions of learned tokens follow, whose expected finding is known too.
 
-Usage: ``python -m tools.law_table [--random N]``, with the real vocabularies that `make test-data` fetches.
+Usage: ``python -m tools.law_table [--random N] [--seed N]``, with the real vocabularies that `make test-data`
+fetches.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ LEARNED = {
 }
 
 
-def random_corruptions(n: int) -> list[Corruption]:
+def random_corruptions(n: int, seed: int) -> list[Corruption]:
     """Return `n` random corruptions of each kind in each vocabulary."""
-    numbers = random.Random(20240229)
+    numbers = random.Random(seed)
     made = []
     for name, (low, high) in LEARNED.items():
         for _ in range(n):
@@ -71,12 +72,12 @@ def is_detected(case: Corruption, report: pyembed.Report) -> bool:
     )
 
 
-def table(folder: Path, n_random: int) -> str:
+def table(folder: Path, n_random: int, seed: int) -> str:
     """Try all corruptions and return the table."""
     tried: Counter[tuple[str, str]] = Counter()
     detected: Counter[tuple[str, str]] = Counter()
     by_vocabulary: dict[str, list[Corruption]] = {}
-    for case in (*corruptions(), *random_corruptions(n_random)):
+    for case in (*corruptions(), *random_corruptions(n_random, seed)):
         by_vocabulary.setdefault(case.vocabulary, []).append(case)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "changed.gguf"
@@ -100,11 +101,12 @@ def main() -> None:
     """Write the table into the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--random", type=int, default=10, metavar="N", help="of each kind in each vocabulary")
+    parser.add_argument("--seed", type=int, default=20240229, help="other random corruptions")
     given = parser.parse_args()
     folder = test_data.find()
     if folder is None:
         parser.error(test_data.MISSING)
-    made = table(folder, given.random)
+    made = table(folder, given.random, given.seed)
     page = PAGE.read_text("utf-8")
     before, rest = page.split(BEGIN)
     after = rest.split(END)[1]

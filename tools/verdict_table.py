@@ -7,13 +7,13 @@ verdict and the rules of the errors and warnings about the vocabulary.
 ``--variants N`` tries `N` sound variants by chance in each of the smaller vocabularies instead, and prints
 those that are called wrong.
 
-Usage: ``PYEMBED_TEST_DATA=FOLDER python tools/verdict_table.py [--seed N] [--variants N]``.
+Usage: ``python -m tools.verdict_table [--seed N] [--variants N]``, with the real vocabularies that
+`make test-data` fetches.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,12 +22,8 @@ from pathlib import Path
 import pyembed
 from pyembed.files.atomic_write import replacing
 from pyembed.validation import Severity
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tests.helpers.vocabulary_files import Parts, read_parts  # noqa: E402
-from tests.helpers.vocabulary_variants import (  # noqa: E402
+from tests.helpers.vocabulary_files import Parts, read_parts
+from tests.helpers.vocabulary_variants import (
     FIRST_SHUFFLED,
     extended,
     legitimate,
@@ -37,7 +33,9 @@ from tests.helpers.vocabulary_variants import (  # noqa: E402
     with_rows,
 )
 
-PAGE = ROOT / "docs/validation.md"
+from . import test_data
+
+PAGE = Path(__file__).parent.parent / "docs/validation.md"
 BEGIN, END = "<!-- verdicts: begin -->", "<!-- verdicts: end -->"
 NAMES = ("gpt-2", "qwen2", "llama-bpe", "gemma-4", "llama-spm", "phi-3", "nomic-bert-moe", "bert-bge")
 #: Those in which sound variants are tried: of each family, and quick to write.
@@ -128,7 +126,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="other shuffles and variants by chance")
     parser.add_argument("--variants", type=int, metavar="N", help="try sound variants instead")
     given = parser.parse_args()
-    folder = Path(os.environ["PYEMBED_TEST_DATA"])
+    folder = test_data.find()
+    if folder is None:
+        parser.error(test_data.MISSING)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "changed.gguf"
         if given.variants:

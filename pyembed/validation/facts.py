@@ -68,7 +68,13 @@ class Facts:
 
     def has(self, flag: int) -> Mask:
         """Return for each token whether its text has one of the flags."""
+        if not self._all_flags & flag:
+            return np.zeros(self.n, np.bool_)
         return np.asarray(self._flags & np.uint16(flag) != 0)
+
+    def have(self, ids: Ids, flag: int) -> Mask:
+        """Return for each of some tokens whether its text has one of the flags."""
+        return np.asarray(self._flags[ids] & np.uint16(flag) != 0)
 
     def merges_with(self, flag: int) -> Ids:
         """Return the merges that have one of the flags, which few have."""
@@ -95,6 +101,10 @@ class Facts:
     @cached_property
     def _all_merge_flags(self) -> int:
         return int(np.bitwise_or.reduce(self.merge_flags))
+
+    @cached_property
+    def _all_flags(self) -> int:
+        return int(np.bitwise_or.reduce(self._flags, initial=0))
 
     @cached_property
     def _flags(self) -> npt.NDArray[np.uint16]:

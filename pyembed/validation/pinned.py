@@ -112,8 +112,8 @@ def unpinned_kinds(pinned: Pinned, facts: Facts) -> dict[str, int]:
     """Return of what kinds the tokens are that nothing pins, and how many there are of each."""
     left = np.flatnonzero(~pinned.ids)
     types = facts.types[left]
-    reserved = (facts.tokens["flags"][left] & np.uint16(PLACEHOLDER) != 0) | (types == TokenType.UNUSED)
-    spelled = facts.tokens["flags"][left] & np.uint16(TextFlag.BYTE) != 0
+    reserved = facts.have(left, PLACEHOLDER) | (types == TokenType.UNUSED)
+    spelled = facts.have(left, TextFlag.BYTE)
     kinds = {"reserved": reserved}
     kinds["special"] = ~reserved & np.isin(types, (TokenType.CONTROL, TokenType.UNKNOWN))
     kinds["added"] = ~reserved & (types == TokenType.USER_DEFINED)

@@ -316,6 +316,53 @@ def test_a_tail_of_pieces_out_of_its_own_order_is_wrong(vocabulary: Parts, tmp_p
 
 
 @pytest.mark.parametrize("vocabulary", ["llama-spm"], indirect=True)
+def test_a_list_of_pieces_may_be_extended_twice(vocabulary: Parts, tmp_path: Path) -> None:
+    parts = extended(extended(vocabulary, 50, 1), 70, 2)
+    assert found(report(tmp_path, parts)) == {"extended": "note"}
+    random.Random(0).shuffle(tail := list(range(120)))
+    assert report(tmp_path, parts.move(32_000, 32_119, tail)).verdict == "wrong"
+
+
+@pytest.mark.parametrize("vocabulary", ["gpt-2"], indirect=True)
+def test_an_alphabet_in_the_order_of_bytes(vocabulary: Parts, tmp_path: Path) -> None:
+    """Lists that were made of ranks of bytes, such as Mistral's tekken, begin like that."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    bytes_of = [*printable, *(byte for byte in range(256) if byte not in printable)]
+    parts = with_rows(vocabulary.move(0, 255, [bytes_of.index(byte) for byte in range(256)]))
+    assert report(tmp_path, parts).verdict == "verified"
+    for a, b in ((3, 200), (3, 9000)):
+        assert report(tmp_path, parts.copy().swap(a, b)).verdict == "wrong"
+
+
+@pytest.mark.parametrize("vocabulary", ["gpt-2"], indirect=True)
+def test_merges_do_not_say_where_the_list_begins(vocabulary: Parts, tmp_path: Path) -> None:
+    """Tokens that are all displaced alike keep their order: the alphabet's end, or a role, gives it away."""
+    rotated = vocabulary.copy()
+    rotated.tokens[:] = [*rotated.tokens[1:], rotated.tokens[0]]
+    assert report(tmp_path, with_rows(rotated)).verdict == "wrong"
+    behind = vocabulary.copy().insert(0)  # and the file's roles are of ids one lower
+    known = report(tmp_path, with_rows(behind))
+    assert (known.verdict, known.pinned.n_ids) == ("unverified", 0)
+    for role in ("eos", "bos"):
+        behind.others[f"tokenizer.ggml.{role}_token_id"] = 0
+    assert report(tmp_path, behind).verdict == "verified"
+
+
+@pytest.mark.parametrize("vocabulary", ["gpt-2"], indirect=True)
+def test_too_many_missing_tokens_to_look_up_pin_nothing(vocabulary: Parts, tmp_path: Path) -> None:
+    known = report(tmp_path, trimmed(vocabulary, 25_000))
+    assert (known.verdict, known.pinned.n_ids) == ("unverified", 0)
+
+
+@pytest.mark.parametrize("vocabulary", ["llama-spm"], indirect=True)
+def test_scores_that_are_not_numbers(vocabulary: Parts, tmp_path: Path) -> None:
+    for score in (float("nan"), float("-inf")):
+        parts = vocabulary.copy()
+        parts.scores = [score] * len(parts.tokens)
+        assert found(report(tmp_path, parts)) == {"no-law": "warning"}
+
+
+@pytest.mark.parametrize("vocabulary", ["llama-spm"], indirect=True)
 def test_pieces_without_their_parts(vocabulary: Parts, tmp_path: Path) -> None:
     """Runs of spaces may have taken the place of pieces that others are made of: a few, and no others."""
     parts = vocabulary.copy()

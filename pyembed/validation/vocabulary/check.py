@@ -196,8 +196,9 @@ def _judge_bytes(facts: Facts, findings: Findings) -> None:
     """Judge the tokens <0xNN>: all there, in order, and of their type."""
     text = facts.has(TextFlag.BYTE)
     typed = facts.types == TokenType.BYTE
-    length = facts.tokens["n_code_points"]
-    short = np.flatnonzero(typed & (length > 0) & (length < 3))  # llama.cpp gives an empty token a text
+    short = np.flatnonzero(typed)
+    length = facts.tokens["n_code_points"][short]
+    short = short[(length > 0) & (length < 3)]  # llama.cpp gives an empty token a text
     if short.size and facts.model != "bert":
         findings.add(
             BYTE_TYPE,

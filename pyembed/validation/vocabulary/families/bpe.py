@@ -18,6 +18,7 @@ import numpy as np
 from ....core.constants import NO_TOKEN, MergeFlag, TextFlag
 from ....llama_cpp.pre_tokenizers import PRE_TOKENIZERS_WITHOUT_MERGES
 from ....safe_text import quote
+from ....tokens.token_text import TokenType
 from ...facts import MAX_QUOTED, PLACEHOLDER, Facts, Ids, Mask
 from ...report import Findings
 from ...rules import Outcome
@@ -83,6 +84,8 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     whole = _with_alphabet(facts, products, order, findings) if not facts.marked else order
     report_order(whole, facts, findings, f"products of merges, {law}")
     pinned = whole.in_place(facts.n)
+    if unmade.size > _MAX_READ or not _is_anchored(facts, whole):
+        pinned[:] = False  # tokens may be missing whose places are not known, or all may be displaced
     if spaces is not None:
         pinned |= _judge_runs(facts, spaces, findings)
     findings.pins(pinned)
@@ -98,6 +101,15 @@ def _summary(order: Order) -> str:
     if order.kept:
         return "all in the order of the merges"
     return f"{order.odd.size} out of place, {len(order.blocks)} runs shifted"
+
+
+def _is_anchored(facts: Facts, order: Order) -> bool:
+    """Return whether anything says where the list begins: merges only say what stands behind what.
+
+    It begins at id 0, or tokens with a role stand before it, at the ids that the file gives for them.
+    """
+    roles = [token_id for token_id in facts.special_ids if 0 <= token_id < facts.n]
+    return order.base == 0 or not facts.typed or not facts.normal[roles].any()
 
 
 def _is_by_frequency(facts: Facts) -> bool:
@@ -124,8 +136,8 @@ def _products(facts: Facts, unmade: Ids, spaces: Mask | None) -> _Products:
     one_merge = known.size >= 0.98 * (facts.products.size - unmade.size)
     missing = _missing_products(facts, unmade)
     if spaces is not None:
-        runs = np.flatnonzero(spaces[product])
-        known, product = np.delete(known, runs), np.delete(product, runs)
+        others = ~spaces[product]
+        known, product = known[others], product[others]
     ranks = np.arange(known.size)
     if missing:  # a product that is no token has its rank all the same
         ranks += np.searchsorted(np.sort(np.fromiter(missing.values(), np.int64, len(missing))), known)
@@ -181,19 +193,30 @@ def _with_alphabet(facts: Facts, products: _Products, order: Order, findings: Fi
     An alphabet that is not in such an order, or stands elsewhere, is left out.
     """
     tokens = facts.tokens
-    symbol = facts.has(TextFlag.ALPHABET) & (tokens["n_code_points"] == 1) & facts.normal
+    symbol = facts.has(TextFlag.ALPHABET) & (tokens["n_code_points"] == 1)
+    # Characters may have been added again with a type of their own; a control token is none of these.
+    symbol &= facts.normal | (facts.types == TokenType.CONTROL)
     if not facts.typed:
         symbol[max(0, order.base) :] = False
     symbol[products.ids] = False
     symbol[facts.repeats] = False
     ids = np.flatnonzero(symbol)
-    points = tokens["code_point"][ids]
-    ids = ids[np.argsort(points, kind="stable")]
+    points = tokens["code_point"][ids].astype(np.int64)
     expected = np.array(sorted({*points.tolist(), *_missing_symbols(facts)}), np.int64)
-    ranks = np.searchsorted(expected, np.sort(points)).astype(np.int64)
-    alphabet = find_order(ids, ranks)
+    in_bytes = _bytes_of(points)
+    by_point = np.argsort(points, kind="stable")
+    ranks = np.searchsorted(expected, points[by_point]).astype(np.int64)
+    alphabet = find_order(ids[by_point], ranks)
+    if alphabet is None or not alphabet.kept:
+        # Lists made of ranks of bytes may have the alphabet in the order of these.
+        by_byte = np.argsort(in_bytes, kind="stable")
+        of_bytes = np.searchsorted(np.sort(_bytes_of(expected)), in_bytes[by_byte]).astype(np.int64)
+        other = find_order(ids[by_byte], of_bytes)
+        if other is not None and other.kept:
+            alphabet, ranks = other, of_bytes
     if alphabet is None:
         return order
+    ids = alphabet.ids
     gap = order.base - (alphabet.base + expected.size)
     between = np.arange(order.base - gap, order.base) if gap > 0 else np.empty(0, np.int64)
     if gap > 0 and not symbol[between].any():
@@ -212,6 +235,13 @@ def _with_alphabet(facts: Facts, products: _Products, order: Order, findings: Fi
     first = expected.size + gap
     joined = find_order(np.concatenate([ids, products.ids]), np.concatenate([ranks, products.ranks + first]))
     return joined or order
+
+
+def _bytes_of(points: Ids) -> Ids:
+    """Return the bytes that characters of the alphabet spell: others than printable ones from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = np.array([byte for byte in range(256) if byte not in set(printable)], np.int64)
+    return np.where(points < 256, points, others[np.clip(points - 256, 0, others.size - 1)])
 
 
 def _missing_symbols(facts: Facts) -> set[int]:
@@ -269,13 +299,13 @@ def _report_incomplete(facts: Facts, findings: Findings) -> None:
 
 
 def _report_unreachable(facts: Facts, findings: Findings) -> None:
-    reached = np.zeros(facts.n, np.bool_)
-    reached[facts.products[facts.first_merges]] = True
-    single = facts.tokens["n_code_points"] == 1
+    left = facts.normal.copy()
+    left[facts.products[facts.first_merges]] = False
+    ids = np.flatnonzero(left)
+    single = facts.tokens["n_code_points"][ids] == 1
     if not facts.marked:
-        single &= facts.has(TextFlag.ALPHABET)
-    named = facts.has(PLACEHOLDER | TextFlag.BYTE | TextFlag.BRACKETED)
-    ids = np.flatnonzero(facts.normal & ~reached & ~single & ~named)
+        single &= facts.have(ids, TextFlag.ALPHABET)
+    ids = ids[~single & ~facts.have(ids, PLACEHOLDER | TextFlag.BYTE | TextFlag.BRACKETED)]
     if ids.size == 0:
         return
     rule = MERGES_MISSING if ids.size > 0.02 * facts.n else UNREACHABLE

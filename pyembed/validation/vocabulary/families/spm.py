@@ -39,6 +39,8 @@ _CONSECUTIVE = 0.9
 _MAX_LACKING = 64
 #: For each piece that is made of no two tokens, so many at most lack a part and have another one later.
 _MAX_CUT = 4
+#: Pieces on average in each of several tails.
+_MIN_TAIL = 8
 #: Longer texts are no pieces, and of more pieces the parts are not looked for: a hostile list has any number.
 _MAX_LENGTH, _MAX_READ = 32, 2000
 
@@ -56,6 +58,9 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     """Judge the order of a vocabulary with such scores; return what it came to, None where there are none."""
     ids, ranks = _ranked(facts)
     if ids.size < MIN_PIECES:
+        n_invalid = int(np.count_nonzero(~np.isfinite(facts.scores)))
+        if n_invalid:
+            findings.add(NO_LAW, f"the scores of {n_invalid} tokens are not finite numbers")
         return unigram.judge(facts, findings, level) if _has_probabilities(facts) else None
     pieces = _without_tail(facts, ids, ranks)
     base, ranks = pieces.ids[: pieces.n_base], pieces.ranks[: pieces.n_base]
@@ -111,19 +116,21 @@ def _has_probabilities(facts: Facts) -> bool:
 def _without_tail(facts: Facts, ids: Ids, ranks: Ids) -> _Ranked:
     """Set pieces apart that were appended with scores of their own.
 
-    A tail begins where a rank comes that was there before or falls behind, and its own ranks never do. If it
-    has the rank of a piece that was taken out of the rest, that piece was moved to the end: there is no tail.
+    A tail begins where a rank comes that was there before or falls behind, and its own ranks never do, but
+    where a further tail begins anew. If it has the rank of a piece that was taken out of the rest, that piece
+    was moved to the end: there is no tail.
     Pieces of several characters behind the single ones were appended too, with scores below all others.
     """
     whole = _Ranked(ids, ranks, ids.size)
     highest = np.maximum.accumulate(ranks)
     again = np.flatnonzero(ranks[1:] <= highest[:-1]) + 1
     n_base = int(again[0]) if again.size else ids.size
-    if n_base < MIN_PIECES or np.any(np.diff(ranks[n_base:]) < 0):
+    tail = ranks[n_base:]
+    anew = np.flatnonzero(np.diff(tail) < 0) + 1
+    if n_base < MIN_PIECES or np.any(tail[anew] > tail[:1]) or anew.size * _MIN_TAIL > tail.size:
         return whole
     gaps = np.flatnonzero(np.diff(ranks[:n_base]) > np.diff(ids[:n_base]))
     # The first rank behind each of the tail's: is it in a gap?
-    tail = ranks[n_base:]
     behind = np.searchsorted(ranks[:n_base], tail)
     inside = (behind > 0) & (behind < n_base)
     inside[inside] = ranks[behind[inside]] != tail[inside]
