@@ -46,6 +46,14 @@ def torch_array(tensor: Any, what: str) -> npt.NDArray[Any]:
     return array
 
 
+def refuse_masked(value: object, what: str) -> None:
+    """Raise TypeError for a NumPy array with masked elements: whoever masked them does not want them used."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError(
+            f"{what} has masked elements, which would be used as if they were not; fill them first"
+        )
+
+
 # --------------------------------------------------------------------------------------------- ids
 
 ID_TYPES: dict[np.dtype[Any], int] = {
@@ -98,7 +106,13 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
     IndexError
         For a Python integer that does not fit 64 bits.
     """
-    if as_torch(ids) is not None:
+    refuse_masked(ids, "ids")
+    tensor = as_torch(ids)
+    if tensor is not None:
+        if (
+            tensor.is_floating_point() or tensor.is_complex()
+        ):  # bfloat16 would come as the integers of its bits
+            raise TypeError(f"ids must be integers, got {tensor.dtype}")
         ids = torch_array(ids, "ids")
     elif isinstance(ids, range):
         ids = _range_array(ids)

@@ -144,6 +144,8 @@ def _compare_rows(
         partner, n_common = alignment.partner[ids], len(ids)
         inside = (ids < len(ours)) & (partner < len(theirs))
         ids, partner = ids[inside], partner[inside]
+    if ours.shape[1] == 0:
+        return None, NotCompared("rows", "they have no columns"), rule
     if len(ids) < 2:
         return None, NotCompared("rows", "fewer than two tokens have rows on both sides"), rule
     skipped = None
