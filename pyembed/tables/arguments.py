@@ -48,7 +48,8 @@ def torch_array(tensor: Any, what: str) -> npt.NDArray[Any]:
 
 def refuse_masked(value: object, what: str) -> None:
     """Raise TypeError for a NumPy array with masked elements: whoever masked them does not want them used."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+    masked = sys.modules.get("numpy.ma")  # which NumPy loads late: without it nothing is masked
+    if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
         raise TypeError(
             f"{what} has masked elements, which would be used as if they were not; fill them first"
         )
