@@ -108,12 +108,9 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
         For a Python integer that does not fit 64 bits.
     """
     refuse_masked(ids, "ids")
-    tensor = as_torch(ids)
-    if tensor is not None:
-        if (
-            tensor.is_floating_point() or tensor.is_complex()
-        ):  # bfloat16 would come as the integers of its bits
-            raise TypeError(f"ids must be integers, got {tensor.dtype}")
+    if as_torch(ids) is not None:
+        if str(ids.dtype) == "torch.bfloat16":  # type: ignore[attr-defined]
+            raise TypeError("ids must be integers, got torch.bfloat16")  # NumPy would see integers, its bits
         ids = torch_array(ids, "ids")
     elif isinstance(ids, range):
         ids = _range_array(ids)
