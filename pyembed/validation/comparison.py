@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from ..core.handle import Path, Source
 from ..core.progress import Progress, report_to
 from ..files.metadata import Metadata, StringArray, Tensors
+from ..safe_text import json_text
 from .pinned import Pinned
 from .reference import EVIDENCE, NotCompared, open_reference
 from .reference import compare as compare_references
@@ -151,7 +151,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """Return the comparison as a JSON object."""
-        return json.dumps(self.to_dict(), indent=2)
+        return json_text(self.to_dict(), indent=2)
 
 
 def compare(a: Path, b: Path, *, progress: Progress | None = None) -> Comparison:
