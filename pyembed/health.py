@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .analysis import near_duplicates
 from .analysis.near_duplicates import Cluster, Signatures
 from .analysis.untrained import find_untrained
+from .core.linear_algebra import ensure_room
 from .core.progress import Progress, part_of, report_to
 from .files.byte_ranges import same_bytes, tensor_range
 from .files.metadata import Tensors
@@ -171,6 +172,7 @@ def examine(
     table = _table_of(opened, tensor)
     if not all(table.shape):
         raise ValueError(f"{quote(table.name)} of {printable(table.path)} has no rows")
+    ensure_room()
     report = report_to(progress)
     seen = near_duplicates.signatures(table, part_of(report, "reading rows"))
     vocabulary = _vocabulary_of(model)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from .errors import LockError, NotFoundError
 from .model import Model
-from .safe_text import printable, quote
+from .safe_text import plain, printable, quote
 from .tables.table import EmbeddingTable
 
 Lock: TypeAlias = Mapping[str, Any]
@@ -121,8 +121,11 @@ def read_lock(lock: str | os.PathLike[str] | Lock) -> Lock:
             continue
         if not isinstance(part, Mapping):
             raise ValueError(f"{name} is not a lock: {section} is not an object")
-        if unknown := sorted(set(part) - known):
+        if unknown := sorted(map(str, set(part) - known)):
             raise ValueError(f"{name} holds {quote(unknown[0])} in {section or 'it'}, which no lock has")
+    special = (value.get("vocabulary") or {}).get("special")
+    if isinstance(special, Mapping) and not all(isinstance(role, str) for role in special):
+        raise ValueError(f"{name} is no lock: vocabulary.special has a key that is not a string")
     return value
 
 
@@ -148,7 +151,7 @@ def check_lock(
     return [
         (field, wanted, found)
         for field, wanted, found in _compared(model, value, every_row)
-        if wanted != found
+        if plain(wanted) != plain(found)  # a lock that was written as JSON holds escapes
     ]
 
 

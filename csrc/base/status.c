@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,6 +60,24 @@ pye_status pye_fail_memory(pye_error *error, uint64_t n_bytes) {
     return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot allocate %" PRIu64 " bytes", n_bytes);
 }
 
+/* False for controls, and for what is invisible or turns the direction of a line: one character of n bytes of UTF-8. */
+static bool is_plain(const uint8_t *bytes, size_t n) {
+    switch (n) {
+    case 1:
+        return bytes[0] >= 0x20 && bytes[0] != 0x7F;
+    case 2: /* U+0080 to U+009F, U+00AD, U+061C */
+        return !(bytes[0] == 0xC2 && (bytes[1] < 0xA0 || bytes[1] == 0xAD)) &&
+               !(bytes[0] == 0xD8 && bytes[1] == 0x9C);
+    case 3: /* U+200B to U+200F, U+2028 to U+202E, U+2060 to U+206F, U+FEFF */
+        if (bytes[0] == 0xE2 && bytes[1] == 0x80)
+            return !((bytes[2] >= 0x8B && bytes[2] <= 0x8F) || (bytes[2] >= 0xA8 && bytes[2] <= 0xAE));
+        return !(bytes[0] == 0xE2 && bytes[1] == 0x81 && bytes[2] >= 0xA0 && bytes[2] <= 0xAF) &&
+               !(bytes[0] == 0xEF && bytes[1] == 0xBB && bytes[2] == 0xBF);
+    default:
+        return n == 4;
+    }
+}
+
 const char *pye_quote(char buffer[PYE_QUOTE_BYTES], pye_string string) {
     static const char hex[] = "0123456789abcdef";
     const uint8_t *bytes = (const uint8_t *)string.data;
@@ -69,7 +88,7 @@ const char *pye_quote(char buffer[PYE_QUOTE_BYTES], pye_string string) {
     size_t i = 0;
     while (i < string.size && used <= limit) {
         size_t n = pye_utf8_length(bytes + i, string.size - i);
-        if (n == 0 || bytes[i] < 0x20 || bytes[i] == 0x7F) {
+        if (!is_plain(bytes + i, n)) {
             buffer[used++] = '\\';
             buffer[used++] = 'x';
             buffer[used++] = hex[bytes[i] >> 4];

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..core.linear_algebra import ensure_room
 from ..core.progress import Progress
 from ..errors import VocabularyError
 from ..safe_text import printable, quote
@@ -152,9 +153,11 @@ class Geometry:
         check_metric(metric)
         vectors = np.array([self.place(item).vector for item in items], np.float64)
         vectors = vectors.reshape(len(items), self.table.shape[1])
-        if metric == "cosine":
-            vectors = _units(vectors)
-        scores = vectors @ vectors.T
+        ensure_room()
+        with np.errstate(all="ignore"):  # what is not finite has scores that are not
+            if metric == "cosine":
+                vectors = _units(vectors)
+            scores = vectors @ vectors.T
         return np.clip(scores, -1, 1) if metric == "cosine" else scores
 
     def nearest(

@@ -231,9 +231,10 @@ def run_similarity(arguments: argparse.Namespace) -> int:
         dots = geometry.similarities(ids, "dot")
         chance = geometry.baseline()
         path, tensor = file.table.path, file.table.name
+        odd = [row for row in ids if not np.isfinite(file.table.gather(row)).all()]
     if arguments.json:
         matrices = {"cosine": cosines.tolist(), "dot": dots.tolist()}
-        facts = {"path": path, "tensor": tensor, "words": named, **matrices}
+        facts = {"path": path, "tensor": tensor, "words": named, "not_finite": odd, **matrices}
         print_json({**facts, "baseline": _baseline(chance)})
         return 0
     for name in named:
@@ -243,6 +244,8 @@ def run_similarity(arguments: argparse.Namespace) -> int:
     else:
         rows = zip(labels, cosines.tolist(), strict=True)
         print_table(["cosine", *labels], [[word, *(f"{value:.4f}" for value in row)] for word, row in rows])
+    if odd:
+        print(f"rows that hold NaN or infinity, without a similarity: {', '.join(map(str, odd))}")
     print(f"random pairs, cosine: mean {chance.mean:.4f}, p95 {chance.p95:.4f}, p99 {chance.p99:.4f}")
     return 0
 

@@ -93,6 +93,8 @@ def selection(
         if isinstance(chosen, range):
             where *= (chosen[-1] - chosen[0]) // chosen.step
         raise IndexError(f"id {given[wrong[0]]} at position {where} is not a row: the table has {n} rows")
+    if not isinstance(chosen, range):
+        chosen = chosen.astype(np.int64)  # so that differences of ids do not wrap
     return Selection(table, vocabulary, chosen, part_of(report_to(progress), "writing rows"))
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 _ADAPTERS = {"lora": "a LoRA adapter", "alora": "a LoRA adapter"}
 #: By ``general.type``.
@@ -23,18 +22,18 @@ _ENDINGS = (
 )
 
 
-def kind_of_gguf(metadata: Mapping[str, Any], tensors: Iterable[str]) -> str | None:
+def kind_of_gguf(metadata: Metadata, tensors: Iterable[str]) -> str | None:
     """Return what a file is, such as ``"a LoRA adapter"``; None for a model, or where nothing says.
 
     Parameters
     ----------
-    metadata : mapping
+    metadata : Metadata
     tensors : iterable of str
         Names of the tensors; looked at only where the metadata does not say.
     """
-    kind, architecture = _text(metadata, "general.type"), _text(metadata, "general.architecture")
+    kind, architecture = metadata.text("general.type") or "", metadata.text("general.architecture")
     if kind == "adapter":
-        return _ADAPTERS.get(_text(metadata, "adapter.type"), "an adapter")
+        return _ADAPTERS.get(metadata.text("adapter.type") or "", "an adapter")
     if kind in _TYPES:
         return _TYPES[kind]
     if architecture in _ARCHITECTURES:
@@ -44,8 +43,3 @@ def kind_of_gguf(metadata: Mapping[str, Any], tensors: Iterable[str]) -> str | N
         if names and all(name.endswith(endings) for name in names):
             return what
     return None
-
-
-def _text(metadata: Mapping[str, Any], key: str) -> str:
-    value = metadata.get(key)
-    return value if isinstance(value, str) else ""

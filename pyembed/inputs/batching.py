@@ -11,7 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.dtypes import OUTPUT_TYPES, OutputType, output_type, round_to, widen_bfloat16
-from ..tables.arguments import IntArray, as_ids, as_rows, as_torch, check_ids, flat_rows, torch_array
+from ..tables.arguments import (
+    IntArray,
+    as_ids,
+    as_rows,
+    as_torch,
+    check_ids,
+    flat_rows,
+    refuse_masked,
+    torch_array,
+)
 from ..tables.table import EmbeddingTable
 
 # Writes the rows of its second argument, ids, to its first; it checks all ids before it writes.
@@ -185,6 +194,7 @@ def as_offsets(offsets: Any, n_ids: int) -> IntArray:
 
 
 def _as_mask(mask: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    refuse_masked(mask, "mask")
     array = torch_array(mask, "mask") if as_torch(mask) is not None else np.asarray(mask)
     if array.dtype.kind in "iu" and not ((array == 0) | (array == 1)).all():
         raise ValueError("mask holds other numbers than 0 and 1")
@@ -205,6 +215,7 @@ def as_vectors(given: Any, where: Any, width: int, kind: OutputType) -> npt.NDAr
     where : object
         The key in `replace`, for messages.
     """
+    refuse_masked(given, f"replace[{where!r}]")
     array = np.asarray(_as_floats(given, where, kind))
     if array.shape[-1:] != (width,) or array.ndim not in (1, 2):
         raise ValueError(

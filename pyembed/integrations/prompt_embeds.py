@@ -20,6 +20,7 @@ except ImportError as error:
     ) from error
 
 from ..core.dtypes import OUTPUT_TYPES
+from .payloads import check_archive, check_extent
 from .torch import as_tensor
 
 # torch.save has written zip files since version 1.6; what came before is read by another, laxer reader.
@@ -65,6 +66,7 @@ def decode(text: str | bytes) -> torch.Tensor:
         raise ValueError(f"the payload is not base64: {error}") from None
     if not data.startswith(_ZIP):
         raise ValueError("the payload is not a tensor that torch.save wrote: it is not a zip file")
+    check_archive(data)
     try:
         tensor = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except MemoryError:
@@ -74,6 +76,7 @@ def decode(text: str | bytes) -> torch.Tensor:
     if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
         kind = tensor.layout if isinstance(tensor, torch.Tensor) else type(tensor).__name__
         raise ValueError(f"the payload holds a {kind}; expected a plain tensor")
+    check_extent(tuple(tensor.shape), tensor.element_size(), tensor.untyped_storage().nbytes())
     return _checked(tensor)
 
 

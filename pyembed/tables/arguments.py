@@ -46,6 +46,15 @@ def torch_array(tensor: Any, what: str) -> npt.NDArray[Any]:
     return array
 
 
+def refuse_masked(value: object, what: str) -> None:
+    """Raise TypeError for a NumPy array with masked elements: whoever masked them does not want them used."""
+    masked = sys.modules.get("numpy.ma")  # which NumPy loads late: without it nothing is masked
+    if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
+        raise TypeError(
+            f"{what} has masked elements, which would be used as if they were not; fill them first"
+        )
+
+
 # --------------------------------------------------------------------------------------------- ids
 
 ID_TYPES: dict[np.dtype[Any], int] = {
@@ -98,7 +107,10 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
     IndexError
         For a Python integer that does not fit 64 bits.
     """
+    refuse_masked(ids, "ids")
     if as_torch(ids) is not None:
+        if str(ids.dtype) == "torch.bfloat16":  # type: ignore[attr-defined]
+            raise TypeError("ids must be integers, got torch.bfloat16")  # NumPy would see integers, its bits
         ids = torch_array(ids, "ids")
     elif isinstance(ids, range):
         ids = _range_array(ids)

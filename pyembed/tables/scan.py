@@ -15,7 +15,7 @@ from ..core.constants import Metric
 from ..core.handle import ProgressRelay, Source
 from ..core.progress import Progress
 from ..errors import CData
-from .arguments import as_ids, as_torch, id_error, torch_array
+from .arguments import as_ids, as_torch, id_error, refuse_masked, torch_array
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -140,8 +140,12 @@ def as_queries(query: object, n_columns: int) -> Floats:
     ValueError
         If they are of another width. What is not finite is refused later.
     """
-    if as_torch(query) is not None:
-        query = torch_array(query.float(), "query")  # type: ignore[attr-defined]
+    refuse_masked(query, "query")
+    tensor = as_torch(query)
+    if tensor is not None:
+        if str(tensor.dtype).startswith("torch.complex"):  # to floats it would lose a part
+            raise TypeError(f"query must be real numbers, got {tensor.dtype}")
+        query = torch_array(tensor.float(), "query")
     try:
         array = np.asarray(query)
     except ValueError as error:

@@ -25,6 +25,7 @@ Out = TypeVar("Out")
 
 # Looked up once: a gather of one row takes about as long as ten attribute look-ups.
 _NULL = ffi.NULL
+_KEY_BYTES = 16
 _from_buffer = ffi.from_buffer
 _gather = lib.pye_table_gather
 _ndarray = np.ndarray
@@ -379,8 +380,8 @@ class EmbeddingTable(Closing):
             If `first` or `n` is not an int, or `key` is not 16 bytes.
         """
         first, n = index_of("first", first), index_of("n", n)
-        if key is not None and (not isinstance(key, bytes) or len(key) != 16):
-            raise ValueError("key is not 16 bytes")
+        if key is not None and (not isinstance(key, bytes) or len(key) != _KEY_BYTES):
+            raise ValueError(f"key is {quote(key)}; expected {_KEY_BYTES} bytes")
         if first < 0 or n < 0 or first + n > len(self):
             raise IndexError(f"rows {first} to {first + n - 1} are not all there: the table has {len(self)}")
         faults = np.empty(n, np.uint8)

@@ -49,6 +49,20 @@ def test_printable_and_quote() -> None:
     assert quote({"a": EVIL}).isprintable()
 
 
+def test_the_c_library_quotes_what_a_terminal_obeys(tmp_path: Path) -> None:
+    builder = GGUFBytes()
+    for _ in range(2):
+        builder.add("a\x1b\x9b\u202e\u2028\ufeff é▁\U0001f600", U32, 1)
+    path = tmp_path / "m.gguf"
+    path.write_bytes(bytes(builder))
+    with pytest.raises(pyembed.GGUFError) as caught:
+        pyembed.load_model(path, validate="off")
+    text = r"\x1b\xc2\x9b\xe2\x80\xae\xe2\x80\xa8\xef\xbb\xbf é▁\U0001f600".replace(
+        r"\U0001f600", "\U0001f600"
+    )
+    assert f"'a{text}' occurs twice" in str(caught.value)
+
+
 def test_json_holds_no_lone_surrogate_and_no_nan() -> None:
     text = json_text({"a\udcff": ["\udc80x", float("nan"), float("-inf"), 1.5, True, None, "é\U0001f600"]})
     value = json.loads(text.encode("ascii"))

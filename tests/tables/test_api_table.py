@@ -91,7 +91,7 @@ def unaligned(ids: list[int]) -> np.ndarray:
         [np.int8(1), np.uint64(2)],
         array_module.array("h", [1, 2]),
         memoryview(np.arange(6, dtype=np.int32).reshape(2, 3)),
-        np.ma.masked_array([1, 2], mask=[True, False]),
+        np.ma.masked_array([1, 2], mask=[False, False]),
         np.zeros((2, 0, 3), np.int32),
     ],
     ids=lambda ids: type(ids).__name__,

@@ -147,6 +147,8 @@ def _compare_rows(
         partner, n_common = alignment.partner[ids], len(ids)
         inside = (ids < len(ours)) & (partner < len(theirs))
         ids, partner = ids[inside], partner[inside]
+    if ours.shape[1] == 0:
+        return None, NotCompared("rows", "they have no columns"), rule
     if len(ids) < 2:
         return None, NotCompared("rows", "fewer than two tokens have rows on both sides"), rule
     if _are_zero(theirs, partner) and not _are_zero(ours, ids):

@@ -323,9 +323,24 @@ class _Pairs:
                 a -= b
                 error = np.sqrt(np.einsum("ij,ij->i", a, a) / largest)
             error[largest == 0] = 0  # where no row has a length at all
-            error[~np.isfinite(largest)] = np.inf
+            odd = np.flatnonzero(~np.isfinite(largest))
+            if len(odd):
+                error[odd] = self._odd_errors(rows[part][odd], others[part][odd])
             out[part] = error
         return out
+
+    def _odd_errors(self, rows: Ids, others: Ids) -> Floats:
+        """Return the errors of pairs of rows that hold NaN, infinity, or numbers whose squares overflow."""
+        a, b = self.model.gather(rows), self.reference.gather(others)
+        same = (a.view(np.uint32) == b.view(np.uint32)).all(axis=1)
+        with np.errstate(all="ignore"):
+            a64, b64 = a.astype(np.float64), b.astype(np.float64) * float(self.scale)
+            largest = np.maximum((a64 * a64).sum(axis=1), (b64 * b64).sum(axis=1))
+            error = np.sqrt(((a64 - b64) ** 2).sum(axis=1) / largest)
+        error[~np.isfinite(largest)] = np.inf
+        error[same] = 0
+        narrowed: Floats = error.astype(np.float32)
+        return narrowed
 
     def popular_shifts(self, suspects: Ids, error: Floats) -> list[int]:
         """Return the offsets at which the rows of several of some pairs lie, the most frequent first."""

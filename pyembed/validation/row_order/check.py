@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...analysis.untrained import RowSums, Untrained, find_untrained
+from ...core.linear_algebra import ensure_room
 from ...tokens.token_text import TokenType
 from ...tokens.vocabulary import Token, Vocabulary
 from ..report import Findings
@@ -36,6 +37,7 @@ def examine(subject: Subject, findings: Findings) -> None:
     if vocabulary is None or table is None:
         findings.no_evidence(f"the file has no {'vocabulary' if vocabulary is None else 'table of rows'}")
         return
+    ensure_room()
     sums = RowSums(*table.shape)
 
     def gather(ids: Ints) -> npt.NDArray[np.float32]:
