@@ -94,7 +94,7 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
     Raises
     ------
     TypeError
-        If `ids` holds anything but integers; booleans are none. If some are masked.
+        If `ids` holds anything but integers; booleans are none.
     IndexError
         For a Python integer that does not fit 64 bits.
     """
@@ -104,8 +104,6 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
         ids = _range_array(ids)
     elif isinstance(ids, list | tuple):
         _refuse_bools(ids)
-    elif isinstance(ids, np.ma.MaskedArray) and np.ma.is_masked(ids):
-        raise TypeError("some ids are masked, and every id gives a row; pass ids.compressed() or ids.data")
     elif hasattr(ids, "__dlpack__") and not isinstance(ids, np.ndarray):
         ids = _from_dlpack(ids)
     try:

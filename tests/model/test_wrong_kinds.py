@@ -44,11 +44,6 @@ def model() -> Iterator[pyembed.Model]:
             r"expected \(rows, columns\)",
         ),
         (
-            lambda m: m.table.gather(np.ma.array([1, 2], mask=[False, True])),
-            TypeError,
-            "some ids are masked",
-        ),
-        (
             lambda m: pyembed.load_model(
                 m.path, lock={"pyembed_lock": 1, "vocabulary": {"special": {1: 2, "a": 3}}}
             ),
