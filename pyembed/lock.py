@@ -124,8 +124,8 @@ def read_lock(lock: str | os.PathLike[str] | Lock) -> Lock:
         if unknown := sorted(map(str, set(part) - known)):
             raise ValueError(f"{name} holds {quote(unknown[0])} in {section or 'it'}, which no lock has")
     special = (value.get("vocabulary") or {}).get("special")
-    if isinstance(special, Mapping) and not all(isinstance(role, str) for role in special):
-        raise ValueError(f"{name} is no lock: vocabulary.special has a key that is not a string")
+    if isinstance(special, Mapping) and not all(isinstance(token, str) for token in special):
+        raise ValueError(f"{name} is not a lock: the names in vocabulary.special are not all texts")
     return value
 
 

@@ -184,7 +184,7 @@ class Metadata(Mapping[str, Any]):
         self._overrides: dict[str, Scalar] = {}
         self._decoded: dict[str, Any] = {}
         if overrides is not None and not isinstance(overrides, Mapping):
-            raise TypeError(f"kv_overrides is a {type(overrides).__name__}; expected a dict")
+            raise TypeError(f"kv_overrides is of type {type(overrides).__name__}; expected a dict")
         for key, given in (overrides or {}).items():
             if not isinstance(key, str):
                 raise TypeError(f"kv_overrides has a key of type {type(key).__name__}; expected str")

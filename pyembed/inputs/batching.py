@@ -84,7 +84,7 @@ class Overlay:
             self._padding = ~self._live
         starts, lengths, batch = _sequences(shape, offsets)
         if replace is not None and not isinstance(replace, Mapping):
-            raise TypeError(f"replace is a {type(replace).__name__}; expected a dict of places and vectors")
+            raise TypeError(f"replace is of type {type(replace).__name__}; expected a dict of vectors")
         for where, given in (replace or {}).items():
             self._place(where, as_vectors(given, where, width, kind), starts, lengths, batch)
 

@@ -84,7 +84,7 @@ def check_ignored(ignore: Iterable[str]) -> frozenset[str]:
     given, rules = set(), all_rules()
     for name in ignore:
         if not isinstance(name, str):
-            raise TypeError(f"ignore holds a {type(name).__name__}; expected names of rules")
+            raise TypeError(f"ignore holds {name!r}; expected names of rules")
         given.add(name)
     names = frozenset(given)
     for name in sorted(names - rules.keys()):

@@ -133,7 +133,9 @@ def _arguments(rng: np.random.Generator, folder: Path, made: Sample) -> list[str
     command = [pick(rng, _COMMANDS)]
     if command == ["plot"]:
         command.append(pick(rng, ("rows", "norms", "similarity")))  # a map by t-SNE takes long
-    command += [pick(rng, ("MODEL",) * 9 + ("no", "", "demo"))]
+    model = pick(rng, ("MODEL",) * 9 + ("no", "", "demo"))
+    reads_it = model == "MODEL"
+    command.append(model)
     if command[0] in ("export", "extract"):
         command.append(pick(rng, _OUTS))
     if command[0] == "diff":
@@ -145,6 +147,8 @@ def _arguments(rng: np.random.Generator, folder: Path, made: Sample) -> list[str
         command += [name, *options[name]()]
     command += [pick(rng, _WORDS) for _ in range(int(rng.integers(0, 3)))]
     names = {"MODEL": str(made.path), "LINK": "LINK.npy"}
+    if not reads_it:  # then it is a file like any other, and may be replaced
+        command = ["new" if part in names else part for part in command]
     return [names.get(part, part) for part in command]
 
 

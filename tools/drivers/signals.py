@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -99,6 +100,12 @@ def _check_outputs(
         assert after == _contents(out), f"{name}: half an output"
 
 
+def _load(path: Path) -> None:
+    """Load with everything that is read and looked at; that the model is wrong does not matter here."""
+    with contextlib.suppress(pyembed.FormatError):
+        pyembed.load_model(path, validate="order", load_mode="none").close()
+
+
 def _call(
     rng: np.random.Generator, made: Any, model: Any, table: Any, wide: Any, out: Path
 ) -> tuple[str, Callable[[], Any]]:
@@ -126,7 +133,7 @@ def _call(
         calls |= {
             "validate": lambda: model.validate("full", progress=progress),
             "validate_all": lambda: pyembed.validate_all([made.path] * 3, level="full", progress=progress),
-            "load": lambda: pyembed.load_model(made.path, validate="order", load_mode="none").close(),
+            "load": lambda: _load(made.path),
             "lock": lambda: pyembed.make_lock(model),
             "extract": lambda: pyembed.extract(made.path, out / "z.gguf", progress=progress),
         }

@@ -1,0 +1,58 @@
+"""Arguments of a kind that makes no sense: an error that says so, never another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyembed
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[pyembed.Model]:
+    with pyembed.load_model(pyembed.demo_model()) as model:
+        yield model
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda m: m.table.check_rows(0, 1, key=b""), ValueError, "key is not 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key=bytes(15)), ValueError, "key is not 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key=bytes(32)), ValueError, "key is not 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key="a" * 16), ValueError, "key is not 16 bytes"),
+        (lambda m: m.table.check_rows(0.5, 1), TypeError, "first is a float; expected an int"),
+        (lambda m: m.table.check_rows(0, True), TypeError, "n is a bool; expected an int"),
+        (lambda m: m.table.check_rows(np.int8(-1), 2**70), IndexError, "not all there"),
+        (lambda m: m.table.digest(0.5), TypeError, "step is a float; expected an int"),
+        (lambda m: m.table.digest(np.int8(-1)), ValueError, "step is -1"),
+        (lambda m: m.embed([1], replace=5), TypeError, "replace is of type int"),
+        (lambda m: m.embed([1], replace=[(0, 1)]), TypeError, "replace is of type list"),
+        (lambda m: m.validate("order", ignore=[1]), TypeError, "ignore holds 1"),
+        (lambda m: m.validate("order", ignore=range(10**20)), TypeError, "ignore holds 0"),
+        (
+            lambda m: pyembed.load_model(m.path, kv_overrides=[("a", 1)]),
+            TypeError,
+            "kv_overrides is of type list",
+        ),
+        (
+            lambda m: pyembed.open_table(m.path, shape=(float("inf"), 2), dtype="float16"),
+            ValueError,
+            r"expected \(rows, columns\)",
+        ),
+        (
+            lambda m: pyembed.load_model(
+                m.path, lock={"pyembed_lock": 1, "vocabulary": {"special": {1: 2, "a": 3}}}
+            ),
+            ValueError,
+            "vocabulary.special",
+        ),
+        (lambda m: pyembed.check_lock(m, {"pyembed_lock": 1, 5: 6, "x": 7}), ValueError, "which no lock has"),
+    ],
+)
+def test_wrong_kinds(model: pyembed.Model, call: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        call(model)
