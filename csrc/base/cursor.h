@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "base/map.h"
 
 typedef struct pye_cursor {
@@ -37,14 +38,6 @@ static inline bool pye_cursor_bytes(pye_cursor *cursor, uint64_t n, const uint8_
     *bytes = cursor->map->base + cursor->position;
     cursor->position += n;
     return true;
-}
-
-static inline uint32_t pye_swap32(uint32_t v) {
-    return (v >> 24) | ((v >> 8) & 0xFF00u) | ((v << 8) & 0xFF0000u) | (v << 24);
-}
-
-static inline uint64_t pye_swap64(uint64_t v) {
-    return ((uint64_t)pye_swap32((uint32_t)v) << 32) | pye_swap32((uint32_t)(v >> 32));
 }
 
 static inline bool pye_cursor_u32(pye_cursor *cursor, uint32_t *value) {

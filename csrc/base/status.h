@@ -2,8 +2,6 @@
 #ifndef PYE_BASE_STATUS_H
 #define PYE_BASE_STATUS_H
 
-#include <string.h>
-
 #include "pyembed.h"
 
 #if defined(__GNUC__)
@@ -21,9 +19,6 @@ pye_status pye_fail(pye_error *error, pye_status status, uint64_t offset, const 
 pye_status pye_fail_errno(pye_error *error, int number, const char *format, ...) PYE_PRINTF(3, 4);
 
 pye_status pye_fail_memory(pye_error *error, uint64_t n_bytes);
-
-/* A NUL-terminated text as a pye_string, which points to it. */
-static inline pye_string pye_text(const char *text) { return (pye_string){text, strlen(text)}; }
 
 #define PYE_QUOTE_BYTES 96
 

@@ -29,12 +29,6 @@ static inline size_t pye_type_bytes(const pye_type_info *type, size_t n_weights)
     return n_weights / type->n_weights * type->block_bytes;
 }
 
-/* True for the host's own byte order. */
-static inline bool pye_host_is_big_endian(void) {
-    const uint16_t probe = 1;
-    return *(const uint8_t *)&probe == 0;
-}
-
 /* Reverses the bytes of every multi-byte word of `n_blocks` blocks of a live type, in place. */
 void pye_type_swap(int32_t id, uint8_t *blocks, size_t n_blocks);
 

@@ -2,11 +2,16 @@
  *
  * The format is read as its specification has it. Where llama.cpp asks for more (offsets without gaps, names below 64
  * bytes, an alignment that is a power of two...) the file opens here all the same. */
-#include "format/gguf.h"
-#include "format/zip.h"
-
 #include <inttypes.h>
 #include <stdio.h>
+
+#include "base/array.h"
+#include "base/sort.h"
+#include "base/text.h"
+#include "format/gguf_metadata.h"
+#include "format/gguf_reader.h"
+#include "format/parsers.h"
+#include "format/zip.h"
 
 #define DEFAULT_ALIGNMENT 32
 
@@ -362,10 +367,9 @@ static pye_status open_shard(pye_model *model, const char *path, pye_load_mode m
 static void name_shard(pye_error *error, const char *path, int64_t number, int64_t count) {
     char quoted[PYE_QUOTE_BYTES];
     char cause[PYE_ERROR_MESSAGE_BYTES];
-    const char *slash = strrchr(path, '/');
     (void)snprintf(cause, sizeof cause, "%s", error->message);
     (void)snprintf(error->message, sizeof error->message, "shard %" PRId64 " of %" PRId64 ", %s: %.340s",
-                   number + 1, count, pye_quote(quoted, pye_text(slash != NULL ? slash + 1 : path)), cause);
+                   number + 1, count, pye_quote(quoted, pye_text(pye_file_name(path))), cause);
 }
 
 static pye_status open_other_shards(pye_model *model, const char *path, pye_load_mode mode, const split_facts *set,

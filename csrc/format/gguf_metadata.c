@@ -2,9 +2,12 @@
  *
  * Everything was checked when the file was opened. It is checked again here, because a mapped file may have been
  * overwritten since: the answer is then an error or other bytes of the same file, never a read outside it. */
+#include "format/gguf_metadata.h"
+
 #include <inttypes.h>
 
-#include "format/gguf.h"
+#include "base/text.h"
+#include "format/gguf_reader.h"
 
 /* What was found among bytes that are not the file's is worth nothing: that is the error then. Nothing behind `end` was
  * read; 0 where that is not known. */

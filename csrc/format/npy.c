@@ -5,9 +5,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "base/cursor.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "format/model.h"
+#include "format/parsers.h"
 #include "format/shape.h"
 
 #define BAD PYE_ERROR_NPY

@@ -1,9 +1,11 @@
 /* Rows without a header: everything that another format would say comes from the caller. */
 #include <inttypes.h>
-#include <string.h>
 
+#include "base/byte_order.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "format/model.h"
+#include "format/parsers.h"
 
 static pye_status check_shape(const pye_open_options *options, pye_tensor *tensor, pye_error *error) {
     const pye_type_info *type = pye_type_info_of(options->raw_type);

@@ -11,8 +11,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cursor.h"
+#include "base/sort.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "format/shape.h"
 
 #define BAD PYE_ERROR_SAFETENSORS

@@ -5,8 +5,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/cursor.h"
+#include "base/sort.h"
 #include "base/status.h"
+#include "base/text.h"
+#include "format/parsers.h"
 #include "format/safetensors.h"
 
 #define BAD PYE_ERROR_SAFETENSORS
@@ -188,10 +192,7 @@ static int compare_tensors(const void *context, uint32_t a, uint32_t b) {
 
 /* The name a file has in the index. */
 static const char *shard_name(const index_reader *reader, uint32_t shard, char buffer[PYE_QUOTE_BYTES]) {
-    const char *path = reader->model->files[shard]->map.path;
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    return pye_quote(buffer, pye_text(name));
+    return pye_quote(buffer, pye_text(pye_file_name(reader->model->files[shard]->map.path)));
 }
 
 static pye_status fail_unlisted(const index_reader *reader, const pye_tensor *tensor) {
@@ -272,8 +273,7 @@ static pye_status open_with_index(index_reader *reader, pye_load_mode mode) {
 }
 
 static pye_status open_index(pye_model *model, const char *path, pye_load_mode mode, pye_error *error) {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
+    const char *name = pye_file_name(path);
     index_reader reader = {
         .model = model,
         .error = error,

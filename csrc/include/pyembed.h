@@ -383,8 +383,8 @@ typedef struct pye_scan_options {
  * the rest is NaN and PYE_NO_ID. n_nan[n_queries], which may be NULL, counts the rows whose score is NaN, of a row with a
  * NaN or of infinities that cancel: such rows are never among the best k.
  *
- * What a dot product is, to the bit, is defined by csrc/simd/dot.h; of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL
- * and MXFP4 by csrc/simd/coded.h, where the query is rounded to 24 bits first, as many as its largest magnitude in each 1024
+ * What a dot product is, to the bit, is defined by csrc/simd/generic/dot.h; of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL
+ * and MXFP4 by csrc/simd/generic/coded.h, where the query is rounded to 24 bits first, as many as its largest magnitude in each 1024
  * columns has. It is off by less than 9e-7 of the sum of the products' magnitudes; with the latter types by less than
  * 2.1e-6 of that sum, in which minima count by themselves, and 1.2e-7 of that largest magnitude times the sum of the
  * weights'. Ten times less is usual. It is rounded to float32 once more. A cosine is that sum over the norms, between -1 and 1.

@@ -24,7 +24,7 @@ typedef void (*pye_narrow_row)(const float *from, void *to, size_t n);
 typedef void (*pye_stream_bytes)(const void *from, void *to, size_t n_bytes);
 
 /* Dot products go block by block: the columns of a block, and the multiple of columns that its last part is filled up
- * to. simd/dot.h says what a dot product is. */
+ * to. simd/generic/dot.h says what a dot product is. */
 #define PYE_DOT_COLUMNS 512
 #define PYE_DOT_STEP 64
 
@@ -41,7 +41,7 @@ typedef float (*pye_fused_dot)(const uint8_t *from, const float *query, size_t n
 #define PYE_CODED_COLUMNS 1024
 
 /* PYE_CODED_COLUMNS columns of a query in whole numbers, X = 256 high + low with low from 0 to 255, for rows of codes;
- * simd/coded.h says what is done with it. Laid out for all ways of unpacking: of every 32 columns, `by_parity` has the even
+ * simd/generic/coded.h says what is done with it. Laid out for all ways of unpacking: of every 32 columns, `by_parity` has the even
  * ones before the odd ones, and `by_half` the first, the seventeenth, the second, the eighteenth ... */
 typedef struct pye_coded_block {
     _Alignas(64) int16_t high[PYE_CODED_COLUMNS];

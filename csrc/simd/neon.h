@@ -4,7 +4,7 @@
 
 #include <arm_neon.h>
 
-#include "decode/inline.h"
+#include "simd/inline.h"
 
 typedef uint8x16_t vb;
 typedef float32x4x4_t vf;

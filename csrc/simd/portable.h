@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/half.h"
-#include "decode/inline.h"
+#include "simd/inline.h"
 
 typedef uint8_t vb __attribute__((vector_size(16)));
 typedef int8_t vb_signed __attribute__((vector_size(16)));

@@ -1,5 +1,5 @@
 /* Whole numbers, in portable C: the definition that every other back end must meet. They carry the dot products of
- * simd/coded.h.
+ * simd/generic/coded.h.
  *
  * `vw` is 32 bytes of a file, seen as 16 words: byte 2 j is the low half of word j and byte 2 j + 1 the high one,
  * whatever the machine's byte order. Words count as signed where that matters. `vi` is eight 32-bit sums, which wrap

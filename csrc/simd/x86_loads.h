@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "decode/inline.h"
+#include "simd/inline.h"
 
 INLINE __m128i load_8x2(const void *a, const void *b) {
     return _mm_castpd_si128(

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "base/cursor.h"
+#include "base/byte_order.h"
 #include "base/float_mode.h"
 #include "base/siphash.h"
 #include "base/status.h"
@@ -24,8 +24,6 @@ typedef enum suspicion {
     LARGE = 1,  /* finite, but products with it may not be */
     REFUSED = 2 /* llama.cpp refuses it */
 } suspicion;
-
-static uint16_t swap16(uint16_t v) { return (uint16_t)(v >> 8 | v << 8); }
 
 /* The numbers of one place in every block of a row: true if all bits of `mask` are set in one. The mask is turned round
  * instead of the numbers. */
@@ -47,7 +45,7 @@ static uint16_t swap16(uint16_t v) { return (uint16_t)(v >> 8 | v << 8); }
             }                                                                                                     \
         return found != 0;                                                                                        \
     }
-DEFINE_SCAN(has_half, uint16_t, swap16)
+DEFINE_SCAN(has_half, uint16_t, pye_swap16)
 DEFINE_SCAN(has_float, uint32_t, pye_swap32)
 #undef DEFINE_SCAN
 
@@ -71,8 +69,8 @@ static bool has_scattered_half(const uint8_t *at, size_t n_blocks, size_t stride
     for (size_t i = 0; i < n_blocks; i++, at += stride) {
         uint16_t words[4];
         memcpy(words, at, sizeof words);
-        uint16_t third = swap ? swap16(words[2]) : words[2];
-        uint16_t fourth = swap ? swap16(words[3]) : words[3];
+        uint16_t third = swap ? pye_swap16(words[2]) : words[2];
+        uint16_t fourth = swap ? pye_swap16(words[3]) : words[3];
         found |= (third & 0xC000) == 0xC000 && (fourth & 0x7000) == 0x7000;
     }
     return found != 0;

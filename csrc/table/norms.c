@@ -1,10 +1,12 @@
 /* The norms of a table's rows: computed once, by whoever first needs them. */
+#include "table/norms.h"
+
 #include <inttypes.h>
 #include <stdatomic.h>
 
 #include "base/status.h"
 #include "base/watch.h"
-#include "table/scan.h"
+#include "table/scan_rows.h"
 
 #define PORTION_ROWS 256
 #define WEIGHTS_A_THREAD (UINT64_C(1) << 20)

@@ -7,8 +7,9 @@
 #include "base/half.h"
 #include "base/options.h"
 #include "base/watch.h"
+#include "table/norms.h"
 #include "table/queries.h"
-#include "table/scan.h"
+#include "table/scan_rows.h"
 
 /* A thread is worth waking for so many products; rows are shared out in portions of about this many bytes, so that a
  * thread that started late does less. */

@@ -5,7 +5,7 @@
 
 #include "base/float_mode.h"
 #include "base/half.h"
-#include "table/scan.h"
+#include "table/scan_rows.h"
 
 /* With fewer queries a row is read from its beginning to its end before the next, as memory likes it best. */
 #define QUERIES_WORTH_ROWS 4

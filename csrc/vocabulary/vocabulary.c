@@ -140,7 +140,7 @@ static pye_status index_of(const pye_vocabulary *vocabulary, const pye_token_ind
     pye_token_index *index = atomic_load(place);
     if (index == NULL) {
         pye_token_index *built = NULL;
-        pye_status status = pye_token_index_build(vocabulary, &built, error);
+        pye_status status = pye_token_index_build(vocabulary->model, &vocabulary->tokens, &built, error);
         if (status != PYE_OK)
             return status;
         if (atomic_compare_exchange_strong(place, &index, built))
@@ -159,7 +159,7 @@ pye_status pye_vocabulary_find(const pye_vocabulary *vocabulary, const char *tex
     pye_status status = index_of(vocabulary, &index, error);
     if (status != PYE_OK)
         return status;
-    uint64_t found = pye_token_index_find(index, vocabulary, wanted);
+    uint64_t found = pye_token_index_find(index, wanted);
     /* A text that was found was compared with the file's bytes: unless it ends like what a file lost, they are there. */
     bool is_sure = found != UINT64_MAX && text_size > 0 && text[text_size - 1] != '\0';
     status = is_sure ? pye_model_undamaged(vocabulary->model, error) : pye_model_intact(vocabulary->model, error);
