@@ -20,7 +20,7 @@ Key = tuple[int, int, int]  # point, factor, addend
 
 @pytest.fixture(scope="module")
 def program(plain_build: Build) -> Path:
-    return plain_build.program("universal_hash", [ROOT / "tests/c/universal_hash.c"])
+    return plain_build.program("universal_hash", [ROOT / "tests/csrc/programs/universal_hash.c"])
 
 
 def hashes(program: Path, key: Key, texts: Sequence[bytes]) -> npt.NDArray[np.uint64]:
