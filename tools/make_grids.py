@@ -153,8 +153,7 @@ def render_header() -> str:
     lines = [
         BANNER,
         "/* clang-format off */",
-        "#ifndef PYE_SIMD_GRIDS_H",
-        "#define PYE_SIMD_GRIDS_H",
+        "#pragma once",
         "",
         "#include <stdint.h>",
         "",
@@ -180,8 +179,6 @@ def render_header() -> str:
         f"extern {declared['pye_e8m0_halved']};",
         "/* Half of every E4M3 scale without its sign; the NaN code 0x7F, but not 0xFF, is 0. */",
         f"extern {declared['pye_e4m3_halved']};",
-        "",
-        "#endif",
         "",
     ]
     return "\n".join(lines)

@@ -1,6 +1,5 @@
 /* The byte order of this machine, and words of the other one. */
-#ifndef PYE_BASE_BYTE_ORDER_H
-#define PYE_BASE_BYTE_ORDER_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,5 +18,3 @@ static inline uint32_t pye_swap32(uint32_t v) {
 static inline uint64_t pye_swap64(uint64_t v) {
     return ((uint64_t)pye_swap32((uint32_t)v) << 32) | pye_swap32((uint32_t)(v >> 32));
 }
-
-#endif

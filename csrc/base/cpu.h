@@ -1,6 +1,5 @@
 /* What this machine's processor and operating system can run. */
-#ifndef PYE_BASE_CPU_H
-#define PYE_BASE_CPU_H
+#pragma once
 
 #include <stddef.h>
 
@@ -18,5 +17,3 @@ size_t pye_cpu_cache_bytes(void);
 
 /* Processors that this process may run on, at least 1. */
 size_t pye_cpu_count(void);
-
-#endif

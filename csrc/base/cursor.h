@@ -3,8 +3,7 @@
  * Every read first compares what it needs with what is left, by subtraction. A read that fails moves nothing and
  * leaves its reason in `status`: PYE_OK means that the file is too short, anything else that it could not be read
  * (the error is filled). */
-#ifndef PYE_BASE_CURSOR_H
-#define PYE_BASE_CURSOR_H
+#pragma once
 
 #include <stdbool.h>
 #include <string.h>
@@ -59,5 +58,3 @@ static inline bool pye_cursor_u64(pye_cursor *cursor, uint64_t *value) {
         *value = pye_swap64(*value);
     return true;
 }
-
-#endif

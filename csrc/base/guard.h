@@ -7,8 +7,7 @@
  *
  * Everything else that SIGBUS may mean is left to the handler that was there before. The handler is there while a mapping
  * is guarded, and only then. */
-#ifndef PYE_BASE_GUARD_H
-#define PYE_BASE_GUARD_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -25,5 +24,3 @@ void pye_guard_leave(pye_guard *guard);
 /* Puts the handler back where others removed it, as Python's faulthandler does when it is switched off. A handler that
  * was put on top is left there: it is expected to pass on what is not its own. */
 void pye_guard_renew(void);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * The region is as large as the file. A mapped file is there at once; a file that is read fills the region as
  * far as the header's parser asks (pye_map_reveal) and then range by range (pye_map_load). */
-#ifndef PYE_BASE_MAP_H
-#define PYE_BASE_MAP_H
+#pragma once
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -91,5 +90,3 @@ pye_status pye_map_load(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_pro
 
 /* A range that lies inside the file will be read from start to end: the system may fetch it meanwhile. */
 void pye_map_expect(const pye_map *map, uint64_t offset, uint64_t n_bytes);
-
-#endif

@@ -1,7 +1,6 @@
 /* Memory from the allocator that a model was opened with. Every block remembers where it came from, so that only the code
  * that allocates has to know it. */
-#ifndef PYE_BASE_MEMORY_H
-#define PYE_BASE_MEMORY_H
+#pragma once
 
 #include "pyembed.h"
 
@@ -15,9 +14,11 @@ void *pye_allocate_zeros(const pye_allocator *allocator, size_t n_bytes);
 /* `memory` may be NULL; otherwise its own allocator makes it larger. On failure it stays as it is. */
 void *pye_resize(const pye_allocator *allocator, void *memory, size_t n_bytes);
 
+/* Makes room for one more than the `n` items of an array, by doubling; `max` is how many there is room for. */
+pye_status pye_grow(const pye_allocator *allocator, void **items, size_t *max, size_t n, size_t item_bytes,
+                    pye_error *error);
+
 /* Asks the system to back the memory with large pages, of which fewer have to be looked up, and handed out. */
 void pye_want_large_pages(void *memory, size_t n_bytes);
 
 void pye_release(void *memory); /* NULL is allowed */
-
-#endif

@@ -1,6 +1,5 @@
 /* Filling a pye_error, in one line, at the place where something is wrong. */
-#ifndef PYE_BASE_STATUS_H
-#define PYE_BASE_STATUS_H
+#pragma once
 
 #include "pyembed.h"
 
@@ -25,5 +24,3 @@ pye_status pye_fail_memory(pye_error *error, uint64_t n_bytes);
 /* A string of the file as a person can read it: quoted, cut short, bytes that are not printable ASCII and
  * not part of a well-formed UTF-8 sequence as \xNN. Returns `buffer`. */
 const char *pye_quote(char buffer[PYE_QUOTE_BYTES], pye_string string);
-
-#endif

@@ -1,6 +1,5 @@
 /* Texts of a file (pye_string: bytes and their number) and of this program (NUL-terminated). */
-#ifndef PYE_BASE_TEXT_H
-#define PYE_BASE_TEXT_H
+#pragma once
 
 #include <stdbool.h>
 #include <string.h>
@@ -28,5 +27,3 @@ static inline const char *pye_file_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash != NULL ? slash + 1 : path;
 }
-
-#endif

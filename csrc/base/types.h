@@ -1,6 +1,5 @@
 /* Tensor types: ids, names, block sizes, byte order. */
-#ifndef PYE_BASE_TYPES_H
-#define PYE_BASE_TYPES_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -45,5 +44,3 @@ typedef struct pye_scale {
 
 /* Fills `scales` for a live type and returns how many there are. */
 size_t pye_type_scales(int32_t id, pye_scale scales[PYE_MAX_SCALES]);
-
-#endif

@@ -1,6 +1,5 @@
 /* Watches over a long call: asks whoever opened the model, now and then, whether it shall end. */
-#ifndef PYE_BASE_WATCH_H
-#define PYE_BASE_WATCH_H
+#pragma once
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -37,5 +36,3 @@ bool pye_watch_stops(pye_watch *watch);
 bool pye_watch_has_forked(const pye_watch *watch);
 
 pye_status pye_fail_interrupted(pye_error *error);
-
-#endif

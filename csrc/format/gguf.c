@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/array.h"
 #include "base/sort.h"
 #include "base/text.h"
 #include "format/gguf_metadata.h"

@@ -1,6 +1,5 @@
 /* The elements of a GGUF file: positions, counts, strings and values, each checked against what is left of the file. */
-#ifndef PYE_FORMAT_GGUF_READER_H
-#define PYE_FORMAT_GGUF_READER_H
+#pragma once
 
 #include "base/cursor.h"
 #include "base/status.h"
@@ -66,5 +65,3 @@ uint64_t pye_value_bytes(int32_t type);
 
 /* The string at a position that was checked when the file was opened; empty if the file changed since. */
 pye_string pye_string_at(pye_file *file, uint64_t position);
-
-#endif

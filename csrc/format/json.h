@@ -3,8 +3,7 @@
  * The text is untrusted: nesting is limited, strings must be valid UTF-8 whose escapes make whole characters, and
  * every error names the byte of the file where it is. A container is read by `begin_`, then `next_` until `more` is
  * false; after each `next_` exactly one value must be taken, or skipped. */
-#ifndef PYE_FORMAT_JSON_H
-#define PYE_FORMAT_JSON_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -58,5 +57,3 @@ bool pye_json_equals(const pye_json_string *string, const char *text);
 /* Writes what the string stands for to `out`, which has room for raw.size bytes: no escape is shorter than what it
  * stands for. Returns the number of bytes. */
 size_t pye_json_unescape(const pye_json_string *string, char *out);
-
-#endif

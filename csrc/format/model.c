@@ -1,6 +1,5 @@
 #include "format/model.h"
 
-#include "base/array.h"
 #include "base/sort.h"
 #include "base/status.h"
 #include "base/text.h"

@@ -1,6 +1,5 @@
 /* A model: the index of files, tensors and metadata that every parser builds, and that is immutable once it is open. */
-#ifndef PYE_FORMAT_MODEL_H
-#define PYE_FORMAT_MODEL_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -87,5 +86,3 @@ void pye_metadata_free(pye_metadata *metadata);
 
 /* As pye_model_intact, without asking for the files' sizes: of what a file lost inside a page it says nothing. */
 pye_status pye_model_undamaged(const pye_model *model, pye_error *error);
-
-#endif

@@ -1,6 +1,5 @@
 /* The parsers: each fills a fresh model from `path`. On failure the model may be filled in part. */
-#ifndef PYE_FORMAT_PARSERS_H
-#define PYE_FORMAT_PARSERS_H
+#pragma once
 
 #include "pyembed.h"
 
@@ -9,5 +8,3 @@ pye_status pye_safetensors_open(pye_model *model, const char *path, const pye_op
                                 pye_error *error);
 pye_status pye_npy_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error);
 pye_status pye_raw_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error);
-
-#endif

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "base/cursor.h"
 #include "base/sort.h"
 #include "base/status.h"

@@ -1,6 +1,5 @@
 /* What the reader of one safetensors file and the reader of a set of them share. */
-#ifndef PYE_FORMAT_SAFETENSORS_H
-#define PYE_FORMAT_SAFETENSORS_H
+#pragma once
 
 #include "format/json.h"
 #include "format/model.h"
@@ -17,5 +16,3 @@ pye_status pye_safetensors_text(pye_model *model, const pye_json_string *string,
 
 /* Puts `kind` and the quoted name of what is at fault before the message; returns `status`. */
 pye_status pye_safetensors_blame(pye_error *error, pye_status status, const char *kind, pye_string name);
-
-#endif

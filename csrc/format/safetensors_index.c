@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/array.h"
 #include "base/cursor.h"
 #include "base/sort.h"
 #include "base/status.h"

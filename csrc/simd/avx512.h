@@ -1,6 +1,5 @@
-/* The 16-lane vocabulary for x86-64 with AVX-512 F, BW, DQ and VL. See portable.h for what each operation means. */
-#ifndef PYE_SIMD_AVX512_H
-#define PYE_SIMD_AVX512_H
+/* The 16-lane primitives for x86-64 with AVX-512 F, BW, DQ and VL. See portable.h for what each operation means. */
+#pragma once
 
 #include "simd/x86_loads.h"
 #include "simd/x86_words.h"
@@ -195,5 +194,3 @@ INLINE void vf_stream(void *to, vf v) {
 }
 
 INLINE void stream_fence(void) { _mm_sfence(); }
-
-#endif

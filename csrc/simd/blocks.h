@@ -2,8 +2,7 @@
  *
  * All members are bytes, so that a block may lie at any address. `h` marks an IEEE half, `w` a 16- or 32-bit word, both
  * in the machine's byte order by the time a decoder sees them. Element numbers are those of the decoded row. */
-#ifndef PYE_SIMD_BLOCKS_H
-#define PYE_SIMD_BLOCKS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -77,5 +76,3 @@ typedef uint8_t block_i8[1], block_i16[2], block_i32[4], block_i64[8];
     _Static_assert(sizeof(block_##name) == (block_bytes), "the block's layout is as long as types.def says");
 #include "base/types.def"
 #undef PYE_TYPE
-
-#endif

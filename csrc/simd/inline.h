@@ -1,6 +1,5 @@
 /* INLINE and UNROLL. INLINE: for everything a kernel is made of, so that it is compiled for the kernel's instruction set. */
-#ifndef PYE_SIMD_INLINE_H
-#define PYE_SIMD_INLINE_H
+#pragma once
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline, unused))
@@ -15,6 +14,4 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #else
 #define UNROLL
-#endif
-
 #endif

@@ -1,6 +1,5 @@
 /* What a back end offers: rows to float32 for every type, and float32 to the 16-bit output types. */
-#ifndef PYE_SIMD_KERNELS_H
-#define PYE_SIMD_KERNELS_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -116,5 +115,3 @@ extern const pye_kernels pye_kernels_neon;
 /* The best back end that this machine can run, or the one that the environment's PYEMBED_ISA names; PYE_ERROR_ARGUMENT
  * where that one cannot run. */
 pye_status pye_kernels_choose(const pye_kernels **kernels, pye_error *error);
-
-#endif

@@ -1,6 +1,5 @@
 /* Queries as the kernels take them. */
-#ifndef PYE_TABLE_QUERIES_H
-#define PYE_TABLE_QUERIES_H
+#pragma once
 
 #include "simd/kernels.h"
 
@@ -14,5 +13,3 @@ void pye_pack_floats(const float *queries, size_t n_queries, size_t n_columns, f
 
 /* The same, finite, to [blocks][n_queries] in whole numbers. */
 void pye_pack_codes(const float *queries, size_t n_queries, size_t n_columns, pye_coded_block *to);
-
-#endif

@@ -1,6 +1,5 @@
 /* The work of a scan, once everything about it has been checked. */
-#ifndef PYE_TABLE_SCAN_ROWS_H
-#define PYE_TABLE_SCAN_ROWS_H
+#pragma once
 
 #include "table/table.h"
 #include "table/top.h"
@@ -47,5 +46,3 @@ void pye_scan_norms(const pye_table *table, uint64_t first, uint64_t n, float *n
 
 /* The norm of a vector of n float32, as that of a row. */
 double pye_vector_norm(const pye_kernels *kernels, const float *vector, uint64_t n);
-
-#endif

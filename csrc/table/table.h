@@ -1,6 +1,5 @@
 /* A table: the rows of one tensor, joined with the kernels that decode them. */
-#ifndef PYE_TABLE_TABLE_H
-#define PYE_TABLE_TABLE_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -29,5 +28,3 @@ static inline void pye_table_decode(const pye_table *table, const uint8_t *from,
     else
         table->decode(from, to, n_weights);
 }
-
-#endif

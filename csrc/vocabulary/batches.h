@@ -1,6 +1,5 @@
 /* Work on many small items, such as tokens, shared out among threads in batches. */
-#ifndef PYE_VOCABULARY_BATCHES_H
-#define PYE_VOCABULARY_BATCHES_H
+#pragma once
 
 #include "format/model.h"
 
@@ -12,5 +11,3 @@ typedef pye_status (*pye_batch_work)(void *context, uint64_t first, uint64_t n, 
 /* Returns when all items are done, or with the status and error of the first batch that failed. */
 pye_status pye_batches_run(pye_model *model, size_t n_threads, uint64_t n_items, pye_batch_work work,
                            void *context, pye_error *error);
-
-#endif

@@ -1,6 +1,5 @@
 /* From a text to the lowest id of the token with that text. */
-#ifndef PYE_VOCABULARY_INDEX_H
-#define PYE_VOCABULARY_INDEX_H
+#pragma once
 
 #include "pyembed.h"
 
@@ -13,5 +12,3 @@ void pye_token_index_free(pye_token_index *index);
 
 /* UINT64_MAX where no token has that text. */
 uint64_t pye_token_index_find(const pye_token_index *index, pye_string text);
-
-#endif

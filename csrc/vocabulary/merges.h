@@ -1,6 +1,5 @@
 /* Merges, each looked up by the texts of its parts and of the token that it makes. */
-#ifndef PYE_VOCABULARY_MERGES_H
-#define PYE_VOCABULARY_MERGES_H
+#pragma once
 
 #include "vocabulary/text_table.h"
 
@@ -10,5 +9,3 @@ pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary 
 
 /* From the products, fills the merges that are the first to make theirs. */
 pye_status pye_merges_first(const pye_vocabulary *vocabulary, const pye_vocabulary_facts *out, pye_error *error);
-
-#endif

@@ -1,11 +1,8 @@
 /* Into which pairs of tokens a token can be cut. */
-#ifndef PYE_VOCABULARY_SPLITS_H
-#define PYE_VOCABULARY_SPLITS_H
+#pragma once
 
 #include "vocabulary/text_table.h"
 
 /* Fills `out` for every token. */
 pye_status pye_splits_count(const pye_text_table *table, const pye_vocabulary *vocabulary, pye_token_splits *out,
                             pye_error *error);
-
-#endif

@@ -1,6 +1,5 @@
 /* A token list, with the index of its texts. */
-#ifndef PYE_VOCABULARY_VOCABULARY_H
-#define PYE_VOCABULARY_VOCABULARY_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -14,5 +13,3 @@ struct pye_vocabulary {
     pye_value types;                  /* likewise of i32 or u32 */
     _Atomic(pye_token_index *) index; /* NULL until it is first needed */
 };
-
-#endif

@@ -1,8 +1,7 @@
-/* Pairs of bits and base-3 digits: what the 16-lane vocabulary has for them, and its definition for every back end. Here
+/* Pairs of bits and base-3 digits: the 16-lane primitives for them, and their definition for every back end. Here
  * bytes become floats as elsewhere; where a bit or two of a lane can choose among four floats in one instruction, as with AVX2,
  * a back end has its own. Included after simd/portable.h or simd/neon.h. */
-#ifndef PYE_SIMD_GENERIC_BYTE_CODES_H
-#define PYE_SIMD_GENERIC_BYTE_CODES_H
+#pragma once
 
 /* 16 bytes, of which the two lowest bits are a code from 0 to 3. */
 typedef vb vp;
@@ -56,5 +55,3 @@ INLINE vf vf_mul_digits(vd a, vf scale) {
     vb minus_digit = vb_add(vb_at_least(a, vb_set(86)), vb_at_least(a, vb_set(171)));
     return vf_mul_i8(vb_sub(vb_set(255), minus_digit), vf_i8_scale(scale));
 }
-
-#endif

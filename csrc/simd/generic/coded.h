@@ -20,8 +20,7 @@
  *
  * With u = 2^-24 the sums' roundings cost at most 34 u of the sum of |code scale x| + |m x|, and those of the query, in each
  * block, 2 u of its largest magnitude times the sum of the weights'. The usual case is ten times better. */
-#ifndef PYE_SIMD_GENERIC_CODED_H
-#define PYE_SIMD_GENERIC_CODED_H
+#pragma once
 
 #include <string.h>
 
@@ -192,5 +191,3 @@ INLINE void dot_tiles_of(pye_coded_order order, pye_minima kind, const pye_coded
         for (size_t row = 0; row < n_rows; row++)
             dot_tile(order, kind, 1, rows + row, n, queries + query, totals + row * n_queries + query);
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* The whole numbers in the blocks of every type that coded.h multiplies, and their scales: the formulas of the decoders
  * beside this file, before a code becomes a float. A minimum is kept apart from the codes. */
-#ifndef PYE_SIMD_GENERIC_CODES_H
-#define PYE_SIMD_GENERIC_CODES_H
+#pragma once
 
 #include "simd/generic/coded.h"
 #include "simd/generic/iquant.h"
@@ -183,5 +182,3 @@ UNPACK_256(q4_k)
 UNPACK_256(q5_k)
 UNPACK_256(q6_k)
 #undef UNPACK_256
-
-#endif

@@ -1,6 +1,5 @@
 /* What the decoders of all families share. */
-#ifndef PYE_SIMD_GENERIC_DECODER_H
-#define PYE_SIMD_GENERIC_DECODER_H
+#pragma once
 
 #include <string.h>
 
@@ -55,5 +54,3 @@ INLINE void store_scales(float scale[16], vf scales) {
     vf_store(scale, scales);
     KEEP_IN_MEMORY(scale, 16);
 }
-
-#endif

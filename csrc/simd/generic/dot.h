@@ -1,4 +1,4 @@
-/* Dot products, written once in the 16-lane vocabulary. What they are, to the bit:
+/* Dot products, written once in the 16-lane primitives. What they are, to the bit:
  *
  * The columns are cut into blocks of 512; the last block is filled up with zeros to a multiple of 64. Within a block,
  * 64 lanes begin at zero, and column c goes to lane c mod 64: lane = round(x[c] y[c] + lane), one rounding, in order of
@@ -8,8 +8,7 @@
  * So a term is rounded at most 8 + 2 + 4 times on its way into a block's sum. With u = 2^-24 the sum is off by less than
  * 14.1 u = 8.4e-7 of the sum of |x[c] y[c]|, for any width, as long as nothing over- or underflows; the usual case is ten
  * times better. */
-#ifndef PYE_SIMD_GENERIC_DOT_H
-#define PYE_SIMD_GENERIC_DOT_H
+#pragma once
 
 #include <stddef.h>
 
@@ -119,5 +118,3 @@ INLINE void add_squares(const float *row, size_t n, double lanes[PYE_SQUARE_LANE
         for (size_t lane = 0; lane < PYE_SQUARE_LANES; lane++)
             lanes[lane] += (double)row[i + lane] * (double)row[i + lane];
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* Types of one weight a block: floats widen exactly, integers and doubles round to nearest even. */
-#ifndef PYE_SIMD_GENERIC_FLOAT_H
-#define PYE_SIMD_GENERIC_FLOAT_H
+#pragma once
 
 #include "simd/generic/decoder.h"
 
@@ -32,5 +31,3 @@ DECODE_LANES(i16, vf_load_i16)
 DECODE_LANES(i32, vf_load_i32)
 DECODE_LANES(i64, vf_load_i64)
 #undef DECODE_LANES
-
-#endif

@@ -1,6 +1,5 @@
 /* IQ types: codebook rows with signs, or a non-linear table of 16 values. */
-#ifndef PYE_SIMD_GENERIC_IQUANT_H
-#define PYE_SIMD_GENERIC_IQUANT_H
+#pragma once
 
 #include "simd/generic/decoder.h"
 #include "simd/grids.h"
@@ -237,5 +236,3 @@ INLINE void decode_iq4_xs(const block_iq4_xs *block, float *to, vf_put put) {
     for (int b = 0; b < 8; b++)
         decode_nibbles(block->q + 16 * b, iq4_values, vf_set(scale[b]), to + 32 * b, put);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* K types: 256 weights, scales that are themselves quantised. Every product is exact, see docs/architecture.md. */
-#ifndef PYE_SIMD_GENERIC_KQUANT_H
-#define PYE_SIMD_GENERIC_KQUANT_H
+#pragma once
 
 #include "simd/generic/decoder.h"
 
@@ -156,5 +155,3 @@ INLINE void decode_q8_k(const block_q8_k *block, float *to, vf_put put) {
     memcpy(&d, block->d, sizeof d);
     decode_bytes(block->q, 256, vf_set(d), to, put);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* Blocks of 32 with one scale (and one minimum), and the one- and two-bit blocks of their kind. */
-#ifndef PYE_SIMD_GENERIC_LEGACY_H
-#define PYE_SIMD_GENERIC_LEGACY_H
+#pragma once
 
 #include "simd/generic/decoder.h"
 
@@ -67,5 +66,3 @@ INLINE void decode_q2_0(const block_q2_0 *block, float *to, vf_put put) {
     for (int i = 0; i < 4; i++)
         put(to + 16 * i, vf_mul_centred(vp_spread(block->q + 4 * i), d));
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* Micro-scaling types: 4-bit floats (E2M1) under a shared exponent (MXFP4) or small float (NVFP4). */
-#ifndef PYE_SIMD_GENERIC_MICRO_H
-#define PYE_SIMD_GENERIC_MICRO_H
+#pragma once
 
 #include "simd/generic/decoder.h"
 #include "simd/grids.h"
@@ -29,5 +28,3 @@ INLINE void decode_nvfp4(const block_nvfp4 *block, float *to, vf_put put) {
         put(to + 32 * pair + 16, vf_mul_i8(vb_lookup(table, vb_join_high(low, high)), second));
     }
 }
-
-#endif

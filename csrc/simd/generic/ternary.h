@@ -1,6 +1,5 @@
 /* Ternary types: -d, 0, d. */
-#ifndef PYE_SIMD_GENERIC_TERNARY_H
-#define PYE_SIMD_GENERIC_TERNARY_H
+#pragma once
 
 #include "simd/generic/decoder.h"
 
@@ -47,5 +46,3 @@ INLINE void decode_tq2_0(const block_tq2_0 *block, float *to, vf_put put) {
         }
     }
 }
-
-#endif
