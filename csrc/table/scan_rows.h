@@ -20,7 +20,7 @@ typedef struct pye_scan_job {
     size_t n_excluded;
     const float
         *queries;  /* [blocks of PYE_DOT_COLUMNS][n_queries][PYE_DOT_COLUMNS], zeros behind the last column */
-    bool is_coded; /* rows are multiplied as simd/coded.h says */
+    bool is_coded; /* rows are multiplied as simd/generic/coded.h says */
     const pye_coded_block *coded; /* [blocks][n_queries], of such a job */
     const double *query_norms;
     size_t n_queries;
