@@ -12,7 +12,7 @@ typedef enum pye_cpu_feature {
 /* The features as a set of bits. */
 unsigned pye_cpu_features(void);
 
-/* Size of the last cache that a core reaches before memory; a common one where the system does not tell. */
+/* Size of the last-level cache; a common one if the system does not report it. */
 size_t pye_cpu_cache_bytes(void);
 
 /* Processors that this process may run on, at least 1. */

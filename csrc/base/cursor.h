@@ -1,7 +1,7 @@
 /* The only code that takes untrusted bytes apart: a bounded reader of either byte order.
  *
- * Every read first compares what it needs with what is left, by subtraction. A read that fails moves nothing and
- * leaves its reason in `status`: PYE_OK means that the file is too short, anything else that it could not be read
+ * Every read first compares what it needs with what is left, by subtraction. A read that fails does not move
+ * the cursor and leaves its reason in `status`: PYE_OK means that the file is too short, anything else that it could not be read
  * (the error is filled). */
 #pragma once
 

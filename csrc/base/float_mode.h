@@ -1,5 +1,5 @@
 /* The floating-point mode of a thread. Programs set another rounding, or flush subnormals to zero for speed (and threads
- * inherit that), but rows are the same bits whatever the mode of who asks for them. */
+ * inherit that), but rows are the same bits in any caller's mode. */
 #pragma once
 
 #include <stdint.h>

@@ -12,7 +12,7 @@
 
 #include "base/status.h"
 
-/* What lies before a block; its size keeps the block aligned. */
+/* Precedes each block; its size keeps the block aligned. */
 typedef struct header {
     alignas(max_align_t) pye_allocator from;
 } header;

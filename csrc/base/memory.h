@@ -7,7 +7,7 @@
 /* malloc, realloc and free. */
 extern const pye_allocator pye_standard_allocator;
 
-/* NULL if there is no memory. Blocks are aligned as those of malloc are. */
+/* NULL on failure. Blocks are aligned as by malloc. */
 void *pye_allocate(const pye_allocator *allocator, size_t n_bytes);
 void *pye_allocate_zeros(const pye_allocator *allocator, size_t n_bytes);
 
@@ -18,7 +18,7 @@ void *pye_resize(const pye_allocator *allocator, void *memory, size_t n_bytes);
 pye_status pye_grow(const pye_allocator *allocator, void **items, size_t *max, size_t n, size_t item_bytes,
                     pye_error *error);
 
-/* Asks the system to back the memory with large pages, of which fewer have to be looked up, and handed out. */
+/* Advises the system to back the memory with large pages: fewer TLB misses and page faults. */
 void pye_want_large_pages(void *memory, size_t n_bytes);
 
 void pye_release(void *memory); /* NULL is allowed */

@@ -1,5 +1,5 @@
-/* Worker threads that belong to one owner, such as a model: created by the first job that wants them, joined when the
- * owner goes, gone in the child of a fork, which then gets its own. */
+/* Worker threads that belong to one owner, such as a model: created by the first job that needs them, joined when the
+ * owner is freed. The child of a fork has none of the parent's and gets its own. */
 #pragma once
 
 #include <stdatomic.h>

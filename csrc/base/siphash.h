@@ -1,5 +1,4 @@
-/* SipHash-1-3 (Aumasson and Bernstein 2012): a keyed hash, so that nobody who does not know the key can make many
- * inputs collide. */
+/* SipHash-1-3 (Aumasson and Bernstein 2012): a keyed hash: without the key nobody can make many inputs collide. */
 #pragma once
 
 #include <stdint.h>

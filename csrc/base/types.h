@@ -20,10 +20,10 @@ enum {
 /* NULL for an id that is not a live type. */
 const pye_type_info *pye_type_info_of(int32_t id);
 
-/* What a fork calls a type that cannot be decoded here, and which fork; NULL where nothing is known of the id. */
+/* The name that a fork of llama.cpp has for a type, and the fork's; NULL for an unknown id. */
 const char *pye_foreign_type(int32_t id);
 
-/* What so many weights, whole blocks, take. */
+/* Bytes of n weights, whole blocks. */
 static inline size_t pye_type_bytes(const pye_type_info *type, size_t n_weights) {
     return n_weights / type->n_weights * type->block_bytes;
 }

@@ -16,7 +16,7 @@
 
 /* ------------------------------------------------------------------------------------------ header */
 
-/* There is no flag for the byte order. Versions are small, so the half of the word that is zero tells. */
+/* The format has no flag for the byte order. Versions are small: the half of the word that is zero shows it. */
 static pye_status read_version(pye_reader *reader) {
     const uint8_t *bytes;
     if (!pye_cursor_bytes(&reader->cursor, 4, &bytes))
@@ -207,7 +207,7 @@ static pye_status read_tensors(pye_reader *reader, pye_model *model) {
     uint64_t past = (end - reader->file->map.first) % facts->alignment; /* aligned to the GGUF file's own start */
     uint64_t padding = facts->n_tensors == 0 ? 0 : (facts->alignment - past) % facts->alignment;
     if (padding > pye_cursor_left(&reader->cursor))
-        return pye_reader_fail(reader, end, "the file ends before its tensor data: they begin at byte %" PRIu64,
+        return pye_reader_fail(reader, end, "the file ends before its tensor data, which begins at byte %" PRIu64,
                                end + padding);
     facts->data_offset = end + padding;
     for (size_t i = first; i < model->n_tensors; i++) {

@@ -1,4 +1,4 @@
-/* Metadata of an open GGUF file, taken from where it lies each time it is asked for.
+/* Metadata of an open GGUF file is parsed from the file's bytes on every access.
  *
  * Everything was checked when the file was opened. It is checked again here, because a mapped file may have been
  * overwritten since: the answer is then an error or other bytes of the same file, never a read outside it. */
@@ -9,8 +9,8 @@
 #include "base/text.h"
 #include "format/gguf_reader.h"
 
-/* What was found among bytes that are not the file's is worth nothing: that is the error then. Nothing behind `end` was
- * read; 0 where that is not known. */
+/* Where a page was lost, whatever was found is void, and that is the error. No byte at or after `end` was read; 0 if that is
+ * not known. */
 static pye_status settle(const pye_file *file, uint32_t shard, pye_status status, uint64_t end, pye_error *error) {
     bool is_sure = status == PYE_OK && end > 0 && !pye_map_may_be_cut(&file->map, file->map.base + end - 1);
     pye_status intact =

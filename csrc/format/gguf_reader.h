@@ -60,7 +60,7 @@ pye_status pye_reader_skip_array(pye_reader *reader, const pye_value *array, int
 /* The scalar or string at the cursor, into value->as. */
 pye_status pye_reader_scalar(pye_reader *reader, pye_value *value);
 
-/* Bytes of a value of fixed size; 0 for strings, arrays and numbers that are no type. */
+/* Bytes of a value of fixed size; 0 for strings, arrays and unknown types. */
 uint64_t pye_value_bytes(int32_t type);
 
 /* The string at a position that was checked when the file was opened; empty if the file changed since. */

@@ -56,7 +56,7 @@ struct pye_model {
     size_t max_tensors;
     uint32_t *tensors_by_name;
 
-    char **texts; /* strings that do not lie in a file: unescaped names, shard paths */
+    char **texts; /* strings that are not in a file: unescaped names, shard paths */
     size_t n_texts;
     size_t max_texts;
 };

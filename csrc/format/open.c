@@ -9,7 +9,7 @@
 #include "format/parsers.h"
 #include "format/zip.h"
 
-/* Tells the format by what the file begins with; its name decides only for a safetensors index, which is any JSON. */
+/* Detects the format from the first bytes; from the name only for a safetensors index, which may be any JSON. */
 static pye_status detect_format(const pye_allocator *allocator, const char *path, pye_format *format,
                                 pye_error *error) {
     struct stat info;
@@ -34,9 +34,10 @@ static pye_status detect_format(const pye_allocator *allocator, const char *path
         else if ((status = pye_zip_find_gguf(&map, &place, error)) == PYE_OK)
             *format = PYE_FORMAT_GGUF;
         else if (status == PYE_ERROR_NOT_FOUND)
-            status = pye_fail(error, PYE_ERROR_FORMAT, 0,
-                              "not a model file: it begins like no GGUF, safetensors or .npy file (a raw table is "
-                              "opened with its shape and dtype)");
+            status =
+                pye_fail(error, PYE_ERROR_FORMAT, 0,
+                         "not a model file: it does not begin like a GGUF, safetensors or .npy file (for a raw "
+                         "table, give its shape and dtype)");
     }
     pye_map_close(&map);
     return status;
@@ -87,7 +88,7 @@ pye_status pye_model_open(const char *path, const pye_open_options *options, pye
     opened->progress_data = known.progress_data;
     opened->interrupt = (pye_interrupt){known.interrupted, known.interrupted_data};
     status = parse(opened, path, &known, error);
-    /* What was found wrong with zeros in place of the file's bytes is not what is wrong with the file. */
+    /* An error found among zeros in place of the file's bytes is not the file's. */
     pye_status intact = pye_model_intact(opened, error);
     if (intact != PYE_OK)
         status = intact;

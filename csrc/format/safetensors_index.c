@@ -56,7 +56,7 @@ static pye_status join(const pye_model *model, pye_string directory, pye_string 
 
 /* -------------------------------------------------------------------------------- reading the index */
 
-/* The index names files, and only files beside itself: whoever wrote it has no say over the rest of the disk. */
+/* The index may only name files beside itself: its author must not reach the rest of the disk. */
 static bool is_plain_name(pye_string name) {
     if (name.size == 0 || memchr(name.data, '/', name.size) != NULL || memchr(name.data, '\\', name.size) != NULL)
         return false;
@@ -97,7 +97,7 @@ static pye_status read_weight_map(index_reader *reader, pye_json *json) {
     return status;
 }
 
-/* What else an index holds, such as sizes and the writer's version, is free text for people. */
+/* Other members, such as sizes and the writer's version, are free text for people. */
 static pye_status read_members(index_reader *reader, pye_json *json) {
     pye_json_string key;
     bool more = false;
@@ -142,8 +142,8 @@ static int compare_files(const void *context, uint32_t a, uint32_t b) {
     return pye_string_compare(lines[a].file, lines[b].file);
 }
 
-/* Sorting brings the lines of a file together, earliest first since the sort is stable: however many files are named,
- * this takes n log n steps. */
+/* Sorting brings the lines of a file together, earliest first since the sort is stable: it takes
+ * n log n steps for any number of files. */
 static pye_status group_lines(index_reader *reader) {
     index_line *lines = reader->lines;
     uint32_t *order = pye_sorted_order(&reader->model->allocator, reader->n_lines, compare_files, lines);

@@ -123,7 +123,9 @@ typedef struct pye_model pye_model;
 
 typedef enum pye_format {
     PYE_FORMAT_AUTO = 0, /* detected: GGUF, .npy, safetensors (a file, an index or a directory) */
-    PYE_FORMAT_GGUF = 1, /* versions 1 to 3, either byte order, split sets through their first shard */
+    PYE_FORMAT_GGUF =
+        1, /* versions 1 to 3, either byte order; split sets through their first shard; the only
+                          * *.gguf file that a zip archive, such as a llamafile, stores uncompressed */
     PYE_FORMAT_SAFETENSORS = 2, /* a file, a *.index.json, or the directory that holds one of them */
     PYE_FORMAT_NPY = 3,         /* one array of NumPy's format 1.0 to 3.0, C order */
     PYE_FORMAT_RAW = 4          /* rows without a header; see pye_open_options */
@@ -176,10 +178,15 @@ typedef struct pye_open_options {
     const pye_allocator *allocator; /* copied, every function set; NULL: malloc, realloc and free */
     pye_interrupted interrupted; /* for every call on the model, its tables and vocabularies; may be NULL */
     void *interrupted_data;
+    const char *const
+        *paths; /* not NULL: all files of a split GGUF set, under any names, in the order of split.no;
+                               * `path` is then ignored, and pye_error.shard is an index into this array */
+    size_t n_paths;
 } pye_open_options;
 
-/* Opens `path` and checks everything but the tensors' bytes: counts, lengths, names, and that every tensor
- * of a known type lies inside its file. `options` may be NULL: detect the format, map the file. */
+/* Opens `path`, or the files of options->paths, and checks everything but the tensors' bytes: counts,
+ * lengths, names, and that every tensor of a known type lies inside its file. `options` may be NULL: detect
+ * the format, map the file. */
 PYE_API pye_status pye_model_open(const char *path, const pye_open_options *options, pye_model **model,
                                   pye_error *error);
 
@@ -211,8 +218,9 @@ typedef enum pye_change {
 PYE_API pye_status pye_model_check(const pye_model *model, pye_change *change, uint32_t *shard,
                                    pye_error *error);
 
-/* PYE_ERROR_IO if a page of a guarded model could not be read: bytes read through a pye_string before this
- * call may then be zeros. The other functions make this check themselves. Costs one load a file. */
+/* PYE_ERROR_IO if a page of a guarded model could not be read, or a mapped file got shorter: bytes read
+ * through a pye_string before this call may then be zeros. The other functions make this check themselves.
+ * Costs a system call a file. */
 PYE_API pye_status pye_model_intact(const pye_model *model, pye_error *error);
 
 /* Facts about one file of a model; 0 where its format does not define one. */
@@ -225,6 +233,8 @@ typedef struct pye_shard {
     uint64_t n_tensors;
     uint32_t version;   /* GGUF or .npy major version */
     int32_t big_endian; /* the file's byte order */
+    uint64_t first; /* where the model begins in the file: 0, except for a GGUF file inside a zip archive */
+    uint64_t end;   /* where it ends: file_bytes, except for such a file */
 } pye_shard;
 
 /* Facts about file number `index`, below pye_model_n_shards(). */

@@ -259,7 +259,7 @@ INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm256_fmadd_ps(a, b, c); }
 
 /* --------------------------------------------------------------------------- pairs of bits, digits */
 
-/* Pairs in 32-bit lanes, under bits of no account: one of four floats is chosen by the two lowest. */
+/* Pairs in 32-bit lanes, whose two lowest bits choose one of four floats; the others are ignored. */
 typedef struct vp {
     __m256i low, high;
 } vp;

@@ -133,7 +133,7 @@ INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm512_fmadd_ps(a, b, c); }
 
 /* --------------------------------------------------------------------------- pairs of bits, digits */
 
-/* Pairs in 32-bit lanes, under bits of no account: one of four floats is chosen by the two lowest. */
+/* Pairs in 32-bit lanes, whose two lowest bits choose one of four floats; the others are ignored. */
 typedef __m512i vp;
 
 INLINE vp vp_load(const void *from) { return _mm512_cvtepu8_epi32(vb_load(from)); }

@@ -25,8 +25,8 @@ typedef enum suspicion {
     REFUSED = 2 /* llama.cpp refuses it */
 } suspicion;
 
-/* The numbers of one place in every block of a row: true if all bits of `mask` are set in one. The mask is turned round
- * instead of the numbers. */
+/* The numbers of one place in every block of a row: true if all bits of `mask` are set in one. The mask is byte-swapped,
+ * not the numbers. */
 #define DEFINE_SCAN(name, word, swap_word)                                                                        \
     static bool name(const uint8_t *at, size_t n_blocks, size_t stride, word mask, bool swap) {                   \
         word wanted = swap ? swap_word(mask) : mask;                                                              \
@@ -155,7 +155,7 @@ static uint8_t find_equal(const checker *check, const uint8_t *row) {
         pye_table_decode(check->table, row + pye_type_bytes(check->table->type, i), tile, n);
         first = i == 0 ? tile[0] : first;
         for (size_t k = 0; k < n; k++)
-            if (tile[k] != first) /* of which a NaN is never the same */
+            if (tile[k] != first) /* NaN != NaN */
                 return 0;
     }
     return first == 0 ? PYE_ROW_ZERO | PYE_ROW_EQUAL : PYE_ROW_EQUAL;
@@ -187,7 +187,7 @@ pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, u
         n_unwatched += info->row_bytes + 1;
         if (n_unwatched >= WATCHED_BYTES) {
             n_unwatched = 0;
-            pye_float_mode_end(mode); /* a callback gets the mode that the caller had */
+            pye_float_mode_end(mode); /* callbacks run in the caller's mode */
             is_interrupted = pye_watch_stops(&watch);
             mode = pye_float_mode_begin();
         }

@@ -1,4 +1,4 @@
-/* ids -> rows: what is asked for is checked, then shared out among threads. */
+/* ids -> rows: checks the arguments, then shares the rows out among threads. */
 #include <inttypes.h>
 #include <stdatomic.h>
 
@@ -75,7 +75,7 @@ static pye_status check_job(const pye_row_job *job, const pye_gather_options *op
 
 /* ------------------------------------------------------------------------------------------ threads */
 
-/* From so many bytes on a gather is watched, and one of a single thread comes in portions of as many. */
+/* Bytes from which on a gather can be interrupted, and of its portions on a single thread. */
 #define WATCHED_BYTES (UINT64_C(16) << 20)
 
 typedef struct shared_job {
@@ -127,7 +127,7 @@ static outcome run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, u
     size_t n_portions = (n_ids - 1) / shared.portion + 1;
     pye_pool_run(&model->pool, &model->allocator, threads < n_portions ? threads : n_portions, take_portions,
                  &shared);
-    while (shared.has_forked) { /* the child does all of it: who knows what the workers had done by then */
+    while (shared.has_forked) { /* the child has no workers, nor what they did: it does all of the work */
         shared.has_forked = false;
         shared.watch = pye_watch_begin(&model->interrupt);
         atomic_store(&shared.next, 0);
@@ -138,7 +138,7 @@ static outcome run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, u
     return atomic_load_explicit(&shared.failed, memory_order_relaxed) ? IDS_CHANGED : DONE;
 }
 
-/* A clock costs about as much as a short row, so small gathers are timed by sample: one in so many stands for all. */
+/* Reading a clock costs about as much as a short row: of small gathers a sample is timed, which counts for all. */
 #define TIMED_ROWS 16
 #define SAMPLE 16
 
@@ -217,6 +217,6 @@ pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_id
         return pye_fail_interrupted(error);
     if (done == IDS_CHANGED)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                        "the ids were changed while they were being gathered");
+                        "another thread changed the ids during the gather");
     return check_intact(&job, n_ids, error);
 }

@@ -1,4 +1,3 @@
-/* The norms of a table's rows: computed once, by whoever first needs them. */
 #include "table/norms.h"
 
 #include <inttypes.h>
@@ -49,8 +48,8 @@ static pye_status compute(const pye_table *table, uint32_t n_threads, float **co
     if (n_rows > SIZE_MAX / sizeof(float) - 1)
         return fail_norms(table, error);
     pye_model *model = table->model;
-    float *norms = pye_allocate(
-        &model->allocator, ((size_t)n_rows + 1) * sizeof *norms); /* one more, so that no rows are no failure */
+    float *norms = pye_allocate(&model->allocator,
+                                ((size_t)n_rows + 1) * sizeof *norms); /* one more, as 0 bytes may be NULL */
     if (norms == NULL)
         return fail_norms(table, error);
     norms_job job = {.table = table, .norms = norms, .watch = pye_watch_begin(&model->interrupt)};

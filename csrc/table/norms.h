@@ -1,4 +1,4 @@
-/* The norms of a table's rows. */
+/* The norms of a table's rows, computed by the first call that needs them. */
 #pragma once
 
 #include "table/table.h"

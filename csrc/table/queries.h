@@ -3,7 +3,7 @@
 
 #include "simd/kernels.h"
 
-/* Blocks that so many columns take, the last one perhaps not whole. */
+/* Blocks of n_columns columns, the last one perhaps in part. */
 static inline size_t pye_n_blocks(size_t n_columns, size_t block_columns) {
     return n_columns / block_columns + (n_columns % block_columns > 0);
 }

@@ -4,12 +4,11 @@
 #include "table/table.h"
 #include "table/top.h"
 
-/* Rows that are decoded together where there are queries enough to make it worth while: the more, the less often all
- * queries are read. A block of so many, and of the four queries that a dot product takes at once, fills 32 KiB, the first
- * cache. It is a multiple of three, the rows that a dot product takes at once. */
+/* Rows that are decoded together for several queries: the more, the less often all queries are read. One block of them and
+ * of the four queries of a dot product fill 32 KiB, the first cache. A multiple of three, the rows of a dot product. */
 #define PYE_SCAN_ROWS 12
 
-/* The one NaN that is handed out: processors disagree on the bits of those that they make. */
+/* The NaN that is returned: processors differ in the bits of theirs. */
 #define PYE_NAN_BITS 0x7FC00000u
 
 typedef struct pye_scan_job {

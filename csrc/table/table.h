@@ -11,7 +11,7 @@ struct pye_table {
     pye_table_info info;
     const pye_type_info *type;
     const uint8_t *rows;
-    const pye_map *map; /* the file's; whoever has read rows asks pye_map_intact before it believes them */
+    const pye_map *map; /* the file's; check it with pye_map_intact after reading rows */
     const pye_kernels *kernels;
     pye_decode_row decode;
     bool swap;              /* the blocks' words are in the other byte order */

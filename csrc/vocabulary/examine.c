@@ -29,9 +29,10 @@ pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary, const pye_vo
     if (status == PYE_OK &&
         ((wanted.merge_flags != NULL) != of_merges || (wanted.first_merges != NULL) != of_merges ||
          (wanted.n_first_merges != NULL) != of_merges || wanted.n_merges > UINT32_MAX))
-        status = pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                          "products, merge_flags, first_merges and n_first_merges are wanted together, of fewer "
-                          "merges than 2^32");
+        status =
+            pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+                     "products, merge_flags, first_merges and n_first_merges must be given together, for fewer "
+                     "than 2^32 merges");
     if (status == PYE_OK && of_merges)
         status = find_merges(vocabulary, wanted.n_merges, &merges, error);
     if (status != PYE_OK)

@@ -49,7 +49,7 @@ static pye_status insert_all(pye_token_index *index, pye_error *error) {
         uint64_t n = n_tokens - first < BATCH ? n_tokens - first : BATCH;
         if (pye_array_strings(index->model, index->tokens, first, n, texts, NULL) != PYE_OK)
             return PYE_OK; /* only if the file was overwritten since it was opened: those tokens cannot be found */
-        /* The slots lie all over memory: all of a batch are on their way before the first is needed. */
+        /* Slots are scattered over memory: those of a batch are fetched before the first is needed. */
         for (uint64_t i = 0; i < n; i++) {
             hashes[i] = pye_siphash(index->key, texts[i].data, texts[i].size);
             __builtin_prefetch(&index->slots[hashes[i] & index->mask], 1, 3);

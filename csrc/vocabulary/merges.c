@@ -78,10 +78,10 @@ pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary 
 pye_status pye_merges_first(const pye_vocabulary *vocabulary, const pye_vocabulary_facts *out, pye_error *error) {
     uint64_t n_tokens = vocabulary->tokens.n_elements;
     size_t n_bytes = (size_t)n_tokens / 8 + 1;
-    uint8_t *made = pye_allocate_zeros(&vocabulary->model->allocator, n_bytes); /* one bit a token */
+    uint8_t *made = pye_allocate_zeros(&vocabulary->model->allocator, n_bytes); /* a bit a token */
     if (made == NULL)
         return pye_fail_memory(error, n_bytes);
-    made[n_tokens / 8] = (uint8_t)(1u << n_tokens % 8); /* and one for what is no token */
+    made[n_tokens / 8] = (uint8_t)(1u << n_tokens % 8); /* and one for PYE_NO_TOKEN */
     uint64_t n_left = n_tokens < out->n_merges ? n_tokens : out->n_merges;
     uint32_t *next = out->first_merges;
     /* Without a branch on whether a merge is a first one, which nothing could predict. */

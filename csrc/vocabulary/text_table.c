@@ -1,4 +1,3 @@
-/* The table is at most two thirds full. The hash of each token lies behind the slots. */
 #include "vocabulary/text_table.h"
 
 #include <string.h>
@@ -44,8 +43,8 @@ static pye_status read_batch(void *context, uint64_t first, uint64_t n, pye_erro
     return status;
 }
 
-/* In order of id, so that of equal texts the first has its slot. The slots lie all over memory: some are on their way
- * while others are filled. */
+/* In order of id, so that of equal texts the first gets the slot. Slots are scattered over memory: some are fetched while
+ * others are filled. */
 static void insert_all(pye_text_table *table, const uint64_t *hashes, uint64_t n_tokens, pye_token_facts *facts) {
     for (uint64_t i = 0; i < n_tokens; i++) {
         if (n_tokens - i > PREFETCHED)
@@ -64,6 +63,7 @@ pye_status pye_text_table_build(pye_text_table *table, const pye_vocabulary *voc
     while ((uint64_t)1 << table->id_bits <= n_tokens)
         table->id_bits++;
     const pye_allocator *allocator = &vocabulary->model->allocator;
+    /* The hashes of all tokens follow the slots. */
     size_t n_bytes = (size_t)(n_slots + n_tokens) * sizeof *table->slots;
     table->slots = pye_allocate(allocator, n_bytes);
     if (table->slots == NULL)

@@ -20,8 +20,8 @@ static pye_status find_tokens(const pye_model *model, pye_value *tokens, pye_err
     if (tokens->type != PYE_VALUE_ARRAY || (tokens->element_type != PYE_VALUE_STRING && tokens->n_elements > 0))
         return pye_fail(error, PYE_ERROR_VOCABULARY, tokens->offset, "%s is not an array of strings", key);
     if (tokens->n_elements >= UINT32_MAX)
-        return pye_fail(error, PYE_ERROR_VOCABULARY, tokens->offset,
-                        "%" PRIu64 " tokens are more than can be numbered", tokens->n_elements);
+        return pye_fail(error, PYE_ERROR_VOCABULARY, tokens->offset, "%" PRIu64 " tokens; ids have 32 bits",
+                        tokens->n_elements);
     return PYE_OK;
 }
 
@@ -134,7 +134,7 @@ pye_status pye_vocabulary_tokens(const pye_vocabulary *vocabulary, uint64_t firs
     return status;
 }
 
-/* Built by whoever comes first; where two threads do at once, one of the two equal indexes is dropped. */
+/* The first call builds the index; where two threads do at once, one of the equal indexes is dropped. */
 static pye_status index_of(const pye_vocabulary *vocabulary, const pye_token_index **found, pye_error *error) {
     _Atomic(pye_token_index *) *place = (_Atomic(pye_token_index *) *)(uintptr_t)&vocabulary->index;
     pye_token_index *index = atomic_load(place);

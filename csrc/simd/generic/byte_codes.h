@@ -3,7 +3,7 @@
  * a back end has its own. Included after simd/portable.h or simd/neon.h. */
 #pragma once
 
-/* 16 bytes, of which the two lowest bits are a code from 0 to 3. */
+/* 16 bytes, whose two lowest bits are a code from 0 to 3. */
 typedef vb vp;
 
 INLINE vp vp_load(const void *from) { return vb_load(from); }
@@ -46,7 +46,7 @@ typedef vb vd;
 
 INLINE vd vd_from_bytes(vb a) { return a; }
 
-/* Three times the fraction, less what is whole: brings the next base-3 digit to the front. */
+/* Three times the fraction, without its integer part: brings the next base-3 digit to the front. */
 INLINE vd vd_next(vd a) { return vb_add(vb_add(a, a), a); }
 
 /* scale (t - 1), where t is the leading digit, (3 byte) >> 8: 1 from 86 on, 2 from 171 on. A comparison yields -1, so the

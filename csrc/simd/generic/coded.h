@@ -27,8 +27,8 @@
 #include "simd/inline.h"
 #include "simd/kernels.h"
 
-/* Where the codes of a block of columns go: into a tile, or straight into a product. Which of the two is known where an
- * unpacker is instantiated, so that nothing of the choice is left in it. */
+/* Where the codes of a block of columns go: into a tile, or straight into a product. Which of the two is a
+ * constant where an unpacker is instantiated, so that the choice costs nothing. */
 typedef struct coded_sink {
     int is_tiled;
     pye_coded_tile *tile;
@@ -42,7 +42,7 @@ INLINE void store_codes(pye_coded_tile *tile, size_t g, vw first, vw second, vf8
     vf8_store(tile->scales + 8 * g, scale);
 }
 
-/* Into the lanes of a group, of which it is known whether it is even. */
+/* Into the lanes of a group, whose parity is a constant. */
 INLINE void add_sums(coded_sink *to, int parity, vi sums, vf8 scale) {
     vf8 *lanes = parity == 0 ? &to->even : &to->odd;
     *lanes = vf8_fuse(vf8_from_vi(sums), scale, *lanes);

@@ -9,7 +9,7 @@
 
 #define CODES_PREFETCH_BYTES 4096
 
-/* Fetches what comes a little later, in this row or another. It may lie behind the last one: a prefetch reads nothing. */
+/* Prefetches what is unpacked next, in this row or another, or beyond the last: a prefetch never faults. */
 INLINE void prefetch_later(const void *from, size_t n_bytes) {
     UNROLL
     for (size_t i = 0; i < n_bytes; i += 64)

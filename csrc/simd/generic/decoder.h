@@ -6,8 +6,8 @@
 #include "simd/blocks.h"
 #include "simd/inline.h"
 
-/* How a decoder writes 16 floats, the last argument of each: known where it is compiled, so that it is no call. They are
- * written in their order: past the caches a line that is not filled at once costs several times as much. */
+/* How a decoder writes 16 floats, its last argument: a constant where it is instantiated, so that it costs no call. Writes are
+ * in order: past the caches a line that is not filled at once costs several times as much. */
 typedef void (*vf_put)(void *to, vf v);
 
 INLINE uint16_t load_u16(const uint8_t *from) {
@@ -22,7 +22,7 @@ INLINE uint32_t load_u32(const uint8_t *from) {
     return value;
 }
 
-/* Eight bytes, of which the lowest comes first in memory on every machine. */
+/* Eight bytes that are in memory lowest first on every machine. */
 INLINE uint64_t lowest_first(uint64_t bytes) {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     return __builtin_bswap64(bytes);

@@ -19,7 +19,7 @@ typedef struct sums {
     vf a, b, c, d;
 } sums;
 
-/* The product of 16 columns, of which the first is `part` of 64, into their lanes. */
+/* The products of 16 columns, from column `part` of 64 on, into their lanes. */
 INLINE void add_product(sums *all, int part, vf weights, vf query) {
     vf *lanes = part == 0 ? &all->a : part == 16 ? &all->b : part == 32 ? &all->c : &all->d;
     *lanes = vf_fuse(weights, query, *lanes);

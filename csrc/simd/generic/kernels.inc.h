@@ -145,7 +145,7 @@ static void JOIN(to_bfloat, _, ISA)(const float *from, void *to, size_t n) {
     narrow_lanes(from, to, n, vf_store_bfloat);
 }
 
-/* Whole lines; what lies before the first and behind the last is copied as usual. */
+/* Whole lines past the caches; the parts of lines at both ends are copied as usual. */
 static void JOIN(stream, _, ISA)(const void *from, void *to, size_t n_bytes) {
     const uint8_t *source = (const uint8_t *)from;
     uint8_t *target = (uint8_t *)to;

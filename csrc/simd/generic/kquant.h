@@ -58,7 +58,7 @@ INLINE void decode_q3_k(const block_q3_k *block, float *to, vf_put put) {
     }
 }
 
-/* Two words, one behind the other as they lie in memory. */
+/* Two words, in the order of memory. */
 INLINE uint64_t eight_bytes(uint32_t first, uint32_t second) {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     return (uint64_t)first << 32 | second;
