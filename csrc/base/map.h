@@ -30,9 +30,9 @@ typedef struct pye_map {
     const pye_allocator *allocator;
     char *path;
     const uint8_t *base;
-    uint64_t size;        /* of the file when it was opened */
-    uint64_t visible;     /* bytes from the start that may be read: all of a mapped file */
-    uint64_t first;       /* where the model lies in the file: all of it, unless pye_map_narrow says otherwise */
+    uint64_t size;    /* of the file when it was opened */
+    uint64_t visible; /* bytes from the start that may be read: all of a mapped file */
+    uint64_t first;   /* where the model lies in the file: all of it, unless pye_map_narrow says otherwise */
     uint64_t end;
     pye_load_mode mode;   /* the one in use, never AUTO */
     int fd;               /* of the file: for reading it, or for asking a mapped file's size */

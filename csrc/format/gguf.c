@@ -416,7 +416,9 @@ static pye_status open_set(pye_model *model, const char *path, pye_load_mode mod
     shard_suffix(suffix, 0, set.count);
     if (!pye_ends_with(path, suffix))
         return pye_reader_fail(
-            first, 0, "a set of %" PRId64 " files whose first name does not end in %s: the others cannot be found; give all of them",
+            first, 0,
+            "a set of %" PRId64
+            " files whose first name does not end in %s: the others cannot be found; give all of them",
             set.count, suffix);
     status = open_other_shards(model, path, mode, &set, error);
     return status == PYE_OK ? check_total(model, first, &set) : status;

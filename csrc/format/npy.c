@@ -74,8 +74,8 @@ static pye_status take_string(npy_header *header, pye_string *string) {
     uint64_t first = header->position;
     for (int c; (c = peek(header)) != quote; header->position++)
         if (c < 0x20 || c > 0x7E || c == '\\')
-            return fail(header,
-                        c < 0 ? "a string has no end" : "a string has a character that is not printable ASCII");
+            return fail(header, c < 0 ? "a string has no end"
+                                      : "a string has an escape or a byte that is not printable ASCII");
     *string = (pye_string){(const char *)header->base + first, (size_t)(header->position - first)};
     header->position++;
     return PYE_OK;

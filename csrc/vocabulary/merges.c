@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "base/portions.h"
 #include "base/status.h"
-#include "vocabulary/batches.h"
 
 /* Below this a thread costs more than it saves. */
 #define MERGES_A_THREAD 32768
@@ -50,8 +50,8 @@ typedef struct merge_job {
 
 static pye_status resolve_batch(void *context, uint64_t first, uint64_t n, pye_error *error) {
     const merge_job *job = context;
-    pye_string texts[PYE_BATCH];
-    merge_hashes hashes[PYE_BATCH];
+    pye_string texts[PYE_TOKEN_BATCH];
+    merge_hashes hashes[PYE_TOKEN_BATCH];
     pye_status status = pye_array_strings(job->vocabulary->model, job->merges, first, n, texts, error);
     if (status != PYE_OK)
         return status;
@@ -70,9 +70,17 @@ static pye_status resolve_batch(void *context, uint64_t first, uint64_t n, pye_e
 
 pye_status pye_merges_resolve(const pye_text_table *table, const pye_vocabulary *vocabulary,
                               const pye_value *merges, const pye_vocabulary_facts *out, pye_error *error) {
+    pye_model *model = vocabulary->model;
     merge_job job = {table, vocabulary, merges, out};
-    size_t n_threads = pye_pool_threads(0, merges->n_elements / MERGES_A_THREAD);
-    return pye_batches_run(vocabulary->model, n_threads, merges->n_elements, resolve_batch, &job, error);
+    const pye_portions portions = {.pool = &model->pool,
+                                   .allocator = &model->allocator,
+                                   .interrupt = &model->interrupt,
+                                   .n_threads = pye_pool_threads(0, merges->n_elements / MERGES_A_THREAD),
+                                   .n_items = merges->n_elements,
+                                   .portion = PYE_TOKEN_BATCH,
+                                   .work = resolve_batch,
+                                   .context = &job};
+    return pye_portions_run(&portions, error);
 }
 
 pye_status pye_merges_first(const pye_vocabulary *vocabulary, const pye_vocabulary_facts *out, pye_error *error) {

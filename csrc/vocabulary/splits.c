@@ -2,7 +2,6 @@
 #include "vocabulary/splits.h"
 
 #include "base/utf8.h"
-#include "vocabulary/batches.h"
 
 /* A cut of one token, on its way through the table. */
 typedef struct cut {
@@ -46,8 +45,8 @@ static void count_cuts(const pye_text_table *table, cut *cuts, size_t n_cuts, py
 }
 
 typedef struct cut_batch {
-    size_t n; /* below PYE_BATCH between tokens */
-    cut cuts[PYE_BATCH + PYE_MAX_SPLIT_BYTES];
+    size_t n; /* below PYE_TOKEN_BATCH between tokens */
+    cut cuts[PYE_TOKEN_BATCH + PYE_MAX_SPLIT_BYTES];
 } cut_batch;
 
 /* Puts the cuts of a text that is not too long into the batch; false, and none of them, if it is malformed. The hash of
@@ -77,11 +76,11 @@ pye_status pye_splits_count(const pye_text_table *table, const pye_vocabulary *v
     batch.n = 0;
     pye_watch watch = pye_watch_begin(&vocabulary->model->interrupt);
     uint64_t n_tokens = vocabulary->tokens.n_elements;
-    for (uint64_t first = 0; first < n_tokens; first += PYE_BATCH) {
+    for (uint64_t first = 0; first < n_tokens; first += PYE_TOKEN_BATCH) {
         if (pye_watch_stops(&watch))
             return pye_fail_interrupted(error);
-        uint64_t n = n_tokens - first < PYE_BATCH ? n_tokens - first : PYE_BATCH;
-        pye_string texts[PYE_BATCH];
+        uint64_t n = n_tokens - first < PYE_TOKEN_BATCH ? n_tokens - first : PYE_TOKEN_BATCH;
+        pye_string texts[PYE_TOKEN_BATCH];
         pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);
         if (status != PYE_OK)
             return status;
@@ -89,7 +88,7 @@ pye_status pye_splits_count(const pye_text_table *table, const pye_vocabulary *v
             uint32_t id = (uint32_t)(first + i);
             bool is_cut = texts[i].size <= PYE_MAX_SPLIT_BYTES && add_cuts(table, texts[i], id, &batch);
             out[id] = is_cut ? (pye_token_splits){0, 0} : (pye_token_splits){PYE_NO_TOKEN, PYE_NO_TOKEN};
-            if (batch.n >= PYE_BATCH) {
+            if (batch.n >= PYE_TOKEN_BATCH) {
                 count_cuts(table, batch.cuts, batch.n, out);
                 batch.n = 0;
             }

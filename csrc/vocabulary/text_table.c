@@ -2,9 +2,9 @@
 
 #include <string.h>
 
+#include "base/portions.h"
 #include "base/random_key.h"
 #include "base/status.h"
-#include "vocabulary/batches.h"
 #include "vocabulary/text_facts.h"
 
 /* Below this a thread costs more than it saves. */
@@ -32,7 +32,7 @@ typedef struct text_job {
 
 static pye_status read_batch(void *context, uint64_t first, uint64_t n, pye_error *error) {
     const text_job *job = context;
-    pye_string texts[PYE_BATCH];
+    pye_string texts[PYE_TOKEN_BATCH];
     const pye_vocabulary *vocabulary = job->vocabulary;
     pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);
     for (uint64_t i = 0; status == PYE_OK && i < n; i++) {
@@ -75,8 +75,16 @@ pye_status pye_text_table_build(pye_text_table *table, const pye_vocabulary *voc
     table->key.factor &= PYE_UNIVERSAL_PRIME;
     table->key.addend &= PYE_UNIVERSAL_PRIME;
     text_job job = {table, vocabulary, table->slots + n_slots, facts};
-    size_t n_threads = pye_pool_threads(0, n_tokens / TOKENS_A_THREAD);
-    pye_status status = pye_batches_run(vocabulary->model, n_threads, n_tokens, read_batch, &job, error);
+    pye_model *model = vocabulary->model;
+    const pye_portions portions = {.pool = &model->pool,
+                                   .allocator = &model->allocator,
+                                   .interrupt = &model->interrupt,
+                                   .n_threads = pye_pool_threads(0, n_tokens / TOKENS_A_THREAD),
+                                   .n_items = n_tokens,
+                                   .portion = PYE_TOKEN_BATCH,
+                                   .work = read_batch,
+                                   .context = &job};
+    pye_status status = pye_portions_run(&portions, error);
     if (status == PYE_OK)
         insert_all(table, job.hashes, n_tokens, facts);
     return status;

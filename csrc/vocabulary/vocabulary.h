@@ -6,6 +6,9 @@
 #include "format/model.h"
 #include "vocabulary/index.h"
 
+/* Tokens, or merges, that are read at once. */
+#define PYE_TOKEN_BATCH 256
+
 struct pye_vocabulary {
     pye_model *model;
     pye_value tokens;
