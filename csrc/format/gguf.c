@@ -68,13 +68,13 @@ static pye_status read_entry(pye_reader *reader, pye_metadata *metadata) {
         return status;
     if (value.key.size == 0)
         return pye_reader_fail(reader, start, "a metadata key is empty");
-    uint64_t *marks = NULL;
+    uint64_t *waypoints = NULL;
     if (value.type == PYE_VALUE_ARRAY)
-        status = pye_reader_skip_array(reader, &value, 0, &marks);
+        status = pye_reader_skip_array(reader, &value, 0, &waypoints);
     else
         status = pye_reader_scalar(reader, &value);
     if (status == PYE_OK)
-        metadata->entries[metadata->n++] = (pye_entry){start, marks};
+        metadata->entries[metadata->n++] = (pye_entry){start, waypoints};
     return status;
 }
 

@@ -25,7 +25,7 @@ static pye_status value_at(pye_file *file, uint32_t shard, const pye_entry *entr
     pye_status status = pye_reader_entry(&reader, &found);
     if (status == PYE_OK && found.type != PYE_VALUE_ARRAY)
         status = pye_reader_scalar(&reader, &found);
-    found.marks = entry->marks;
+    found.marks = entry->waypoints;
     status = settle(file, shard, status, reader.cursor.position, error);
     if (status == PYE_OK)
         *value = found;
@@ -115,8 +115,8 @@ pye_status pye_array_strings(const pye_model *model, const pye_value *array, uin
     pye_status status = check_range(array, array->element_type == PYE_VALUE_STRING, "strings", first, n, error);
     if (status != PYE_OK || n == 0)
         return status;
-    uint64_t near = array->marks != NULL ? first - first % PYE_MARK_STRIDE : 0;
-    uint64_t position = array->marks != NULL ? array->marks[first / PYE_MARK_STRIDE] : array->offset;
+    uint64_t near = array->marks != NULL ? first - first % PYE_WAYPOINT_STRIDE : 0;
+    uint64_t position = array->marks != NULL ? array->marks[first / PYE_WAYPOINT_STRIDE] : array->offset;
     pye_reader reader = pye_reader_at(model->files[0], 0, position, error);
     for (uint64_t i = near; i < first + n; i++) {
         pye_string string;

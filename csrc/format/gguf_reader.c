@@ -142,31 +142,31 @@ pye_status pye_reader_scalar(pye_reader *reader, pye_value *value) {
     return PYE_OK;
 }
 
-static pye_status skip_strings(pye_reader *reader, uint64_t n, uint64_t **marks) {
+static pye_status skip_strings(pye_reader *reader, uint64_t n, uint64_t **waypoints) {
     uint64_t *recorded = NULL;
-    if (marks != NULL && n > 0) {
-        uint64_t n_marks = (n - 1) / PYE_MARK_STRIDE + 1;
-        recorded = pye_allocate(reader->cursor.map->allocator, (size_t)n_marks * sizeof *recorded);
+    if (waypoints != NULL && n > 0) {
+        uint64_t n_waypoints = (n - 1) / PYE_WAYPOINT_STRIDE + 1;
+        recorded = pye_allocate(reader->cursor.map->allocator, (size_t)n_waypoints * sizeof *recorded);
         if (recorded == NULL)
-            return pye_fail_memory(reader->cursor.error, n_marks * sizeof *recorded);
+            return pye_fail_memory(reader->cursor.error, n_waypoints * sizeof *recorded);
     }
     for (uint64_t i = 0; i < n; i++) {
         pye_string string;
-        if (recorded != NULL && i % PYE_MARK_STRIDE == 0)
-            recorded[i / PYE_MARK_STRIDE] = reader->cursor.position;
+        if (recorded != NULL && i % PYE_WAYPOINT_STRIDE == 0)
+            recorded[i / PYE_WAYPOINT_STRIDE] = reader->cursor.position;
         if (!pye_reader_string(reader, &string)) {
             pye_release(recorded);
             return pye_reader_truncated(reader, "an array of strings");
         }
     }
-    if (marks != NULL)
-        *marks = recorded;
+    if (waypoints != NULL)
+        *waypoints = recorded;
     return PYE_OK;
 }
 
-pye_status pye_reader_skip_array(pye_reader *reader, const pye_value *array, int depth, uint64_t **marks) {
+pye_status pye_reader_skip_array(pye_reader *reader, const pye_value *array, int depth, uint64_t **waypoints) {
     if (array->element_type == PYE_VALUE_STRING)
-        return skip_strings(reader, array->n_elements, marks);
+        return skip_strings(reader, array->n_elements, waypoints);
     if (array->element_type != PYE_VALUE_ARRAY) {
         /* The count was checked against the bytes that are left, so the product fits. */
         const uint8_t *bytes;

@@ -53,9 +53,9 @@ pye_status pye_reader_entry(pye_reader *reader, pye_value *value);
 /* Element type and count of an array; the cursor is left at the first element. */
 pye_status pye_reader_array_header(pye_reader *reader, pye_value *value);
 
-/* Moves past the elements of an array whose header was read, checking them on the way. With `marks`, the positions
- * of every PYE_MARK_STRIDE-th string are recorded. */
-pye_status pye_reader_skip_array(pye_reader *reader, const pye_value *array, int depth, uint64_t **marks);
+/* Moves past the elements of an array whose header was read, checking them on the way. With `waypoints`, the positions
+ * of every PYE_WAYPOINT_STRIDE-th string are recorded. */
+pye_status pye_reader_skip_array(pye_reader *reader, const pye_value *array, int depth, uint64_t **waypoints);
 
 /* The scalar or string at the cursor, into value->as. */
 pye_status pye_reader_scalar(pye_reader *reader, pye_value *value);

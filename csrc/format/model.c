@@ -105,7 +105,7 @@ pye_status pye_model_sort_tensors(pye_model *model, pye_status bad, pye_error *e
 
 void pye_metadata_free(pye_metadata *metadata) {
     for (size_t i = 0; i < metadata->n; i++)
-        pye_release(metadata->entries[i].marks);
+        pye_release(metadata->entries[i].waypoints);
     pye_release(metadata->entries);
     pye_release(metadata->by_key);
 }

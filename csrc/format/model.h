@@ -18,13 +18,13 @@ typedef struct pye_file {
 } pye_file;
 
 /* A metadata entry: where its key begins, and for an array of strings the position of every
- * PYE_MARK_STRIDE-th one. Keys and values are taken from the file again when they are asked for. */
+ * PYE_WAYPOINT_STRIDE-th one. Keys and values are taken from the file again when they are asked for. */
 typedef struct pye_entry {
     uint64_t position;
-    uint64_t *marks;
+    uint64_t *waypoints;
 } pye_entry;
 
-#define PYE_MARK_STRIDE 16
+#define PYE_WAYPOINT_STRIDE 16
 
 /* The metadata of one GGUF file. */
 typedef struct pye_metadata {

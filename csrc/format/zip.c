@@ -253,6 +253,6 @@ pye_status pye_zip_find_gguf(pye_map *map, pye_range *place, pye_error *error) {
                         "the zip archive holds %zu GGUF files, %s and others: unpack the one you want", n, name);
     if (chosen.method != STORED || (chosen.flags & ENCRYPTED) != 0 || chosen.packed_bytes != chosen.n_bytes)
         return pye_fail(error, PYE_ERROR_GGUF, directory.offset,
-                        "the zip archive stores %s compressed or encrypted: unpack it", name);
+                        "the zip archive holds %s compressed or encrypted: unpack it", name);
     return place_entry(map, &directory, &chosen, place, error);
 }
