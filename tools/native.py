@@ -106,6 +106,11 @@ class Build:
         Beside `FLAGS`, for compiling and linking.
     folder_flags : mapping of str to sequence of str
         More of them, for compiling the sources in the folders of these names.
+
+    Attributes
+    ----------
+    library : list of Path
+        The object files, ``FOLDER-NAME-STAMP.o`` for ``csrc/FOLDER/NAME.c``.
     """
 
     def __init__(
@@ -125,7 +130,7 @@ class Build:
         ).hexdigest()[:8]
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder), ThreadPoolExecutor(2) as pool:
-            self._library = list(pool.map(self._compile, sorted(CSRC.glob("*/*.c"))))
+            self.library = list(pool.map(self._compile, sorted(CSRC.glob("*/*.c"))))
 
     def _version(self) -> str:
         asked = [*self._compiler, "--version"]
@@ -149,7 +154,7 @@ class Build:
     def _compile(self, source: Path) -> Path:
         """Compile unless the object is newer than all sources that it may be made of."""
         compiled = self.folder / f"{source.parent.name}-{source.stem}-{self._stamp}.o"
-        sources = [source, *CSRC.glob("*/*.h"), *CSRC.glob("*/*.def"), *source.parent.rglob("*.h")]
+        sources = [source, *CSRC.rglob("*.h"), *CSRC.rglob("*.def"), *source.parent.rglob("*.h")]
         newest = max(path.stat().st_mtime for path in sources)
         if not compiled.exists() or compiled.stat().st_mtime < newest:
             own = self._folder_flags.get(source.parent.name, ())
@@ -161,7 +166,7 @@ class Build:
         objects = [self._compile(source) for source in sources]
         program = self.folder / name
         libraries = ("-lpthread", "-lm")
-        self._run(self._compiler, [*self._flags, *link, *objects, *self._library, *libraries], program)
+        self._run(self._compiler, [*self._flags, *link, *objects, *self.library, *libraries], program)
         return program
 
 

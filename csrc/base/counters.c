@@ -4,8 +4,7 @@
 #include <time.h>
 
 pye_counter_shard *pye_counters_shard(pye_counters *counters) {
-    /* Stacks of threads lie apart, so where this one's is tells threads apart, without state of their own. The factor
-     * is 2^64 divided by the golden ratio, whose multiples spread evenly (Knuth, TAOCP 6.4). */
+    /* The address of its stack identifies a thread without thread-local state. The factor is 2^64 divided by the golden ratio, whose multiples spread evenly (Knuth, TAOCP 6.4). */
     uint8_t here;
     uint64_t stack = (uint64_t)(uintptr_t)&here >> 16;
     return &counters->shards[(stack * 0x9E3779B97F4A7C15u) >> 60];

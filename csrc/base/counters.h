@@ -1,6 +1,5 @@
 /* What a model has done, counted without locks: a few relaxed additions a gather, on a line that threads seldom share. */
-#ifndef PYE_BASE_COUNTERS_H
-#define PYE_BASE_COUNTERS_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -44,5 +43,3 @@ uint64_t pye_clock_nanoseconds(void);
 static inline void pye_count(_Atomic uint64_t *counter, uint64_t n) {
     (void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* What this machine's processor and operating system can run. */
-#ifndef PYE_BASE_CPU_H
-#define PYE_BASE_CPU_H
+#pragma once
 
 #include <stddef.h>
 
@@ -13,10 +12,8 @@ typedef enum pye_cpu_feature {
 /* The features as a set of bits. */
 unsigned pye_cpu_features(void);
 
-/* Size of the last cache that a core reaches before memory; a common one where the system does not tell. */
+/* Size of the last-level cache; a common one if the system does not report it. */
 size_t pye_cpu_cache_bytes(void);
 
 /* Processors that this process may run on, at least 1. */
 size_t pye_cpu_count(void);
-
-#endif

@@ -1,14 +1,14 @@
 /* The only code that takes untrusted bytes apart: a bounded reader of either byte order.
  *
- * Every read first compares what it needs with what is left, by subtraction. A read that fails moves nothing and
- * leaves its reason in `status`: PYE_OK means that the file is too short, anything else that it could not be read
+ * Every read first compares what it needs with what is left, by subtraction. A read that fails does not move
+ * the cursor and leaves its reason in `status`: PYE_OK means that the file is too short, anything else that it could not be read
  * (the error is filled). */
-#ifndef PYE_BASE_CURSOR_H
-#define PYE_BASE_CURSOR_H
+#pragma once
 
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "base/map.h"
 
 typedef struct pye_cursor {
@@ -39,14 +39,6 @@ static inline bool pye_cursor_bytes(pye_cursor *cursor, uint64_t n, const uint8_
     return true;
 }
 
-static inline uint32_t pye_swap32(uint32_t v) {
-    return (v >> 24) | ((v >> 8) & 0xFF00u) | ((v << 8) & 0xFF0000u) | (v << 24);
-}
-
-static inline uint64_t pye_swap64(uint64_t v) {
-    return ((uint64_t)pye_swap32((uint32_t)v) << 32) | pye_swap32((uint32_t)(v >> 32));
-}
-
 static inline bool pye_cursor_u32(pye_cursor *cursor, uint32_t *value) {
     const uint8_t *bytes;
     if (!pye_cursor_bytes(cursor, sizeof *value, &bytes))
@@ -66,5 +58,3 @@ static inline bool pye_cursor_u64(pye_cursor *cursor, uint64_t *value) {
         *value = pye_swap64(*value);
     return true;
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* The floating-point mode of a thread. Programs set another rounding, or flush subnormals to zero for speed (and threads
- * inherit that), but rows are the same bits whatever the mode of who asks for them. */
-#ifndef PYE_BASE_FLOAT_MODE_H
-#define PYE_BASE_FLOAT_MODE_H
+ * inherit that), but rows are the same bits in any caller's mode. */
+#pragma once
 
 #include <stdint.h>
 
@@ -51,5 +50,3 @@ static inline void pye_float_mode_end(uint64_t mode) {
     if ((mode & PYE_FLOAT_MODES) != PYE_FLOAT_DEFAULT)
         pye_float_mode_put(mode);
 }
-
-#endif

@@ -39,7 +39,7 @@ typedef struct chunk {
 } chunk;
 
 static chunk chunks;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for whoever changes slots, or the handler */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for changes of slots and of the handler */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static size_t n_guarded;
 static bool is_installed;
@@ -78,8 +78,8 @@ static bool holds(const guarded_range *range, uintptr_t address) {
     return address >= range->first && address < range->end;
 }
 
-/* From the page that faulted to the end: of a file that was cut short nothing behind that page is there either, and one
- * replacement instead of one a page keeps the number of mappings small. */
+/* From the faulting page to the end: a truncated file has no page beyond it either, and one replacement instead of one a
+ * page keeps the number of mappings small. */
 static bool cover(uintptr_t address) {
     guarded_range range;
     if (!find_range(holds, address, &range))

@@ -1,8 +1,7 @@
 /* IEEE 754 binary16 and bfloat16, one number at a time: the definition that every back end must meet bit for bit.
  * A NaN stays a NaN with its sign, the leading bits of its payload and the quiet bit set, which is what the
  * conversion instructions of x86 (F16C) and Arm do. */
-#ifndef PYE_BASE_HALF_H
-#define PYE_BASE_HALF_H
+#pragma once
 
 #include <stdint.h>
 #include <string.h>
@@ -58,5 +57,3 @@ static inline uint16_t pye_bfloat_from_float(float value) {
     uint32_t nan = (bits >> 16) | 0x0040u;
     return (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded);
 }
-
-#endif

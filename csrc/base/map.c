@@ -102,7 +102,7 @@ static pye_status open_region(pye_map *map, pye_error *error) {
         return pye_fail_errno(error, errno, "cannot map %" PRIu64 " bytes", map->size);
     map->base = base;
     if (mode_reads(map->mode)) {
-        pye_want_large_pages(base, region_bytes(map)); /* rows lie all over it: fewer are to be looked up */
+        pye_want_large_pages(base, region_bytes(map)); /* rows are read at random: fewer TLB misses */
         return PYE_OK;
     }
     map->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);

@@ -2,8 +2,7 @@
  *
  * The region is as large as the file. A mapped file is there at once; a file that is read fills the region as
  * far as the header's parser asks (pye_map_reveal) and then range by range (pye_map_load). */
-#ifndef PYE_BASE_MAP_H
-#define PYE_BASE_MAP_H
+#pragma once
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,7 +17,7 @@ typedef struct pye_range {
     uint64_t n_bytes;
 } pye_range;
 
-/* What tells a file from another, and from itself at another time. */
+/* Identifies a file and its version. */
 typedef struct pye_identity {
     uint64_t device;
     uint64_t inode;
@@ -31,9 +30,9 @@ typedef struct pye_map {
     const pye_allocator *allocator;
     char *path;
     const uint8_t *base;
-    uint64_t size;        /* of the file when it was opened */
-    uint64_t visible;     /* bytes from the start that may be read: all of a mapped file */
-    uint64_t first;       /* where the model lies in the file: all of it, unless pye_map_narrow says otherwise */
+    uint64_t size;    /* of the file when it was opened */
+    uint64_t visible; /* bytes from the start that may be read: all of a mapped file */
+    uint64_t first;   /* where the model lies in the file: all of it, unless pye_map_narrow says otherwise */
     uint64_t end;
     pye_load_mode mode;   /* the one in use, never AUTO */
     int fd;               /* of the file: for reading it, or for asking a mapped file's size */
@@ -41,9 +40,9 @@ typedef struct pye_map {
     pye_range *loaded;
     size_t n_loaded;
     pye_identity identity; /* of the file when it was opened */
-    pye_guard *guard;      /* NULL where nobody asked for one */
+    pye_guard *guard;      /* NULL for an unguarded mapping */
     uint64_t page_bytes;   /* of a mapped file; 0 for one that is read */
-    atomic_bool damaged;   /* a page of the guarded mapping could not be had, or the file became shorter */
+    atomic_bool damaged;   /* a page of the guarded mapping could not be read, or the file got shorter */
 } pye_map;
 
 /* Opens a regular file. On failure there is nothing to close. The allocator has to live as long as the map. */
@@ -54,15 +53,15 @@ void pye_map_close(pye_map *map);
 /* Guards a mapped file against the loss of its pages; does nothing for one that is read. */
 pye_status pye_map_protect(pye_map *map, pye_error *error);
 
-/* PYE_ERROR_IO if a page of a guarded mapping could not be had, or a mapped file became shorter: what was read before
- * this call may be zeros in place of the file's bytes. It asks the system for the size. `shard` is for the error. */
+/* PYE_ERROR_IO if a page of a guarded mapping could not be read, or a mapped file got shorter: bytes read before this call
+ * may then be zeros. Asks the system for the file's size. `shard` is for the error. */
 pye_status pye_map_intact(const pye_map *map, uint32_t shard, pye_error *error);
 
-/* The same for the flag alone: of a page that the file still has a part of it says nothing. */
+/* The same without a system call: it misses bytes that the file lost inside a page of which it still has a part. */
 pye_status pye_map_undamaged(const pye_map *map, uint32_t shard, pye_error *error);
 
-/* Whether bytes that end at `last`, which were read, may be zeros in the place of those that a file lost inside a page.
- * Such a page ends with zeros; all pages before it are whole, and the ones behind raise SIGBUS. */
+/* Whether bytes that were read, up to `last`, may be zeros in place of those that the file lost inside a page. Such a page
+ * ends with zeros; the pages before it are whole, and those after it raise SIGBUS. */
 static inline bool pye_map_may_be_cut(const pye_map *map, const uint8_t *last) {
     if (map->page_bytes == 0)
         return false;
@@ -71,25 +70,23 @@ static inline bool pye_map_may_be_cut(const pye_map *map, const uint8_t *last) {
     return *(const volatile uint8_t *)(map->base + (end < map->size ? end : map->size) - 1) == 0;
 }
 
-/* What became of the file at the path since it was opened. PYE_ERROR_IO where that cannot be told. */
+/* What happened to the file at the path since it was opened. PYE_ERROR_IO if it cannot be examined. */
 pye_status pye_map_compare(const pye_map *map, pye_change *change, pye_error *error);
 
-/* The model is a part of the file, which lies inside it: parsers see nothing else. Before they begin. */
+/* Restricts the model to a part of the file, which parsers then take for all of it. Call it before they begin. */
 void pye_map_narrow(pye_map *map, pye_range part);
 
 /* Makes bytes first .. upto - 1 readable; upto is at most the size. Only while the model is being opened. */
 pye_status pye_map_reveal(pye_map *map, uint64_t upto, pye_error *error);
 
-/* The header ends at `header_bytes`: locks it where the mode locks, and tells the system that what follows will be
- * touched at random, so that a page fault does not read the neighbourhood too. */
+/* The header ends at `header_bytes`: locks it in modes that lock, and advises the system that accesses to the rest are
+ * random, so that a page fault does not read ahead. */
 pye_status pye_map_settle(pye_map *map, uint64_t header_bytes, pye_error *error);
 
-/* Makes a range that lies inside the file ready for use, once: reads it, locks it, or does nothing, as the mode has
- * it. Any thread may call this. */
+/* Makes a range inside the file ready for use, once: reads it, locks it, or does nothing, depending on the mode. Any thread
+ * may call this. */
 pye_status pye_map_load(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_progress progress, void *data,
                         const pye_interrupt *interrupt, pye_error *error);
 
-/* A range that lies inside the file will be read from start to end: the system may fetch it meanwhile. */
+/* Advises the system that a range inside the file will be read from start to end. */
 void pye_map_expect(const pye_map *map, uint64_t offset, uint64_t n_bytes);
-
-#endif

@@ -10,7 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What lies before a block; its size keeps the block aligned. */
+#include "base/status.h"
+
+/* Precedes each block; its size keeps the block aligned. */
 typedef struct header {
     alignas(max_align_t) pye_allocator from;
 } header;
@@ -56,6 +58,21 @@ void *pye_resize(const pye_allocator *allocator, void *memory, size_t n_bytes) {
     pye_allocator from = block->from;
     header *resized = from.resize(block, sizeof *block + n_bytes, from.context);
     return resized == NULL ? NULL : resized + 1;
+}
+
+pye_status pye_grow(const pye_allocator *allocator, void **items, size_t *max, size_t n, size_t item_bytes,
+                    pye_error *error) {
+    if (n < *max)
+        return PYE_OK;
+    size_t wanted = *max == 0 ? 16 : *max * 2;
+    if (wanted > SIZE_MAX / item_bytes)
+        return pye_fail_memory(error, UINT64_MAX);
+    void *grown = pye_resize(allocator, *items, wanted * item_bytes);
+    if (grown == NULL)
+        return pye_fail_memory(error, (uint64_t)wanted * item_bytes);
+    *items = grown;
+    *max = wanted;
+    return PYE_OK;
 }
 
 void pye_release(void *memory) {

@@ -1,23 +1,24 @@
 /* Memory from the allocator that a model was opened with. Every block remembers where it came from, so that only the code
  * that allocates has to know it. */
-#ifndef PYE_BASE_MEMORY_H
-#define PYE_BASE_MEMORY_H
+#pragma once
 
 #include "pyembed.h"
 
 /* malloc, realloc and free. */
 extern const pye_allocator pye_standard_allocator;
 
-/* NULL if there is no memory. Blocks are aligned as those of malloc are. */
+/* NULL on failure. Blocks are aligned as by malloc. */
 void *pye_allocate(const pye_allocator *allocator, size_t n_bytes);
 void *pye_allocate_zeros(const pye_allocator *allocator, size_t n_bytes);
 
 /* `memory` may be NULL; otherwise its own allocator makes it larger. On failure it stays as it is. */
 void *pye_resize(const pye_allocator *allocator, void *memory, size_t n_bytes);
 
-/* Asks the system to back the memory with large pages, of which fewer have to be looked up, and handed out. */
+/* Makes room for one more than the `n` items of an array, by doubling; `max` is how many there is room for. */
+pye_status pye_grow(const pye_allocator *allocator, void **items, size_t *max, size_t n, size_t item_bytes,
+                    pye_error *error);
+
+/* Advises the system to back the memory with large pages: fewer TLB misses and page faults. */
 void pye_want_large_pages(void *memory, size_t n_bytes);
 
 void pye_release(void *memory); /* NULL is allowed */
-
-#endif

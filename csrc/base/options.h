@@ -1,6 +1,5 @@
 /* Size-prefixed option structs: a caller compiled against an older header passes a shorter one. */
-#ifndef PYE_BASE_OPTIONS_H
-#define PYE_BASE_OPTIONS_H
+#pragma once
 
 #include <string.h>
 
@@ -25,5 +24,3 @@ static inline pye_status pye_copy_options(void *known, size_t known_bytes, const
     memcpy(known, given, given_bytes < known_bytes ? given_bytes : known_bytes);
     return PYE_OK;
 }
-
-#endif

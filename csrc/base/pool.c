@@ -113,12 +113,12 @@ static bool begin(pye_pool *pool, size_t n_workers, void (*work)(void *context),
     return is_free;
 }
 
-/* In the child of a fork that the work itself made there is nobody to wait for, and the lock may be held for ever. */
+/* Where the work itself forked, the child has no workers to wait for, and the lock may never be released. */
 static void finish(pye_pool *pool) {
     if (pool->owner != getpid())
         return;
     (void)pthread_mutex_lock(&pool->lock);
-    pool->n_wanted = 0; /* the work is done: who has not woken up yet need not */
+    pool->n_wanted = 0; /* the work is done: workers that still sleep need not wake */
     while (pool->n_running > 0)
         (void)pthread_cond_wait(&pool->idle, &pool->lock);
     pool->is_busy = false;

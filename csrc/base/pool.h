@@ -1,7 +1,6 @@
-/* Worker threads that belong to one owner, such as a model: created by the first job that wants them, joined when the
- * owner goes, gone in the child of a fork, which then gets its own. */
-#ifndef PYE_BASE_POOL_H
-#define PYE_BASE_POOL_H
+/* Worker threads that belong to one owner, such as a model: created by the first job that needs them, joined when the
+ * owner is freed. The child of a fork has none of the parent's and gets its own. */
+#pragma once
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -29,5 +28,3 @@ size_t pye_pool_threads(uint32_t asked, uint64_t worth);
 
 /* Joins the workers. Nobody may be in pye_pool_run with this slot. */
 void pye_pool_close(pye_pool_slot *slot);
-
-#endif

@@ -1,6 +1,5 @@
 /* SHA-256 (FIPS 180-4). */
-#ifndef PYE_BASE_SHA256_H
-#define PYE_BASE_SHA256_H
+#pragma once
 
 #include "pyembed.h"
 
@@ -18,5 +17,3 @@ void pye_sha256_end(pye_sha256 *hash, uint8_t digest[PYE_SHA256_BYTES]);
 
 /* Ends the hash as "sha256:", its digits and a NUL. */
 void pye_sha256_text(pye_sha256 *hash, char digest[PYE_DIGEST_BYTES]);
-
-#endif

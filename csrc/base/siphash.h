@@ -1,7 +1,5 @@
-/* SipHash-1-3 (Aumasson and Bernstein 2012): a keyed hash, so that nobody who does not know the key can make many
- * inputs collide. */
-#ifndef PYE_BASE_SIPHASH_H
-#define PYE_BASE_SIPHASH_H
+/* SipHash-1-3 (Aumasson and Bernstein 2012): a keyed hash: without the key nobody can make many inputs collide. */
+#pragma once
 
 #include <stdint.h>
 #include <string.h>
@@ -42,5 +40,3 @@ static inline uint64_t pye_siphash(const uint64_t key[2], const void *data, size
         pye_sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
-
-#endif

@@ -1,8 +1,5 @@
 /* Filling a pye_error, in one line, at the place where something is wrong. */
-#ifndef PYE_BASE_STATUS_H
-#define PYE_BASE_STATUS_H
-
-#include <string.h>
+#pragma once
 
 #include "pyembed.h"
 
@@ -22,13 +19,8 @@ pye_status pye_fail_errno(pye_error *error, int number, const char *format, ...)
 
 pye_status pye_fail_memory(pye_error *error, uint64_t n_bytes);
 
-/* A NUL-terminated text as a pye_string, which points to it. */
-static inline pye_string pye_text(const char *text) { return (pye_string){text, strlen(text)}; }
-
 #define PYE_QUOTE_BYTES 96
 
 /* A string of the file as a person can read it: quoted, cut short, bytes that are not printable ASCII and
  * not part of a well-formed UTF-8 sequence as \xNN. Returns `buffer`. */
 const char *pye_quote(char buffer[PYE_QUOTE_BYTES], pye_string string);
-
-#endif

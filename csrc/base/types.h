@@ -1,6 +1,5 @@
 /* Tensor types: ids, names, block sizes, byte order. */
-#ifndef PYE_BASE_TYPES_H
-#define PYE_BASE_TYPES_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -21,18 +20,12 @@ enum {
 /* NULL for an id that is not a live type. */
 const pye_type_info *pye_type_info_of(int32_t id);
 
-/* What a fork calls a type that cannot be decoded here, and which fork; NULL where nothing is known of the id. */
+/* The name that a fork of llama.cpp has for a type, and the fork's; NULL for an unknown id. */
 const char *pye_foreign_type(int32_t id);
 
-/* What so many weights, whole blocks, take. */
+/* Bytes of n weights, whole blocks. */
 static inline size_t pye_type_bytes(const pye_type_info *type, size_t n_weights) {
     return n_weights / type->n_weights * type->block_bytes;
-}
-
-/* True for the host's own byte order. */
-static inline bool pye_host_is_big_endian(void) {
-    const uint16_t probe = 1;
-    return *(const uint8_t *)&probe == 0;
 }
 
 /* Reverses the bytes of every multi-byte word of `n_blocks` blocks of a live type, in place. */
@@ -51,5 +44,3 @@ typedef struct pye_scale {
 
 /* Fills `scales` for a live type and returns how many there are. */
 size_t pye_type_scales(int32_t id, pye_scale scales[PYE_MAX_SCALES]);
-
-#endif

@@ -1,6 +1,5 @@
 /* Well-formed UTF-8, for messages and for formats that demand it. */
-#ifndef PYE_BASE_UTF8_H
-#define PYE_BASE_UTF8_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,5 +21,3 @@ static inline size_t pye_utf8_length(const uint8_t *p, size_t left) {
             return 0;
     return n;
 }
-
-#endif

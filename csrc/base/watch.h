@@ -1,6 +1,5 @@
-/* Watches over a long call: asks whoever opened the model, now and then, whether it shall end. */
-#ifndef PYE_BASE_WATCH_H
-#define PYE_BASE_WATCH_H
+/* Lets a long call be interrupted: asks the callback of pye_open_options, now and then, whether to end. */
+#pragma once
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -33,9 +32,7 @@ static inline bool pye_watch_is_caller(const pye_watch *watch) {
  * reads a clock, so that once in a few microseconds is often enough. */
 bool pye_watch_stops(pye_watch *watch);
 
-/* True in the child of a fork that a callback made: its workers, and the portions they had, stayed with the parent. */
+/* True in the child of a fork by a callback: the workers, and the portions they had taken, are the parent's. */
 bool pye_watch_has_forked(const pye_watch *watch);
 
 pye_status pye_fail_interrupted(pye_error *error);
-
-#endif

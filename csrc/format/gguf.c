@@ -2,17 +2,21 @@
  *
  * The format is read as its specification has it. Where llama.cpp asks for more (offsets without gaps, names below 64
  * bytes, an alignment that is a power of two...) the file opens here all the same. */
-#include "format/gguf.h"
-#include "format/zip.h"
-
 #include <inttypes.h>
 #include <stdio.h>
+
+#include "base/sort.h"
+#include "base/text.h"
+#include "format/gguf_metadata.h"
+#include "format/gguf_reader.h"
+#include "format/parsers.h"
+#include "format/zip.h"
 
 #define DEFAULT_ALIGNMENT 32
 
 /* ------------------------------------------------------------------------------------------ header */
 
-/* There is no flag for the byte order. Versions are small, so the half of the word that is zero tells. */
+/* The format has no flag for the byte order. Versions are small: the half of the word that is zero shows it. */
 static pye_status read_version(pye_reader *reader) {
     const uint8_t *bytes;
     if (!pye_cursor_bytes(&reader->cursor, 4, &bytes))
@@ -64,13 +68,13 @@ static pye_status read_entry(pye_reader *reader, pye_metadata *metadata) {
         return status;
     if (value.key.size == 0)
         return pye_reader_fail(reader, start, "a metadata key is empty");
-    uint64_t *marks = NULL;
+    uint64_t *waypoints = NULL;
     if (value.type == PYE_VALUE_ARRAY)
-        status = pye_reader_skip_array(reader, &value, 0, &marks);
+        status = pye_reader_skip_array(reader, &value, 0, &waypoints);
     else
         status = pye_reader_scalar(reader, &value);
     if (status == PYE_OK)
-        metadata->entries[metadata->n++] = (pye_entry){start, marks};
+        metadata->entries[metadata->n++] = (pye_entry){start, waypoints};
     return status;
 }
 
@@ -203,7 +207,7 @@ static pye_status read_tensors(pye_reader *reader, pye_model *model) {
     uint64_t past = (end - reader->file->map.first) % facts->alignment; /* aligned to the GGUF file's own start */
     uint64_t padding = facts->n_tensors == 0 ? 0 : (facts->alignment - past) % facts->alignment;
     if (padding > pye_cursor_left(&reader->cursor))
-        return pye_reader_fail(reader, end, "the file ends before its tensor data: they begin at byte %" PRIu64,
+        return pye_reader_fail(reader, end, "the file ends before its tensor data, which begins at byte %" PRIu64,
                                end + padding);
     facts->data_offset = end + padding;
     for (size_t i = first; i < model->n_tensors; i++) {
@@ -362,10 +366,9 @@ static pye_status open_shard(pye_model *model, const char *path, pye_load_mode m
 static void name_shard(pye_error *error, const char *path, int64_t number, int64_t count) {
     char quoted[PYE_QUOTE_BYTES];
     char cause[PYE_ERROR_MESSAGE_BYTES];
-    const char *slash = strrchr(path, '/');
     (void)snprintf(cause, sizeof cause, "%s", error->message);
     (void)snprintf(error->message, sizeof error->message, "shard %" PRId64 " of %" PRId64 ", %s: %.340s",
-                   number + 1, count, pye_quote(quoted, pye_text(slash != NULL ? slash + 1 : path)), cause);
+                   number + 1, count, pye_quote(quoted, pye_text(pye_file_name(path))), cause);
 }
 
 static pye_status open_other_shards(pye_model *model, const char *path, pye_load_mode mode, const split_facts *set,

@@ -1,13 +1,16 @@
-/* Metadata of an open GGUF file, taken from where it lies each time it is asked for.
+/* Metadata of an open GGUF file is parsed from the file's bytes on every access.
  *
  * Everything was checked when the file was opened. It is checked again here, because a mapped file may have been
  * overwritten since: the answer is then an error or other bytes of the same file, never a read outside it. */
+#include "format/gguf_metadata.h"
+
 #include <inttypes.h>
 
-#include "format/gguf.h"
+#include "base/text.h"
+#include "format/gguf_reader.h"
 
-/* What was found among bytes that are not the file's is worth nothing: that is the error then. Nothing behind `end` was
- * read; 0 where that is not known. */
+/* Where a page was lost, whatever was found is void, and that is the error. No byte at or after `end` was read; 0 if that is
+ * not known. */
 static pye_status settle(const pye_file *file, uint32_t shard, pye_status status, uint64_t end, pye_error *error) {
     bool is_sure = status == PYE_OK && end > 0 && !pye_map_may_be_cut(&file->map, file->map.base + end - 1);
     pye_status intact =
@@ -22,7 +25,7 @@ static pye_status value_at(pye_file *file, uint32_t shard, const pye_entry *entr
     pye_status status = pye_reader_entry(&reader, &found);
     if (status == PYE_OK && found.type != PYE_VALUE_ARRAY)
         status = pye_reader_scalar(&reader, &found);
-    found.marks = entry->marks;
+    found.marks = entry->waypoints;
     status = settle(file, shard, status, reader.cursor.position, error);
     if (status == PYE_OK)
         *value = found;
@@ -112,8 +115,8 @@ pye_status pye_array_strings(const pye_model *model, const pye_value *array, uin
     pye_status status = check_range(array, array->element_type == PYE_VALUE_STRING, "strings", first, n, error);
     if (status != PYE_OK || n == 0)
         return status;
-    uint64_t near = array->marks != NULL ? first - first % PYE_MARK_STRIDE : 0;
-    uint64_t position = array->marks != NULL ? array->marks[first / PYE_MARK_STRIDE] : array->offset;
+    uint64_t near = array->marks != NULL ? first - first % PYE_WAYPOINT_STRIDE : 0;
+    uint64_t position = array->marks != NULL ? array->marks[first / PYE_WAYPOINT_STRIDE] : array->offset;
     pye_reader reader = pye_reader_at(model->files[0], 0, position, error);
     for (uint64_t i = near; i < first + n; i++) {
         pye_string string;

@@ -85,7 +85,7 @@ static spelling spell_unicode(const uint8_t *p, size_t left) {
     if (unit >= 0xD800 && unit <= 0xDFFF) {
         int32_t low = code_unit(p + 6, left - 6);
         if (unit > 0xDBFF || low < 0xDC00 || low > 0xDFFF)
-            return malformed("half of a surrogate pair");
+            return malformed("an unpaired surrogate");
         point = 0x10000 + ((point - 0xD800) << 10) + ((uint32_t)low - 0xDC00);
         spelt.n_raw = 12;
     }
@@ -112,7 +112,7 @@ static spelling spell(const uint8_t *p, size_t left) {
     static const char meanings[] = "\"\\/\b\f\n\r\t";
     const char *letter = left >= 2 && p[1] != '\0' ? strchr(letters, p[1]) : NULL;
     if (letter == NULL)
-        return malformed("no such escape");
+        return malformed("an unknown escape");
     return (spelling){.n_raw = 2, .n_bytes = 1, .bytes = {(uint8_t)meanings[letter - letters]}};
 }
 
@@ -219,7 +219,7 @@ pye_status pye_json_take_u64(pye_json *json, uint64_t *value) {
     bool leading_zero = json->position - first > 1 && json->base[first] == '0';
     if (json->position == first || leading_zero || after == '.' || after == 'e' || after == 'E') {
         json->position = first;
-        return fail(json, "a whole number that is not negative was expected");
+        return fail(json, "a non-negative integer was expected");
     }
     *value = number;
     return PYE_OK;
@@ -332,5 +332,5 @@ pye_status pye_json_skip(pye_json *json) {
 
 pye_status pye_json_close(pye_json *json) {
     skip_space(json);
-    return json->position == json->end ? PYE_OK : fail(json, "something follows the end of the object");
+    return json->position == json->end ? PYE_OK : fail(json, "unexpected text after the object");
 }

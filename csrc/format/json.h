@@ -3,8 +3,7 @@
  * The text is untrusted: nesting is limited, strings must be valid UTF-8 whose escapes make whole characters, and
  * every error names the byte of the file where it is. A container is read by `begin_`, then `next_` until `more` is
  * false; after each `next_` exactly one value must be taken, or skipped. */
-#ifndef PYE_FORMAT_JSON_H
-#define PYE_FORMAT_JSON_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -17,15 +16,15 @@ typedef struct pye_json {
     uint64_t position;
     uint64_t end; /* of the text, in the file */
     uint32_t depth;
-    bool fresh;     /* a container was just begun: its first item takes no comma */
+    bool fresh;     /* at the start of a container, before whose first item there is no comma */
     pye_status bad; /* the status of a malformed text */
     pye_error *error;
 } pye_json;
 
-/* A string where it lies, without its quotes and known to be well formed. */
+/* A string in the file, without its quotes, known to be well-formed. */
 typedef struct pye_json_string {
     pye_string raw;
-    bool escaped;    /* `raw` is not yet what it stands for */
+    bool escaped;    /* has escapes, see pye_json_unescape */
     uint64_t offset; /* of the opening quote, in the file */
 } pye_json_string;
 
@@ -52,11 +51,9 @@ pye_status pye_json_take_u64(pye_json *json, uint64_t *value);
 /* Any value; it must be well formed all the same. */
 pye_status pye_json_skip(pye_json *json);
 
-/* Whether the string stands for `text`. */
+/* Whether the string, unescaped, equals `text`. */
 bool pye_json_equals(const pye_json_string *string, const char *text);
 
-/* Writes what the string stands for to `out`, which has room for raw.size bytes: no escape is shorter than what it
- * stands for. Returns the number of bytes. */
+/* Writes the string without escapes to `out`, which has room for raw.size bytes: unescaping never makes a text longer.
+ * Returns the number of bytes. */
 size_t pye_json_unescape(const pye_json_string *string, char *out);
-
-#endif

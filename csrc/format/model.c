@@ -1,28 +1,8 @@
-/* Opening, closing and asking a model: what all formats share. */
 #include "format/model.h"
 
-#include <inttypes.h>
-#include <string.h>
-#include <sys/stat.h>
-
+#include "base/sort.h"
 #include "base/status.h"
-#include "format/zip.h"
-#include "base/options.h"
-
-pye_status pye_grow(const pye_allocator *allocator, void **items, size_t *max, size_t n, size_t item_bytes,
-                    pye_error *error) {
-    if (n < *max)
-        return PYE_OK;
-    size_t wanted = *max == 0 ? 16 : *max * 2;
-    if (wanted > SIZE_MAX / item_bytes)
-        return pye_fail_memory(error, UINT64_MAX);
-    void *grown = pye_resize(allocator, *items, wanted * item_bytes);
-    if (grown == NULL)
-        return pye_fail_memory(error, (uint64_t)wanted * item_bytes);
-    *items = grown;
-    *max = wanted;
-    return PYE_OK;
-}
+#include "base/text.h"
 
 pye_status pye_model_add_file(pye_model *model, const char *path, pye_load_mode mode, pye_file **file,
                               pye_error *error) {
@@ -69,48 +49,6 @@ pye_status pye_model_keep_text(pye_model *model, char *text, pye_error *error) {
     else
         pye_release(text);
     return status;
-}
-
-int pye_string_compare(pye_string a, pye_string b) {
-    size_t n = a.size < b.size ? a.size : b.size;
-    int order = n == 0 ? 0 : memcmp(a.data, b.data, n);
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
-static void merge(const uint32_t *from, uint32_t *to, size_t first, size_t middle, size_t end, pye_compare compare,
-                  const void *context) {
-    size_t a = first;
-    size_t b = middle;
-    for (size_t i = first; i < end; i++) {
-        bool take_a = a < middle && (b == end || compare(context, from[a], from[b]) <= 0);
-        to[i] = take_a ? from[a++] : from[b++];
-    }
-}
-
-uint32_t *pye_sorted_order(const pye_allocator *allocator, size_t n, pye_compare compare, const void *context) {
-    if (n > UINT32_MAX)
-        return NULL;
-    uint32_t *order = pye_allocate(allocator, (n + 1) * sizeof *order);
-    uint32_t *spare = pye_allocate(allocator, (n + 1) * sizeof *spare);
-    if (order == NULL || spare == NULL) {
-        pye_release(order);
-        pye_release(spare);
-        return NULL;
-    }
-    for (size_t i = 0; i < n; i++)
-        order[i] = (uint32_t)i;
-    for (size_t width = 1; width < n; width *= 2) {
-        for (size_t first = 0; first < n; first += 2 * width) {
-            size_t middle = n - first < width ? n : first + width;
-            size_t end = n - middle < width ? n : middle + width;
-            merge(order, spare, first, middle, end, compare, context);
-        }
-        uint32_t *swap = order;
-        order = spare;
-        spare = swap;
-    }
-    pye_release(spare);
-    return order;
 }
 
 bool pye_tensor_measure(pye_tensor *tensor, const char **reason) {
@@ -167,7 +105,7 @@ pye_status pye_model_sort_tensors(pye_model *model, pye_status bad, pye_error *e
 
 void pye_metadata_free(pye_metadata *metadata) {
     for (size_t i = 0; i < metadata->n; i++)
-        pye_release(metadata->entries[i].marks);
+        pye_release(metadata->entries[i].waypoints);
     pye_release(metadata->entries);
     pye_release(metadata->by_key);
 }
@@ -200,102 +138,6 @@ void pye_model_release(pye_model *model) {
 void pye_model_close(pye_model *model) {
     if (model != NULL)
         pye_model_release(model);
-}
-
-bool pye_ends_with(const char *text, const char *end) {
-    size_t n = strlen(text);
-    size_t m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-/* Tells the format by what the file begins with; its name decides only for a safetensors index, which is any JSON. */
-static pye_status detect_format(const pye_allocator *allocator, const char *path, pye_format *format,
-                                pye_error *error) {
-    struct stat info;
-    if (pye_ends_with(path, ".index.json") || (stat(path, &info) == 0 && S_ISDIR(info.st_mode))) {
-        *format = PYE_FORMAT_SAFETENSORS;
-        return PYE_OK;
-    }
-    pye_map map;
-    pye_status status = pye_map_open(&map, allocator, path, PYE_LOAD_NONE, error);
-    if (status != PYE_OK)
-        return status;
-    pye_range place;
-    uint64_t n = map.size < 9 ? map.size : 9;
-    status = pye_map_reveal(&map, n, error);
-    if (status == PYE_OK) {
-        if (n >= 4 && memcmp(map.base, "GGUF", 4) == 0)
-            *format = PYE_FORMAT_GGUF;
-        else if (n >= 6 && memcmp(map.base, "\x93NUMPY", 6) == 0)
-            *format = PYE_FORMAT_NPY;
-        else if (n >= 9 && map.base[8] == '{') /* after the 8 bytes of the header's length */
-            *format = PYE_FORMAT_SAFETENSORS;
-        else if ((status = pye_zip_find_gguf(&map, &place, error)) == PYE_OK)
-            *format = PYE_FORMAT_GGUF;
-        else if (status == PYE_ERROR_NOT_FOUND)
-            status = pye_fail(error, PYE_ERROR_FORMAT, 0,
-                              "not a model file: it begins like no GGUF, safetensors or .npy file (a raw table is "
-                              "opened with its shape and dtype)");
-    }
-    pye_map_close(&map);
-    return status;
-}
-
-static pye_status parse(pye_model *model, const char *path, const pye_open_options *options, pye_error *error) {
-    switch (model->format) {
-    case PYE_FORMAT_GGUF:
-        return pye_gguf_open(model, path, options, error);
-    case PYE_FORMAT_SAFETENSORS:
-        return pye_safetensors_open(model, path, options, error);
-    case PYE_FORMAT_NPY:
-        return pye_npy_open(model, path, options, error);
-    case PYE_FORMAT_RAW:
-        return pye_raw_open(model, path, options, error);
-    default:
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not a format", (int)model->format);
-    }
-}
-
-pye_status pye_model_open(const char *path, const pye_open_options *options, pye_model **model, pye_error *error) {
-    pye_open_options known;
-    pye_status status = pye_copy_options(&known, sizeof known, options, "pye_open_options", error);
-    if (status != PYE_OK)
-        return status;
-    if (known.load_mode < PYE_LOAD_AUTO || known.load_mode > PYE_LOAD_DIRECT_IO)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not a load mode", (int)known.load_mode);
-    if (known.paths != NULL && (known.n_paths == 0 || known.format > PYE_FORMAT_GGUF))
-        return pye_fail(
-            error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-            "pye_open_options.paths names the files of a split GGUF set: at least one, and no other format");
-    if (known.paths != NULL)
-        known.format = PYE_FORMAT_GGUF;
-    const pye_allocator *allocator = known.allocator != NULL ? known.allocator : &pye_standard_allocator;
-    if (known.format == PYE_FORMAT_AUTO)
-        status = detect_format(allocator, path, &known.format, error);
-    if (status != PYE_OK)
-        return status;
-    pye_model *opened = pye_allocate_zeros(allocator, sizeof *opened);
-    if (opened == NULL)
-        return pye_fail_memory(error, sizeof *opened);
-    opened->allocator = *allocator;
-    atomic_init(&opened->n_references, 1);
-    atomic_init(&opened->pool, NULL);
-    opened->format = known.format;
-    opened->is_guarded = known.guard != 0;
-    opened->progress = known.progress;
-    opened->progress_data = known.progress_data;
-    opened->interrupt = (pye_interrupt){known.interrupted, known.interrupted_data};
-    status = parse(opened, path, &known, error);
-    /* What was found wrong with zeros in place of the file's bytes is not what is wrong with the file. */
-    pye_status intact = pye_model_intact(opened, error);
-    if (intact != PYE_OK)
-        status = intact;
-    if (status != PYE_OK) {
-        free_model(opened);
-        return status;
-    }
-    *model = opened;
-    return PYE_OK;
 }
 
 pye_status pye_model_undamaged(const pye_model *model, pye_error *error) {

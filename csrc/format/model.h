@@ -1,6 +1,5 @@
-/* The immutable index that every format is parsed into. */
-#ifndef PYE_FORMAT_MODEL_H
-#define PYE_FORMAT_MODEL_H
+/* A model: the index of files, tensors and metadata that every parser builds, and that is immutable once it is open. */
+#pragma once
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -19,13 +18,13 @@ typedef struct pye_file {
 } pye_file;
 
 /* A metadata entry: where its key begins, and for an array of strings the position of every
- * PYE_MARK_STRIDE-th one. Keys and values are taken from the file again when they are asked for. */
+ * PYE_WAYPOINT_STRIDE-th one. Keys and values are taken from the file again when they are asked for. */
 typedef struct pye_entry {
     uint64_t position;
-    uint64_t *marks;
+    uint64_t *waypoints;
 } pye_entry;
 
-#define PYE_MARK_STRIDE 16
+#define PYE_WAYPOINT_STRIDE 16
 
 /* The metadata of one GGUF file. */
 typedef struct pye_metadata {
@@ -57,7 +56,7 @@ struct pye_model {
     size_t max_tensors;
     uint32_t *tensors_by_name;
 
-    char **texts; /* strings that do not lie in a file: unescaped names, shard paths */
+    char **texts; /* strings that are not in a file: unescaped names, shard paths */
     size_t n_texts;
     size_t max_texts;
 };
@@ -78,18 +77,6 @@ pye_status pye_model_keep_text(pye_model *model, char *text, pye_error *error);
 /* Sorts tensors by name. `bad` is the format's status for a name that occurs twice. */
 pye_status pye_model_sort_tensors(pye_model *model, pye_status bad, pye_error *error);
 
-/* Grows an array by doubling so that it holds one more than `n` items. */
-pye_status pye_grow(const pye_allocator *allocator, void **items, size_t *max, size_t n, size_t item_bytes,
-                    pye_error *error);
-
-/* Sorts 0 .. n - 1 by `compare`, in n log n steps whatever the input. NULL if memory is short. */
-typedef int (*pye_compare)(const void *context, uint32_t a, uint32_t b);
-uint32_t *pye_sorted_order(const pye_allocator *allocator, size_t n, pye_compare compare, const void *context);
-
-int pye_string_compare(pye_string a, pye_string b);
-
-bool pye_ends_with(const char *text, const char *end);
-
 /* Fills n_bytes of a tensor from its type and shape and checks that this does not overflow. PYE_UNKNOWN_BYTES for
  * a type that is not live. False where the row does not divide into blocks, or the size does not fit 64 bits:
  * `reason` then says which. */
@@ -99,12 +86,3 @@ void pye_metadata_free(pye_metadata *metadata);
 
 /* As pye_model_intact, without asking for the files' sizes: of what a file lost inside a page it says nothing. */
 pye_status pye_model_undamaged(const pye_model *model, pye_error *error);
-
-/* The parsers: each fills a fresh model from `path`. */
-pye_status pye_gguf_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error);
-pye_status pye_safetensors_open(pye_model *model, const char *path, const pye_open_options *options,
-                                pye_error *error);
-pye_status pye_npy_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error);
-pye_status pye_raw_open(pye_model *model, const char *path, const pye_open_options *options, pye_error *error);
-
-#endif

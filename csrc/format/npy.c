@@ -1,13 +1,15 @@
 /* NumPy's .npy: magic, version, the header's length, the header as a Python dict, the array.
  *
- * Of Python's grammar only what such a header can hold is read: strings without escapes, True and False, and tuples of
- * whole numbers. */
+ * Of Python's grammar such a header has only strings without escapes, True and False, and tuples of whole numbers. */
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "base/cursor.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "format/model.h"
+#include "format/parsers.h"
 #include "format/shape.h"
 
 #define BAD PYE_ERROR_NPY
@@ -72,7 +74,8 @@ static pye_status take_string(npy_header *header, pye_string *string) {
     uint64_t first = header->position;
     for (int c; (c = peek(header)) != quote; header->position++)
         if (c < 0x20 || c > 0x7E || c == '\\')
-            return fail(header, c < 0 ? "a string has no end" : "a string holds something else than plain ASCII");
+            return fail(header, c < 0 ? "a string has no end"
+                                      : "a string has an escape or a byte that is not printable ASCII");
     *string = (pye_string){(const char *)header->base + first, (size_t)(header->position - first)};
     header->position++;
     return PYE_OK;
@@ -99,11 +102,11 @@ static pye_status take_kind(npy_header *header, char quote) {
     if (kind == 'O')
         return fail(header, "an array of Python objects; save it as numbers, as in array.astype('float32')");
     if (kind < 0 || kind == '\0' || strchr("biufcVSUmM", kind) == NULL)
-        return fail(header, "\"descr\" names no data type known here");
+        return fail(header, "\"descr\" names an unknown data type");
     header->position++;
     uint64_t size;
     if (!take_number(header, &size) || size > UINT32_MAX)
-        return fail(header, "the data type has no size that makes sense");
+        return fail(header, "the data type has an invalid size");
     header->tensor.type = type_of(kind, size);
     header->item_bytes = kind == 'U' ? size * 4 : size;
     if (kind == 'm' || kind == 'M')
@@ -133,7 +136,7 @@ static pye_status read_descr(npy_header *header) {
     if (header->position != after - 1)
         return fail(header, "\"descr\" holds more than a data type");
     if (order == '|' && header->item_bytes > 1 && header->tensor.type != PYE_TYPE_UNKNOWN)
-        return fail(header, "\"descr\" leaves the byte order open");
+        return fail(header, "\"descr\" does not give the byte order");
     header->position = after;
     header->tensor.type_name = text;
     header->big_endian = order == '>' || (order == '=' && pye_host_is_big_endian());
@@ -226,7 +229,7 @@ static pye_status read_dict(npy_header *header) {
     }
     skip_space(header);
     if (header->position != header->end)
-        return fail(header, "something follows the end of the header");
+        return fail(header, "unexpected text after the dict");
     const char *missing = !(header->has & HAS_DESCR)   ? "descr"
                           : !(header->has & HAS_ORDER) ? "fortran_order"
                           : !(header->has & HAS_SHAPE) ? "shape"
@@ -256,7 +259,7 @@ static pye_status locate_header(pye_file *file, npy_header *header, pye_error *e
     uint8_t minor = bytes[MAGIC_BYTES + 1];
     if (major < 1 || major > 3 || minor != 0)
         return pye_fail(error, BAD, MAGIC_BYTES,
-                        "version %u.%u of the .npy format is not known here; 1.0 to 3.0 are", (unsigned)major,
+                        "version %u.%u of the .npy format is not supported; 1.0 to 3.0 are", (unsigned)major,
                         (unsigned)minor);
     unsigned length_bytes = major == 1 ? 2 : 4;
     if (!pye_cursor_bytes(&cursor, length_bytes, &length))
@@ -277,7 +280,7 @@ static pye_status check_array(npy_header *header, uint64_t left) {
     pye_tensor *tensor = &header->tensor;
     if (header->fortran_order && tensor->n_dims > 1)
         return pye_fail(header->error, BAD, header->end,
-                        "the array is in Fortran order, so that its rows do not lie in one piece; save "
+                        "the array is in Fortran order, so its rows are not contiguous; save "
                         "np.ascontiguousarray(array) instead");
     if (!pye_shape_size(tensor, header->item_bytes, &tensor->n_bytes))
         return pye_fail(header->error, BAD, header->end, "the array's size does not fit 63 bits");

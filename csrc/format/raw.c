@@ -1,19 +1,21 @@
 /* Rows without a header: everything that another format would say comes from the caller. */
 #include <inttypes.h>
-#include <string.h>
 
+#include "base/byte_order.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "format/model.h"
+#include "format/parsers.h"
 
 static pye_status check_shape(const pye_open_options *options, pye_tensor *tensor, pye_error *error) {
     const pye_type_info *type = pye_type_info_of(options->raw_type);
     if (type == NULL || type->n_weights != 1)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                        "%" PRId32 " is not the type of a raw table: raw_type must be one of one weight a block, "
+                        "%" PRId32 " is not a raw_type: it must be a type of one weight a block, "
                         "such as 0 (F32) or 1 (F16)",
                         options->raw_type);
     if (options->raw_columns == 0)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "a raw table of no columns");
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "raw_columns is 0");
     *tensor = (pye_tensor){
         .name = {"data", 4},
         .type_name = pye_text(type->name),
@@ -34,8 +36,8 @@ static pye_status check_extent(const pye_open_options *options, const pye_tensor
                                pye_error *error) {
     if (options->raw_offset > file_bytes)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                        "the table is to begin at byte %" PRIu64 ", but the file has %" PRIu64 " bytes",
-                        options->raw_offset, file_bytes);
+                        "raw_offset is %" PRIu64 ", but the file has %" PRIu64 " bytes", options->raw_offset,
+                        file_bytes);
     uint64_t left = file_bytes - options->raw_offset;
     if (tensor->n_bytes <= left)
         return PYE_OK;

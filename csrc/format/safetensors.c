@@ -12,7 +12,9 @@
 #include <string.h>
 
 #include "base/cursor.h"
+#include "base/sort.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "format/shape.h"
 
 #define BAD PYE_ERROR_SAFETENSORS
@@ -311,9 +313,8 @@ static pye_status locate_header(pye_file *file, uint64_t *first, uint64_t *end, 
                               file->map.size);
     if (n_bytes > pye_cursor_left(&cursor))
         return pye_fail(error, BAD, 0,
-                        "the header is said to take %" PRIu64 " bytes, but only %" PRIu64
-                        " follow; the file was cut "
-                        "short, or is no safetensors file",
+                        "the header's length is %" PRIu64 " bytes, but only %" PRIu64
+                        " follow; the file is truncated, or not a safetensors file",
                         n_bytes, pye_cursor_left(&cursor));
     if (n_bytes > PYE_SAFETENSORS_MAX_JSON)
         return pye_fail(error, BAD, 0, "a header of %" PRIu64 " bytes; the format allows %" PRIu64, n_bytes,

@@ -1,6 +1,5 @@
 /* What the reader of one safetensors file and the reader of a set of them share. */
-#ifndef PYE_FORMAT_SAFETENSORS_H
-#define PYE_FORMAT_SAFETENSORS_H
+#pragma once
 
 #include "format/json.h"
 #include "format/model.h"
@@ -11,11 +10,9 @@
 /* Opens `path` as the model's next file and appends its tensors, unsorted. */
 pye_status pye_safetensors_add_file(pye_model *model, const char *path, pye_load_mode mode, pye_error *error);
 
-/* What the string stands for, as memory of the model: where it lies in the file, or a copy if it has escapes. */
+/* The unescaped string: in the file itself, or a copy that the model owns if it has escapes. */
 pye_status pye_safetensors_text(pye_model *model, const pye_json_string *string, pye_string *text,
                                 pye_error *error);
 
-/* Puts `kind` and the quoted name of what is at fault before the message; returns `status`. */
+/* Prefixes the message with `kind` and the quoted name of the culprit; returns `status`. */
 pye_status pye_safetensors_blame(pye_error *error, pye_status status, const char *kind, pye_string name);
-
-#endif

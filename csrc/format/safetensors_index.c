@@ -6,7 +6,10 @@
 #include <sys/stat.h>
 
 #include "base/cursor.h"
+#include "base/sort.h"
 #include "base/status.h"
+#include "base/text.h"
+#include "format/parsers.h"
 #include "format/safetensors.h"
 
 #define BAD PYE_ERROR_SAFETENSORS
@@ -53,7 +56,7 @@ static pye_status join(const pye_model *model, pye_string directory, pye_string 
 
 /* -------------------------------------------------------------------------------- reading the index */
 
-/* The index names files, and only files beside itself: whoever wrote it has no say over the rest of the disk. */
+/* The index may only name files beside itself: its author must not reach the rest of the disk. */
 static bool is_plain_name(pye_string name) {
     if (name.size == 0 || memchr(name.data, '/', name.size) != NULL || memchr(name.data, '\\', name.size) != NULL)
         return false;
@@ -94,7 +97,7 @@ static pye_status read_weight_map(index_reader *reader, pye_json *json) {
     return status;
 }
 
-/* What else an index holds, such as sizes and the writer's version, is free text for people. */
+/* Other members, such as sizes and the writer's version, are free text for people. */
 static pye_status read_members(index_reader *reader, pye_json *json) {
     pye_json_string key;
     bool more = false;
@@ -139,8 +142,8 @@ static int compare_files(const void *context, uint32_t a, uint32_t b) {
     return pye_string_compare(lines[a].file, lines[b].file);
 }
 
-/* Sorting brings the lines of a file together, earliest first since the sort is stable: however many files are named,
- * this takes n log n steps. */
+/* Sorting brings the lines of a file together, earliest first since the sort is stable: it takes
+ * n log n steps for any number of files. */
 static pye_status group_lines(index_reader *reader) {
     index_line *lines = reader->lines;
     uint32_t *order = pye_sorted_order(&reader->model->allocator, reader->n_lines, compare_files, lines);
@@ -188,10 +191,7 @@ static int compare_tensors(const void *context, uint32_t a, uint32_t b) {
 
 /* The name a file has in the index. */
 static const char *shard_name(const index_reader *reader, uint32_t shard, char buffer[PYE_QUOTE_BYTES]) {
-    const char *path = reader->model->files[shard]->map.path;
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    return pye_quote(buffer, pye_text(name));
+    return pye_quote(buffer, pye_text(pye_file_name(reader->model->files[shard]->map.path)));
 }
 
 static pye_status fail_unlisted(const index_reader *reader, const pye_tensor *tensor) {
@@ -272,8 +272,7 @@ static pye_status open_with_index(index_reader *reader, pye_load_mode mode) {
 }
 
 static pye_status open_index(pye_model *model, const char *path, pye_load_mode mode, pye_error *error) {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
+    const char *name = pye_file_name(path);
     index_reader reader = {
         .model = model,
         .error = error,

@@ -1,6 +1,5 @@
 /* Dimensions as a file lists them, however many, into those of a pye_tensor. */
-#ifndef PYE_FORMAT_SHAPE_H
-#define PYE_FORMAT_SHAPE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -38,5 +37,3 @@ static inline bool pye_shape_size(const pye_tensor *tensor, uint64_t unit, uint6
     *size = is_empty ? 0 : product;
     return true;
 }
-
-#endif

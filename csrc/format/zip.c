@@ -1,5 +1,5 @@
-/* The directory of a zip archive lies at its end, so that anything may come before the archive, a program too. What is
- * read of it is bounded: the last 64 KiB, where the directory's place is told, and a directory of 16 MiB. */
+/* The directory of a zip archive is at its end: anything may precede the archive, a program too. Reads are bounded: the last
+ * 64 KiB, which say where the directory is, and at most 16 MiB of directory. */
 #include "format/zip.h"
 
 #include <inttypes.h>
@@ -9,14 +9,14 @@
 
 #define END_BYTES UINT64_C(22) /* of the end record, without its comment */
 #define MAX_COMMENT UINT64_C(65535)
-#define LOCATOR_BYTES UINT64_C(20) /* of the record that says where the end record of a large archive is */
+#define LOCATOR_BYTES UINT64_C(20) /* of the record that locates the end record of a large archive */
 #define LARGE_END_BYTES UINT64_C(56)
 #define ENTRY_BYTES UINT64_C(46)
 #define LOCAL_BYTES UINT64_C(30)
 #define MAX_DIRECTORY (UINT64_C(16) << 20)
 #define STORED 0
 #define ENCRYPTED 1u
-#define IN_EXTRA UINT32_MAX /* a number that lies in the entry's extra field, with 64 bits */
+#define IN_EXTRA UINT32_MAX /* the number is in the extra field, with 64 bits */
 
 /* Numbers are little-endian on any machine. */
 static uint64_t number(const uint8_t *bytes, int n) {
@@ -30,26 +30,26 @@ static bool has_mark(const uint8_t *bytes, char third, char fourth) {
     return bytes[0] == 'P' && bytes[1] == 'K' && bytes[2] == (uint8_t)third && bytes[3] == (uint8_t)fourth;
 }
 
-/* A part of the file that was made readable. NULL where it does not lie inside the file, or `status` says why. */
+/* Makes a part of the file readable. NULL if it is not inside the file, or if reading it fails, as `status` says. */
 static const uint8_t *bytes_at(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_status *status,
                                pye_error *error) {
     if (offset > map->size || n_bytes > map->size - offset)
         return NULL;
-    static const pye_interrupt never = {0}; /* so few bytes are read at once */
+    static const pye_interrupt never = {0}; /* a short read */
     *status = pye_map_load(map, offset, n_bytes, NULL, NULL, &never, error);
     return *status == PYE_OK ? map->base + offset : NULL;
 }
 
 /* ----------------------------------------------------------------------------------------- directory */
 
-typedef struct directory {
+typedef struct zip_directory {
     uint64_t offset;
     uint64_t n_bytes;
-    uint64_t before; /* bytes before the archive, which its own offsets do not count */
-} directory;
+    uint64_t before; /* bytes before the archive, which its offsets do not count */
+} zip_directory;
 
-/* The end record of an archive that is too large for the numbers of the ordinary one, or has too many entries. */
-static bool read_large_end(pye_map *map, uint64_t end, uint64_t *end_of_directory, directory *found,
+/* The end record of an archive whose size or entries exceed the numbers of the ordinary one. */
+static bool read_large_end(pye_map *map, uint64_t end, uint64_t *end_of_directory, zip_directory *found,
                            pye_status *status, pye_error *error) {
     if (end < LOCATOR_BYTES + LARGE_END_BYTES)
         return false;
@@ -57,8 +57,8 @@ static bool read_large_end(pye_map *map, uint64_t end, uint64_t *end_of_director
     if (locator == NULL || !has_mark(locator, 6, 7))
         return false;
     uint64_t latest = end - LOCATOR_BYTES - LARGE_END_BYTES;
-    uint64_t told = number(locator + 8, 8);
-    uint64_t places[] = {told < latest ? told : latest, latest};
+    uint64_t stated = number(locator + 8, 8);
+    uint64_t places[] = {stated < latest ? stated : latest, latest};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         const uint8_t *record = bytes_at(map, places[i], LARGE_END_BYTES, status, error);
         if (record == NULL)
@@ -73,7 +73,7 @@ static bool read_large_end(pye_map *map, uint64_t end, uint64_t *end_of_director
     return false;
 }
 
-/* False where no archive ends with the file. A comment may hold what looks like an end record, but not to its end. */
+/* False if no archive ends with the file. What looks like an end record inside a comment does not end with the file. */
 static bool find_end(pye_map *map, uint64_t *end, pye_status *status, pye_error *error) {
     uint64_t n = map->size < END_BYTES + MAX_COMMENT ? map->size : END_BYTES + MAX_COMMENT;
     uint64_t first = map->size - n;
@@ -94,9 +94,9 @@ static bool begins_directory(pye_map *map, uint64_t offset, pye_status *status, 
     return bytes != NULL && has_mark(bytes, 1, 2);
 }
 
-/* The offsets of an archive count from its own first byte, or, where a program before it was reckoned with, from the
- * file's. The directory ends where its end record begins, which tells the two apart. */
-static bool find_directory(pye_map *map, directory *found, pye_status *status, pye_error *error) {
+/* The offsets of an archive count from its own first byte or, if its writer knew of a program before it, from the file's.
+ * The directory ends where its end record begins, which shows which of the two. */
+static bool find_directory(pye_map *map, zip_directory *found, pye_status *status, pye_error *error) {
     uint64_t end;
     if (!find_end(map, &end, status, error))
         return false;
@@ -128,11 +128,10 @@ typedef struct entry {
     uint64_t method;
     uint64_t packed_bytes;
     uint64_t n_bytes;
-    uint64_t local; /* where its local header lies, by the archive's own count */
+    uint64_t local; /* offset of its local header, as the archive counts */
 } entry;
 
-/* The numbers that did not fit 32 bits, in the order in which they are defined, those that did left out. False where the
- * field is missing or too short. */
+/* The numbers that do not fit 32 bits, in the order of their definition. False if the field is missing or too short. */
 static bool read_large_numbers(const uint8_t *extra, uint64_t n_bytes, entry *found) {
     uint64_t *const numbers[] = {&found->n_bytes, &found->packed_bytes, &found->local};
     bool is_needed = false;
@@ -164,7 +163,7 @@ static bool read_large_numbers(const uint8_t *extra, uint64_t n_bytes, entry *fo
     return false;
 }
 
-/* The entry at `*at`, which is moved past it. False at the end of the directory, or where it is damaged. */
+/* The entry at `*at`, which moves past it. False at the end of the directory, or if that is damaged. */
 static bool next_entry(const uint8_t *bytes, uint64_t n_bytes, uint64_t *at, entry *found) {
     uint64_t left = n_bytes - *at;
     if (left < ENTRY_BYTES || !has_mark(bytes + *at, 1, 2))
@@ -200,8 +199,8 @@ static bool is_named_gguf(pye_string name) {
     return true;
 }
 
-/* Where a stored entry's bytes lie. */
-static pye_status place_entry(pye_map *map, const directory *directory, const entry *found, pye_range *place,
+/* The range of a stored entry's bytes. */
+static pye_status place_entry(pye_map *map, const zip_directory *directory, const entry *found, pye_range *place,
                               pye_error *error) {
     char name[PYE_QUOTE_BYTES];
     pye_status status = PYE_OK;
@@ -222,14 +221,14 @@ static pye_status place_entry(pye_map *map, const directory *directory, const en
         }
     }
     return pye_fail(error, PYE_ERROR_GGUF, directory->offset,
-                    "the zip archive is damaged: its entry %s does not lie where its directory says; is the file "
-                    "cut short?",
+                    "the zip archive is damaged: its entry %s is not where its directory says; is the file "
+                    "truncated?",
                     name);
 }
 
 pye_status pye_zip_find_gguf(pye_map *map, pye_range *place, pye_error *error) {
     pye_status status = PYE_OK;
-    directory directory = {0};
+    zip_directory directory = {0};
     if (!find_directory(map, &directory, &status, error))
         return status != PYE_OK ? status : PYE_ERROR_NOT_FOUND;
     if (directory.n_bytes > MAX_DIRECTORY)
@@ -251,9 +250,7 @@ pye_status pye_zip_find_gguf(pye_map *map, pye_range *place, pye_error *error) {
     (void)pye_quote(name, chosen.name);
     if (n > 1)
         return pye_fail(error, PYE_ERROR_GGUF, directory.offset,
-                        "the zip archive holds %zu GGUF files, of which %s is the first: unpack the one that you "
-                        "want",
-                        n, name);
+                        "the zip archive holds %zu GGUF files, %s and others: unpack the one you want", n, name);
     if (chosen.method != STORED || (chosen.flags & ENCRYPTED) != 0 || chosen.packed_bytes != chosen.n_bytes)
         return pye_fail(error, PYE_ERROR_GGUF, directory.offset,
                         "the zip archive holds %s compressed or encrypted: unpack it", name);

@@ -1,34 +1,35 @@
 /* pyembed: embedding tables of model files, from bytes on disk to rows of floats.
  *
- * A model is opened once and is immutable from then on; a table is a view of one of its tensors whose
- * rows can be gathered by id. Rows come out exactly as the file stores them, dequantised: no
- * architecture's scale, norm or position is applied.
+ * A model is opened once and is immutable from then on. A table is a view of one of its tensors; its rows
+ * are gathered by id. Rows come out as the file stores them, dequantised: the scale, norm or positions that
+ * an architecture adds are not applied.
  *
  * OWNERSHIP. Every `open` has a `close`. Tables and vocabularies keep their model alive, so handles may be
- * closed in any order. A pye_string points into the model's memory: it is not NUL-terminated and lives
- * until the last handle of that model is closed. Output memory always belongs to the caller.
+ * closed in any order. A pye_string points into the model's memory: it is not NUL-terminated, and it is
+ * valid until the last handle of that model is closed. Output memory always belongs to the caller.
  *
- * THREADS. Open handles are immutable: any number of threads may use one at the same time. A `close` waits
- * for nobody: no other thread may be using that same handle then, or afterwards. No state is kept in
- * thread-locals, none in globals but that of the guard below, and nothing runs when the library is loaded. A model creates worker threads when
- * a gather first wants some, with all signals blocked that no instruction causes, and joins them when its last handle is closed; the
- * child of a fork may go on using open handles and gets workers of its own, also where a callback forked in the middle of
- * a call: this call then does alone, in the child, what the parent's workers do in the parent.
+ * THREADS. Open handles are immutable: any number of threads may use one at the same time. A `close` does
+ * not wait: no other thread may use that handle during the call or afterwards. The library has no
+ * thread-local state, no global state but the guard's (below), and runs nothing when it is loaded. A model
+ * starts worker threads, with all asynchronous signals blocked, when a call first needs them, and joins them
+ * when its last handle is closed. The child of a fork may go on using open handles and gets workers of its
+ * own. Where a callback forks in the middle of a call, the call goes on in the child too and does there,
+ * alone, what the workers do in the parent.
  *
- * ERRORS. A fallible function returns a pye_status, 0 for success, and fills the pye_error it is given;
- * that pointer, always the last argument, may be NULL. A failing function writes nothing to its other
- * out-parameters, unless it says so. Files are not trusted: whatever bytes they hold, the answer is a status, not a
- * crash.
+ * ERRORS. A fallible function returns a pye_status, 0 for success, and fills the pye_error it is given; that
+ * pointer, always the last argument, may be NULL. Unless it says otherwise, a failing function leaves its
+ * other out-parameters unwritten. Files are untrusted: whatever bytes they hold, the answer is a status, not
+ * a crash.
  *
- * GUARD. A mapped file that is truncated while it is in use raises SIGBUS where its bytes are missing, as any mapping
- * does, and so does a disk that fails. A model opened with `guard` answers PYE_ERROR_IO instead, from the call that met
- * the gap (whose output then holds zeros in place of the file's bytes) and from every later one: open the model anew. For
- * this a handler of SIGBUS is installed while a guarded model is open. It deals with the mappings of guarded models, and
- * hands everything else to the handler that was there before. What the guard cannot do: help a thread that blocks SIGBUS,
- * or where a handler that is installed later does not pass on what is not its own. The modes that read need no guard.
+ * GUARD. Where a mapped file is truncated while in use, or its disk fails, reading the missing bytes raises
+ * SIGBUS. A model opened with `guard` returns PYE_ERROR_IO instead, from the call that met the gap (its
+ * output then holds zeros in place of the file's bytes) and from every later one: open the model anew. While
+ * a guarded model is open, the library has a handler of SIGBUS installed, which passes on to the previous
+ * handler every signal that does not concern a guarded mapping. The guard does not help a thread that blocks
+ * SIGBUS, nor where a handler installed later does not pass on what is not its own. The load modes that read
+ * need no guard.
  *
- * SIZES. `n_` counts elements, `_bytes` counts bytes. Shapes are rows first, the reverse of the order in
- * which GGUF stores dimensions.
+ * SIZES. `n_` counts elements, `_bytes` counts bytes. Shapes are rows first, the reverse of GGUF's order.
  */
 #ifndef PYEMBED_H
 #define PYEMBED_H
@@ -52,12 +53,12 @@ extern "C" {
 #define PYE_VERSION_MINOR 1
 #define PYE_VERSION_PATCH 0
 
-/* "major.minor.patch" of the library that is linked, which may be newer than this header. Static memory. */
+/* "major.minor.patch" of the linked library, which may be newer than this header. Static memory. */
 PYE_API const char *pye_version(void);
 
-/* The back end that decodes blocks: the best of "avx512", "avx2", "neon" and "portable" that runs on this machine, or the
- * one that the environment variable PYEMBED_ISA names; "" where that one cannot run, and then opening a table fails.
- * Static memory. */
+/* The back end that decodes blocks: the best of "avx512", "avx2", "neon" and "portable" that this machine
+ * runs, or the one that the environment variable PYEMBED_ISA names. "" if that one cannot run here; opening
+ * a table then fails. Static memory. */
 PYE_API const char *pye_isa(void);
 
 /* ------------------------------------------------------------------------------------------- errors */
@@ -66,24 +67,24 @@ typedef enum pye_status {
     PYE_OK = 0,
     PYE_ERROR_IO = 1,          /* a system call failed; pye_error.system_errno says how */
     PYE_ERROR_MEMORY = 2,      /* an allocation failed */
-    PYE_ERROR_ARGUMENT = 3,    /* the caller passed something that makes no sense */
-    PYE_ERROR_ID = 4,          /* an id is not a row; pye_error.offset is its position among the ids */
-    PYE_ERROR_FORMAT = 5,      /* not a file of any kind that can be read here */
+    PYE_ERROR_ARGUMENT = 3,    /* an invalid argument */
+    PYE_ERROR_ID = 4,          /* an id is not a row; pye_error.offset is its index among the ids */
+    PYE_ERROR_FORMAT = 5,      /* a file of no supported format */
     PYE_ERROR_GGUF = 6,        /* a damaged or inconsistent GGUF file */
     PYE_ERROR_SAFETENSORS = 7, /* a damaged or inconsistent safetensors file or index */
     PYE_ERROR_NPY = 8,         /* a damaged .npy file, or one that holds no table */
-    PYE_ERROR_TYPE = 9,        /* a tensor type or value type that cannot be decoded here */
-    PYE_ERROR_NOT_FOUND = 10,  /* no tensor, metadata key or token of that name */
+    PYE_ERROR_TYPE = 9,        /* a tensor type or value type that is not supported */
+    PYE_ERROR_NOT_FOUND = 10,  /* no tensor, metadata key or token has that name */
     PYE_ERROR_VOCABULARY = 11, /* no vocabulary, or one whose parts contradict each other */
-    PYE_ERROR_CANCELLED = 12   /* the progress callback asked to stop */
+    PYE_ERROR_CANCELLED = 12   /* a callback asked to stop */
 } pye_status;
 
 #define PYE_ERROR_MESSAGE_BYTES 512
 #define PYE_NO_OFFSET UINT64_MAX
 
-/* What went wrong. `offset` is the byte offset in the file where that applies (PYE_ERROR_ID: the position
- * of the first bad id), else PYE_NO_OFFSET. `shard` is the index of the file at fault, 0 for a single
- * file. `message` is one line of UTF-8, NUL-terminated, without the path. */
+/* What went wrong. `offset` is the byte offset in the file, or PYE_NO_OFFSET where none applies; for
+ * PYE_ERROR_ID it is the index of the first bad id. `shard` is the index of the file at fault, 0 for a
+ * single file. `message` is one line of UTF-8, NUL-terminated, without the path. */
 typedef struct pye_error {
     pye_status status;
     int32_t system_errno;
@@ -92,12 +93,12 @@ typedef struct pye_error {
     char message[PYE_ERROR_MESSAGE_BYTES];
 } pye_error;
 
-/* Short name of a status, such as "bad GGUF file"; "unknown status" for a number that is none. */
+/* The short name of a status, such as "bad GGUF file"; "unknown status" for any other number. */
 PYE_API const char *pye_status_name(pye_status status);
 
 /* ------------------------------------------------------------------------------------- tensor types */
 
-/* `data` is not NUL-terminated; the bytes are as in the file, which may not be valid UTF-8. */
+/* `data` is not NUL-terminated and may be malformed UTF-8: the bytes are the file's. */
 typedef struct pye_string {
     const char *data;
     size_t size;
@@ -110,8 +111,10 @@ typedef struct pye_type_info {
     uint32_t block_bytes; /* bytes of a block */
 } pye_type_info;
 
-/* The live tensor types, in ascending order of id: index 0 .. pye_n_types() - 1. */
+/* How many tensor types the library decodes. */
 PYE_API size_t pye_n_types(void);
+
+/* Type number `index`, below pye_n_types(), in ascending order of id. */
 PYE_API pye_status pye_type_at(size_t index, pye_type_info *info, pye_error *error);
 
 /* ------------------------------------------------------------------------------------------- models */
@@ -119,45 +122,47 @@ PYE_API pye_status pye_type_at(size_t index, pye_type_info *info, pye_error *err
 typedef struct pye_model pye_model;
 
 typedef enum pye_format {
-    PYE_FORMAT_AUTO = 0, /* by content: GGUF, .npy, safetensors (a file, an index or a directory) */
-    PYE_FORMAT_GGUF = 1, /* versions 1 to 3, either byte order, split sets through their first shard; also the
-                                 * only file *.gguf that a zip archive, such as a llamafile, stores uncompressed */
+    PYE_FORMAT_AUTO = 0, /* detected: GGUF, .npy, safetensors (a file, an index or a directory) */
+    PYE_FORMAT_GGUF =
+        1, /* versions 1 to 3, either byte order; split sets through their first shard; the only
+                          * *.gguf file that a zip archive, such as a llamafile, stores uncompressed */
     PYE_FORMAT_SAFETENSORS = 2, /* a file, a *.index.json, or the directory that holds one of them */
     PYE_FORMAT_NPY = 3,         /* one array of NumPy's format 1.0 to 3.0, C order */
     PYE_FORMAT_RAW = 4          /* rows without a header; see pye_open_options */
 } pye_format;
 
-/* How bytes get from the file to memory. AUTO is MMAP. The modes that read copy the header when the model
- * is opened and a tensor when a table of it is first opened; the locking modes lock what they hold. */
+/* How bytes get from the file to memory. AUTO is MMAP. Modes that read copy the header when the model is
+ * opened, and a tensor when its table is first opened. Modes that lock keep what they hold out of swap. */
 typedef enum pye_load_mode {
     PYE_LOAD_AUTO = 0,
     PYE_LOAD_NONE = 1,       /* read into private memory */
-    PYE_LOAD_MMAP = 2,       /* map the file read-only; pages come in when touched */
+    PYE_LOAD_MMAP = 2,       /* map the file read-only; the system pages it in on access */
     PYE_LOAD_MLOCK = 3,      /* read into private memory and lock it */
     PYE_LOAD_MMAP_MLOCK = 4, /* map, and lock the header and the tensors of open tables */
-    PYE_LOAD_DIRECT_IO = 5   /* read past the page cache; NONE where the file system cannot */
+    PYE_LOAD_DIRECT_IO = 5   /* read, bypassing the page cache; as NONE where the file system cannot */
 } pye_load_mode;
 
-/* Told after every few MiB that a tensor is read into memory, and once at its end. Non-zero goes on, 0 cancels. */
+/* Called after every few MiB of a tensor that is read into memory, and once at its end. Return non-zero to
+ * continue, 0 to cancel. */
 typedef int (*pye_progress)(uint64_t n_bytes_done, uint64_t n_bytes_total, void *data);
 
-/* Asked by calls that take long, at most ten times a second and only on the thread that called: non-zero ends the call
- * with PYE_ERROR_CANCELLED, with some of its output written. It may fork: the child works on alone. */
+/* Called during long calls, at most ten times a second and only on the calling thread. Return non-zero to
+ * end the call with PYE_ERROR_CANCELLED; part of its output may be written then. It may fork: the child goes
+ * on alone. */
 typedef int (*pye_interrupted)(void *data);
 
-/* Where a model takes its memory from; its workers' stacks and mapped files are not part of it. The functions may be
- * called by any thread that uses the model, several at a time, until its last handle is closed. */
+/* Where a model gets its memory, except its workers' stacks and mapped files. Any thread that uses the model
+ * calls these functions, several at a time, until the last handle is closed. */
 typedef struct pye_allocator {
-    void *(*allocate)(size_t n_bytes, void *context);             /* aligned as by malloc; NULL if there is none */
+    void *(*allocate)(size_t n_bytes, void *context);             /* aligned as by malloc; NULL on failure */
     void *(*resize)(void *memory, size_t n_bytes, void *context); /* as realloc; `memory` is never NULL */
     void (*release)(void *memory, void *context);                 /* `memory` is never NULL */
     void *context;
 } pye_allocator;
 
-/* Set `struct_bytes` to sizeof(pye_open_options) and the rest to zero, then what is wanted. The `raw_`
- * fields describe a PYE_FORMAT_RAW file: rows of `raw_columns` weights of type `raw_type` (a GGUF type id
- * whose blocks hold one weight, such as 1 for F16) in the file's `raw_big_endian` byte order, from byte
- * `raw_offset` on. */
+/* Zero the struct, set `struct_bytes` to its size, then the fields you need. The `raw_` fields describe a
+ * PYE_FORMAT_RAW file: rows of `raw_columns` weights of type `raw_type` (a GGUF type id whose blocks hold
+ * one weight, such as 1 for F16), in `raw_big_endian` byte order, from byte `raw_offset` on. */
 typedef struct pye_open_options {
     size_t struct_bytes;
     pye_format format;
@@ -169,47 +174,58 @@ typedef struct pye_open_options {
     uint64_t raw_offset;
     pye_progress progress; /* may be NULL */
     void *progress_data;
-    int32_t guard; /* non-zero: a mapped file that is truncated is an error, no SIGBUS; see GUARD */
-    const pye_allocator *allocator; /* NULL: malloc, realloc and free; otherwise copied, all its functions set */
-    pye_interrupted interrupted;    /* may be NULL; of every call that the model and what is opened of it get */
+    int32_t guard;                  /* non-zero: see GUARD above */
+    const pye_allocator *allocator; /* copied, every function set; NULL: malloc, realloc and free */
+    pye_interrupted interrupted; /* for every call on the model, its tables and vocabularies; may be NULL */
     void *interrupted_data;
     const char *const
-        *paths; /* not NULL: the files of a split GGUF set under any names, in the order of split.no, each
-                               * once; the argument `path` is then not looked at. pye_error.shard is an index here. */
+        *paths; /* not NULL: all files of a split GGUF set, under any names, in the order of split.no;
+                               * `path` is then ignored, and pye_error.shard is an index into this array */
     size_t n_paths;
 } pye_open_options;
 
-/* Opens `path`, or the files of options->paths, and checks all of it but the tensors' bytes: counts, lengths, names, and that every tensor
- * of a known type lies inside its file. `options` may be NULL: format by content, mapped. */
+/* Opens `path`, or the files of options->paths, and checks everything but the tensors' bytes: counts,
+ * lengths, names, and that every tensor of a known type lies inside its file. `options` may be NULL: detect
+ * the format, map the file. */
 PYE_API pye_status pye_model_open(const char *path, const pye_open_options *options, pye_model **model,
                                   pye_error *error);
-PYE_API void pye_model_close(pye_model *model); /* NULL is allowed */
 
+/* Ends this handle's use of the model. NULL is allowed. */
+PYE_API void pye_model_close(pye_model *model);
+
+/* The format, never AUTO. */
 PYE_API pye_format pye_model_format(const pye_model *model);
-PYE_API pye_load_mode pye_model_load_mode(const pye_model *model); /* the mode really in use, never AUTO */
+
+/* The load mode in use, never AUTO. */
+PYE_API pye_load_mode pye_model_load_mode(const pye_model *model);
+
+/* How many files the model has. */
 PYE_API size_t pye_model_n_shards(const pye_model *model);
 
-/* What became of a model's files since they were opened, the worse the higher. */
+/* What happened to a model's files since they were opened, in order of severity. */
 typedef enum pye_change {
     PYE_CHANGE_NONE = 0,
-    PYE_CHANGE_REPLACED = 1,    /* another file has the path now, the model goes on with the one that it opened */
-    PYE_CHANGE_REMOVED = 2,     /* no file has the path now; likewise */
-    PYE_CHANGE_OVERWRITTEN = 3, /* the file was written to: what is read from it is old, new, or a mixture */
-    PYE_CHANGE_TRUNCATED = 4 /* the file is shorter than it was, or a page of a guarded mapping could not be had */
+    PYE_CHANGE_REPLACED = 1,    /* the path names another file; the model keeps the one it opened */
+    PYE_CHANGE_REMOVED = 2,     /* the path names no file; likewise */
+    PYE_CHANGE_OVERWRITTEN = 3, /* the file was written to: reads yield old bytes, new bytes or both */
+    PYE_CHANGE_TRUNCATED = 4    /* the file got shorter, or a page of a guarded mapping could not be read */
 } pye_change;
 
-/* Compares device, inode, size and time of change of every file with those when it was opened; `shard` is the file that
- * fares worst. A change within the file system's tick of time that leaves the size (a few milliseconds) is not seen.
- * Costs a system call a file. Also puts the guard's handler back where others removed it. */
-PYE_API pye_status pye_model_check(const pye_model *model, pye_change *change, uint32_t *shard, pye_error *error);
+/* Compares device, inode, size and modification time of every file with those at opening; `shard` is the
+ * file that fares worst. Costs one system call a file. A change that keeps the size, within the file
+ * system's timestamp resolution (a few milliseconds), goes unnoticed. Also reinstalls the guard's handler
+ * where others removed it. */
+PYE_API pye_status pye_model_check(const pye_model *model, pye_change *change, uint32_t *shard,
+                                   pye_error *error);
 
-/* PYE_ERROR_IO if a page of a guarded model could not be had, or a mapped file became shorter: what was read through a
- * pye_string before this call may then be zeros. The functions below ask this themselves. Costs a system call a file. */
+/* PYE_ERROR_IO if a page of a guarded model could not be read, or a mapped file got shorter: bytes read
+ * through a pye_string before this call may then be zeros. The other functions make this check themselves.
+ * Costs a system call a file. */
 PYE_API pye_status pye_model_intact(const pye_model *model, pye_error *error);
 
-/* Facts about one file of a model; those that a format has no notion of are 0. */
+/* Facts about one file of a model; 0 where its format does not define one. */
 typedef struct pye_shard {
-    const char *path; /* NUL-terminated, lives as long as the model */
+    const char *path; /* NUL-terminated, valid as long as the model */
     uint64_t file_bytes;
     uint64_t data_offset; /* where the tensors' bytes begin */
     uint64_t alignment;   /* GGUF: general.alignment, or its default of 32 */
@@ -217,10 +233,11 @@ typedef struct pye_shard {
     uint64_t n_tensors;
     uint32_t version;   /* GGUF or .npy major version */
     int32_t big_endian; /* the file's byte order */
-    uint64_t first;     /* where the model lies in the file: not at 0 for a GGUF file inside a zip archive */
-    uint64_t end;       /* where it ends: file_bytes, but for such a file */
+    uint64_t first; /* where the model begins in the file: 0, except for a GGUF file inside a zip archive */
+    uint64_t end;   /* where it ends: file_bytes, except for such a file */
 } pye_shard;
 
+/* Facts about file number `index`, below pye_model_n_shards(). */
 PYE_API pye_status pye_model_shard(const pye_model *model, size_t index, pye_shard *shard, pye_error *error);
 
 /* ----------------------------------------------------------------------------------------- metadata */
@@ -241,15 +258,15 @@ typedef enum pye_value_type {
     PYE_VALUE_F64 = 12
 } pye_value_type;
 
-/* One metadata value, found where it lies. Of `as`, the member that fits `type` is set: unsigned integers
- * and bools `u64`, signed ones `i64`, floats `f64`, strings `string`; an array sets none and is read with
- * the pye_array_ functions below, which take the value as it was handed out. */
+/* One metadata value. `type` selects the member of `as`: `u64` for unsigned integers and bools, `i64` for
+ * signed integers, `f64` for floats, `string` for strings. An array has none: pass the value, unchanged, to
+ * the pye_array_ functions below. */
 typedef struct pye_value {
     pye_string key;       /* empty for an element of an array */
     int32_t type;         /* a pye_value_type */
     int32_t element_type; /* of an array; -1 otherwise */
     uint64_t n_elements;  /* of an array; 1 otherwise */
-    uint64_t offset;      /* byte offset in the file of the value, or of an array's first element */
+    uint64_t offset;      /* in the file, in bytes: of the value, or of an array's first element */
     union {
         uint64_t u64;
         int64_t i64;
@@ -259,21 +276,29 @@ typedef struct pye_value {
     const uint64_t *marks; /* private to the library */
 } pye_value;
 
-/* Metadata in the file's order; of a split set, the first shard's. Only GGUF has any. */
+/* How many metadata entries the first file has. Only GGUF files have any. */
 PYE_API size_t pye_model_n_metadata(const pye_model *model);
-PYE_API pye_status pye_metadata_at(const pye_model *model, size_t index, pye_value *value, pye_error *error);
-PYE_API pye_status pye_metadata_find(const pye_model *model, const char *key, size_t key_size, pye_value *value,
-                                     pye_error *error);
 
-/* Elements first .. first + n - 1 of an array. `read` is for numbers and bools (a byte each, 0 or 1), in
- * this machine's byte order, `n` elements of the element type's size; `strings` for strings; `arrays` for
- * arrays, whose elements are themselves arrays. Cost: proportional to n, for arrays to first + n. */
+/* Metadata entry number `index`, in the file's order. */
+PYE_API pye_status pye_metadata_at(const pye_model *model, size_t index, pye_value *value, pye_error *error);
+
+/* The metadata value of a key; PYE_ERROR_NOT_FOUND if there is none. Logarithmic in the number of
+ * entries. */
+PYE_API pye_status pye_metadata_find(const pye_model *model, const char *key, size_t key_size,
+                                     pye_value *value, pye_error *error);
+
+/* Copies elements first .. first + n - 1 of an array of numbers or bools to `out`, in this machine's byte
+ * order: n elements of the element type's size, bools as bytes 0 or 1. */
 PYE_API pye_status pye_array_read(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
                                   void *out, pye_error *error);
-PYE_API pye_status pye_array_strings(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
-                                     pye_string *out, pye_error *error);
-PYE_API pye_status pye_array_arrays(const pye_model *model, const pye_value *array, uint64_t first, uint64_t n,
-                                    pye_value *out, pye_error *error);
+
+/* Elements first .. first + n - 1 of an array of strings. Takes time proportional to n. */
+PYE_API pye_status pye_array_strings(const pye_model *model, const pye_value *array, uint64_t first,
+                                     uint64_t n, pye_string *out, pye_error *error);
+
+/* Elements first .. first + n - 1 of an array of arrays. Takes time proportional to first + n. */
+PYE_API pye_status pye_array_arrays(const pye_model *model, const pye_value *array, uint64_t first,
+                                    uint64_t n, pye_value *out, pye_error *error);
 
 /* ------------------------------------------------------------------------------------------ tensors */
 
@@ -282,20 +307,25 @@ PYE_API pye_status pye_array_arrays(const pye_model *model, const pye_value *arr
 
 typedef struct pye_tensor {
     pye_string name;
-    pye_string type_name; /* "Q4_K"; of one unknown here what the file or a fork calls it, or empty */
-    int32_t type;         /* GGUF type id; -1 for a type that has none */
+    pye_string
+        type_name; /* such as "Q4_K"; of an unsupported type the name a file or fork has for it, or "" */
+    int32_t type;  /* GGUF type id; -1 if the type has none */
     uint32_t n_dims;
-    uint64_t shape[PYE_MAX_DIMS]; /* rows first; shape[n_dims - 1] is the row's width */
-    uint64_t n_bytes;             /* PYE_UNKNOWN_BYTES where neither the type nor the file tells */
-    uint64_t offset;              /* byte offset in its file */
+    uint64_t shape[PYE_MAX_DIMS]; /* rows first; shape[n_dims - 1] is the width of a row */
+    uint64_t n_bytes;             /* PYE_UNKNOWN_BYTES where neither type nor file defines it */
+    uint64_t offset;              /* of its bytes in its file */
     uint32_t shard;               /* index of its file */
 } pye_tensor;
 
-/* Tensors in the files' order, shard after shard. A .npy or raw file has one, named "data". */
+/* How many tensors the model has, in all files. A .npy or raw file has one, named "data". */
 PYE_API size_t pye_model_n_tensors(const pye_model *model);
+
+/* Tensor number `index`, in the files' order, shard after shard. */
 PYE_API pye_status pye_tensor_at(const pye_model *model, size_t index, pye_tensor *tensor, pye_error *error);
-PYE_API pye_status pye_tensor_find(const pye_model *model, const char *name, size_t name_size, pye_tensor *tensor,
-                                   pye_error *error);
+
+/* The tensor of a name; PYE_ERROR_NOT_FOUND if there is none. Logarithmic in the number of tensors. */
+PYE_API pye_status pye_tensor_find(const pye_model *model, const char *name, size_t name_size,
+                                   pye_tensor *tensor, pye_error *error);
 
 /* ------------------------------------------------------------------------------------------- tables */
 
@@ -310,12 +340,16 @@ typedef struct pye_table_info {
     uint64_t n_bytes;
 } pye_table_info;
 
-/* The rows of the tensor `name`, of one dimension or more: every index but the last, taken together,
- * counts rows. PYE_ERROR_NOT_FOUND, PYE_ERROR_TYPE for a type that cannot be decoded, and the errors of
- * reading it where the load mode reads. */
+/* Opens the rows of the tensor `name`, which has at least one dimension: the last is a row's width, all
+ * others together count rows. PYE_ERROR_NOT_FOUND; PYE_ERROR_TYPE for a type that cannot be decoded; the
+ * errors of reading the tensor in load modes that read. */
 PYE_API pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, pye_table **table,
                                   pye_error *error);
-PYE_API void pye_table_close(pye_table *table); /* NULL is allowed */
+
+/* NULL is allowed. */
+PYE_API void pye_table_close(pye_table *table);
+
+/* Shape, type and size of a table. */
 PYE_API void pye_table_get_info(const pye_table *table, pye_table_info *info);
 
 typedef enum pye_id_type {
@@ -331,118 +365,119 @@ typedef enum pye_id_type {
 
 typedef enum pye_dtype {
     PYE_DTYPE_F32 = 0,
-    PYE_DTYPE_F16 = 1, /* the float32 value rounded to nearest even */
+    PYE_DTYPE_F16 = 1, /* the float32 value, rounded to nearest even */
     PYE_DTYPE_BF16 = 2 /* likewise */
 } pye_dtype;
 
-/* Set `struct_bytes` to sizeof(pye_gather_options) and the rest to zero, then what is wanted. */
+/* Zero the struct, set `struct_bytes` to its size, then the fields you need. */
 typedef struct pye_gather_options {
     size_t struct_bytes;
     pye_id_type id_type;
     pye_dtype dtype;
-    uint64_t out_row_bytes; /* bytes from one output row to the next; 0: rows follow each other */
-    uint32_t n_threads;     /* 1: the calling thread alone; 0: as many as the amount of work is worth */
+    uint64_t out_row_bytes; /* stride of the output; 0: rows are contiguous */
+    uint32_t n_threads;     /* 1: the calling thread alone; 0: as many as the work is worth */
 } pye_gather_options;
 
-/* Writes row ids[i] of the table to row i of `out`, for i < n_ids. `out` holds n_ids rows of n_columns
- * values. `options` may be NULL: int32 ids, float32 rows that follow each other.
- * float32 rows equal ggml's own dequantisation bit for bit (NaN as NaN). Neither array needs alignment; large outputs are
- * written fastest where rows lie on multiples of 64 bytes, and nearly as fast on multiples of 16.
- * All ids are checked before the first write: PYE_ERROR_ID names the first that is not a row. PYE_ERROR_ARGUMENT where
- * `out` and `ids` overlap, and, with some rows written, where another thread changed the ids meanwhile to what are no
- * rows. */
+/* Writes row ids[i] of the table to row i of `out`, for i < n_ids; `out` holds n_ids rows of n_columns
+ * values. `options` may be NULL: int32 ids, contiguous float32 rows. float32 rows equal ggml's own
+ * dequantisation bit for bit (NaN as NaN). Neither array needs alignment; large outputs are written fastest
+ * where rows start at multiples of 64 bytes, and nearly as fast at multiples of 16. Every id is checked
+ * before the first write: PYE_ERROR_ID names the first that is not a row. PYE_ERROR_ARGUMENT if `out` and
+ * `ids` overlap, and, with part of the output written, if another thread changes the ids meanwhile. */
 PYE_API pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                                     const pye_gather_options *options, pye_error *error);
 
 typedef enum pye_metric {
     PYE_METRIC_DOT = 0,
-    PYE_METRIC_COSINE = 1 /* 0 where the norm of the row or of the query is 0 */
+    PYE_METRIC_COSINE = 1 /* 0 if the norm of the row or of the query is 0 */
 } pye_metric;
 
 #define PYE_NO_ID UINT64_MAX
 
-/* Set `struct_bytes` to sizeof(pye_scan_options) and the rest to zero, then what is wanted. */
+/* Zero the struct, set `struct_bytes` to its size, then the fields you need. */
 typedef struct pye_scan_options {
     size_t struct_bytes;
     pye_metric metric;
-    uint32_t n_threads;  /* 1: the calling thread alone; 0: as many as the amount of work is worth */
-    uint64_t k;          /* the best k of the rows looked at; 0: all scores */
-    const uint64_t *ids; /* the rows to look at, in any order; NULL: all rows */
+    uint32_t n_threads;  /* 1: the calling thread alone; 0: as many as the work is worth */
+    uint64_t k;          /* the k best of the scanned rows; 0: all scores */
+    const uint64_t *ids; /* the rows to scan, in any order; NULL: all rows */
     size_t n_ids;
-    const uint64_t *excluded; /* rows that are not among the best k */
+    const uint64_t *excluded; /* rows to leave out of the k best */
     size_t n_excluded;
-    pye_progress progress; /* bytes of rows done, called on the calling thread only; may be NULL */
+    pye_progress progress; /* gets bytes of rows, on the calling thread only; may be NULL */
     void *progress_data;
 } pye_scan_options;
 
-/* Scores of `n_queries` vectors, queries[n_queries][n_columns], against the rows of a table of any type, which are
- * decoded in the first cache and never all in memory. `options` may be NULL: all dot products.
+/* Scores `n_queries` vectors, queries[n_queries][n_columns], against the rows of a table of any type,
+ * decoding a few rows at a time. `options` may be NULL: all dot products.
  *
- * With k 0, `scores` is [n_queries][rows looked at], in the order of `ids`, and `ids` may be NULL. Otherwise `scores` and
- * `ids` are [n_queries][k], the highest score first and of equal ones the lower id; where fewer than k rows are left,
- * the rest is NaN and PYE_NO_ID. n_nan[n_queries], which may be NULL, counts the rows whose score is NaN, of a row with a
- * NaN or of infinities that cancel: such rows are never among the best k.
+ * With k 0, `scores` is [n_queries][scanned rows], in the order of `ids`, and `ids` may be NULL. Otherwise
+ * `scores` and `ids` are [n_queries][k], best first and, of equal scores, the lower id first; where fewer
+ * than k rows are left, the rest is NaN and PYE_NO_ID. n_nan[n_queries], which may be NULL, counts rows
+ * whose score is NaN: rows with a NaN or with infinities that cancel. Such rows are never among the k best.
  *
- * What a dot product is, to the bit, is defined by csrc/simd/dot.h; of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL
- * and MXFP4 by csrc/simd/coded.h, where the query is rounded to 24 bits first, as many as its largest magnitude in each 1024
- * columns has. It is off by less than 9e-7 of the sum of the products' magnitudes; with the latter types by less than
- * 2.1e-6 of that sum, in which minima count by themselves, and 1.2e-7 of that largest magnitude times the sum of the
- * weights'. Ten times less is usual. It is rounded to float32 once more. A cosine is that sum over the norms, between -1 and 1.
- * Sums whose parts leave the range of float32 are infinite or NaN. The bits depend neither on the processor nor on the
- * threads, on k, on `ids` or on the other queries.
+ * csrc/simd/generic/dot.h defines dot products to the bit. For Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K,
+ * IQ4_NL and MXFP4 csrc/simd/generic/coded.h does: there the query is first rounded, in each 1024 columns,
+ * to multiples of a unit of which its largest magnitude has 24 bits. The error is less than 9e-7 of the sum
+ * of the products' magnitudes; for the latter types, less than 2.1e-6 of that sum, in which minima count by
+ * themselves, plus 1.2e-7 of that largest magnitude times the sum of the weights' magnitudes. A tenth of
+ * that is usual. The sum is then rounded to float32. A cosine is that sum over the norms, clamped to -1 ..
+ * 1. Sums whose parts leave the range of float32 are infinite or NaN. The bits depend neither on processor
+ * nor threads, nor on k, `ids` or the other queries.
  *
- * PYE_ERROR_ARGUMENT for a query that is not finite, for more rows of no columns than the file has bytes, and for k above
- * the number of rows looked at, PYE_ERROR_ID for an id that is no row, PYE_ERROR_MEMORY, and PYE_ERROR_CANCELLED, with some
- * scores written. Queries, ids and outputs may not overlap. The first scan by cosine computes the norms, as
- * pye_table_norms does. */
+ * PYE_ERROR_ARGUMENT for a query that is not finite, for more rows of no columns than the file has bytes,
+ * and for k above the number of scanned rows; PYE_ERROR_ID for an id that is not a row; PYE_ERROR_MEMORY;
+ * PYE_ERROR_CANCELLED, with part of the scores written. Queries, ids and outputs may not overlap. The first
+ * scan by cosine computes the norms, as pye_table_norms does. */
 PYE_API pye_status pye_table_scan(const pye_table *table, const float *queries, size_t n_queries,
-                                  const pye_scan_options *options, float *scores, uint64_t *ids, uint64_t *n_nan,
-                                  pye_error *error);
+                                  const pye_scan_options *options, float *scores, uint64_t *ids,
+                                  uint64_t *n_nan, pye_error *error);
 
-/* The Euclidean norms of all rows: n_rows floats that belong to the table, computed in float64 by the first who asks
- * and kept until the table is closed. NaN for a row with a NaN. PYE_ERROR_ARGUMENT for more rows of no
- * columns than the file has bytes. */
+/* The Euclidean norms of all rows: n_rows floats that belong to the table. The first call computes them, in
+ * float64, and the table keeps them until it is closed. NaN for a row with a NaN. PYE_ERROR_ARGUMENT for
+ * more rows of no columns than the file has bytes. */
 PYE_API pye_status pye_table_norms(const pye_table *table, uint32_t n_threads, const float **norms,
                                    pye_error *error);
 
 /* "sha256:", 64 hexadecimal digits and a NUL. */
 #define PYE_DIGEST_BYTES 72
 
-/* SHA-256 over the bytes of rows 0, step, 2 step, ... as the file stores them: with a step of 1 all of the table, with
- * a larger one a sample of it, read without the rows between. PYE_ERROR_ARGUMENT for a step of 0. */
+/* SHA-256 of the stored bytes of rows 0, step, 2 step, ...: the whole table for a step of 1, a sample for a
+ * larger one, without reading the rows between. PYE_ERROR_ARGUMENT for a step of 0. */
 PYE_API pye_status pye_table_digest(const pye_table *table, uint64_t step, char digest[PYE_DIGEST_BYTES],
                                     pye_error *error);
 
-/* What pye_table_check says of a row, or'ed together. REFUSED is what llama.cpp refuses when it is asked to check tensors:
- * a float or a scale that is not finite, the exponent 255 of MXFP4, every row of Q8_1. */
+/* What pye_table_check finds in a row, or'ed together. REFUSED is what llama.cpp refuses when it checks
+ * tensors: a float or a scale that is not finite, the exponent 255 of MXFP4, every row of Q8_1. */
 typedef enum pye_row_fault {
     PYE_ROW_NAN = 1,      /* a weight is not a number */
     PYE_ROW_INFINITE = 2, /* a weight is infinite */
     PYE_ROW_REFUSED = 4,
     PYE_ROW_ZERO = 8,  /* all weights are zero */
-    PYE_ROW_EQUAL = 16 /* all weights are the same number, zero included */
+    PYE_ROW_EQUAL = 16 /* all weights are equal, zero included */
 } pye_row_fault;
 
-/* Looks at rows first .. first + n - 1 without decoding them all: floats and the blocks' scales are scanned as they lie,
- * and only what is suspicious is decoded. `faults` gets a byte a row, of pye_row_fault. `hashes`, which
- * may be NULL, gets a 64-bit hash of each row's bytes under `key`: equal rows have equal hashes, and who does not know the
- * key cannot make others collide. PYE_ERROR_ID where that range is not inside the table. */
+/* Checks rows first .. first + n - 1, mostly without decoding them: floats and block scales are scanned as
+ * stored, and only suspicious rows are decoded. `faults` gets one byte of pye_row_fault a row. `hashes`,
+ * which may be NULL, gets a 64-bit hash of each row's bytes under `key`: equal rows have equal hashes, and
+ * nobody without the key can make others collide. PYE_ERROR_ID if that range is not inside the table. */
 PYE_API pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, uint8_t *faults,
                                    const uint64_t key[2], uint64_t *hashes, pye_error *error);
 
-/* What the tables of a model have done since it was opened; read without a lock, at any time, by any thread. Set
- * `struct_bytes` to sizeof(pye_stats) before the call. */
+/* Totals over all tables of a model since it was opened. Set `struct_bytes` to sizeof(pye_stats) before the
+ * call. */
 typedef struct pye_stats {
     size_t struct_bytes;
     uint64_t n_gathers;       /* calls of pye_table_gather that returned PYE_OK */
     uint64_t n_rows;          /* rows written */
-    uint64_t n_bytes_read;    /* bytes of the file's rows that were decoded for it */
+    uint64_t n_bytes_read;    /* stored bytes of the rows that were decoded */
     uint64_t n_bytes_written; /* bytes of output */
-    uint64_t nanoseconds;     /* inside gathers, of all threads together; of calls for fewer than 16 rows every
-                               * 16th is timed and counted 16 times */
-    uint64_t n_major_faults;  /* of the whole process since its start: pages that had to be read from a disk */
+    uint64_t nanoseconds; /* in gathers, all threads together; of gathers below 16 rows every 16th is timed
+                               * and counted 16 times */
+    uint64_t n_major_faults; /* page faults of the whole process that needed a disk, since it started */
 } pye_stats;
 
+/* Reads the totals, without a lock: any thread may call it at any time. */
 PYE_API pye_status pye_model_stats(const pye_model *model, pye_stats *stats, pye_error *error);
 
 /* --------------------------------------------------------------------------------------- vocabulary */
@@ -462,39 +497,43 @@ typedef enum pye_token_type {
 typedef struct pye_token {
     pye_string text; /* as the file stores it */
     float score;     /* 0 where the file has no scores */
-    int32_t type;    /* as the file has it, normally a pye_token_type; NORMAL where the file has no types */
+    int32_t type;    /* as stored, normally a pye_token_type; NORMAL where the file has no types */
 } pye_token;
 
-/* The token list of a GGUF file: tokenizer.ggml.tokens, with .scores and .token_type where present. */
+/* Opens the token list of a GGUF file: tokenizer.ggml.tokens, with .scores and .token_type where present. */
 PYE_API pye_status pye_vocabulary_open(pye_model *model, pye_vocabulary **vocabulary, pye_error *error);
-PYE_API void pye_vocabulary_close(pye_vocabulary *vocabulary); /* NULL is allowed */
+
+/* NULL is allowed. */
+PYE_API void pye_vocabulary_close(pye_vocabulary *vocabulary);
+
+/* How many tokens there are. */
 PYE_API uint64_t pye_vocabulary_n_tokens(const pye_vocabulary *vocabulary);
 
-/* Tokens first .. first + n - 1. PYE_ERROR_ID where that range is not inside the vocabulary. */
+/* Tokens first .. first + n - 1. PYE_ERROR_ID if that range is not inside the vocabulary. */
 PYE_API pye_status pye_vocabulary_tokens(const pye_vocabulary *vocabulary, uint64_t first, uint64_t n,
                                          pye_token *out, pye_error *error);
 
 /* The lowest id whose stored text is exactly these bytes; PYE_ERROR_NOT_FOUND if there is none. The first
- * call of a vocabulary builds its index, 11 to 22 bytes a token; PYE_ERROR_MEMORY if that fails. */
+ * call builds the vocabulary's index, 11 to 22 bytes a token; PYE_ERROR_MEMORY if that fails. */
 PYE_API pye_status pye_vocabulary_find(const pye_vocabulary *vocabulary, const char *text, size_t text_size,
                                        uint64_t *id, pye_error *error);
 
-/* SHA-256 over the tokens in order of id, each as its length in bytes (8 bytes, little-endian) followed by
- * its stored bytes: equal exactly when the ordered token lists are equal. */
+/* SHA-256 of the tokens in order of id, each as its length in bytes (8 bytes, little-endian) and its stored
+ * bytes: equal exactly if the ordered token lists are equal. */
 PYE_API pye_status pye_vocabulary_digest(const pye_vocabulary *vocabulary, char digest[PYE_DIGEST_BYTES],
                                          pye_error *error);
 
-/* What the text of a token tells, and which token has it first. */
+/* What kind of text a token has. */
 typedef enum pye_text_flag {
     PYE_TEXT_EMPTY = 1,
     PYE_TEXT_NUL = 2,        /* a NUL byte inside */
     PYE_TEXT_NOT_UTF8 = 4,   /* not well-formed UTF-8 */
     PYE_TEXT_BYTE = 8,       /* <0xNN>; `number` is the byte */
-    PYE_TEXT_ALPHABET = 16,  /* nothing but characters that stand for bytes in GPT-2's alphabet */
-    PYE_TEXT_MARK = 32,      /* begins with U+2581, the mark of a space */
-    PYE_TEXT_BRACKETED = 64, /* <...> or [...], at least one character inside */
+    PYE_TEXT_ALPHABET = 16,  /* only characters that stand for bytes in GPT-2's alphabet */
+    PYE_TEXT_MARK = 32,      /* begins with U+2581, the mark that stands for a space */
+    PYE_TEXT_BRACKETED = 64, /* <...> or [...], not empty */
     PYE_TEXT_PAD = 128,      /* [PADn] or <padn>; `number` is n */
-    PYE_TEXT_UNUSED = 256,   /* <unusedn> or [unusedn], also after the mark of a space; likewise */
+    PYE_TEXT_UNUSED = 256,   /* <unusedn> or [unusedn], also after a mark; likewise */
     PYE_TEXT_RESERVED = 512, /* <|reserved_special_token_n|> or the like; likewise */
     PYE_TEXT_REPEATED = 1024 /* one character, once or more often */
 } pye_text_flag;
@@ -505,49 +544,48 @@ typedef enum pye_text_flag {
 typedef struct pye_token_facts {
     uint16_t flags;         /* of pye_text_flag */
     uint16_t n_code_points; /* of malformed UTF-8: bytes; at most 65535 */
-    uint32_t code_point; /* the first, after a mark of a space if more follows; 0 of an empty or malformed text */
-    uint32_t number;     /* see the flags */
-    uint32_t first_id;   /* the lowest id of a token with the same text */
+    uint32_t code_point;    /* the first, after a mark unless that is all; 0 of empty or malformed text */
+    uint32_t number;        /* see the flags */
+    uint32_t first_id;      /* the lowest id of a token with the same text */
 } pye_token_facts;
 
-/* What is wrong with a merge "left right", which makes the token left + right. All three texts are unknown where the
- * entry has no space at or after its second byte. */
+/* What is wrong with a merge "left right", whose product is the token left + right. An entry without a space
+ * at or after its second byte has all three texts unknown. */
 typedef enum pye_merge_flag {
-    PYE_MERGE_LEFT_UNKNOWN = 1, /* the text is no token */
+    PYE_MERGE_LEFT_UNKNOWN = 1, /* no token has the text */
     PYE_MERGE_RIGHT_UNKNOWN = 2,
     PYE_MERGE_PRODUCT_UNKNOWN = 4,
-    PYE_MERGE_LATE = 8 /* all three are tokens, and a part has no lower id than the product */
+    PYE_MERGE_LATE = 8 /* all are tokens, and a part does not have a lower id than the product */
 } pye_merge_flag;
 
-/* How a token's text can be cut, between two code points, into two texts that are tokens. Of texts longer than
- * PYE_MAX_SPLIT_BYTES, or malformed, both are PYE_NO_TOKEN. */
+/* The splits of a token: cuts of its text, between two code points, into two tokens. Both counts are
+ * PYE_NO_TOKEN if the text is malformed or longer than PYE_MAX_SPLIT_BYTES. */
 typedef struct pye_token_splits {
-    uint32_t n;        /* cuts of which both halves are tokens */
-    uint32_t n_sooner; /* of those, where each half has a lower id than the token, or is one code point */
+    uint32_t n;        /* all splits */
+    uint32_t n_sooner; /* those in which each half has a lower id than the token, or is one code point */
 } pye_token_splits;
 
-/* Set `struct_bytes` to sizeof(pye_vocabulary_facts); each pointer to an array of the caller's, or to NULL for what is
- * not wanted. */
+/* Set `struct_bytes` to sizeof(pye_vocabulary_facts), and each pointer to an array of yours, or to NULL to
+ * skip it. The four arrays of merges are filled together or not at all. */
 typedef struct pye_vocabulary_facts {
     size_t struct_bytes;
     pye_token_facts *tokens;  /* one a token */
     pye_token_splits *splits; /* one a token */
-    uint32_t *products;       /* one for each of tokenizer.ggml.merges: the token it makes, or PYE_NO_TOKEN */
-    uint8_t *merge_flags;     /* one for each of the merges, of pye_merge_flag */
-    uint64_t n_merges;        /* how many merges there is room for: as many as the file has */
-    /* Room for one a token or one a merge, whichever are fewer: the merges that are the first to make their product,
-     * ascending. */
-    uint32_t *first_merges;
+    uint32_t *products;       /* one a merge of tokenizer.ggml.merges: its product, or PYE_NO_TOKEN */
+    uint8_t *merge_flags;     /* one a merge, of pye_merge_flag */
+    uint64_t n_merges;        /* in the file: how many the arrays have room for */
+    uint32_t
+        *first_merges; /* the merges that are the first with their product, ascending; as much room as there
+                               * are tokens or merges, whichever are fewer */
     uint64_t *n_first_merges; /* how many those are */
 } pye_vocabulary_facts;
 
-/* Works out what the laws of a vocabulary's order are judged by. Time and memory are proportional to the bytes of the
- * token list and the merges: 8 to 32 bytes a token are allocated until it returns, and a cut costs at most
- * PYE_MAX_SPLIT_BYTES. Where a call fails, the arrays may have been written in part.
- * PYE_ERROR_ARGUMENT where the file's merges are not `n_merges` strings, or of the four arrays of merges there are some
- * and not all; PYE_ERROR_MEMORY. */
-PYE_API pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary, const pye_vocabulary_facts *facts,
-                                          pye_error *error);
+/* Computes the facts by which the laws of a vocabulary's order are judged. Takes time and memory
+ * proportional to the bytes of tokens and merges: it allocates 8 to 32 bytes a token until it returns. On
+ * failure the arrays may be written in part. PYE_ERROR_ARGUMENT if the file does not have `n_merges` merges,
+ * all strings, or if some but not all arrays of merges are given; PYE_ERROR_MEMORY. */
+PYE_API pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary,
+                                          const pye_vocabulary_facts *facts, pye_error *error);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,5 @@
-/* The 16-lane vocabulary for x86-64 with AVX2, FMA and F16C. See portable.h for what each operation means. */
-#ifndef PYE_SIMD_AVX2_H
-#define PYE_SIMD_AVX2_H
+/* The 16-lane primitives for x86-64 with AVX2, FMA and F16C. See portable.h for what each operation means. */
+#pragma once
 
 #include "simd/x86_loads.h"
 #include "simd/x86_words.h"
@@ -260,7 +259,7 @@ INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm256_fmadd_ps(a, b, c); }
 
 /* --------------------------------------------------------------------------- pairs of bits, digits */
 
-/* Pairs in 32-bit lanes, under bits of no account: one of four floats is chosen by the two lowest. */
+/* Pairs in 32-bit lanes, whose two lowest bits choose one of four floats; the others are ignored. */
 typedef struct vp {
     __m256i low, high;
 } vp;
@@ -342,5 +341,3 @@ INLINE void vf_stream(void *to, vf v) {
 }
 
 INLINE void stream_fence(void) { _mm_sfence(); }
-
-#endif

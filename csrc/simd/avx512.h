@@ -1,6 +1,5 @@
-/* The 16-lane vocabulary for x86-64 with AVX-512 F, BW, DQ and VL. See portable.h for what each operation means. */
-#ifndef PYE_SIMD_AVX512_H
-#define PYE_SIMD_AVX512_H
+/* The 16-lane primitives for x86-64 with AVX-512 F, BW, DQ and VL. See portable.h for what each operation means. */
+#pragma once
 
 #include "simd/x86_loads.h"
 #include "simd/x86_words.h"
@@ -134,7 +133,7 @@ INLINE vr vr_fuse(vr a, vr b, vr c) { return _mm512_fmadd_ps(a, b, c); }
 
 /* --------------------------------------------------------------------------- pairs of bits, digits */
 
-/* Pairs in 32-bit lanes, under bits of no account: one of four floats is chosen by the two lowest. */
+/* Pairs in 32-bit lanes, whose two lowest bits choose one of four floats; the others are ignored. */
 typedef __m512i vp;
 
 INLINE vp vp_load(const void *from) { return _mm512_cvtepu8_epi32(vb_load(from)); }
@@ -195,5 +194,3 @@ INLINE void vf_stream(void *to, vf v) {
 }
 
 INLINE void stream_fence(void) { _mm_sfence(); }
-
-#endif

@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "simd/kernels.h"
 
 typedef struct back_end {

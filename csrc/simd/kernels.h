@@ -1,16 +1,15 @@
 /* What a back end offers: rows to float32 for every type, and float32 to the 16-bit output types. */
-#ifndef PYE_SIMD_KERNELS_H
-#define PYE_SIMD_KERNELS_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/types.h"
 
-/* What processors fetch at once. */
+/* A cache line. */
 #define PYE_LINE_BYTES 64
 
-/* What allocators give at least to large arrays: enough for stores that bypass the caches. */
+/* The least alignment of large arrays from allocators: enough for stores that bypass the caches. */
 #define PYE_STREAM_ALIGNMENT 16
 
 /* n weights, a multiple of the type's block. Nothing is checked and nothing outside the row is touched. Neither pointer
@@ -24,7 +23,7 @@ typedef void (*pye_narrow_row)(const float *from, void *to, size_t n);
 typedef void (*pye_stream_bytes)(const void *from, void *to, size_t n_bytes);
 
 /* Dot products go block by block: the columns of a block, and the multiple of columns that its last part is filled up
- * to. simd/dot.h says what a dot product is. */
+ * to. simd/generic/dot.h says what a dot product is. */
 #define PYE_DOT_COLUMNS 512
 #define PYE_DOT_STEP 64
 
@@ -41,8 +40,8 @@ typedef float (*pye_fused_dot)(const uint8_t *from, const float *query, size_t n
 #define PYE_CODED_COLUMNS 1024
 
 /* PYE_CODED_COLUMNS columns of a query in whole numbers, X = 256 high + low with low from 0 to 255, for rows of codes;
- * simd/coded.h says what is done with it. Laid out for all ways of unpacking: of every 32 columns, `by_parity` has the even
- * ones before the odd ones, and `by_half` the first, the seventeenth, the second, the eighteenth ... */
+ * simd/generic/coded.h defines their products. Laid out for all ways of unpacking: of every 32 columns, `by_parity` has the
+ * even ones before the odd ones, and `by_half` the first, the seventeenth, the second, the eighteenth ... */
 typedef struct pye_coded_block {
     _Alignas(64) int16_t high[PYE_CODED_COLUMNS];
     int16_t low[PYE_CODED_COLUMNS];
@@ -62,19 +61,19 @@ typedef struct pye_coded_tile {
     float minima[PYE_CODED_COLUMNS / 16];
 } pye_coded_tile;
 
-/* The sums that a dot product of codes is the sum of in the end. */
+/* A dot product of codes is the sum of these lanes. */
 #define PYE_CODED_LANES 8
 
 /* How the codes of a type are multiplied, and how many columns share a minimum. */
 typedef enum pye_coded_order { PYE_CODED_WORDS, PYE_CODED_WIDE_WORDS, PYE_CODED_BYTES } pye_coded_order;
 typedef enum pye_minima { PYE_NO_MINIMA = 0, PYE_MINIMA_OF_16 = 16, PYE_MINIMA_OF_32 = 32 } pye_minima;
 
-/* What there is for a type of codes. n is a multiple of its block; more than that is read of no row, though a little of what
- * lies behind is prefetched. */
+/* The kernels of a type whose weights are codes. n is a multiple of its block. Nothing beyond the row is read, though a
+ * little is prefetched. */
 typedef struct pye_coded_type {
     pye_coded_order order;
     pye_minima minima;
-    /* Adds the products of a whole row and one query, whose blocks lie `stride` apart, straight from the stored codes. */
+    /* Adds the products of a whole row and one query, whose blocks are `stride` apart, straight from the stored codes. */
     void (*dot)(const uint8_t *row, size_t n, const pye_coded_block *query, size_t stride,
                 double totals[PYE_CODED_LANES]);
     /* Up to PYE_CODED_COLUMNS columns. */
@@ -91,7 +90,7 @@ typedef void (*pye_add_squares)(const float *row, size_t n, double lanes[PYE_SQU
 
 typedef struct pye_kernels {
     const char *isa;
-    pye_decode_row decode[PYE_TYPE_IDS]; /* NULL for ids that are no live type */
+    pye_decode_row decode[PYE_TYPE_IDS]; /* NULL for ids of no type */
     /* The same past the caches, to a multiple of PYE_STREAM_ALIGNMENT. The caller ends with `fence`. */
     pye_decode_row stream_row[PYE_TYPE_IDS];
     pye_narrow_row to_half;
@@ -100,7 +99,7 @@ typedef struct pye_kernels {
     void (*fence)(void);
     pye_dot_rows dot;
     pye_fused_dot fused[PYE_TYPE_IDS];  /* NULL for types that have none */
-    pye_coded_type coded[PYE_TYPE_IDS]; /* with no functions for types that are no codes */
+    pye_coded_type coded[PYE_TYPE_IDS]; /* NULL functions for all other types */
     pye_dot_tiles dot_tiles;
     pye_add_squares squares;
 } pye_kernels;
@@ -116,5 +115,3 @@ extern const pye_kernels pye_kernels_neon;
 /* The best back end that this machine can run, or the one that the environment's PYEMBED_ISA names; PYE_ERROR_ARGUMENT
  * where that one cannot run. */
 pye_status pye_kernels_choose(const pye_kernels **kernels, pye_error *error);
-
-#endif

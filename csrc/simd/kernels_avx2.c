@@ -11,7 +11,7 @@
 #include "simd/avx2.h"
 
 #define ISA avx2
-#include "simd/kernels.inc.h"
+#include "simd/generic/kernels.inc.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -12,7 +12,7 @@
 #include "simd/avx512.h"
 
 #define ISA avx512
-#include "simd/kernels.inc.h"
+#include "simd/generic/kernels.inc.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -2,10 +2,10 @@
 #if defined(__aarch64__)
 
 #include "simd/neon_words.h"
-#include "simd/byte_codes.h"
+#include "simd/generic/byte_codes.h"
 
 #define ISA neon
-#include "simd/kernels.inc.h"
+#include "simd/generic/kernels.inc.h"
 
 #else
 typedef int pye_no_neon_here;

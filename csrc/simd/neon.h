@@ -1,10 +1,9 @@
-/* The 16-lane vocabulary for 64-bit Arm, where NEON is always there. See portable.h for what each operation means. */
-#ifndef PYE_SIMD_NEON_H
-#define PYE_SIMD_NEON_H
+/* The 16-lane primitives for 64-bit Arm, where NEON is always there. See portable.h for what each operation means. */
+#pragma once
 
 #include <arm_neon.h>
 
-#include "decode/inline.h"
+#include "simd/inline.h"
 
 typedef uint8x16_t vb;
 typedef float32x4x4_t vf;
@@ -256,5 +255,3 @@ INLINE void vf_stream(void *to, vf v) { vf_store(to, v); }
 INLINE void stream_fence(void) {}
 
 #undef EACH_QUARTER
-
-#endif

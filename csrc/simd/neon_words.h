@@ -1,6 +1,5 @@
 /* Whole numbers, for 64-bit Arm: see portable_words.h for what each operation means. */
-#ifndef PYE_SIMD_NEON_WORDS_H
-#define PYE_SIMD_NEON_WORDS_H
+#pragma once
 
 #include "simd/neon.h"
 
@@ -156,5 +155,3 @@ INLINE void vf8_add_scaled(double to[8], vf8 v, double scale) {
         vst1q_f64(to + 4 * i + 2, vfmaq_f64(vld1q_f64(to + 4 * i + 2), vcvt_high_f64_f32(v.val[i]), by));
     }
 }
-
-#endif

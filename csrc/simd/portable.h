@@ -1,16 +1,24 @@
-/* The 16-lane vocabulary in portable C, with the vector extensions of GCC and Clang: the definition that every other
- * back end must meet bit for bit.
+/* The 16-lane primitives in portable C, with the vector extensions of GCC and Clang: the definition that every other back
+ * end must meet bit for bit. Decoders and dot products (generic/) are written in them alone.
  *
- * `vb` is 16 bytes, `vf` 16 floats. Loops over the lanes are left to the compiler to vectorise. Loads and stores take
- * any address. In every decoder the product of vf_mul_add and vf_mul_sub is exact, so that a back end may fuse them. */
-#ifndef PYE_SIMD_PORTABLE_H
-#define PYE_SIMD_PORTABLE_H
+ *     vb    16 bytes                                  vw    16 words of 16 bits, for codes
+ *     vf    16 floats                                 vi    8 sums of 32 bits
+ *     vp    16 pairs of bits                          vf8   8 floats, for scales and sums
+ *     vd    16 fractions, to base-3 digits             vr    one register of floats, VR_LANES of them
+ *
+ * A name is vector, operation and, where there are several, what it works on: vf_load_half widens 16 halves of memory. vb,
+ * vf and vr are defined here, vw, vi and vf8 in portable_words.h, vp and vd in generic/byte_codes.h. How many registers a
+ * vector fills, and how its lanes lie in them, is up to the back end.
+ *
+ * Loops over the lanes are left to the compiler to vectorise. Loads and stores take any address. In every decoder the
+ * product of vf_mul_add and vf_mul_sub is exact, so that a back end may fuse them. */
+#pragma once
 
 #include <stdbool.h>
 #include <string.h>
 
 #include "base/half.h"
-#include "decode/inline.h"
+#include "simd/inline.h"
 
 typedef uint8_t vb __attribute__((vector_size(16)));
 typedef int8_t vb_signed __attribute__((vector_size(16)));
@@ -430,5 +438,3 @@ INLINE void vf_stream(void *to, vf v) { vf_store(to, v); }
 INLINE void stream_fence(void) {}
 
 #undef EACH_LANE
-
-#endif

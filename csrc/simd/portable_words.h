@@ -1,11 +1,10 @@
 /* Whole numbers, in portable C: the definition that every other back end must meet. They carry the dot products of
- * simd/coded.h.
+ * simd/generic/coded.h.
  *
  * `vw` is 32 bytes of a file, seen as 16 words: byte 2 j is the low half of word j and byte 2 j + 1 the high one,
  * whatever the machine's byte order. Words count as signed where that matters. `vi` is eight 32-bit sums, which wrap
  * around, `vf8` eight floats. */
-#ifndef PYE_SIMD_PORTABLE_WORDS_H
-#define PYE_SIMD_PORTABLE_WORDS_H
+#pragma once
 
 #include "simd/portable.h"
 
@@ -202,5 +201,3 @@ INLINE void vf8_add_scaled(double to[8], vf8 v, double scale) {
         to[4 + j] += (double)v.b[j] * scale;
     }
 }
-
-#endif

@@ -1,11 +1,10 @@
 /* What AVX2 and AVX-512 have in common: 16 bytes from several places. */
-#ifndef PYE_SIMD_X86_LOADS_H
-#define PYE_SIMD_X86_LOADS_H
+#pragma once
 
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "decode/inline.h"
+#include "simd/inline.h"
 
 INLINE __m128i load_8x2(const void *a, const void *b) {
     return _mm_castpd_si128(
@@ -17,5 +16,3 @@ INLINE __m128i load_4x4(const void *a, const void *b, const void *c, const void 
     __m128i cd = _mm_unpacklo_epi32(_mm_loadu_si32(c), _mm_loadu_si32(d));
     return _mm_unpacklo_epi64(ab, cd);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* Whole numbers, for AVX2 and AVX-512 alike: see portable_words.h for what each operation means. */
-#ifndef PYE_SIMD_X86_WORDS_H
-#define PYE_SIMD_X86_WORDS_H
+#pragma once
 
 #include "simd/x86_loads.h"
 
@@ -93,5 +92,3 @@ INLINE void vf8_add_scaled(double to[8], vf8 v, double scale) {
     _mm256_storeu_pd(to, _mm256_fmadd_pd(low, _mm256_set1_pd(scale), _mm256_loadu_pd(to)));
     _mm256_storeu_pd(to + 4, _mm256_fmadd_pd(high, _mm256_set1_pd(scale), _mm256_loadu_pd(to + 4)));
 }
-
-#endif

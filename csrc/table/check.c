@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "base/cursor.h"
+#include "base/byte_order.h"
 #include "base/float_mode.h"
 #include "base/siphash.h"
 #include "base/status.h"
@@ -25,10 +25,8 @@ typedef enum suspicion {
     REFUSED = 2 /* llama.cpp refuses it */
 } suspicion;
 
-static uint16_t swap16(uint16_t v) { return (uint16_t)(v >> 8 | v << 8); }
-
-/* The numbers of one place in every block of a row: true if all bits of `mask` are set in one. The mask is turned round
- * instead of the numbers. */
+/* The numbers of one place in every block of a row: true if all bits of `mask` are set in one. The mask is byte-swapped,
+ * not the numbers. */
 #define DEFINE_SCAN(name, word, swap_word)                                                                        \
     static bool name(const uint8_t *at, size_t n_blocks, size_t stride, word mask, bool swap) {                   \
         word wanted = swap ? swap_word(mask) : mask;                                                              \
@@ -47,7 +45,7 @@ static uint16_t swap16(uint16_t v) { return (uint16_t)(v >> 8 | v << 8); }
             }                                                                                                     \
         return found != 0;                                                                                        \
     }
-DEFINE_SCAN(has_half, uint16_t, swap16)
+DEFINE_SCAN(has_half, uint16_t, pye_swap16)
 DEFINE_SCAN(has_float, uint32_t, pye_swap32)
 #undef DEFINE_SCAN
 
@@ -71,8 +69,8 @@ static bool has_scattered_half(const uint8_t *at, size_t n_blocks, size_t stride
     for (size_t i = 0; i < n_blocks; i++, at += stride) {
         uint16_t words[4];
         memcpy(words, at, sizeof words);
-        uint16_t third = swap ? swap16(words[2]) : words[2];
-        uint16_t fourth = swap ? swap16(words[3]) : words[3];
+        uint16_t third = swap ? pye_swap16(words[2]) : words[2];
+        uint16_t fourth = swap ? pye_swap16(words[3]) : words[3];
         found |= (third & 0xC000) == 0xC000 && (fourth & 0x7000) == 0x7000;
     }
     return found != 0;
@@ -157,7 +155,7 @@ static uint8_t find_equal(const checker *check, const uint8_t *row) {
         pye_table_decode(check->table, row + pye_type_bytes(check->table->type, i), tile, n);
         first = i == 0 ? tile[0] : first;
         for (size_t k = 0; k < n; k++)
-            if (tile[k] != first) /* of which a NaN is never the same */
+            if (tile[k] != first) /* NaN != NaN */
                 return 0;
     }
     return first == 0 ? PYE_ROW_ZERO | PYE_ROW_EQUAL : PYE_ROW_EQUAL;
@@ -189,7 +187,7 @@ pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, u
         n_unwatched += info->row_bytes + 1;
         if (n_unwatched >= WATCHED_BYTES) {
             n_unwatched = 0;
-            pye_float_mode_end(mode); /* a callback gets the mode that the caller had */
+            pye_float_mode_end(mode); /* callbacks run in the caller's mode */
             is_interrupted = pye_watch_stops(&watch);
             mode = pye_float_mode_begin();
         }

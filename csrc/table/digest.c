@@ -32,7 +32,7 @@ static bool add_row(hashing *h, const uint8_t *row, uint64_t n_bytes) {
 pye_status pye_table_digest(const pye_table *table, uint64_t step, char digest[PYE_DIGEST_BYTES],
                             pye_error *error) {
     if (step == 0)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "a step of 0 never gets past the first row");
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "step is 0; it must be at least 1");
     hashing h = {.watch = pye_watch_begin(&table->model->interrupt)};
     pye_sha256_begin(&h.hash);
     uint64_t n_rows = table->info.n_rows, row_bytes = table->info.row_bytes;

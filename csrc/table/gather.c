@@ -1,10 +1,9 @@
-/* ids -> rows: what is asked for is checked, then shared out among threads. */
+/* ids -> rows: checks the arguments, then shares the rows out among threads. */
 #include <inttypes.h>
-#include <stdatomic.h>
 
 #include "base/cpu.h"
 #include "base/options.h"
-#include "base/watch.h"
+#include "base/portions.h"
 #include "table/rows.h"
 
 /* Waking a thread costs as much as moving a few hundred KiB; one is worth it for several times that. */
@@ -75,70 +74,34 @@ static pye_status check_job(const pye_row_job *job, const pye_gather_options *op
 
 /* ------------------------------------------------------------------------------------------ threads */
 
-/* From so many bytes on a gather is watched, and one of a single thread comes in portions of as many. */
+/* Bytes from which on a gather can be interrupted, and of its portions on a single thread. */
 #define WATCHED_BYTES (UINT64_C(16) << 20)
 
-typedef struct shared_job {
-    pye_row_job job;
-    pye_watch watch;
-    size_t n_ids;
-    size_t portion;
-    atomic_size_t next;
-    atomic_bool failed;
-    atomic_bool interrupted;
-    bool has_forked;
-} shared_job;
-
-static void take_portions(void *context) {
-    shared_job *shared = context;
-    while (!atomic_load_explicit(&shared->interrupted, memory_order_relaxed)) {
-        size_t first = atomic_fetch_add_explicit(&shared->next, shared->portion, memory_order_relaxed);
-        if (first >= shared->n_ids)
-            return;
-        size_t left = shared->n_ids - first;
-        if (!pye_rows_gather(&shared->job, first, left < shared->portion ? left : shared->portion))
-            atomic_store_explicit(&shared->failed, true, memory_order_relaxed);
-        if (!pye_watch_is_caller(&shared->watch))
-            continue;
-        if (pye_watch_stops(&shared->watch))
-            atomic_store_explicit(&shared->interrupted, true, memory_order_relaxed);
-        shared->has_forked = pye_watch_has_forked(&shared->watch);
-        if (shared->has_forked)
-            return;
-    }
+static pye_status gather_portion(void *context, uint64_t first, uint64_t n, pye_error *error) {
+    if (pye_rows_gather(context, (size_t)first, (size_t)n))
+        return PYE_OK;
+    return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "another thread changed the ids during the gather");
 }
 
-typedef enum outcome { DONE, IDS_CHANGED, INTERRUPTED } outcome;
-
-static outcome run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, uint32_t n_threads) {
+static pye_status run(pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, uint32_t n_threads, pye_error *error) {
     size_t threads = pye_pool_threads(n_threads, n_ids * bytes_an_id / BYTES_A_THREAD);
     if (n_ids == 1 || (threads == 1 && n_ids <= WATCHED_BYTES / bytes_an_id))
-        return pye_rows_gather(job, 0, n_ids) ? DONE : IDS_CHANGED;
+        return gather_portion(job, 0, n_ids, error);
     uint64_t portion = (threads == 1 ? WATCHED_BYTES : PORTION_BYTES) / bytes_an_id + 1;
     uint64_t even = (n_ids - 1) / threads + 1;
     pye_model *model = job->table->model;
-    shared_job shared = {.job = *job,
-                         .watch = pye_watch_begin(&model->interrupt),
-                         .n_ids = n_ids,
-                         .portion = (size_t)(portion < even ? portion : even)};
-    atomic_init(&shared.next, 0);
-    atomic_init(&shared.failed, false);
-    atomic_init(&shared.interrupted, false);
-    size_t n_portions = (n_ids - 1) / shared.portion + 1;
-    pye_pool_run(&model->pool, &model->allocator, threads < n_portions ? threads : n_portions, take_portions,
-                 &shared);
-    while (shared.has_forked) { /* the child does all of it: who knows what the workers had done by then */
-        shared.has_forked = false;
-        shared.watch = pye_watch_begin(&model->interrupt);
-        atomic_store(&shared.next, 0);
-        take_portions(&shared);
-    }
-    if (atomic_load_explicit(&shared.interrupted, memory_order_relaxed))
-        return INTERRUPTED;
-    return atomic_load_explicit(&shared.failed, memory_order_relaxed) ? IDS_CHANGED : DONE;
+    const pye_portions portions = {.pool = &model->pool,
+                                   .allocator = &model->allocator,
+                                   .interrupt = &model->interrupt,
+                                   .n_threads = threads,
+                                   .n_items = n_ids,
+                                   .portion = portion < even ? portion : even,
+                                   .work = gather_portion,
+                                   .context = job};
+    return pye_portions_run(&portions, error);
 }
 
-/* A clock costs about as much as a short row, so small gathers are timed by sample: one in so many stands for all. */
+/* Reading a clock costs about as much as a short row: of small gathers a sample is timed, which counts for all. */
 #define TIMED_ROWS 16
 #define SAMPLE 16
 
@@ -158,16 +121,17 @@ static void count(const pye_table *table, pye_counter_shard *shard, size_t n_ids
 }
 
 /* Does the work of a checked job and counts it. */
-static outcome run_counted(const pye_row_job *job, size_t n_ids, uint64_t out_bytes, uint32_t n_threads) {
+static pye_status run_counted(pye_row_job *job, size_t n_ids, uint64_t out_bytes, uint32_t n_threads,
+                              pye_error *error) {
     pye_counter_shard *shard = pye_counters_shard(&job->table->model->counters);
     uint64_t weight = time_weight(shard, n_ids);
     uint64_t begin = weight > 0 ? pye_clock_nanoseconds() : 0;
-    outcome done = run(job, n_ids, out_bytes + job->table->info.row_bytes, n_threads);
+    pye_status status = run(job, n_ids, out_bytes + job->table->info.row_bytes, n_threads, error);
     if (weight > 0)
         pye_count(&shard->count.nanoseconds, (pye_clock_nanoseconds() - begin) * weight);
-    if (done == DONE)
+    if (status == PYE_OK)
         count(job->table, shard, n_ids, out_bytes);
-    return done;
+    return status;
 }
 
 /* Above so many rows the system is asked for the file's size without looking whether that can be saved. */
@@ -212,11 +176,8 @@ pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_id
     size_t cache_bytes = pye_cpu_cache_bytes();
     job.stream = n_ids > cache_bytes / 8 / out_bytes;
     job.prefetch = n_ids > 1 && table->info.n_bytes > cache_bytes / 4;
-    outcome done = run_counted(&job, n_ids, out_bytes, known.n_threads);
-    if (done == INTERRUPTED)
-        return pye_fail_interrupted(error);
-    if (done == IDS_CHANGED)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                        "the ids were changed while they were being gathered");
+    status = run_counted(&job, n_ids, out_bytes, known.n_threads, error);
+    if (status != PYE_OK)
+        return status;
     return check_intact(&job, n_ids, error);
 }

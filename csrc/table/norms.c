@@ -1,10 +1,10 @@
-/* The norms of a table's rows: computed once, by whoever first needs them. */
-#include <inttypes.h>
-#include <stdatomic.h>
+#include "table/norms.h"
 
+#include <inttypes.h>
+
+#include "base/portions.h"
 #include "base/status.h"
-#include "base/watch.h"
-#include "table/scan.h"
+#include "table/scan_rows.h"
 
 #define PORTION_ROWS 256
 #define WEIGHTS_A_THREAD (UINT64_C(1) << 20)
@@ -12,29 +12,13 @@
 typedef struct norms_job {
     const pye_table *table;
     float *norms;
-    pye_watch watch;
-    _Atomic uint64_t next;
-    atomic_bool interrupted;
-    bool has_forked;
 } norms_job;
 
-static void take_portions(void *context) {
-    norms_job *job = context;
-    uint64_t n_rows = job->table->info.n_rows;
-    while (!atomic_load_explicit(&job->interrupted, memory_order_relaxed)) {
-        uint64_t first = atomic_fetch_add_explicit(&job->next, PORTION_ROWS, memory_order_relaxed);
-        if (first >= n_rows)
-            return;
-        pye_scan_norms(job->table, first, n_rows - first < PORTION_ROWS ? n_rows - first : PORTION_ROWS,
-                       job->norms);
-        if (!pye_watch_is_caller(&job->watch))
-            continue;
-        if (pye_watch_stops(&job->watch))
-            atomic_store_explicit(&job->interrupted, true, memory_order_relaxed);
-        job->has_forked = pye_watch_has_forked(&job->watch);
-        if (job->has_forked)
-            return;
-    }
+static pye_status compute_portion(void *context, uint64_t first, uint64_t n, pye_error *error) {
+    (void)error;
+    const norms_job *job = context;
+    pye_scan_norms(job->table, first, n, job->norms);
+    return PYE_OK;
 }
 
 static pye_status fail_norms(const pye_table *table, pye_error *error) {
@@ -47,27 +31,24 @@ static pye_status compute(const pye_table *table, uint32_t n_threads, float **co
     if (n_rows > SIZE_MAX / sizeof(float) - 1)
         return fail_norms(table, error);
     pye_model *model = table->model;
-    float *norms = pye_allocate(
-        &model->allocator, ((size_t)n_rows + 1) * sizeof *norms); /* one more, so that no rows are no failure */
+    float *norms = pye_allocate(&model->allocator,
+                                ((size_t)n_rows + 1) * sizeof *norms); /* one more, as 0 bytes may be NULL */
     if (norms == NULL)
         return fail_norms(table, error);
-    norms_job job = {.table = table, .norms = norms, .watch = pye_watch_begin(&model->interrupt)};
-    atomic_init(&job.next, 0);
-    atomic_init(&job.interrupted, false);
-    uint64_t n_portions = (n_rows + PORTION_ROWS - 1) / PORTION_ROWS;
-    size_t threads =
-        pye_pool_threads(n_threads, n_rows * (table->info.n_columns / 64 + 1) / (WEIGHTS_A_THREAD / 64));
-    pye_pool_run(&model->pool, &model->allocator, threads < n_portions ? threads : (size_t)n_portions,
-                 take_portions, &job);
-    while (job.has_forked) { /* the child does all of it */
-        job.has_forked = false;
-        job.watch = pye_watch_begin(&model->interrupt);
-        atomic_store(&job.next, 0);
-        take_portions(&job);
-    }
-    if (atomic_load_explicit(&job.interrupted, memory_order_relaxed)) {
+    norms_job job = {table, norms};
+    uint64_t worth = n_rows * (table->info.n_columns / 64 + 1) / (WEIGHTS_A_THREAD / 64);
+    const pye_portions portions = {.pool = &model->pool,
+                                   .allocator = &model->allocator,
+                                   .interrupt = &model->interrupt,
+                                   .n_threads = pye_pool_threads(n_threads, worth),
+                                   .n_items = n_rows,
+                                   .portion = PORTION_ROWS,
+                                   .work = compute_portion,
+                                   .context = &job};
+    pye_status status = pye_portions_run(&portions, error);
+    if (status != PYE_OK) {
         pye_release(norms);
-        return pye_fail_interrupted(error);
+        return status;
     }
     *computed = norms;
     return PYE_OK;

@@ -1,10 +1,9 @@
 /* Queries as the kernels take them. */
-#ifndef PYE_TABLE_QUERIES_H
-#define PYE_TABLE_QUERIES_H
+#pragma once
 
 #include "simd/kernels.h"
 
-/* Blocks that so many columns take, the last one perhaps not whole. */
+/* Blocks of n_columns columns, the last one perhaps in part. */
 static inline size_t pye_n_blocks(size_t n_columns, size_t block_columns) {
     return n_columns / block_columns + (n_columns % block_columns > 0);
 }
@@ -14,5 +13,3 @@ void pye_pack_floats(const float *queries, size_t n_queries, size_t n_columns, f
 
 /* The same, finite, to [blocks][n_queries] in whole numbers. */
 void pye_pack_codes(const float *queries, size_t n_queries, size_t n_columns, pye_coded_block *to);
-
-#endif

@@ -108,7 +108,7 @@ static bool gather_rows(const pye_row_job *job, size_t first, size_t n) {
     for (size_t i = first; i < first + n; i++) {
         bool is_last = i + 1 == first + n;
         uint64_t next = is_last ? id : pye_id_at(job->ids, job->id_type, i + 1);
-        /* Each id was checked before, but it lies in the caller's memory, where another thread may have changed it. */
+        /* Checked again: the ids are in the caller's memory, where another thread may change them. */
         if (id >= n_rows || next >= n_rows)
             return false;
         const uint8_t *coming = job->prefetch && !is_last ? table->rows + next * row_bytes : NULL;

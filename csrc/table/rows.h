@@ -1,6 +1,5 @@
 /* The work of a gather, once everything about it has been checked. */
-#ifndef PYE_TABLE_ROWS_H
-#define PYE_TABLE_ROWS_H
+#pragma once
 
 #include "table/table.h"
 
@@ -22,5 +21,3 @@ uint64_t pye_id_at(const void *ids, pye_id_type type, size_t i);
 bool pye_rows_gather(const pye_row_job *job, size_t first, size_t n);
 
 static inline size_t pye_dtype_bytes(pye_dtype dtype) { return dtype == PYE_DTYPE_F32 ? 4 : 2; }
-
-#endif

@@ -1,4 +1,4 @@
-/* queries -> scores: what is asked for is checked and laid out, then shared out among threads. */
+/* queries -> scores: checks and lays out the arguments, then shares the rows out among threads. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -7,19 +7,20 @@
 #include "base/half.h"
 #include "base/options.h"
 #include "base/watch.h"
+#include "table/norms.h"
 #include "table/queries.h"
-#include "table/scan.h"
+#include "table/scan_rows.h"
 
-/* A thread is worth waking for so many products; rows are shared out in portions of about this many bytes, so that a
- * thread that started late does less. */
+/* Products that are worth waking a thread for; bytes of rows in a portion, small enough that a thread that starts late does
+ * less. */
 #define PRODUCTS_A_THREAD (UINT64_C(1) << 20)
 #define PORTION_BYTES (UINT64_C(512) << 10)
-/* ... and at most so many products, which take a fraction of a second: between portions a scan can be interrupted. */
+/* Products in a portion at most, a fraction of a second: a scan can be interrupted between portions. */
 #define PORTION_PRODUCTS (UINT64_C(1) << 28)
 
 #define ALIGNMENT 64
 
-/* Where things lie in the one piece of memory that a scan allocates. */
+/* Offsets in the one block of memory that a scan allocates. */
 typedef struct layout {
     size_t queries, coded, query_norms, ids, excluded, scratch; /* bytes from its beginning */
     size_t coded_tiles, totals, n_nan, tops, entries; /* bytes from the beginning of a thread's scratch */
@@ -59,15 +60,13 @@ static pye_status check_options(const scan *s, const float *scores, const uint64
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not a metric", (int)options->metric);
     if (options->k > n_rows)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                        "k is %" PRIu64 ": it is at most the number of rows that are looked at, %" PRIu64,
-                        options->k, n_rows);
+                        "k is %" PRIu64 ", but only %" PRIu64 " rows are scanned", options->k, n_rows);
     if (options->k == 0 && options->n_excluded > 0)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                        "ids are excluded only from the best k, and k is 0");
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "excluded needs a k of at least 1");
     if (options->k > 0 && ids == NULL && s->job.n_queries > 0)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "the best k need a place for their ids");
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "ids is NULL: the best k need it");
     if (scores == NULL && n_rows > 0 && s->job.n_queries > 0)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "there is no place for the scores");
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "scores is NULL");
     return PYE_OK;
 }
 
@@ -221,7 +220,7 @@ static void run_portions(scan *s) {
     pye_model *model = s->job.table->model;
     s->watch = pye_watch_begin(&model->interrupt);
     pye_pool_run(&model->pool, &model->allocator, s->n_threads, take_portions, s);
-    while (s->has_forked) { /* the child does all of it: the workers, and what they had found, are the parent's */
+    while (s->has_forked) { /* the child has no workers, nor what they found: it does all of the work */
         s->has_forked = false;
         s->watch = pye_watch_begin(&model->interrupt);
         s->n_threads = 1;
@@ -274,7 +273,7 @@ static pye_status run(scan *s, const float *queries, float *scores, uint64_t *id
     }
     plan_threads(s);
     if (!lay_out(s) || s->at.n_bytes > SIZE_MAX - ALIGNMENT)
-        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "so many queries and scores fit no memory");
+        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "the scan's buffers overflow size_t");
     uint8_t *memory = pye_allocate(&s->job.table->model->allocator, s->at.n_bytes + ALIGNMENT);
     if (memory == NULL)
         return pye_fail_memory(error, s->at.n_bytes);

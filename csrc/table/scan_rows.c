@@ -5,9 +5,9 @@
 
 #include "base/float_mode.h"
 #include "base/half.h"
-#include "table/scan.h"
+#include "table/scan_rows.h"
 
-/* With fewer queries a row is read from its beginning to its end before the next, as memory likes it best. */
+/* With fewer queries each row is read from start to end before the next, which memory serves fastest. */
 #define QUERIES_WORTH_ROWS 4
 
 #define PREFETCH_BYTES 4096
@@ -28,14 +28,13 @@ static void decode_block(const pye_table *table, const uint8_t *row, size_t firs
     memset(to + n, 0, (padded(n) - n) * sizeof *to);
 }
 
-/* Fetches what will be multiplied a little later. Where the rows follow each other that may lie in another row or behind
- * the last one: a prefetch reads nothing. */
+/* Prefetches what is multiplied next, which may be in the next row or beyond the last: a prefetch never faults. */
 static void prefetch_near(const uint8_t *from, size_t n_bytes) {
     for (size_t i = 0; i < n_bytes; i += PYE_LINE_BYTES)
         __builtin_prefetch(from + PREFETCH_BYTES + i, 0, 3);
 }
 
-/* The same of the rows that come next, into the second cache: the first is full of this time's. */
+/* Prefetches the rows after these, into the second cache: the first is full of these. */
 static void prefetch_next(const pye_scan_job *job, uint64_t position, size_t offset, size_t n_bytes) {
     if (position >= job->n_rows)
         return;

@@ -1,6 +1,5 @@
 /* A table: the rows of one tensor, joined with the kernels that decode them. */
-#ifndef PYE_TABLE_TABLE_H
-#define PYE_TABLE_TABLE_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -12,7 +11,7 @@ struct pye_table {
     pye_table_info info;
     const pye_type_info *type;
     const uint8_t *rows;
-    const pye_map *map; /* the file's; whoever has read rows asks pye_map_intact before it believes them */
+    const pye_map *map; /* the file's; check it with pye_map_intact after reading rows */
     const pye_kernels *kernels;
     pye_decode_row decode;
     bool swap;              /* the blocks' words are in the other byte order */
@@ -29,5 +28,3 @@ static inline void pye_table_decode(const pye_table *table, const uint8_t *from,
     else
         table->decode(from, to, n_weights);
 }
-
-#endif

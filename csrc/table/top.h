@@ -1,6 +1,5 @@
 /* The best k of many scores: higher first, and of equal ones the lower id. */
-#ifndef PYE_TABLE_TOP_H
-#define PYE_TABLE_TOP_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,5 +25,3 @@ void pye_top_add(pye_top *top, float score, uint64_t id);
 
 /* Leaves the entries in order, the best one first; nothing may be added afterwards. */
 void pye_top_sort(pye_top *top);
-
-#endif

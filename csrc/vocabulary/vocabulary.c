@@ -6,8 +6,6 @@
 #include "base/sha256.h"
 #include "base/status.h"
 
-#define BATCH 256
-
 static pye_status find_tokens(const pye_model *model, pye_value *tokens, pye_error *error) {
     static const char key[] = "tokenizer.ggml.tokens";
     pye_status status = PYE_ERROR_NOT_FOUND;
@@ -20,8 +18,8 @@ static pye_status find_tokens(const pye_model *model, pye_value *tokens, pye_err
     if (tokens->type != PYE_VALUE_ARRAY || (tokens->element_type != PYE_VALUE_STRING && tokens->n_elements > 0))
         return pye_fail(error, PYE_ERROR_VOCABULARY, tokens->offset, "%s is not an array of strings", key);
     if (tokens->n_elements >= UINT32_MAX)
-        return pye_fail(error, PYE_ERROR_VOCABULARY, tokens->offset,
-                        "%" PRIu64 " tokens are more than can be numbered", tokens->n_elements);
+        return pye_fail(error, PYE_ERROR_VOCABULARY, tokens->offset, "%" PRIu64 " tokens; ids have 32 bits",
+                        tokens->n_elements);
     return PYE_OK;
 }
 
@@ -88,7 +86,7 @@ static pye_status read_scores(const pye_vocabulary *vocabulary, uint64_t first, 
         return PYE_OK;
     if (array->element_type == PYE_VALUE_F32)
         return pye_array_read(vocabulary->model, array, first, n, scores, error);
-    int32_t whole[BATCH];
+    int32_t whole[PYE_TOKEN_BATCH];
     pye_status status = pye_array_read(vocabulary->model, array, first, n, whole, error);
     for (uint64_t i = 0; status == PYE_OK && i < n; i++)
         scores[i] = (float)whole[i];
@@ -106,9 +104,9 @@ static pye_status read_types(const pye_vocabulary *vocabulary, uint64_t first, u
 
 static pye_status read_batch(const pye_vocabulary *vocabulary, uint64_t first, uint64_t n, pye_token *out,
                              pye_error *error) {
-    pye_string texts[BATCH];
-    float scores[BATCH];
-    int32_t types[BATCH];
+    pye_string texts[PYE_TOKEN_BATCH];
+    float scores[PYE_TOKEN_BATCH];
+    int32_t types[PYE_TOKEN_BATCH];
     pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);
     if (status == PYE_OK)
         status = read_scores(vocabulary, first, n, scores, error);
@@ -127,20 +125,21 @@ pye_status pye_vocabulary_tokens(const pye_vocabulary *vocabulary, uint64_t firs
                         "%" PRIu64 " tokens from id %" PRIu64 " on are not inside a vocabulary of %" PRIu64, n,
                         first, n_tokens);
     pye_status status = PYE_OK;
-    for (uint64_t i = 0; i < n && status == PYE_OK; i += BATCH)
-        status = read_batch(vocabulary, first + i, n - i < BATCH ? n - i : BATCH, out + i, error);
+    for (uint64_t i = 0; i < n && status == PYE_OK; i += PYE_TOKEN_BATCH)
+        status =
+            read_batch(vocabulary, first + i, n - i < PYE_TOKEN_BATCH ? n - i : PYE_TOKEN_BATCH, out + i, error);
     if (status == PYE_OK && n == 0) /* asked after texts were copied */
         status = pye_model_intact(vocabulary->model, error);
     return status;
 }
 
-/* Built by whoever comes first; where two threads do at once, one of the two equal indexes is dropped. */
+/* The first call builds the index; where two threads do at once, one of the equal indexes is dropped. */
 static pye_status index_of(const pye_vocabulary *vocabulary, const pye_token_index **found, pye_error *error) {
     _Atomic(pye_token_index *) *place = (_Atomic(pye_token_index *) *)(uintptr_t)&vocabulary->index;
     pye_token_index *index = atomic_load(place);
     if (index == NULL) {
         pye_token_index *built = NULL;
-        pye_status status = pye_token_index_build(vocabulary, &built, error);
+        pye_status status = pye_token_index_build(vocabulary->model, &vocabulary->tokens, &built, error);
         if (status != PYE_OK)
             return status;
         if (atomic_compare_exchange_strong(place, &index, built))
@@ -159,7 +158,7 @@ pye_status pye_vocabulary_find(const pye_vocabulary *vocabulary, const char *tex
     pye_status status = index_of(vocabulary, &index, error);
     if (status != PYE_OK)
         return status;
-    uint64_t found = pye_token_index_find(index, vocabulary, wanted);
+    uint64_t found = pye_token_index_find(index, wanted);
     /* A text that was found was compared with the file's bytes: unless it ends like what a file lost, they are there. */
     bool is_sure = found != UINT64_MAX && text_size > 0 && text[text_size - 1] != '\0';
     status = is_sure ? pye_model_undamaged(vocabulary->model, error) : pye_model_intact(vocabulary->model, error);
@@ -185,13 +184,13 @@ pye_status pye_vocabulary_digest(const pye_vocabulary *vocabulary, char digest[P
                                  pye_error *error) {
     pye_sha256 hash;
     pye_sha256_begin(&hash);
-    pye_string texts[BATCH];
+    pye_string texts[PYE_TOKEN_BATCH];
     uint64_t n_tokens = vocabulary->tokens.n_elements;
     pye_watch watch = pye_watch_begin(&vocabulary->model->interrupt);
-    for (uint64_t first = 0; first < n_tokens; first += BATCH) {
+    for (uint64_t first = 0; first < n_tokens; first += PYE_TOKEN_BATCH) {
         if (pye_watch_stops(&watch))
             return pye_fail_interrupted(error);
-        uint64_t n = n_tokens - first < BATCH ? n_tokens - first : BATCH;
+        uint64_t n = n_tokens - first < PYE_TOKEN_BATCH ? n_tokens - first : PYE_TOKEN_BATCH;
         pye_status status = pye_array_strings(vocabulary->model, &vocabulary->tokens, first, n, texts, error);
         if (status != PYE_OK)
             return status;

@@ -1,12 +1,13 @@
-/* A token list and its index by text. */
-#ifndef PYE_VOCABULARY_VOCABULARY_H
-#define PYE_VOCABULARY_VOCABULARY_H
+/* A token list, with the index of its texts. */
+#pragma once
 
 #include <stdatomic.h>
 
 #include "format/model.h"
+#include "vocabulary/index.h"
 
-typedef struct pye_token_index pye_token_index;
+/* Tokens, or merges, that are read at once. */
+#define PYE_TOKEN_BATCH 256
 
 struct pye_vocabulary {
     pye_model *model;
@@ -15,15 +16,3 @@ struct pye_vocabulary {
     pye_value types;                  /* likewise of i32 or u32 */
     _Atomic(pye_token_index *) index; /* NULL until it is first needed */
 };
-
-/* A key that the author of a file cannot know; `address` is a weak source of it for where the system has none. */
-void pye_choose_key(uint64_t key[2], const void *address);
-
-/* Builds the index: text to lowest id. */
-pye_status pye_token_index_build(const pye_vocabulary *vocabulary, pye_token_index **built, pye_error *error);
-void pye_token_index_free(pye_token_index *index);
-
-/* UINT64_MAX where no token has that text. */
-uint64_t pye_token_index_find(const pye_token_index *index, const pye_vocabulary *vocabulary, pye_string text);
-
-#endif

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .metadata import Metadata
+
 _ADAPTERS = {"lora": "a LoRA adapter", "alora": "a LoRA adapter"}
 #: By ``general.type``.
 _TYPES = {

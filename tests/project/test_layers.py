@@ -1,23 +1,14 @@
-"""Includes and imports point strictly downwards."""
+"""Imports point strictly downwards."""
 
 from __future__ import annotations
 
 import ast
-import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-C_MAY_INCLUDE = {
-    "base": {"base"},
-    "format": {"base", "format"},
-    "decode": {"base", "decode"},
-    "simd": {"base", "decode", "simd"},
-    "vocabulary": {"base", "format", "vocabulary"},
-    "table": {"base", "format", "simd", "table"},
-}
 # Each package, or module at the top, may import those on lines before its own, and none of its own line.
 FLOORS = [
     ["_native"],
@@ -42,16 +33,6 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 EVIDENCE = {"container", "tensors", "vocabulary", "reference", "row_order"}
 FILES = sorted((ROOT / "pyembed").rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT / "pyembed").with_suffix("").parts): path for path in FILES}
-
-
-def test_c_includes_point_downwards() -> None:
-    wrong = []
-    for path in sorted((ROOT / "csrc").glob("*/*.[ch]")):
-        folder = path.parent.name
-        for included in re.findall(r'^\s*#\s*include\s+"(\w+)/', path.read_text("utf-8"), re.MULTILINE):
-            if included not in C_MAY_INCLUDE.get(folder, set()):
-                wrong.append(f"{folder}/{path.name} includes {included}/")
-    assert wrong == []
 
 
 def imports_of(module: str, *, at_once: bool) -> set[str]:

@@ -256,7 +256,7 @@ def test_facts_of_merges_are_asked_for_together(tmp_path: Path) -> None:
     with pyembed.load_model(path, validate="off") as model:
         handle = model.vocabulary._handle()
         assert lib.pye_vocabulary_examine(handle, facts, error) == lib.PYE_ERROR_ARGUMENT
-        assert b"wanted together" in ffi.string(error.message)
+        assert b"given together" in ffi.string(error.message)
         flags, first, n_first = ffi.new("uint8_t[]", 2), ffi.new("uint32_t[]", 2), ffi.new("uint64_t *")
         facts.merge_flags, facts.first_merges, facts.n_first_merges, facts.n_merges = flags, first, n_first, 2
         assert lib.pye_vocabulary_examine(handle, facts, error) == lib.PYE_ERROR_ARGUMENT

@@ -164,7 +164,7 @@ static void check_narrowing(const pye_kernels *kernels, uint16_t (*narrow)(float
         fail(kernels->isa, "write past the narrowed row", n, 0xCA, got[n]);
 }
 
-/* A dot product of one block as simd/dot.h words it, number by number. */
+/* A dot product of one block as simd/generic/dot.h words it, number by number. */
 static float reference_dot(const float *row, const float *query, size_t n) {
     float lanes[64] = {0};
     for (size_t i = 0; i < n; i++)

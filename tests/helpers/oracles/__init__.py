@@ -2,7 +2,7 @@
 
 There are three: the ``gguf`` package, the ggml library, and the plain formulas of the file format. None
 of them uses any code of this project, except that the formulas read the codebooks of the IQ types from
-``csrc/decode/grids.c`` after verifying their hashes.
+``csrc/simd/grids.c`` after verifying their hashes.
 """
 
 from .blocks import (

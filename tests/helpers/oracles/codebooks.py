@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
 
-_SOURCE = Path(__file__).resolve().parents[3] / "csrc" / "decode" / "grids.c"
+_SOURCE = Path(__file__).resolve().parents[3] / "csrc" / "simd" / "grids.c"
 
 _HASHES = {
     "iq2_xxs": "05826b5d3e472a3a78f196be62ac78acf81df0f909626e12ab9fa2a5d490dd54",

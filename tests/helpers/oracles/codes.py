@@ -1,4 +1,4 @@
-"""Dot products of rows of codes as ``csrc/simd/coded.h`` words them, bit for bit, in NumPy.
+"""Dot products of rows of codes as ``csrc/simd/generic/coded.h`` words them, bit for bit, in NumPy.
 
 Codes, scales and minima are not unpacked once more: they are what the formulas of the types make of blocks
 whose other fields have been set to one or zero.

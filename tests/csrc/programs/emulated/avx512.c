@@ -3,4 +3,4 @@
 #include "simd/avx512.h"
 
 #define ISA avx512_emulated
-#include "simd/kernels.inc.h"
+#include "simd/generic/kernels.inc.h"
