@@ -35,8 +35,11 @@ def judge(subject: Subject, facts: Facts, findings: Findings) -> None:
                 f"general.name is {quote(name)} and there is no token {missing[0]!r}: llama.cpp refuses it",
             )
     charsmap = subject.metadata.numbers("tokenizer.ggml.precompiled_charsmap")
-    if facts.model == "t5" and charsmap is not None and charsmap.dtype.itemsize == 1:
-        _judge_charsmap(charsmap.astype(np.uint8).tobytes(), facts, findings)
+    if facts.model == "t5" and charsmap is not None:
+        if charsmap.dtype.itemsize == 1:
+            _judge_charsmap(charsmap.view(np.uint8).tobytes(), facts, findings)
+        else:
+            findings.add(CHARSMAP, "tokenizer.ggml.precompiled_charsmap is not an array of bytes")
 
 
 def _judge_pre(facts: Facts, findings: Findings) -> None:
