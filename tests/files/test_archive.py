@@ -91,7 +91,7 @@ def cut(n: int) -> bytes:
 REFUSED: dict[str, tuple[bytes, str]] = {
     "compressed": (zip_bytes([Entry(b"m.gguf", MODEL, method=8)]), "holds 'm.gguf' compressed"),
     "encrypted": (zip_bytes([Entry(b"m.gguf", MODEL, fields={"flags": 1})]), "compressed or encrypted"),
-    "two": (zip_bytes([ENTRY, Entry(b"n.gguf", MODEL)]), "holds 2 GGUF files, of which 'model.gguf'"),
+    "two": (zip_bytes([ENTRY, Entry(b"n.gguf", MODEL)]), "holds 2 GGUF files, 'model.gguf' and others"),
     "none": (zip_bytes([README]), "a zip archive of 'readme.txt'"),
     "not GGUF inside": (zip_bytes([Entry(b"m.gguf", b"x" * 99)]), "begins with the bytes 78"),
     "empty inside": (cut(0), "ends inside the magic"),
