@@ -50,6 +50,8 @@ def model() -> Iterator[pyembed.Model]:
             ValueError,
             "vocabulary.special",
         ),
+        (lambda m: pyembed.open_table(m.path, tensor=np.int8(1)), TypeError, "a tensor's name is a str"),
+        (lambda m: pyembed.check_lock(m, b"no such lock"), FileNotFoundError, "no such lock"),
         (lambda m: pyembed.check_lock(m, {"pyembed_lock": 1, 5: 6, "x": 7}), ValueError, "which no lock has"),
     ],
 )
