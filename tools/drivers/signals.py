@@ -45,7 +45,7 @@ def case(rng: np.random.Generator, folder: Path, tally: Tally) -> None:
         raise Interruption
 
     def unraisable(lost: Any) -> None:
-        """Python drops what is raised while it clears up; whose callback that was tells whether it is ours."""
+        """Count what Python drops because it was raised while it cleared up, if that is not ours."""
         assert "pyembed" not in f"{lost.object!r} {lost.err_msg}", f"lost in {lost.object!r}"
         if isinstance(lost.exc_value, Interruption):
             raised.clear()
