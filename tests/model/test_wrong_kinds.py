@@ -20,10 +20,10 @@ def model() -> Iterator[pyembed.Model]:
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda m: m.table.check_rows(0, 1, key=b""), ValueError, "key is not 16 bytes"),
-        (lambda m: m.table.check_rows(0, 1, key=bytes(15)), ValueError, "key is not 16 bytes"),
-        (lambda m: m.table.check_rows(0, 1, key=bytes(32)), ValueError, "key is not 16 bytes"),
-        (lambda m: m.table.check_rows(0, 1, key="a" * 16), ValueError, "key is not 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key=b""), ValueError, "expected 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key=bytes(15)), ValueError, "expected 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key=bytes(32)), ValueError, "expected 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key="a" * 16), ValueError, "expected 16 bytes"),
         (lambda m: m.table.check_rows(0.5, 1), TypeError, "first is a float; expected an int"),
         (lambda m: m.table.check_rows(0, True), TypeError, "n is a bool; expected an int"),
         (lambda m: m.table.check_rows(np.int8(-1), 2**70), IndexError, "not all there"),
