@@ -361,6 +361,8 @@ def table_of(source: Source, tensor: str | None) -> EmbeddingTable:
     try:
         if tensor is None:
             tensor = find_token_table(source).name
+        elif not isinstance(tensor, str):
+            raise TypeError(f"a tensor's name is a str, not a {type(tensor).__name__}")
         else:
             refuse_scaled_integers(source, tensor)
         return EmbeddingTable(source, tensor, owns_source=True)

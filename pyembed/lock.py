@@ -104,7 +104,7 @@ def read_lock(lock: str | os.PathLike[str] | Lock) -> Lock:
     if isinstance(lock, Mapping):
         name, value = "the lock", lock
     else:
-        name = printable(os.fspath(lock))
+        name = printable(os.fsdecode(lock))
         with open(lock, "rb") as file:
             data = file.read(_MAX_LOCK_BYTES + 1)
         if len(data) > _MAX_LOCK_BYTES:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import IO
 
 import numpy as np
@@ -36,7 +37,7 @@ def write_npz(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
     NumPy drops NULs from the end of a str. Where a token ends in one, ``token_lengths`` (int32) says how many
     characters each has, so that ``text.ljust(length, "\0")`` is the whole text.
     """
-    with zipfile.ZipFile(files[0], "w") as archive:
+    with _archive(files[0]) as archive:
         _member(archive, "embeddings", lambda file: _write_rows(file, chosen, dtype))
         _member(archive, "ids", lambda file: write_array(file, np.asarray(chosen.ids, np.int64)))
         if chosen.vocabulary is None:
@@ -46,6 +47,18 @@ def write_npz(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
         _member(archive, "tokens", lambda file: _write_tokens(file, chosen, lengths), compression)
         if has_nuls:
             _member(archive, "token_lengths", lambda file: write_array(file, lengths), compression)
+
+
+@contextmanager
+def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file for writing; what is raised meanwhile is not replaced by what closing it would raise."""
+    archive = zipfile.ZipFile(file, "w")
+    try:
+        yield archive
+    except BaseException:
+        archive.fp = None  # nothing more is written, and closing a member that was cut off is no error
+        raise
+    archive.close()
 
 
 def _member(

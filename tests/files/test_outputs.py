@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -258,6 +259,25 @@ def test_a_child_that_is_forked_meanwhile_leaves_the_parents_file_alone(tmp_path
     with pyembed.open_table(tmp_path / "x.safetensors") as table:
         assert table.shape[0] == 5286
     assert os.listdir(tmp_path) == ["x.safetensors"]
+
+
+@pytest.mark.parametrize("member", ["embeddings.npy", "ids.npy", "tokens.npy"])
+def test_an_interrupted_npz_raises_what_interrupted_it(
+    member: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a member of the archive was opened and not closed, which closing the archive refuses."""
+    open_member = zipfile.ZipFile.open
+
+    def interrupted(self: zipfile.ZipFile, info: Any, *arguments: Any, **options: Any) -> Any:
+        file = open_member(self, info, *arguments, **options)
+        if info.filename == member:
+            raise KeyboardInterrupt
+        return file
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", interrupted)
+    with pyembed.load_model(pyembed.demo_model()) as model, pytest.raises(KeyboardInterrupt):
+        export(model.table, tmp_path / "x.npz", vocabulary=model.vocabulary, ids=[1])
+    assert os.listdir(tmp_path) == []
 
 
 # -------------------------------------------------------------------------------- names and permissions

@@ -20,10 +20,10 @@ def model() -> Iterator[pyembed.Model]:
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda m: m.table.check_rows(0, 1, key=b""), ValueError, "key is not 16 bytes"),
-        (lambda m: m.table.check_rows(0, 1, key=bytes(15)), ValueError, "key is not 16 bytes"),
-        (lambda m: m.table.check_rows(0, 1, key=bytes(32)), ValueError, "key is not 16 bytes"),
-        (lambda m: m.table.check_rows(0, 1, key="a" * 16), ValueError, "key is not 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key=b""), ValueError, "expected 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key=bytes(15)), ValueError, "expected 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key=bytes(32)), ValueError, "expected 16 bytes"),
+        (lambda m: m.table.check_rows(0, 1, key="a" * 16), ValueError, "expected 16 bytes"),
         (lambda m: m.table.check_rows(0.5, 1), TypeError, "first is a float; expected an int"),
         (lambda m: m.table.check_rows(0, True), TypeError, "n is a bool; expected an int"),
         (lambda m: m.table.check_rows(np.int8(-1), 2**70), IndexError, "not all there"),
@@ -50,6 +50,8 @@ def model() -> Iterator[pyembed.Model]:
             ValueError,
             "vocabulary.special",
         ),
+        (lambda m: pyembed.open_table(m.path, tensor=np.int8(1)), TypeError, "a tensor's name is a str"),
+        (lambda m: pyembed.check_lock(m, b"no such lock"), FileNotFoundError, "no such lock"),
         (lambda m: pyembed.check_lock(m, {"pyembed_lock": 1, 5: 6, "x": 7}), ValueError, "which no lock has"),
     ],
 )
