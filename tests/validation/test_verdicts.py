@@ -397,5 +397,8 @@ def test_unigram_pieces_behind_the_end(vocabulary: Parts, tmp_path: Path) -> Non
         parts.scores[end + i] = -5.0 - i  # type: ignore[index]
     known = report(tmp_path, with_rows(parts))
     assert (known.ok, found(known)["extended"]) == (True, "note")
-    parts.swap(end + 1, end + 3)
-    assert report(tmp_path, parts).verdict == "wrong"
+    swapped = parts.copy().swap(end + 1, end + 3)
+    assert report(tmp_path, swapped).verdict == "wrong"
+    for seed in (1, 2):
+        parts = extended(parts, 40, seed)
+    assert report(tmp_path, parts).ok

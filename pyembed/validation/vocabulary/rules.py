@@ -17,8 +17,8 @@ UNUSABLE = Rule(
 ROW_COUNT = Rule(
     "vocabulary/row-count",
     Severity.ERROR,
-    "A table has another number of rows than there are tokens",
-    "Ids without a row read what is not theirs, or end the program; rows without a token are never used. "
+    "The number of rows differs from the number of tokens",
+    "Ids without a row read foreign memory or end the program; rows without a token are never used. "
     "llama.cpp refuses the model.",
     "The table was resized to another tokenizer, cut, or padded without padding the token list.",
     "Convert the model again; where rows were added as padding, add as many tokens, such as [PAD5], or cut "
@@ -28,8 +28,8 @@ ROW_COUNT = Rule(
 VOCAB_SIZE = Rule(
     "vocabulary/vocab-size",
     Severity.WARNING,
-    "The metadata give another size of the vocabulary than the token list has",
-    "Software that trusts the key makes a table of another size.",
+    "vocab_size in the metadata differs from the length of the token list",
+    "Software that trusts the key allocates a table of the wrong size.",
     "The table was padded or resized after the key was written.",
     "Set the key to the length of the token list.",
 )
@@ -37,7 +37,7 @@ EXTRA_ENTRIES = Rule(
     "vocabulary/extra-entries",
     Severity.WARNING,
     "There are more scores or types than tokens",
-    "What is behind the last token is ignored; perhaps a token is missing.",
+    "Entries behind the last token are ignored; a token may be missing.",
     "A token was deleted from the list, and its score and type were not.",
     "Convert the model again.",
 )
@@ -45,7 +45,7 @@ DUPLICATE = Rule(
     "vocabulary/duplicate-token",
     Severity.ERROR,
     "Two tokens have the same text",
-    "Only one of them is ever found by its text; llama.cpp aborts the process when it loads the model.",
+    "Only one of them can be found by its text; llama.cpp aborts when it loads the model.",
     "Placeholders of one name, added tokens that were there already, or a damaged list.",
     "Give each token a text of its own.",
     Outcome.ABORT,
@@ -70,15 +70,15 @@ NOT_UTF8 = Rule(
     "vocabulary/invalid-utf8",
     Severity.WARNING,
     "Tokens are not valid UTF-8",
-    "Nobody checks this at loading; texts come out damaged.",
+    "llama.cpp does not check this when it loads a model; detokenised text is damaged.",
     "Bytes were stored as they are instead of by the alphabet of the family.",
     "Convert the model again.",
 )
 TOKEN_TYPE = Rule(
     "vocabulary/token-type",
     Severity.WARNING,
-    "Tokens are of a type that does not exist",
-    "llama.cpp takes them as undefined.",
+    "Token types are unknown",
+    "llama.cpp treats these tokens as undefined.",
     "A damaged or foreign list of types.",
     "Types are 1 to 6.",
 )
@@ -86,7 +86,7 @@ BYTE_ORDER = Rule(
     "vocabulary/byte-token-order",
     Severity.ERROR,
     "Byte tokens are not in the order of their bytes",
-    "Bytes that have no other token find the rows of other bytes.",
+    "A byte without a token of its own selects the row of another byte.",
     "The list was sorted or edited.",
     "Convert the model again.",
 )
@@ -105,14 +105,14 @@ BYTE_TYPE = Rule(
     "A byte token of another type is text of six characters; another text of type BYTE stands for "
     "no byte. llama.cpp "
     "refuses a BYTE token of fewer than three characters.",
-    "Types are shifted against texts, or were lost.",
+    "Types were shifted against the texts, or lost.",
     "Convert the model again.",
 )
 PADDING = Rule(
     "vocabulary/padding",
     Severity.NOTE,
     "The list ends in padding",
-    "These tokens have rows that nobody trained.",
+    "The rows of these tokens were never trained.",
     "The table has more rows than the tokenizer has tokens.",
     "Nothing.",
 )
@@ -127,7 +127,7 @@ PADDING_ORDER = Rule(
 SPECIAL_RANGE = Rule(
     "vocabulary/special-id-range",
     Severity.WARNING,
-    "The id of a token with a role is no token",
+    "The id of a special token is outside the vocabulary",
     "llama.cpp keeps the default of the family instead, which is another token or none.",
     "The id belongs to another vocabulary, or tokens were removed.",
     "Set the key to the id of the right token.",
@@ -135,7 +135,7 @@ SPECIAL_RANGE = Rule(
 SPECIAL_KEY = Rule(
     "vocabulary/special-id-type",
     Severity.WARNING,
-    "The id of a token with a role is stored as another type than u32",
+    "The id of a special token is not stored as u32",
     "llama.cpp refuses the model.",
     "A writer that stores ids as signed numbers, perhaps -1 for none.",
     "Store the key as u32, or leave it out.",
@@ -144,7 +144,7 @@ SPECIAL_KEY = Rule(
 SPECIAL_TYPE = Rule(
     "vocabulary/special-token-type",
     Severity.WARNING,
-    "A token with a role is an ordinary, an unused or a byte token",
+    "A special token is typed as an ordinary, unused or byte token",
     "Generation may never end, or end at an ordinary word; control tokens in a prompt are taken for text.",
     "The id belongs to another model's vocabulary, or the token lost its type.",
     "Compare id and type with the original tokenizer's.",
@@ -185,7 +185,7 @@ PRE_UNKNOWN = Rule(
 MODEL_UNKNOWN = Rule(
     "vocabulary/model-unknown",
     Severity.WARNING,
-    "The family of the tokenizer is unknown",
+    "llama.cpp does not know the tokenizer's model",
     "llama.cpp refuses the model.",
     "tokenizer.ggml.model names a family that it does not know, or is missing.",
     "Set tokenizer.ggml.model to the name of the family.",
@@ -221,17 +221,16 @@ PLACEHOLDER_ORDER = Rule(
 ORDER = Rule(
     "vocabulary/order",
     Severity.ERROR,
-    "Tokens stand where the law of their family has others",
-    "Those tokens find the rows of other tokens. The model computes with them and answers nonsense, "
-    "without any error.",
+    "Tokens stand at the ids of others, by the order of their family",
+    "These tokens select the rows of other tokens: the model runs without an error and answers nonsense.",
     "Tokens were swapped, sorted or replaced in the list after the model was trained.",
     "Convert the model again from the original tokenizer; compare with it by reference=.",
 )
 SHIFT = Rule(
     "vocabulary/shift",
     Severity.ERROR,
-    "From some id on all tokens are shifted against their rows",
-    "Every token in that range finds the row of a neighbour.",
+    "From an id on, all tokens are shifted against their rows",
+    "Every token in that range selects the row of another.",
     "A token was inserted into the list, or left out of it, without its row.",
     "Convert the model again; added tokens belong at the end, and removed ones need a placeholder.",
 )
@@ -276,8 +275,8 @@ MERGES_MISSING = Rule(
 MERGE_UNKNOWN = Rule(
     "vocabulary/merge-of-unknown-token",
     Severity.WARNING,
-    "Merges name texts that are no tokens",
-    "Such a merge is never used, so that texts are cut into other tokens; or a token was deleted.",
+    "Merges name texts that are not in the vocabulary",
+    "Such a merge is never applied, so that text is split differently; or a token was deleted.",
     "Tokens were removed or replaced, or the merges come from another tokenizer.",
     "Take the token list and the merges from the same tokenizer.",
 )

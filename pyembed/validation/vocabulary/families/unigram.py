@@ -16,6 +16,8 @@ from ..rules import ORDER
 
 MODELS = frozenset({"t5"})
 MIN_PIECES = 256
+#: Pieces on average in each of several tails, and how far their first scores may lie below that of the first.
+_MIN_TAIL, _NEAR_TOP = 8, 1.0
 #: What converters give to tokens that were added.
 _ADDED = (0.0, -1000.0, -10000.0)
 
@@ -44,14 +46,18 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
 
 
 def _where_tail_begins(rising: npt.NDArray[np.float64]) -> int:
-    """Return where values that should rise begin anew, once and to the end; their number where they do not.
+    """Return where values that should rise begin anew and go on to the end; their number where they do not.
 
-    One value that is out of place, but for the last, is no tail: without it the others rise.
+    They may do so several times, in lists that were extended again. One value out of place, but for the last
+    one, is not a tail: without it the others rise.
     """
     again = np.flatnonzero(np.diff(rising) < 0) + 1
-    if again.size != 1 or again[0] < MIN_PIECES:
+    if again.size == 0 or again[0] < MIN_PIECES:
         return rising.size
     first = int(again[0])
+    if again.size > 1:
+        anew = rising[again] <= rising[first] + _NEAR_TOP
+        return first if anew.all() and again.size * _MIN_TAIL <= rising.size - first else rising.size
     moved_up = first + 1 < rising.size and rising[first + 1] >= rising[first - 1]
     moved_down = rising[first] >= rising[first - 2]
     return rising.size if moved_up or moved_down else first
