@@ -6,19 +6,21 @@ import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 import numpy.typing as npt
 
-from .analysis.similarity import Geometry, Neighbour
+from .analysis.similarity import Geometry, Item, Neighbour
+from .core.aliases import LevelName, MetricName
 from .core.closing import Closing
-from .core.handle import Source
+from .core.handle import Path, Source
 from .core.progress import Progress, report_to
 from .core.records import Change, Stats
 from .errors import FormatError, NotFoundError
 from .files.metadata import Metadata, Tensors
-from .inputs import batching
 from .inputs.first_layer import FirstLayer
+from .inputs.token_rows import TokenRows
 from .llama_cpp.architectures import WITHOUT_PROJECTION
 from .tables.table import EmbeddingTable
 from .tables.token_table import OUTPUT_TABLE, TOKEN_TABLE, find_output_table, find_token_table
@@ -27,10 +29,8 @@ from .tokens.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from .validation import Report, Subject
 
-Out = TypeVar("Out")
 
-
-class Model(FirstLayer, Closing):
+class Model(TokenRows, FirstLayer, Closing):
     """An open GGUF model. Use `load_model` to get one.
 
     It is immutable, and any number of threads may use it. `close`, or the end of a ``with`` block, closes
@@ -181,124 +181,6 @@ class Model(FirstLayer, Closing):
             raise NotFoundError(f"{self.path}: the architecture {self.architecture} has no output table")
         return self.table
 
-    @overload
-    def embed(
-        self,
-        ids: Any,
-        *,
-        out: None = None,
-        dtype: Any = "float32",
-        threads: int | None = None,
-        replace: Mapping[Any, Any] | None = None,
-        mask: Any = None,
-        offsets: Any = None,
-    ) -> npt.NDArray[Any]: ...
-    @overload
-    def embed(
-        self,
-        ids: Any,
-        *,
-        out: Out,
-        dtype: Any = "float32",
-        threads: int | None = None,
-        replace: Mapping[Any, Any] | None = None,
-        mask: Any = None,
-        offsets: Any = None,
-    ) -> Out: ...
-    def embed(
-        self,
-        ids: Any,
-        *,
-        out: Any = None,
-        dtype: Any = "float32",
-        threads: int | None = None,
-        replace: Mapping[Any, Any] | None = None,
-        mask: Any = None,
-        offsets: Any = None,
-    ) -> Any:
-        """Return the embeddings of some tokens, as ``model.table.gather`` does, with more around them.
-
-        Rows are raw: no scale that the architecture applies is in them.
-
-        Parameters
-        ----------
-        ids, out, dtype, threads
-            As for `EmbeddingTable.gather`.
-        replace : mapping of position to vectors, optional
-            Vectors of images, audio or soft prompts that take the place of rows: of shape (columns,) for the
-            row at that position, or (n, columns) for the n rows from there on. For ids of one dimension a
-            position is an int, otherwise a tuple such as (batch, position). Vectors of other floats are
-            rounded to `dtype`, to nearest even. The ids that they replace may be anything.
-        mask : array-like of bool, optional
-            Of the ids' shape. Where it is false (or 0) there is no token: the row is zero, the id may be
-            anything.
-        offsets : array-like of int, optional
-            For `ids` that hold sequences one after the other: 0, where each further sequence begins, and the
-            number of ids. Keys of `replace` are then (sequence, position in it).
-
-        Raises
-        ------
-        IndexError, TypeError, ValueError
-            As for `EmbeddingTable.gather`; IndexError for a position in `replace` that is none, ValueError
-            for vectors of another width, or that overlap. `out` is untouched then.
-        """
-        if replace is None and mask is None and offsets is None:
-            return self.table.gather(ids, out=out, dtype=dtype, threads=threads)
-        return batching.gather(
-            self.table,
-            ids,
-            out=out,
-            dtype=dtype,
-            threads=threads,
-            replace=replace,
-            mask=mask,
-            offsets=offsets,
-        )
-
-    def embed_padded(
-        self,
-        sequences: Any,
-        *,
-        offsets: Any = None,
-        padding_side: Literal["right", "left"] = "right",
-        length: int | None = None,
-        out: Any = None,
-        dtype: Any = "float32",
-        threads: int | None = None,
-        replace: Mapping[Any, Any] | None = None,
-    ) -> batching.PaddedRows:
-        """Return the embeddings of sequences of different lengths in one rectangle, zero where there is none.
-
-        Parameters
-        ----------
-        sequences : iterable of array-like of int
-            The ids of each sequence; with `offsets`, the ids of all sequences one after the other.
-        padding_side : {"right", "left"}, optional
-            Where the zeros go.
-        length : int, optional
-            Length of the rectangle; that of the longest sequence if not given.
-        replace : mapping of (sequence, position) to vectors, optional
-            As for `embed`; positions count from the first id of the sequence, whatever the padding.
-        out, dtype, threads
-            As for `EmbeddingTable.gather`; `out` is of shape (sequences, length, columns).
-
-        Returns
-        -------
-        PaddedRows
-            ``.rows``, ``.mask`` and ``.lengths``.
-        """
-        return batching.gather_padded(
-            self.table,
-            sequences,
-            offsets=offsets,
-            padding_side=padding_side,
-            length=length,
-            out=out,
-            dtype=dtype,
-            threads=threads,
-            replace=replace,
-        )
-
     # ----------------------------------------------------------------------------------- vocabulary
 
     @property
@@ -320,8 +202,8 @@ class Model(FirstLayer, Closing):
 
     def validate(
         self,
-        level: str = "full",
-        reference: Any = None,
+        level: LevelName = "full",
+        reference: Path | None = None,
         *,
         ignore: Iterable[str] = (),
         progress: Progress | None = None,
@@ -403,7 +285,7 @@ class Model(FirstLayer, Closing):
     def _names(self) -> Vocabulary | None:
         return self.vocabulary if "tokenizer.ggml.tokens" in self.metadata else None
 
-    def similarity(self, a: Any, b: Any, metric: str = "cosine") -> float:
+    def similarity(self, a: Item, b: Item, metric: MetricName = "cosine") -> float:
         """Return the cosine, or with ``metric="dot"`` the dot product, of two words, ids or vectors.
 
         ``"king"`` means the token of the whole word, as the vocabulary stores it; what exceptions there are,
@@ -412,23 +294,27 @@ class Model(FirstLayer, Closing):
         return self.geometry.similarity(a, b, metric)
 
     def nearest(
-        self, query: Any, k: int = 10, metric: str = "cosine", *, leave_out_variants: bool = False
+        self, query: Item, k: int = 10, metric: MetricName = "cosine", *, leave_out_variants: bool = False
     ) -> list[Neighbour]:
         """Return the `k` tokens most similar to a word, an id or a vector; see `Geometry.nearest`."""
         return self.geometry.nearest(query, k, metric, leave_out_variants=leave_out_variants)
 
     def analogy(
         self,
-        positive: Sequence[Any],
-        negative: Sequence[Any] = (),
+        positive: Sequence[Item],
+        negative: Sequence[Item] = (),
         k: int = 10,
-        metric: str = "cosine",
+        metric: MetricName = "cosine",
         *,
         leave_out_variants: bool = False,
     ) -> list[Neighbour]:
         """Return the `k` tokens nearest to a sum of words, ids or vectors; see `Geometry.analogy`."""
         return self.geometry.analogy(positive, negative, k, metric, leave_out_variants=leave_out_variants)
 
+    @overload
+    def logits(self, hidden: Any, k: None = None) -> npt.NDArray[np.float32]: ...
+    @overload
+    def logits(self, hidden: Any, k: int) -> Any: ...
     def logits(self, hidden: Any, k: int | None = None) -> Any:
         """Return the logits of hidden states, or their `k` best tokens, from `output_table`.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from ..core.aliases import MetricName
 from ..core.linear_algebra import ensure_room
 from ..core.progress import Progress
 from ..errors import VocabularyError
@@ -144,11 +145,11 @@ class Geometry:
 
     # --------------------------------------------------------------------------------------- scores
 
-    def similarity(self, a: Item, b: Item, metric: str = "cosine") -> float:
+    def similarity(self, a: Item, b: Item, metric: MetricName = "cosine") -> float:
         """Return the cosine or the dot product of two items, in float64; zero for zero vectors."""
         return float(self.similarities([a, b], metric)[0, 1])
 
-    def similarities(self, items: Sequence[Item], metric: str = "cosine") -> npt.NDArray[np.float64]:
+    def similarities(self, items: Sequence[Item], metric: MetricName = "cosine") -> npt.NDArray[np.float64]:
         """Return the similarity of each item to each, shape (n, n)."""
         check_metric(metric)
         vectors = np.array([self.place(item).vector for item in items], np.float64)
@@ -164,7 +165,7 @@ class Geometry:
         self,
         query: Item,
         k: int = 10,
-        metric: str = "cosine",
+        metric: MetricName = "cosine",
         *,
         leave_out_variants: bool = False,
         threads: int | None = None,
@@ -200,7 +201,7 @@ class Geometry:
         positive: Sequence[Item],
         negative: Sequence[Item] = (),
         k: int = 10,
-        metric: str = "cosine",
+        metric: MetricName = "cosine",
         *,
         leave_out_variants: bool = False,
         threads: int | None = None,
@@ -239,6 +240,19 @@ class Geometry:
             sum_ -= place.vector
         return sum_.astype(np.float32), self._own([*added, *subtracted], leave_out_variants)
 
+    @overload
+    def logits(
+        self,
+        hidden: Any,
+        k: None = None,
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.float32]: ...
+    @overload
+    def logits(
+        self, hidden: Any, k: int, *, threads: int | None = None, progress: Progress | None = None
+    ) -> Any: ...
     def logits(
         self,
         hidden: Any,
@@ -273,7 +287,12 @@ class Geometry:
     # -------------------------------------------------------------------------------------- baseline
 
     def baseline(
-        self, query: Item | None = None, metric: str = "cosine", *, n: int = _BASELINE_ROWS, seed: int = 0
+        self,
+        query: Item | None = None,
+        metric: MetricName = "cosine",
+        *,
+        n: int = _BASELINE_ROWS,
+        seed: int = 0,
     ) -> Baseline:
         """Return what an item scores against random rows or, without one, random pairs of rows.
 
@@ -300,7 +319,7 @@ class Geometry:
         p95, p99 = np.percentile(scores, (95, 99))
         return Baseline(float(scores.mean()), float(p95), float(p99), n)
 
-    def _pairs(self, pairs: npt.NDArray[np.int64], metric: str) -> npt.NDArray[np.float64]:
+    def _pairs(self, pairs: npt.NDArray[np.int64], metric: MetricName) -> npt.NDArray[np.float64]:
         scores = np.empty(len(pairs))
         for first in range(0, len(pairs), _CHUNK):
             rows = self.table.gather(pairs[first : first + _CHUNK]).astype(np.float64)

@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
+from ..core.aliases import DTypeLike, Float32, IdsLike, MetricName
 from ..core.closing import Closing
 from ..core.constants import DIGEST_BYTES
-from ..core.dtypes import TENSOR_TYPES, OutputType, output_type
+from ..core.dtypes import TENSOR_TYPES, OutputType
 from ..core.handle import Source, raise_kept
 from ..core.progress import Progress
 from ..core.records import Change
 from ..errors import CData, ClosedError, NotFoundError, Status
 from ..files.metadata import near_tensors
 from ..safe_text import printable, quote
-from .arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride
+from .arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride, rows_kind
 from .scan import Scan, Top, as_queries, as_row_ids, check_k, check_metric, index_of, norms_of
 
 Out = TypeVar("Out")
@@ -114,11 +115,17 @@ class EmbeddingTable(Closing):
 
     @overload
     def gather(
-        self, ids: Any, *, out: None = None, dtype: Any = "float32", threads: int | None = None
+        self, ids: IdsLike, *, out: None = None, dtype: Float32 | None = None, threads: int | None = None
+    ) -> npt.NDArray[np.float32]: ...
+    @overload
+    def gather(
+        self, ids: IdsLike, *, out: None = None, dtype: DTypeLike | None, threads: int | None = None
     ) -> npt.NDArray[Any]: ...
     @overload
-    def gather(self, ids: Any, *, out: Out, dtype: Any = "float32", threads: int | None = None) -> Out: ...
-    def gather(self, ids: Any, *, out: Any = None, dtype: Any = "float32", threads: int | None = None) -> Any:
+    def gather(
+        self, ids: IdsLike, *, out: Out, dtype: DTypeLike | None = None, threads: int | None = None
+    ) -> Out: ...
+    def gather(self, ids: Any, *, out: Any = None, dtype: Any = None, threads: int | None = None) -> Any:
         """Return the rows of some ids.
 
         Parameters
@@ -131,8 +138,9 @@ class EmbeddingTable(Closing):
             contiguous. For bfloat16 it may be of uint16, of torch's bfloat16 or of ml_dtypes'. Written only
             if nothing is wrong.
         dtype : {"float32", "float16", "bfloat16"}, optional
-            float32 is bit-identical to ggml's own dequantisation, the others are that value rounded to
-            nearest even. NumPy has no bfloat16: such rows come as the uint16 that hold their bits.
+            Without it that of `out`, where uint16 stands for bfloat16; else float32. float32 is bit-identical
+            to ggml's own dequantisation, the others are that value rounded to nearest even. NumPy has no
+            bfloat16: such rows come as the uint16 that hold their bits.
         threads : int, optional
             How many threads share the work, the calling one included; 1 is that one alone. Without it there
             are as many as the amount of work is worth. Workers belong to the model: they are made when first
@@ -172,6 +180,7 @@ class EmbeddingTable(Closing):
         elif type(out) is _ndarray and out.dtype == storage and out.shape == shape and out.flags.carray:
             rows = out
         else:
+            kind = rows_kind(dtype, out)
             self.fill(as_rows(out, shape, kind), ids, kind, threads)
             return out
         buffer = _from_buffer(rows)
@@ -181,13 +190,13 @@ class EmbeddingTable(Closing):
 
     def _prepare(self, ids: np.dtype[Any], dtype: object, threads: int | None, stride: int = 0) -> _Call:
         """Return the call for ids and rows of these kinds; rows lie `stride` bytes apart, 0 for no gaps."""
-        kind = output_type(dtype)
+        kind = rows_kind(dtype, None)
         options = ffi.new("pye_gather_options *")
         options.struct_bytes = ffi.sizeof("pye_gather_options")
         options.id_type, options.dtype, options.out_row_bytes = ID_TYPES[ids], kind.code, stride
         options.n_threads = _thread_count(threads)
         call = _Call(kind, kind.storage, options)
-        if type(dtype) is str and not stride:
+        if (dtype is None or type(dtype) is str) and not stride:
             self._calls[ids, dtype, threads] = call
         return call
 
@@ -226,9 +235,9 @@ class EmbeddingTable(Closing):
     def scores(
         self,
         query: Any,
-        metric: str = "dot",
+        metric: MetricName = "dot",
         *,
-        ids: Any = None,
+        ids: IdsLike | None = None,
         out: npt.NDArray[np.float32] | None = None,
         threads: int | None = None,
         progress: Progress | None = None,
@@ -283,10 +292,10 @@ class EmbeddingTable(Closing):
         self,
         query: Any,
         k: int = 10,
-        metric: str = "dot",
+        metric: MetricName = "dot",
         *,
-        ids: Any = None,
-        exclude: Any = (),
+        ids: IdsLike | None = None,
+        exclude: IdsLike = (),
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> Top:
@@ -400,11 +409,16 @@ class EmbeddingTable(Closing):
             raise ClosedError(f"the table {quote(self._name)} of {self.path} is closed")
         return table
 
-    def __getitem__(self, ids: Any) -> npt.NDArray[Any]:
+    def __getitem__(self, ids: IdsLike | slice) -> npt.NDArray[np.float32]:
         """Return ``gather(ids)``; a slice stands for the ids in it."""
         if isinstance(ids, slice):
             ids = range(*ids.indices(len(self)))
+        elif isinstance(ids, tuple):
+            raise IndexError(f"expected one index, got {len(ids)}: for several rows write table[[1, 2]]")
         return self.gather(ids)
+
+    def __contains__(self, item: object) -> bool:
+        raise TypeError("a table does not hold ids or words: ask 0 <= id < len(table), or the vocabulary")
 
     @property
     def closed(self) -> bool:
