@@ -28,6 +28,7 @@ from .inputs.batching import PaddedRows, runs_of
 from .inputs.recipes import InputRecipe
 from .loader import demo_model, load_model, open_table, validate, validate_all
 from .model import Model
+from .model_handle import ModelHandle
 from .tables.scan import Top
 from .tables.table import EmbeddingTable, RowFault
 from .tokens.token_text import TokenType
@@ -75,6 +76,7 @@ __all__ = [
     "LockError",
     "Metadata",
     "Model",
+    "ModelHandle",
     "Neighbour",
     "NotFoundError",
     "NpyError",

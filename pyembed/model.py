@@ -337,7 +337,11 @@ class Model(TokenRows, FirstLayer, Closing):
         return self._source.closed
 
     def close(self) -> None:
-        """Close the model, its tables and its vocabulary. Calls of other threads finish undisturbed."""
+        """Close the model, its tables and its vocabulary.
+
+        Calls of other threads that have begun finish undisturbed; what begins later raises `ClosedError`. Of
+        a model that is replaced under load `ModelHandle` knows when nobody uses it any more.
+        """
         with self._lock:
             self._source.close()
             for table in self._tables.values():
@@ -350,8 +354,8 @@ class Model(TokenRows, FirstLayer, Closing):
 
         Compares device, inode, size and time of change, which takes a system call a file. A replacement by
         rename, the way to bring out a new version, is ``"replaced"``: this model goes on with the old file.
-        To serve the new one, open it, let new requests have it, and let go of the old one without closing
-        it: it ends with the last request that uses it.
+        To serve the new one, load it and hand it to `ModelHandle.swap`, which closes the old one when the
+        last request that uses it has ended.
 
         Raises
         ------
