@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from .files.metadata import Metadata, Tensors
 from .inputs.first_layer import FirstLayer
 from .inputs.token_rows import TokenRows
 from .llama_cpp.architectures import WITHOUT_PROJECTION
+from .tables.reopening import FileMark, TableMark, mark_file, mark_table, reopen, require_same, require_table
 from .tables.table import EmbeddingTable
 from .tables.token_table import OUTPUT_TABLE, TOKEN_TABLE, find_output_table, find_token_table
 from .tokens.vocabulary import Vocabulary
@@ -35,6 +36,11 @@ class Model(TokenRows, FirstLayer, Closing):
 
     It is immutable, and any number of threads may use it. `close`, or the end of a ``with`` block, closes
     its tables and its vocabulary too; whatever is asked of them afterwards raises `ClosedError`.
+
+    A model pickles, and so do its tables, its vocabulary and its geometry: as the absolute path and the
+    options of the file, not its rows, so that ``pool.map(model.embed, ids)`` works in a pool of processes.
+    Unpickling opens the file anew, and raises FormatError if size, tokens or a sample of rows differ, OSError
+    if it is not there. It is not validated again. What was unpickled is closed by whoever has it.
     """
 
     def __init__(self, source: Source, kv_overrides: Mapping[str, object] | None = None) -> None:
@@ -44,6 +50,7 @@ class Model(TokenRows, FirstLayer, Closing):
         self._tables: dict[str, EmbeddingTable] = {}
         self._vocabulary: Vocabulary | None = None
         self._lock = threading.RLock()
+        self._mark: _Mark | None = None
         self._token_table, self._has_table = TOKEN_TABLE, TOKEN_TABLE in self._tensors
         if self._has_table:
             return
@@ -367,6 +374,46 @@ class Model(TokenRows, FirstLayer, Closing):
     def _ensure_open(self) -> None:
         self._source.ensure_open()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._source.ensure_open()
+        if self._mark is None:
+            self._mark = _Mark.of(self)
+        return _reopen, (self._mark,)
+
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.architecture}, {self.load_mode}"
         return f"<Model {self.path}: {state}>"
+
+
+class _Mark(NamedTuple):
+    """What the pickle of a model carries."""
+
+    file: FileMark
+    overrides: dict[str, Any]
+    tokens: str | None
+    rows: TableMark | None
+
+    @staticmethod
+    def of(model: Model) -> _Mark:
+        tokens, rows = None, None
+        with suppress(FormatError):  # without a vocabulary, or with one that cannot be used
+            tokens = model.vocabulary.digest
+        with suppress(FormatError, NotFoundError):  # likewise
+            rows = mark_table(model.table)
+        return _Mark(mark_file(model._source), model.metadata.overrides, tokens, rows)
+
+
+def _reopen(mark: _Mark) -> Model:
+    """Return a model that was pickled."""
+    source = reopen(mark.file)
+    try:
+        model = Model(source, mark.overrides)
+        if mark.tokens is not None:
+            require_same(source, "digest of tokens", mark.tokens, model.vocabulary.digest)
+        if mark.rows is not None:
+            require_table(model.open_table(mark.rows.name), mark.rows)
+    except BaseException:
+        source.close()
+        raise
+    model._mark = mark
+    return model

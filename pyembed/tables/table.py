@@ -19,7 +19,7 @@ from ..core.records import Change
 from ..errors import CData, ClosedError, NotFoundError, Status
 from ..files.metadata import near_tensors
 from ..safe_text import printable, quote
-from .arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride, rows_kind
+from .arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride, rows_kind, thread_count
 from .scan import Scan, Top, as_queries, as_row_ids, check_k, check_metric, index_of, norms_of
 
 Out = TypeVar("Out")
@@ -30,7 +30,6 @@ _KEY_BYTES = 16
 _from_buffer = ffi.from_buffer
 _gather = lib.pye_table_gather
 _ndarray = np.ndarray
-_MAX_THREADS = 256
 
 
 class RowFault(IntFlag):
@@ -62,7 +61,7 @@ class EmbeddingTable(Closing):
     them, dequantised; nothing is scaled or normalised. Any number of threads may use one table.
 
     A table of a model is closed with its model. One from `pyembed.open_table` holds its file open until
-    `close`, or the end of a ``with`` block.
+    `close`, or the end of a ``with`` block. So does one that was unpickled; see `Model` for pickles.
     """
 
     def __init__(self, source: Source, name: str, *, owns_source: bool = False) -> None:
@@ -194,7 +193,7 @@ class EmbeddingTable(Closing):
         options = ffi.new("pye_gather_options *")
         options.struct_bytes = ffi.sizeof("pye_gather_options")
         options.id_type, options.dtype, options.out_row_bytes = ID_TYPES[ids], kind.code, stride
-        options.n_threads = _thread_count(threads)
+        options.n_threads = thread_count(threads)
         call = _Call(kind, kind.storage, options)
         if (dtype is None or type(dtype) is str) and not stride:
             self._calls[ids, dtype, threads] = call
@@ -331,7 +330,7 @@ class EmbeddingTable(Closing):
     ) -> tuple[Scan, npt.NDArray[np.float32]]:
         rows = None if ids is None else as_row_ids(ids, self._shape[0])
         queries = as_queries(query, self._shape[1])
-        metric, count = check_metric(metric), _thread_count(threads)
+        metric, count = check_metric(metric), thread_count(threads)
         return Scan(self._source, self._ensure_open(), metric, rows, count, progress), queries
 
     @property
@@ -436,18 +435,13 @@ class EmbeddingTable(Closing):
         self._ensure_open()
         return self._source.change()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .reopening import mark_file, mark_table, reopen_table
+
+        self._ensure_open()
+        return reopen_table, (mark_file(self._source), mark_table(self))
+
     def __repr__(self) -> str:
         state = ", closed" if self.closed else ""
         shape = f"{self._shape[0]} x {self._shape[1]}"
         return f"<EmbeddingTable {quote(self._name)} of {printable(self.path)}: {shape} {self._type}{state}>"
-
-
-def _thread_count(threads: object) -> int:
-    """Return `threads` as C takes it: 0 for as many as the work is worth."""
-    if threads is None:
-        return 0
-    if not isinstance(threads, int | np.integer):
-        raise TypeError(f"threads is a {type(threads).__name__}; expected an int or None")
-    if not 1 <= threads <= _MAX_THREADS:
-        raise ValueError(f"threads is {threads}; expected 1 to {_MAX_THREADS}, or None")
-    return int(threads)

@@ -18,6 +18,7 @@ from ..errors import CData, ClosedError, NotFoundError, Status, nearest_names
 from ..files.metadata import Metadata
 from ..llama_cpp.special_tokens import ROLE_DEFAULTS, ROLE_KEYS
 from ..safe_text import quote
+from ..tables.reopening import FileMark, mark_file, reopen, require_same
 from .token_text import SPACE_MARK, Spelling, TokenType, as_text, spelling_of
 
 _CHUNK = 4096
@@ -347,9 +348,20 @@ class Vocabulary(Sequence[Token]):
         """Let go of the tokens; a model does this when it is closed."""
         self._vocabulary = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (mark_file(self._source), self._metadata.overrides, self.digest)
+
     def __repr__(self) -> str:
         state = ", closed" if self._vocabulary is None else ""
         return f"<Vocabulary of {self._source.path}: {self._n} tokens{state}>"
+
+
+def _reopen(file: FileMark, overrides: Mapping[str, object], digest: str) -> Vocabulary:
+    """Return a vocabulary that was pickled."""
+    source = reopen(file)
+    vocabulary = Vocabulary(source, Metadata(source, overrides))
+    require_same(source, "digest of tokens", digest, vocabulary.digest)
+    return vocabulary
 
 
 def _layout(struct: str) -> np.dtype[Any]:
