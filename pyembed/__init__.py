@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ._native import ffi as _ffi
 from ._native import lib as _lib
-from .analysis.similarity import Baseline, Geometry, Neighbour
+from .analysis.similarity import Baseline, Geometry, Neighbour, Neighbours
 from .core.records import Change, ChangeKind, Stats, TensorInfo
 from .errors import (
     ClosedError,
@@ -78,6 +78,7 @@ __all__ = [
     "Model",
     "ModelHandle",
     "Neighbour",
+    "Neighbours",
     "NotFoundError",
     "NpyError",
     "PaddedRows",

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from .analysis.similarity import Geometry, Item, Neighbour
+from .analysis.similarity import Geometry, Item, Neighbours
 from .core.aliases import LevelName, MetricName
 from .core.closing import Closing
+from .core.display import html_table
 from .core.handle import Path, Source
 from .core.progress import Progress, report_to
 from .core.records import Change, Stats
@@ -22,6 +23,7 @@ from .files.metadata import Metadata, Tensors
 from .inputs.first_layer import FirstLayer
 from .inputs.token_rows import TokenRows
 from .llama_cpp.architectures import WITHOUT_PROJECTION
+from .safe_text import printable
 from .tables.reopening import FileMark, TableMark, mark_file, mark_table, reopen, require_same, require_table
 from .tables.table import EmbeddingTable
 from .tables.token_table import OUTPUT_TABLE, TOKEN_TABLE, find_output_table, find_token_table
@@ -302,7 +304,7 @@ class Model(TokenRows, FirstLayer, Closing):
 
     def nearest(
         self, query: Item, k: int = 10, metric: MetricName = "cosine", *, leave_out_variants: bool = False
-    ) -> list[Neighbour]:
+    ) -> Neighbours:
         """Return the `k` tokens most similar to a word, an id or a vector; see `Geometry.nearest`."""
         return self.geometry.nearest(query, k, metric, leave_out_variants=leave_out_variants)
 
@@ -314,7 +316,7 @@ class Model(TokenRows, FirstLayer, Closing):
         metric: MetricName = "cosine",
         *,
         leave_out_variants: bool = False,
-    ) -> list[Neighbour]:
+    ) -> Neighbours:
         """Return the `k` tokens nearest to a sum of words, ids or vectors; see `Geometry.analogy`."""
         return self.geometry.analogy(positive, negative, k, metric, leave_out_variants=leave_out_variants)
 
@@ -382,7 +384,21 @@ class Model(TokenRows, FirstLayer, Closing):
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.architecture}, {self.load_mode}"
-        return f"<Model {self.path}: {state}>"
+        return printable(f"<Model {self.path}: {state}>")
+
+    def _repr_html_(self) -> str:
+        if self.closed:
+            return html_table(self.path, (), [("state", "closed")])
+        facts: list[tuple[str, object]] = [("architecture", self.architecture or "not said")]
+        with suppress(FormatError):
+            if (names := self._names()) is not None:
+                facts.append(("vocabulary", f"{len(names)} tokens, {names.model} / {names.pre}"))
+        name = self.token_table_name
+        if name is not None:
+            info = self.tensors[name]
+            facts.append(("token table", f"{name}, {' x '.join(map(str, info.shape))} {info.type}"))
+        facts += [("tied", "yes" if self.tied else "no"), ("load mode", self.load_mode)]
+        return html_table(self.path, (), facts)
 
 
 class _Mark(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.aliases import MetricName
+from ..core.display import aligned, html_table
 from ..core.linear_algebra import ensure_room
 from ..core.progress import Progress
 from ..errors import VocabularyError
@@ -33,6 +34,21 @@ class Neighbour(NamedTuple):
     id: int
     text: str | None
     score: float
+
+
+class Neighbours(list[Neighbour]):
+    """A list of `Neighbour`, the best first, that shows itself as a table."""
+
+    _HEADERS = ("token", "id", "score")
+
+    def _cells(self) -> list[tuple[str, str, str]]:
+        return [(printable(one.text or ""), str(one.id), f"{one.score:.4f}") for one in self]
+
+    def __repr__(self) -> str:
+        return "\n".join(aligned([self._HEADERS, *self._cells()], 1)) if self else "no neighbours"
+
+    def _repr_html_(self) -> str:
+        return html_table("neighbours", self._HEADERS, self._cells())
 
 
 class Baseline(NamedTuple):
@@ -131,9 +147,11 @@ class Geometry:
             return None
         return self.vocabulary.tokens[row_id]
 
-    def _neighbours(self, ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> list[Neighbour]:
+    def _neighbours(self, ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> Neighbours:
         found = zip(ids.tolist(), scores.tolist(), strict=True)
-        return [Neighbour(row_id, self.text(row_id), score) for row_id, score in found if row_id >= 0]
+        return Neighbours(
+            Neighbour(row_id, self.text(row_id), score) for row_id, score in found if row_id >= 0
+        )
 
     def _own(self, places: Iterable[Place], leave_out_variants: bool) -> list[int]:
         """Return the rows of some places, and those that spell the same words."""
@@ -170,7 +188,7 @@ class Geometry:
         leave_out_variants: bool = False,
         threads: int | None = None,
         progress: Progress | None = None,
-    ) -> list[Neighbour]:
+    ) -> Neighbours:
         """Return the `k` rows that are most similar to an item, the best first.
 
         A word or an id is not among its own neighbours; for a vector no row is left out.
@@ -206,7 +224,7 @@ class Geometry:
         leave_out_variants: bool = False,
         threads: int | None = None,
         progress: Progress | None = None,
-    ) -> list[Neighbour]:
+    ) -> Neighbours:
         """Return the rows nearest to the sum of some items less others: king - man + woman.
 
         The rows are added as they are, not brought to the same length. Those of the items themselves are left
@@ -272,7 +290,7 @@ class Geometry:
         -------
         numpy.ndarray of float32, shape (rows,) or (n, rows)
             Without `k`.
-        list of Neighbour, or list of such lists
+        Neighbours, or list of such lists
             With `k`: for one hidden state, or for several.
         """
         queries = as_queries(hidden, self.table.shape[1])
