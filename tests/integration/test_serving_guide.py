@@ -64,6 +64,6 @@ def test_every_program(tmp_path: Path) -> None:
         assert names["where"] == [((2, 5), 4)]
         assert names["network"].embed_tokens.dtype == torch.bfloat16
         assert names["padded"].rows.shape == (2, 2, WIDTH)
-        assert names["rows"].shape == (800, WIDTH)
+        assert names["rows"].shape == (800, names["handle"].model.n_embd)
         assert names["current"].closed
         names["handle"].close()
