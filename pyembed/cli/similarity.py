@@ -45,7 +45,11 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run_similarity)
 
     parser = _command(
-        commands, "logits", "tokens that hidden states lead to", "logits demo --hidden states.npy --k 5"
+        commands,
+        "logits",
+        "tokens that hidden states lead to",
+        "embed demo file --out states.npy && "
+        "pyembed logits demo --tensor token_embd.weight --hidden states.npy --k 5",
     )
     parser.add_argument("--hidden", required=True, metavar="FILE.npy", help="one state, or one a row")
     add_k(parser)

@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
         "the container is whole, what llama.cpp would refuse. A model is wrong if something contradicts it, "
         "verified if the evidence pins at least 99 % of its ids, and unverified otherwise. Exits 1 if "
         "something is wrong, 2 if a file cannot be read. docs/rules.md explains every rule.",
-        epilog="example: pyembed validate models/ --level order --format sarif > report.sarif",
+        epilog="example: pyembed validate demo --level order --format sarif > report.sarif",
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help=".gguf files, folders of them, or: demo")
     parser.add_argument("--level", choices=LEVELS, default="full", help="how deep to look; full reads rows")

@@ -183,8 +183,8 @@ def _array_of(tensor: _Tensor, members: dict[str, bytes]) -> npt.NDArray[Any]:
     n = math.prod(shape)
     if min(shape, default=0) > 0 and (last >= storage.n or n > storage.n):
         raise ValueError(
-            f"the payload's tensor, {shape}, does not lie in its storage of {storage.n} numbers, or repeats some: "
-            "save tensor.contiguous()"
+            f"the payload's tensor, {shape}, does not lie in its storage of {storage.n} numbers, or repeats "
+            "some: save tensor.contiguous()"
         )
     if members.get("byteorder", b"little") != b"little":
         dtype = dtype.newbyteorder(">")

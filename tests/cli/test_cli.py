@@ -259,11 +259,6 @@ def test_tokens_of_a_file_without_vocabulary(tmp_path: Path, capsys: pytest.Capt
     )
 
 
-@pytest.mark.parametrize("command", [[], ["info"], ["embed"], ["size"]])
-def test_help_shows_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert "example: pyembed " in run(capsys, *command, "--help")
-
-
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version") == f"pyembed {pyembed.__version__}\n"
 
