@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ._native import ffi as _ffi
 from ._native import lib as _lib
-from .analysis.similarity import Baseline, Geometry, Neighbour
+from .analysis.similarity import Baseline, Geometry, Neighbour, Neighbours
 from .core.records import Change, ChangeKind, Stats, TensorInfo
 from .errors import (
     ClosedError,
@@ -28,6 +28,7 @@ from .inputs.batching import PaddedRows, runs_of
 from .inputs.recipes import InputRecipe
 from .loader import demo_model, load_model, open_table, validate, validate_all
 from .model import Model
+from .model_handle import ModelHandle
 from .tables.scan import Top
 from .tables.table import EmbeddingTable, RowFault
 from .tokens.token_text import TokenType
@@ -75,7 +76,9 @@ __all__ = [
     "LockError",
     "Metadata",
     "Model",
+    "ModelHandle",
     "Neighbour",
+    "Neighbours",
     "NotFoundError",
     "NpyError",
     "PaddedRows",

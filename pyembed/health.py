@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .analysis import near_duplicates
 from .analysis.near_duplicates import Cluster, Signatures
 from .analysis.untrained import find_untrained
+from .core.display import html_table
 from .core.linear_algebra import ensure_room
 from .core.progress import Progress, part_of, report_to
 from .files.byte_ranges import same_bytes, tensor_range
@@ -90,9 +91,9 @@ class Share:
     all_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Health:
-    """What `examine` found.
+    """What `examine` found; a notebook shows it as tables.
 
     Attributes
     ----------
@@ -130,6 +131,35 @@ class Health:
     near: tuple[Cluster, ...]
     near_is_complete: bool
     min_cosine: float
+
+    def _facts(self) -> list[tuple[str, str]]:
+        more = "" if self.near_is_complete else ", and more"
+        unknown = self.untrained.min_cosine is None
+        return [
+            ("zero rows", str(len(self.zero))),
+            ("NaN or infinite", str(len(self.not_finite))),
+            ("known unused", str(len(self.untrained.known))),
+            ("look untrained", "unknown" if unknown else str(len(self.untrained.rows))),
+            ("exact duplicates", str(sum(map(len, self.exact)))),
+            ("near duplicates", f"{sum(len(cluster.ids) for cluster in self.near)}{more}"),
+        ]
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{name}: {found}" for name, found in self._facts())
+        rows, columns = self.shape
+        return printable(
+            f"<Health of {self.tensor!r} of {self.path}, {rows} x {columns} {self.type}: {facts}>"
+        )
+
+    def _repr_html_(self) -> str:
+        caption = f"{self.path}: {self.tensor}, {' x '.join(map(str, self.shape))} {self.type}"
+        ends = [
+            html_table(
+                title, ("token", "id", "norm"), [(row.text or "", row.id, f"{row.norm:.4g}") for row in some]
+            )
+            for title, some in (("shortest rows", self.norms.lowest), ("longest rows", self.norms.highest))
+        ]
+        return html_table(caption, (), self._facts()) + "".join(ends)
 
 
 def examine(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .core.aliases import LevelName, LoadModeName, RawDTypeLike
 from .core.dtypes import raw_type
 from .core.handle import Files, Path, Source, file_name
 from .core.progress import Progress
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 def load_model(
     path: Files,
     *,
-    load_mode: str = "auto",
+    load_mode: LoadModeName = "auto",
     check_tensors: bool = False,
     vocab_only: bool = False,
-    validate: str = "order",
+    validate: LevelName | Literal["off"] = "order",
     ignore: Iterable[str] = (),
     require_evidence: bool = False,
     lock: str | os.PathLike[str] | Lock | None = None,
@@ -131,8 +132,8 @@ def load_model(
 def validate(
     path: Files,
     *,
-    level: str = "full",
-    reference: Any = None,
+    level: LevelName = "full",
+    reference: Path | None = None,
     ignore: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Report:
@@ -169,8 +170,8 @@ def validate(
 def validate_all(
     paths: Iterable[Path],
     *,
-    level: str = "full",
-    reference: Any = None,
+    level: LevelName = "full",
+    reference: Path | None = None,
     ignore: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Reports:
@@ -299,7 +300,7 @@ def open_table(
     *,
     tensor: str | None = None,
     shape: tuple[int, int] | None = None,
-    dtype: Any = None,
+    dtype: RawDTypeLike | None = None,
     offset: int = 0,
     guard: bool = True,
 ) -> EmbeddingTable:

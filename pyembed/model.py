@@ -6,20 +6,25 @@ import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+import numpy as np
 import numpy.typing as npt
 
-from .analysis.similarity import Geometry, Neighbour
+from .analysis.similarity import Geometry, Item, Neighbours
+from .core.aliases import LevelName, MetricName
 from .core.closing import Closing
-from .core.handle import Source
+from .core.display import html_table
+from .core.handle import Path, Source
 from .core.progress import Progress, report_to
 from .core.records import Change, Stats
 from .errors import FormatError, NotFoundError
 from .files.metadata import Metadata, Tensors
-from .inputs import batching
 from .inputs.first_layer import FirstLayer
+from .inputs.token_rows import TokenRows
 from .llama_cpp.architectures import WITHOUT_PROJECTION
+from .safe_text import printable
+from .tables.reopening import FileMark, TableMark, mark_file, mark_table, reopen, require_same, require_table
 from .tables.table import EmbeddingTable
 from .tables.token_table import OUTPUT_TABLE, TOKEN_TABLE, find_output_table, find_token_table
 from .tokens.vocabulary import Vocabulary
@@ -27,14 +32,17 @@ from .tokens.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from .validation import Report, Subject
 
-Out = TypeVar("Out")
 
-
-class Model(FirstLayer, Closing):
+class Model(TokenRows, FirstLayer, Closing):
     """An open GGUF model. Use `load_model` to get one.
 
     It is immutable, and any number of threads may use it. `close`, or the end of a ``with`` block, closes
     its tables and its vocabulary too; whatever is asked of them afterwards raises `ClosedError`.
+
+    A model pickles, and so do its tables, its vocabulary and its geometry: as the absolute path and the
+    options of the file, not its rows, so that ``pool.map(model.embed, ids)`` works in a pool of processes.
+    Unpickling opens the file anew, and raises FormatError if size, tokens or a sample of rows differ, OSError
+    if it is not there. It is not validated again. What was unpickled is closed by whoever has it.
     """
 
     def __init__(self, source: Source, kv_overrides: Mapping[str, object] | None = None) -> None:
@@ -44,6 +52,7 @@ class Model(FirstLayer, Closing):
         self._tables: dict[str, EmbeddingTable] = {}
         self._vocabulary: Vocabulary | None = None
         self._lock = threading.RLock()
+        self._mark: _Mark | None = None
         self._token_table, self._has_table = TOKEN_TABLE, TOKEN_TABLE in self._tensors
         if self._has_table:
             return
@@ -181,124 +190,6 @@ class Model(FirstLayer, Closing):
             raise NotFoundError(f"{self.path}: the architecture {self.architecture} has no output table")
         return self.table
 
-    @overload
-    def embed(
-        self,
-        ids: Any,
-        *,
-        out: None = None,
-        dtype: Any = "float32",
-        threads: int | None = None,
-        replace: Mapping[Any, Any] | None = None,
-        mask: Any = None,
-        offsets: Any = None,
-    ) -> npt.NDArray[Any]: ...
-    @overload
-    def embed(
-        self,
-        ids: Any,
-        *,
-        out: Out,
-        dtype: Any = "float32",
-        threads: int | None = None,
-        replace: Mapping[Any, Any] | None = None,
-        mask: Any = None,
-        offsets: Any = None,
-    ) -> Out: ...
-    def embed(
-        self,
-        ids: Any,
-        *,
-        out: Any = None,
-        dtype: Any = "float32",
-        threads: int | None = None,
-        replace: Mapping[Any, Any] | None = None,
-        mask: Any = None,
-        offsets: Any = None,
-    ) -> Any:
-        """Return the embeddings of some tokens, as ``model.table.gather`` does, with more around them.
-
-        Rows are raw: no scale that the architecture applies is in them.
-
-        Parameters
-        ----------
-        ids, out, dtype, threads
-            As for `EmbeddingTable.gather`.
-        replace : mapping of position to vectors, optional
-            Vectors of images, audio or soft prompts that take the place of rows: of shape (columns,) for the
-            row at that position, or (n, columns) for the n rows from there on. For ids of one dimension a
-            position is an int, otherwise a tuple such as (batch, position). Vectors of other floats are
-            rounded to `dtype`, to nearest even. The ids that they replace may be anything.
-        mask : array-like of bool, optional
-            Of the ids' shape. Where it is false (or 0) there is no token: the row is zero, the id may be
-            anything.
-        offsets : array-like of int, optional
-            For `ids` that hold sequences one after the other: 0, where each further sequence begins, and the
-            number of ids. Keys of `replace` are then (sequence, position in it).
-
-        Raises
-        ------
-        IndexError, TypeError, ValueError
-            As for `EmbeddingTable.gather`; IndexError for a position in `replace` that is none, ValueError
-            for vectors of another width, or that overlap. `out` is untouched then.
-        """
-        if replace is None and mask is None and offsets is None:
-            return self.table.gather(ids, out=out, dtype=dtype, threads=threads)
-        return batching.gather(
-            self.table,
-            ids,
-            out=out,
-            dtype=dtype,
-            threads=threads,
-            replace=replace,
-            mask=mask,
-            offsets=offsets,
-        )
-
-    def embed_padded(
-        self,
-        sequences: Any,
-        *,
-        offsets: Any = None,
-        padding_side: Literal["right", "left"] = "right",
-        length: int | None = None,
-        out: Any = None,
-        dtype: Any = "float32",
-        threads: int | None = None,
-        replace: Mapping[Any, Any] | None = None,
-    ) -> batching.PaddedRows:
-        """Return the embeddings of sequences of different lengths in one rectangle, zero where there is none.
-
-        Parameters
-        ----------
-        sequences : iterable of array-like of int
-            The ids of each sequence; with `offsets`, the ids of all sequences one after the other.
-        padding_side : {"right", "left"}, optional
-            Where the zeros go.
-        length : int, optional
-            Length of the rectangle; that of the longest sequence if not given.
-        replace : mapping of (sequence, position) to vectors, optional
-            As for `embed`; positions count from the first id of the sequence, whatever the padding.
-        out, dtype, threads
-            As for `EmbeddingTable.gather`; `out` is of shape (sequences, length, columns).
-
-        Returns
-        -------
-        PaddedRows
-            ``.rows``, ``.mask`` and ``.lengths``.
-        """
-        return batching.gather_padded(
-            self.table,
-            sequences,
-            offsets=offsets,
-            padding_side=padding_side,
-            length=length,
-            out=out,
-            dtype=dtype,
-            threads=threads,
-            replace=replace,
-        )
-
     # ----------------------------------------------------------------------------------- vocabulary
 
     @property
@@ -320,8 +211,8 @@ class Model(FirstLayer, Closing):
 
     def validate(
         self,
-        level: str = "full",
-        reference: Any = None,
+        level: LevelName = "full",
+        reference: Path | None = None,
         *,
         ignore: Iterable[str] = (),
         progress: Progress | None = None,
@@ -403,7 +294,7 @@ class Model(FirstLayer, Closing):
     def _names(self) -> Vocabulary | None:
         return self.vocabulary if "tokenizer.ggml.tokens" in self.metadata else None
 
-    def similarity(self, a: Any, b: Any, metric: str = "cosine") -> float:
+    def similarity(self, a: Item, b: Item, metric: MetricName = "cosine") -> float:
         """Return the cosine, or with ``metric="dot"`` the dot product, of two words, ids or vectors.
 
         ``"king"`` means the token of the whole word, as the vocabulary stores it; what exceptions there are,
@@ -412,23 +303,27 @@ class Model(FirstLayer, Closing):
         return self.geometry.similarity(a, b, metric)
 
     def nearest(
-        self, query: Any, k: int = 10, metric: str = "cosine", *, leave_out_variants: bool = False
-    ) -> list[Neighbour]:
+        self, query: Item, k: int = 10, metric: MetricName = "cosine", *, leave_out_variants: bool = False
+    ) -> Neighbours:
         """Return the `k` tokens most similar to a word, an id or a vector; see `Geometry.nearest`."""
         return self.geometry.nearest(query, k, metric, leave_out_variants=leave_out_variants)
 
     def analogy(
         self,
-        positive: Sequence[Any],
-        negative: Sequence[Any] = (),
+        positive: Sequence[Item],
+        negative: Sequence[Item] = (),
         k: int = 10,
-        metric: str = "cosine",
+        metric: MetricName = "cosine",
         *,
         leave_out_variants: bool = False,
-    ) -> list[Neighbour]:
+    ) -> Neighbours:
         """Return the `k` tokens nearest to a sum of words, ids or vectors; see `Geometry.analogy`."""
         return self.geometry.analogy(positive, negative, k, metric, leave_out_variants=leave_out_variants)
 
+    @overload
+    def logits(self, hidden: Any, k: None = None) -> npt.NDArray[np.float32]: ...
+    @overload
+    def logits(self, hidden: Any, k: int) -> Any: ...
     def logits(self, hidden: Any, k: int | None = None) -> Any:
         """Return the logits of hidden states, or their `k` best tokens, from `output_table`.
 
@@ -451,7 +346,11 @@ class Model(FirstLayer, Closing):
         return self._source.closed
 
     def close(self) -> None:
-        """Close the model, its tables and its vocabulary. Calls of other threads finish undisturbed."""
+        """Close the model, its tables and its vocabulary.
+
+        Calls of other threads that have begun finish undisturbed; what begins later raises `ClosedError`. Of
+        a model that is replaced under load `ModelHandle` knows when nobody uses it any more.
+        """
         with self._lock:
             self._source.close()
             for table in self._tables.values():
@@ -464,8 +363,8 @@ class Model(FirstLayer, Closing):
 
         Compares device, inode, size and time of change, which takes a system call a file. A replacement by
         rename, the way to bring out a new version, is ``"replaced"``: this model goes on with the old file.
-        To serve the new one, open it, let new requests have it, and let go of the old one without closing
-        it: it ends with the last request that uses it.
+        To serve the new one, load it and hand it to `ModelHandle.swap`, which closes the old one when the
+        last request that uses it has ended.
 
         Raises
         ------
@@ -477,6 +376,60 @@ class Model(FirstLayer, Closing):
     def _ensure_open(self) -> None:
         self._source.ensure_open()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._source.ensure_open()
+        if self._mark is None:
+            self._mark = _Mark.of(self)
+        return _reopen, (self._mark,)
+
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.architecture}, {self.load_mode}"
-        return f"<Model {self.path}: {state}>"
+        return printable(f"<Model {self.path}: {state}>")
+
+    def _repr_html_(self) -> str:
+        if self.closed:
+            return html_table(self.path, (), [("state", "closed")])
+        facts: list[tuple[str, object]] = [("architecture", self.architecture or "not said")]
+        with suppress(FormatError):
+            if (names := self._names()) is not None:
+                facts.append(("vocabulary", f"{len(names)} tokens, {names.model} / {names.pre}"))
+        name = self.token_table_name
+        if name is not None:
+            info = self.tensors[name]
+            facts.append(("token table", f"{name}, {' x '.join(map(str, info.shape))} {info.type}"))
+        facts += [("tied", "yes" if self.tied else "no"), ("load mode", self.load_mode)]
+        return html_table(self.path, (), facts)
+
+
+class _Mark(NamedTuple):
+    """What the pickle of a model carries."""
+
+    file: FileMark
+    overrides: dict[str, Any]
+    tokens: str | None
+    rows: TableMark | None
+
+    @staticmethod
+    def of(model: Model) -> _Mark:
+        tokens, rows = None, None
+        with suppress(FormatError):  # without a vocabulary, or with one that cannot be used
+            tokens = model.vocabulary.digest
+        with suppress(FormatError, NotFoundError):  # likewise
+            rows = mark_table(model.table)
+        return _Mark(mark_file(model._source), model.metadata.overrides, tokens, rows)
+
+
+def _reopen(mark: _Mark) -> Model:
+    """Return a model that was pickled."""
+    source = reopen(mark.file)
+    try:
+        model = Model(source, mark.overrides)
+        if mark.tokens is not None:
+            require_same(source, "digest of tokens", mark.tokens, model.vocabulary.digest)
+        if mark.rows is not None:
+            require_table(model.open_table(mark.rows.name), mark.rows)
+    except BaseException:
+        source.close()
+        raise
+    model._mark = mark
+    return model

@@ -5,11 +5,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from ..core.aliases import MetricName
+from ..core.display import aligned, html_table
 from ..core.linear_algebra import ensure_room
 from ..core.progress import Progress
 from ..errors import VocabularyError
@@ -32,6 +34,21 @@ class Neighbour(NamedTuple):
     id: int
     text: str | None
     score: float
+
+
+class Neighbours(list[Neighbour]):
+    """A list of `Neighbour`, the best first, that shows itself as a table."""
+
+    _HEADERS = ("token", "id", "score")
+
+    def _cells(self) -> list[tuple[str, str, str]]:
+        return [(printable(one.text or ""), str(one.id), f"{one.score:.4f}") for one in self]
+
+    def __repr__(self) -> str:
+        return "\n".join(aligned([self._HEADERS, *self._cells()], 1)) if self else "no neighbours"
+
+    def _repr_html_(self) -> str:
+        return html_table("neighbours", self._HEADERS, self._cells())
 
 
 class Baseline(NamedTuple):
@@ -130,9 +147,11 @@ class Geometry:
             return None
         return self.vocabulary.tokens[row_id]
 
-    def _neighbours(self, ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> list[Neighbour]:
+    def _neighbours(self, ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> Neighbours:
         found = zip(ids.tolist(), scores.tolist(), strict=True)
-        return [Neighbour(row_id, self.text(row_id), score) for row_id, score in found if row_id >= 0]
+        return Neighbours(
+            Neighbour(row_id, self.text(row_id), score) for row_id, score in found if row_id >= 0
+        )
 
     def _own(self, places: Iterable[Place], leave_out_variants: bool) -> list[int]:
         """Return the rows of some places, and those that spell the same words."""
@@ -144,11 +163,11 @@ class Geometry:
 
     # --------------------------------------------------------------------------------------- scores
 
-    def similarity(self, a: Item, b: Item, metric: str = "cosine") -> float:
+    def similarity(self, a: Item, b: Item, metric: MetricName = "cosine") -> float:
         """Return the cosine or the dot product of two items, in float64; zero for zero vectors."""
         return float(self.similarities([a, b], metric)[0, 1])
 
-    def similarities(self, items: Sequence[Item], metric: str = "cosine") -> npt.NDArray[np.float64]:
+    def similarities(self, items: Sequence[Item], metric: MetricName = "cosine") -> npt.NDArray[np.float64]:
         """Return the similarity of each item to each, shape (n, n)."""
         check_metric(metric)
         vectors = np.array([self.place(item).vector for item in items], np.float64)
@@ -164,12 +183,12 @@ class Geometry:
         self,
         query: Item,
         k: int = 10,
-        metric: str = "cosine",
+        metric: MetricName = "cosine",
         *,
         leave_out_variants: bool = False,
         threads: int | None = None,
         progress: Progress | None = None,
-    ) -> list[Neighbour]:
+    ) -> Neighbours:
         """Return the `k` rows that are most similar to an item, the best first.
 
         A word or an id is not among its own neighbours; for a vector no row is left out.
@@ -200,12 +219,12 @@ class Geometry:
         positive: Sequence[Item],
         negative: Sequence[Item] = (),
         k: int = 10,
-        metric: str = "cosine",
+        metric: MetricName = "cosine",
         *,
         leave_out_variants: bool = False,
         threads: int | None = None,
         progress: Progress | None = None,
-    ) -> list[Neighbour]:
+    ) -> Neighbours:
         """Return the rows nearest to the sum of some items less others: king - man + woman.
 
         The rows are added as they are, not brought to the same length. Those of the items themselves are left
@@ -239,6 +258,19 @@ class Geometry:
             sum_ -= place.vector
         return sum_.astype(np.float32), self._own([*added, *subtracted], leave_out_variants)
 
+    @overload
+    def logits(
+        self,
+        hidden: Any,
+        k: None = None,
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.float32]: ...
+    @overload
+    def logits(
+        self, hidden: Any, k: int, *, threads: int | None = None, progress: Progress | None = None
+    ) -> Any: ...
     def logits(
         self,
         hidden: Any,
@@ -258,7 +290,7 @@ class Geometry:
         -------
         numpy.ndarray of float32, shape (rows,) or (n, rows)
             Without `k`.
-        list of Neighbour, or list of such lists
+        Neighbours, or list of such lists
             With `k`: for one hidden state, or for several.
         """
         queries = as_queries(hidden, self.table.shape[1])
@@ -273,7 +305,12 @@ class Geometry:
     # -------------------------------------------------------------------------------------- baseline
 
     def baseline(
-        self, query: Item | None = None, metric: str = "cosine", *, n: int = _BASELINE_ROWS, seed: int = 0
+        self,
+        query: Item | None = None,
+        metric: MetricName = "cosine",
+        *,
+        n: int = _BASELINE_ROWS,
+        seed: int = 0,
     ) -> Baseline:
         """Return what an item scores against random rows or, without one, random pairs of rows.
 
@@ -300,7 +337,7 @@ class Geometry:
         p95, p99 = np.percentile(scores, (95, 99))
         return Baseline(float(scores.mean()), float(p95), float(p99), n)
 
-    def _pairs(self, pairs: npt.NDArray[np.int64], metric: str) -> npt.NDArray[np.float64]:
+    def _pairs(self, pairs: npt.NDArray[np.int64], metric: MetricName) -> npt.NDArray[np.float64]:
         scores = np.empty(len(pairs))
         for first in range(0, len(pairs), _CHUNK):
             rows = self.table.gather(pairs[first : first + _CHUNK]).astype(np.float64)

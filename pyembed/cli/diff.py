@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
         help="compare two files: vocabulary, rows, metadata, tensors",
         description="Compare two models, or a model and a tokenizer's files. Exits 0 if they are the same up "
         "to quantisation, 1 if they differ or something that both have could not be compared.",
-        epilog="example: pyembed diff model-q4_0.gguf tokenizer.json",
+        epilog="example: pyembed extract demo small.gguf && pyembed diff demo small.gguf",
     )
     kinds = (
         "a model, a tokenizer's file (tokenizer.json, tekken.json, .model, vocab.txt, ...), or a directory"

@@ -46,13 +46,14 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    with OpenFile(arguments.model, arguments.tensor) as file, progress_bar() as progress:
-        health = examine(
-            file.model if file.model is not None else file.table,
-            tensor=None if file.model is None else file.table.name,
-            min_cosine=arguments.min_cosine,
-            progress=progress,
-        )
+    with OpenFile(arguments.model, arguments.tensor) as file:
+        with progress_bar() as progress:
+            health = examine(
+                file.model if file.model is not None else file.table,
+                tensor=None if file.model is None else file.table.name,
+                min_cosine=arguments.min_cosine,
+                progress=progress,
+            )
         if arguments.json:
             facts = dataclasses.asdict(health)
             facts["norms"]["percentiles"] = dict(

@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> None:
         help="pin a model for a deployment, or check one against its lock",
         description="Print the lock of a model: the digest of its vocabulary, its special ids, shapes, "
         "types and digests of its rows. load_model(path, lock=...) refuses another model.",
-        epilog="examples: pyembed lock model.gguf > model.lock; pyembed lock model.gguf --check model.lock",
+        epilog="example: pyembed lock demo > demo.lock && pyembed lock demo --check demo.lock",
     )
     parser.add_argument("model", metavar="MODEL", help="a .gguf file, or: demo")
     parser.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,12 @@ def run(arguments: argparse.Namespace) -> int:
         figure = arguments.draw(arguments, file)
         taken = [(word, geometry.place(word)) for word in _words(arguments)]
         plot.save(figure, arguments.out, reading=file.table)
+    if missing := plot.letters_without_font(figure):
+        print(
+            f"pyembed: no font here has {missing[:20]}: the picture shows escapes; "
+            "Noto Sans CJK, for one, has more letters",
+            file=sys.stderr,
+        )
     if arguments.json:
         tokens = [{"word": word, "id": place.id, "text": place.text} for word, place in taken]
         print_json({"out": arguments.out, "tokens": tokens})

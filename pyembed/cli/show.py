@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
+from ..core.display import aligned, blocks, encodable, text_widths, widths_of
 from ..safe_text import json_text, printable
 
 
@@ -31,27 +33,25 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
-    """Print rows of cells under headers, the first `left` columns aligned to the left.
+    """Print rows of cells under headers, the first `left` columns, texts, aligned to the left.
 
-    A terminal gets a table of rich where that is installed, all else aligned text.
+    A terminal gets a table of rich where that is installed, folded to its width, all else aligned text.
     """
-    cells = [[printable(cell) for cell in row] for row in rows]
-    if not (sys.stdout.isatty() and _print_rich(headers, cells, left)):
-        _print_plain(headers, cells, left)
+    encoding = sys.stdout.encoding
+    cells = [[encodable(printable(cell), encoding) for cell in row] for row in rows]
+    width = terminal_width()
+    if width is not None and _print_rich(headers, cells, left, width):
+        return
+    for line in aligned([list(headers), *cells] if headers else cells, left, width):
+        print(line)
 
 
-def _print_plain(headers: Sequence[str], cells: list[list[str]], left: int) -> None:
-    lines = ([list(headers)] if headers else []) + cells
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        padded = (
-            cell.ljust(width) if index < left else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        print("  ".join(padded).rstrip())
+def terminal_width() -> int | None:
+    """Return the cells of a line of the terminal that stdout is; None if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _print_rich(headers: Sequence[str], cells: list[list[str]], left: int) -> bool:
+def _print_rich(headers: Sequence[str], cells: list[list[str]], left: int, width: int) -> bool:
     try:
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
@@ -59,11 +59,22 @@ def _print_rich(headers: Sequence[str], cells: list[list[str]], left: int) -> bo
         from rich.text import Text
     except ImportError:
         return False
-    table = Table(box=SIMPLE_HEAD if headers else None, show_header=bool(headers), pad_edge=False)
-    for index in range(len(cells[0]) if cells else len(headers)):
-        name = headers[index] if headers else ""
-        table.add_column(Text(name), justify="left" if index < left else "right", overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row))  # Text, so that brackets in a token are not markup
-    Console().print(table)
+    console = Console(width=width, height=25)  # with one alone, rich takes a dumb terminal for 80 cells wide
+    gap = 3 if headers else 2  # a space on either side, and one in the place of a line between
+    widths = widths_of([list(headers), *cells] if headers else cells)
+    for columns in blocks(widths, left, gap, width):
+        texts = text_widths(widths[:left], [widths[column] for column in columns], gap, width)
+        box = SIMPLE_HEAD if headers else None
+        table = Table(box=box, show_header=bool(headers), show_edge=False, pad_edge=False)
+        for column in [*range(left), *columns]:
+            name = Text(headers[column] if headers else "")
+            if column < left:
+                table.add_column(name, width=texts[column], overflow="fold")
+            else:
+                table.add_column(name, justify="right", no_wrap=True)
+        for row in cells:  # Text, so that brackets in a token are not markup
+            table.add_row(*(Text(row[column]) for column in [*range(left), *columns]))
+        if columns.start > left:
+            print()
+        console.print(table)
     return True

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..analysis.similarity import Baseline, Geometry, Neighbour
+from ..core.aliases import MetricName
 from ..core.progress import Progress, Report
 from ..safe_text import printable
 from .arguments import add_json, add_k, add_metric, add_model, add_rows, add_tensor, ids_argument
@@ -44,7 +45,11 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run_similarity)
 
     parser = _command(
-        commands, "logits", "tokens that hidden states lead to", "logits demo --hidden states.npy --k 5"
+        commands,
+        "logits",
+        "tokens that hidden states lead to",
+        "embed demo file --out states.npy && "
+        "pyembed logits demo --tensor token_embd.weight --hidden states.npy --k 5",
     )
     parser.add_argument("--hidden", required=True, metavar="FILE.npy", help="one state, or one a row")
     add_k(parser)
@@ -169,7 +174,7 @@ def _parse_sum(text: str) -> tuple[list[str], list[str]]:
 
 
 def _scored(
-    geometry: Geometry, vector: npt.NDArray[np.float32], found: list[Neighbour], metric: str
+    geometry: Geometry, vector: npt.NDArray[np.float32], found: list[Neighbour], metric: MetricName
 ) -> dict[str, Any]:
     """Return what was found with both scores, and what random rows score."""
     ids = [neighbour.id for neighbour in found]

@@ -10,13 +10,13 @@ from typing import Any
 
 from ..loader import validate_all
 from ..safe_text import json_text, printable
-from ..validation import LEVELS, Outcome, Report, Reports, Severity, Verdict
+from ..validation import LEVELS, Report, Reports, Severity, Verdict
+from ..validation.text import SEVERITIES, count, report_text
 from .files import model_path
 from .progress import progress_bar
-from .show import print_table
+from .show import terminal_width
 
 _VERDICTS = (Verdict.WRONG, Verdict.UNVERIFIED, Verdict.VERIFIED)
-_RANKS = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 
 
 def add_parser(commands: Any) -> None:
@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
         "the container is whole, what llama.cpp would refuse. A model is wrong if something contradicts it, "
         "verified if the evidence pins at least 99 % of its ids, and unverified otherwise. Exits 1 if "
         "something is wrong, 2 if a file cannot be read. docs/rules.md explains every rule.",
-        epilog="example: pyembed validate models/ --level order --format sarif > report.sarif",
+        epilog="example: pyembed validate demo --level order --format sarif > report.sarif",
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help=".gguf files, folders of them, or: demo")
     parser.add_argument("--level", choices=LEVELS, default="full", help="how deep to look; full reads rows")
@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--fail-on",
-        choices=[severity.value for severity in _RANKS],
+        choices=[severity.value for severity in SEVERITIES],
         default=Severity.ERROR.value,
         help="the least severity of a finding that makes the exit code 1",
     )
@@ -67,11 +67,23 @@ def run(arguments: argparse.Namespace) -> int:
     _PRINTERS[arguments.format](reports)
     if reports.failures:
         return 2
-    least = _RANKS[Severity(arguments.fail_on)]
-    failed = any(_RANKS[finding.severity] <= least for report in reports for finding in report.findings)
-    if arguments.require_evidence:
-        failed |= any(report.verdict is Verdict.UNVERIFIED for report in reports)
+    failed = [(report, why) for report in reports if (why := _why_failed(report, arguments)) is not None]
+    for report, why in failed:
+        if report.ok:  # otherwise the report says it
+            print(f"pyembed: {printable(report.path)}: exit code 1: {why}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _why_failed(report: Report, arguments: argparse.Namespace) -> str | None:
+    """Return why a report makes the exit code 1, None if it does not."""
+    counted = SEVERITIES[: SEVERITIES.index(Severity(arguments.fail_on)) + 1]
+    n = sum(finding.severity in counted for finding in report.findings)
+    if n:
+        severities = " or ".join(severity.value for severity in counted)
+        return f"{count(n, 'finding')} of severity {severities}, by --fail-on {arguments.fail_on}"
+    if arguments.require_evidence and report.verdict is Verdict.UNVERIFIED:
+        return "it is unverified, by --require-evidence"
+    return None
 
 
 # ------------------------------------------------------------------------------------------- output
@@ -81,39 +93,12 @@ def _print_text(reports: Reports) -> None:
     for index, report in enumerate(reports):
         if index:
             print()
-        _print_report(report)
+        print(report_text(report, terminal_width()))
     if len(reports) > 1:
         n_of = Counter(report.verdict for report in reports)
         counts = [f"{n_of[verdict]} {verdict.value}" for verdict in _VERDICTS if n_of[verdict]]
         counts += [f"{len(reports.failures)} could not be read"] if reports.failures else []
         print(f"\n{len(reports)} models: {', '.join(counts)}")
-
-
-def _print_report(report: Report) -> None:
-    counts = Counter(finding.severity for finding in report.findings)
-    summary = ", ".join(_count(counts[severity], severity.value) for severity in _RANKS if counts[severity])
-    print(f"{printable(report.path)}: {report.verdict.value}" + (f" ({summary})" if summary else ""))
-    findings = sorted(report.findings, key=lambda finding: _RANKS[finding.severity])
-    if findings:
-        rows = [[finding.severity.value, finding.rule, _located(finding)] for finding in findings]
-        rows += [["", rule, f"{n} more"] for rule, n in report.omitted.items()]
-        print_table((), rows, left=3)
-    for conclusion in report.verdicts:
-        print(f"  {conclusion.evidence}: {printable(conclusion.text)}")
-    if report.ok:
-        print(f"  {report.verdict.value}: {printable(report.summary)}")
-    if report.llama_cpp is not Outcome.LOAD:
-        print(f"  llama.cpp: would {report.llama_cpp.value}")
-
-
-def _located(finding: Any) -> str:
-    where = f" (at byte {finding.offset})" if finding.offset is not None else ""
-    file = f"{finding.path}: " if finding.path is not None else ""
-    return f"{file}{finding.message}{where}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'s' * (n != 1)}"
 
 
 def _print_json(reports: Reports) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .._native import ffi, lib
 from ..errors import UnsupportedTypeError, check
+from .aliases import DTypeName
 from .constants import DType
 
 # ----------------------------------------------------------------------------------- tensor types
@@ -71,12 +72,12 @@ def tensor_type(which: int | str) -> TensorType:
 class OutputType:
     """A dtype in which rows come out; `storage` is the NumPy dtype that holds it."""
 
-    name: str
+    name: DTypeName
     code: int
     storage: np.dtype[Any]
 
 
-OUTPUT_TYPES = {
+OUTPUT_TYPES: dict[str, OutputType] = {
     "float32": OutputType("float32", DType.F32, np.dtype(np.float32)),
     "float16": OutputType("float16", DType.F16, np.dtype(np.float16)),
     "bfloat16": OutputType("bfloat16", DType.BF16, np.dtype(np.uint16)),

@@ -14,7 +14,7 @@ from .._native import ffi, lib
 from ..errors import FORMAT_ERRORS, CData, ClosedError, Status, check, shard_path
 from .constants import MAX_DIMS, UNKNOWN_BYTES, FileChange, Format, LoadMode, ValueType
 from .recognise import file_at_fault, recognise
-from .records import Change, ChangeKind, MetadataEntry, RawLayout, Shard, Stats, TensorInfo
+from .records import Change, ChangeKind, MetadataEntry, OpenOptions, RawLayout, Shard, Stats, TensorInfo
 
 Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 #: A file, or all files of a split set in order.
@@ -259,6 +259,8 @@ class Source:
         self._model = ffi.gc(out[0], lib.pye_model_close)
         self.format = self._name_in(FORMATS, lib.pye_model_format(self._model))
         self.load_mode = self._name_in(LOAD_MODES, lib.pye_model_load_mode(self._model))
+        files = tuple(map(os.path.abspath, self._given)) or os.path.abspath(self.path)
+        self.options = OpenOptions(files, format, load_mode, guard, raw)
         self._paths = [shard.path for shard in self.shards()]
         self._read = {found for path in self._files_read() if (found := _identity(path)) is not None}
 

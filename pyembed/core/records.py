@@ -44,6 +44,17 @@ class RawLayout:
     offset: int
 
 
+@dataclass(frozen=True)
+class OpenOptions:
+    """How a file was opened, for opening it again elsewhere: `files` are absolute."""
+
+    files: str | tuple[str, ...]
+    format: str
+    load_mode: str
+    guard: bool
+    raw: RawLayout | None
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """Facts about one file of a model; 0 where its format has no such notion.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ..core.aliases import DTypeName
 from ..core.progress import Progress
 from ..files.atomic_write import check_is_not_read, is_replaceable, replacing_together
 from ..tables.table import EmbeddingTable
@@ -42,7 +43,7 @@ class Format:
     suffixes: tuple[str, ...]
     dtypes: tuple[str, ...]
     holds: str
-    write: Callable[[list[IO[bytes]], Selection, str], None]
+    write: Callable[[list[IO[bytes]], Selection, DTypeName], None]
     beside: bool = False
 
 
@@ -69,7 +70,7 @@ class Exported:
     paths: tuple[str, ...]
     format: str
     shape: tuple[int, int]
-    dtype: str
+    dtype: DTypeName
 
 
 def export(
@@ -79,7 +80,7 @@ def export(
     vocabulary: Vocabulary | None = None,
     ids: Any = None,
     format: str | None = None,
-    dtype: str = "float32",
+    dtype: DTypeName = "float32",
     force: bool = False,
     progress: Progress | None = None,
 ) -> Exported:

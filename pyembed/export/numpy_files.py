@@ -10,6 +10,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from ..core.aliases import DTypeName
 from ..core.dtypes import output_type
 from ..files.npy_writer import write_array, write_header
 from .selection import Selection
@@ -18,20 +19,20 @@ from .tables import write_metadata
 _MAX_TOKEN_BYTES = 4 << 30
 
 
-def write_npy(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
+def write_npy(files: list[IO[bytes]], chosen: Selection, dtype: DTypeName) -> None:
     """Write the rows as one array, bfloat16 as uint16, and ids and tokens to the file beside it, if any."""
     _write_rows(files[0], chosen, dtype)
     for file in files[1:]:
         write_metadata(file, chosen)
 
 
-def _write_rows(file: IO[bytes], chosen: Selection, dtype: str) -> None:
+def _write_rows(file: IO[bytes], chosen: Selection, dtype: DTypeName) -> None:
     write_header(file, output_type(dtype).storage, chosen.shape)
     for _, _, rows in chosen.rows(dtype):
         file.write(rows.data)
 
 
-def write_npz(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
+def write_npz(files: list[IO[bytes]], chosen: Selection, dtype: DTypeName) -> None:
     r"""Write the arrays ``embeddings``, ``ids`` (int64) and, where there are any, ``tokens`` (str).
 
     NumPy drops NULs from the end of a str. Where a token ends in one, ``token_lengths`` (int32) says how many

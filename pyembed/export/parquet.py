@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import IO
 
 from ..core import handle as source
+from ..core.aliases import DTypeName
 from .selection import Selection, provenance
 
 
-def write(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
+def write(files: list[IO[bytes]], chosen: Selection, dtype: DTypeName) -> None:
     """Write the columns ``id`` (int64), ``token`` (string, null where there is none) and ``embedding``.
 
     ``embedding`` is a list of fixed size. Bytes of a token that are not UTF-8 appear as U+FFFD.

@@ -8,13 +8,14 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.aliases import DTypeName
 from .selection import Selection, provenance
 
 _TYPES = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2)}
 _MAX_HEADER = 100_000_000  # readers refuse a longer one
 
 
-def write(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
+def write(files: list[IO[bytes]], chosen: Selection, dtype: DTypeName) -> None:
     """Write the tensors ``embeddings`` and ``ids`` (I64); tokens are a JSON list in the metadata."""
     name, size = _TYPES[dtype]
     n, columns = chosen.shape

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.aliases import DTypeName
 from ..core.progress import Progress, part_of, report_to
 from ..safe_text import printable, quote
 from ..tables.arguments import as_ids
@@ -46,7 +47,7 @@ class Selection:
         """(rows, columns) of what is written."""
         return len(self.ids), self.table.shape[1]
 
-    def rows(self, dtype: str) -> Iterator[tuple[npt.NDArray[Any], list[str | None], npt.NDArray[Any]]]:
+    def rows(self, dtype: DTypeName) -> Iterator[tuple[npt.NDArray[Any], list[str | None], npt.NDArray[Any]]]:
         """Yield ids, texts and rows of `dtype`, about 4 MiB of rows at a time; texts as of `texts`."""
         step = max(1, _CHUNK_BYTES // (4 * self.table.shape[1]))
         for first in range(0, len(self.ids), step):

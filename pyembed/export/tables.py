@@ -6,6 +6,7 @@ from typing import IO
 
 import numpy as np
 
+from ..core.aliases import DTypeName
 from .safetensors import little_endian
 from .selection import Selection
 from .words import unique_word, word_of
@@ -14,7 +15,7 @@ from .words import unique_word, word_of
 METADATA_HEADER = b"token\tid\n"
 
 
-def write_word2vec_text(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
+def write_word2vec_text(files: list[IO[bytes]], chosen: Selection, dtype: DTypeName) -> None:
     """Write "rows columns", then a line for each row: its word and its numbers, with single spaces."""
     _check_once(chosen)
     n, columns = chosen.shape
@@ -26,7 +27,7 @@ def write_word2vec_text(files: list[IO[bytes]], chosen: Selection, dtype: str) -
             files[0].write((line % (word, *row.tolist())).encode("utf-8"))
 
 
-def write_word2vec_binary(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
+def write_word2vec_binary(files: list[IO[bytes]], chosen: Selection, dtype: DTypeName) -> None:
     """Write "rows columns" and a newline, then each row: its word, a space and its float32, little-endian."""
     _check_once(chosen)
     n, columns = chosen.shape
@@ -45,7 +46,7 @@ def _check_once(chosen: Selection) -> None:
         raise ValueError(f"id {ids[counts.argmax()]} was chosen twice; word2vec files hold a word once")
 
 
-def write_projector(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
+def write_projector(files: list[IO[bytes]], chosen: Selection, dtype: DTypeName) -> None:
     """Write the rows as tab-separated numbers, and ids and tokens to the file beside it, if any."""
     line = "\t".join(["%.9g"] * chosen.shape[1]) + "\n"
     for _, _, rows in chosen.rows(dtype):

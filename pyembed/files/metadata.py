@@ -283,6 +283,11 @@ class Metadata(Mapping[str, Any]):
         value = self._source.metadata_value(key)
         return 0 if value is None else int(value.n_elements)
 
+    @property
+    def overrides(self) -> dict[str, Scalar]:
+        """What ``kv_overrides`` replaced or added."""
+        return dict(self._overrides)
+
     def uncached(self) -> Metadata:
         """Return the same metadata with nothing decoded yet: what is decoded through it goes with it."""
         return Metadata(self._source, self._overrides)

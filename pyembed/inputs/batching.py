@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core.dtypes import OUTPUT_TYPES, OutputType, output_type, round_to, widen_bfloat16
+from ..core.aliases import PaddingSide
+from ..core.dtypes import OUTPUT_TYPES, OutputType, round_to, widen_bfloat16
 from ..tables.arguments import (
     IntArray,
+    as_array,
     as_ids,
     as_rows,
     as_torch,
     check_ids,
     flat_rows,
     refuse_masked,
+    rows_kind,
     torch_array,
 )
 from ..tables.table import EmbeddingTable
@@ -176,7 +179,7 @@ def _sequences(shape: tuple[int, ...], offsets: Any) -> tuple[IntArray, IntArray
 
 def as_offsets(offsets: Any, n_ids: int) -> IntArray:
     """Return offsets as int64: 0, where each further sequence begins, and at last the number of ids."""
-    bounds = as_ids(offsets, n_ids + 1)
+    bounds = as_ids(offsets, n_ids + 1, "offset", "a batch of these ids")
     check_ids(bounds, n_ids + 1, "offset", "a batch of these ids")
     bounds = bounds.astype(np.int64)
     if (
@@ -195,7 +198,7 @@ def as_offsets(offsets: Any, n_ids: int) -> IntArray:
 
 def _as_mask(mask: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     refuse_masked(mask, "mask")
-    array = torch_array(mask, "mask") if as_torch(mask) is not None else np.asarray(mask)
+    array = torch_array(mask, "mask") if as_torch(mask) is not None else as_array(mask, "mask")
     if array.dtype.kind in "iu" and not ((array == 0) | (array == 1)).all():
         raise ValueError("mask holds other numbers than 0 and 1")
     if array.dtype.kind not in "biu" and array.size:
@@ -238,10 +241,7 @@ def _as_floats(given: Any, where: Any, kind: OutputType) -> npt.NDArray[Any]:
         if array.dtype == np.uint16 and str(tensor.dtype) == "torch.bfloat16":
             return array
     else:
-        try:
-            array = np.asarray(given)
-        except ValueError as error:
-            raise ValueError(f"replace[{where!r}] cannot be made an array: {error}") from None
+        array = as_array(given, f"replace[{where!r}]")
         if array.dtype.name == "bfloat16" or (array.dtype == np.uint16 and kind.name == "bfloat16"):
             return array.view(np.uint16)
         if array.dtype.kind in "iu" and isinstance(given, list | tuple):
@@ -256,7 +256,7 @@ def gather(
     ids: Any,
     *,
     out: Any = None,
-    dtype: Any = "float32",
+    dtype: Any = None,
     threads: int | None = None,
     replace: Mapping[Any, Any] | None = None,
     mask: Any = None,
@@ -264,7 +264,7 @@ def gather(
 ) -> Any:
     """Gather rows straight into one buffer, with vectors and padding laid over; see `Model.embed`."""
     n_rows, width = table.shape
-    kind = output_type(dtype)
+    kind = rows_kind(dtype, out)
     ids = as_ids(ids, n_rows)
     overlay = Overlay(ids.shape, width, kind, replace=replace, mask=mask, offsets=offsets)
     return _assemble(rows_of(table, kind, threads), ids, overlay, (width, width), kind, out)
@@ -315,10 +315,10 @@ def gather_padded(
     sequences: Any,
     *,
     offsets: Any = None,
-    padding_side: Literal["right", "left"] = "right",
+    padding_side: PaddingSide = "right",
     length: int | None = None,
     out: Any = None,
-    dtype: Any = "float32",
+    dtype: Any = None,
     threads: int | None = None,
     replace: Mapping[Any, Any] | None = None,
 ) -> PaddedRows:
@@ -334,7 +334,7 @@ def gather_padded(
         raise ValueError(f"length is {length}, but a sequence has {longest} ids")
     columns, first = np.arange(length), length - lengths[:, None]
     mask = columns < lengths[:, None] if padding_side == "right" else columns >= first
-    kind = output_type(dtype)
+    kind = rows_kind(dtype, out)
     overlay = Overlay(flat.shape, width, kind, replace=replace, offsets=bounds)
     # Here they still stand where the caller knows them by.
     check_ids(overlay.live_ids(flat), n_rows)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core.dtypes import OUTPUT_TYPES, OutputType, output_type, round_to
+from ..core.aliases import DTypeLike, EngineName, IdsLike
+from ..core.dtypes import OUTPUT_TYPES, OutputType, round_to
 from ..errors import NotFoundError, RecipeError
 from ..files.metadata import Metadata, Tensors
-from ..tables.arguments import IntArray, as_ids, as_rows, check_ids, flat_rows
+from ..tables.arguments import IntArray, as_ids, as_rows, check_ids, flat_rows, rows_kind
 from ..tables.table import EmbeddingTable
 from . import batching
 from .recipes import TYPE_TABLE, AddRow, InputRecipe, Norm, Scale, Step, engine_form, require, resolve
 
+Out = TypeVar("Out")
 Floats: TypeAlias = npt.NDArray[np.float32]
 OpenTable: TypeAlias = Callable[[str], EmbeddingTable]
 
@@ -98,7 +100,7 @@ def input_embeddings(
     positions: Any = None,
     token_types: Any = None,
     out: Any = None,
-    dtype: Any = "float32",
+    dtype: Any = None,
     threads: int | None = None,
 ) -> Any:
     """Return rows with a recipe applied; see `Model.input_embeddings`."""
@@ -106,7 +108,7 @@ def input_embeddings(
     n_rows, width = table.shape
     ids = as_ids(ids, n_rows)
     check_ids(ids, n_rows)
-    kind = output_type(dtype)
+    kind = rows_kind(dtype, out)
     if token_types is not None and "token type" not in {
         getattr(step, "index", None) for step in recipe.steps
     }:
@@ -140,8 +142,11 @@ def fill(
 def _index(step: AddRow, given: Any, shape: tuple[int, ...]) -> IntArray:
     """Return, for each id, the row of the step's table: as given, or positions counted from 0."""
     n_positions = shape[-1] if shape else 1
-    chosen = np.arange(n_positions).reshape(shape[-1:]) if given is None else as_ids(given, step.n_rows)
     name = "positions" if step.index == "position" else "token_types"
+    if given is None:
+        chosen: IntArray = np.arange(n_positions).reshape(shape[-1:])
+    else:
+        chosen = as_ids(given, step.n_rows, step.index, step.table)
     try:
         chosen = np.broadcast_to(chosen, shape)
     except ValueError:
@@ -157,7 +162,7 @@ def per_layer_embeddings(
     ids: Any,
     *,
     out: Any = None,
-    dtype: Any = "float32",
+    dtype: Any = None,
     threads: int | None = None,
 ) -> Any:
     """Return the vectors of each layer; see `Model.per_layer_embeddings`."""
@@ -168,7 +173,7 @@ def per_layer_embeddings(
     table = open_table(part.table)
     ids = as_ids(ids, table.shape[0])
     shape = (*ids.shape, part.n_layers, part.width)
-    kind = output_type(dtype)
+    kind = rows_kind(dtype, out)
     target = None if out is None else as_rows(out, shape, kind)
     scaled = InputRecipe(recipe.architecture, (Scale(part.factor, "sqrt(width)"),))
     rows = input_embeddings(scaled, open_table, table, ids, dtype=kind.name, threads=threads).reshape(shape)
@@ -216,6 +221,28 @@ class FirstLayer:
             self._recipe = resolve(self.architecture, self.metadata, self.tensors, width)
         return self._recipe
 
+    @overload
+    def input_embeddings(
+        self,
+        ids: IdsLike,
+        positions: IdsLike | None = None,
+        token_types: IdsLike | None = None,
+        *,
+        out: None = None,
+        dtype: DTypeLike | None = None,
+        threads: int | None = None,
+    ) -> npt.NDArray[Any]: ...
+    @overload
+    def input_embeddings(
+        self,
+        ids: IdsLike,
+        positions: IdsLike | None = None,
+        token_types: IdsLike | None = None,
+        *,
+        out: Out,
+        dtype: DTypeLike | None = None,
+        threads: int | None = None,
+    ) -> Out: ...
     def input_embeddings(
         self,
         ids: Any,
@@ -223,7 +250,7 @@ class FirstLayer:
         token_types: Any = None,
         *,
         out: Any = None,
-        dtype: Any = "float32",
+        dtype: Any = None,
         threads: int | None = None,
     ) -> Any:
         """Return what the model's first layer is given for some tokens: rows with `input_recipe` applied.
@@ -262,8 +289,16 @@ class FirstLayer:
             threads=threads,
         )
 
+    @overload
     def per_layer_embeddings(
-        self, ids: Any, *, out: Any = None, dtype: Any = "float32", threads: int | None = None
+        self, ids: IdsLike, *, out: None = None, dtype: DTypeLike | None = None, threads: int | None = None
+    ) -> npt.NDArray[Any]: ...
+    @overload
+    def per_layer_embeddings(
+        self, ids: IdsLike, *, out: Out, dtype: DTypeLike | None = None, threads: int | None = None
+    ) -> Out: ...
+    def per_layer_embeddings(
+        self, ids: Any, *, out: Any = None, dtype: Any = None, threads: int | None = None
     ) -> Any:
         """Return the vectors that each layer of a Gemma 3n or Gemma 4 is given for some tokens.
 
@@ -283,13 +318,35 @@ class FirstLayer:
             self.input_recipe, self.open_table, self.path, ids, out=out, dtype=dtype, threads=threads
         )
 
+    @overload
     def embeddings_for(
         self,
-        engine: str,
+        engine: EngineName,
+        ids: IdsLike,
+        *,
+        out: None = None,
+        dtype: DTypeLike | None = None,
+        threads: int | None = None,
+        replace: Mapping[Any, Any] | None = None,
+    ) -> npt.NDArray[Any]: ...
+    @overload
+    def embeddings_for(
+        self,
+        engine: EngineName,
+        ids: IdsLike,
+        *,
+        out: Out,
+        dtype: DTypeLike | None = None,
+        threads: int | None = None,
+        replace: Mapping[Any, Any] | None = None,
+    ) -> Out: ...
+    def embeddings_for(
+        self,
+        engine: EngineName,
         ids: Any,
         *,
         out: Any = None,
-        dtype: Any = "float32",
+        dtype: Any = None,
         threads: int | None = None,
         replace: Mapping[Any, Any] | None = None,
     ) -> Any:
@@ -318,7 +375,7 @@ class FirstLayer:
         form = engine_form(engine, self.input_recipe, self.path)
         n_deepstack = self.input_recipe.n_deepstack if engine == "llama.cpp" else 0
 
-        kind = output_type(dtype)
+        kind = rows_kind(dtype, out)
 
         def gather(rows: npt.NDArray[Any], live: IntArray) -> None:
             if form == "input":

@@ -1,4 +1,4 @@
-"""Prompts as vectors, for servers with vLLM's OpenAI-compatible API: ``pip install pyembed-gguf[torch]``.
+"""Prompts as vectors, for servers with vLLM's OpenAI-compatible API; nothing here needs torch but `decode`.
 
 Such a server (``vllm serve MODEL --enable-prompt-embeds``) takes the field ``prompt_embeds`` in a request for
 completions: for each prompt the base64 text of a file that ``torch.save`` wrote, which holds one tensor
@@ -9,23 +9,19 @@ a chat template has to be applied before, since the server applies none.
 from __future__ import annotations
 
 import base64
-import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-try:
-    import torch
-except ImportError as error:
-    raise ImportError(
-        "pyembed.integrations.prompt_embeds needs torch: pip install 'pyembed-gguf[torch]'"
-    ) from error
+import numpy as np
+import numpy.typing as npt
 
 from ..core.dtypes import OUTPUT_TYPES
-from .payloads import check_archive, check_extent
-from .torch import as_tensor
+from ..tables.arguments import as_torch, torch_array
+from . import saved_tensor
 
-# torch.save has written zip files since version 1.6; what came before is read by another, laxer reader.
-_ZIP = b"PK\x03\x04"
-_DTYPES = {getattr(torch, name) for name in OUTPUT_TYPES}
+if TYPE_CHECKING:
+    import torch
+
+_NAMES = {kind.storage: name for name, kind in OUTPUT_TYPES.items()}
 
 
 def encode(rows: Any) -> str:
@@ -43,20 +39,32 @@ def encode(rows: Any) -> str:
     TypeError
         If it is of another dtype.
     """
-    tensor = _checked(rows.detach().cpu() if isinstance(rows, torch.Tensor) else as_tensor(rows))
-    file = io.BytesIO()
-    # A view would be saved with all the memory that it is a view of.
-    torch.save(tensor.clone(memory_format=torch.contiguous_format), file)
-    return base64.b64encode(file.getbuffer()).decode("ascii")
+    if as_torch(rows) is not None:
+        dtype = str(rows.dtype)
+        array = torch_array(rows.detach().cpu(), "rows")
+    else:
+        array = np.asarray(rows)
+        dtype = "bfloat16" if array.dtype == np.uint16 else array.dtype.name
+    name = dtype.removeprefix("torch.")
+    if name not in OUTPUT_TYPES:
+        raise TypeError(f"the vectors are of dtype {dtype}; expected {', '.join(OUTPUT_TYPES)}")
+    _check_shape(array.shape)
+    storage = OUTPUT_TYPES[name].storage
+    if array.dtype.name == "bfloat16":
+        array = array.view(np.uint16)
+    return base64.b64encode(saved_tensor.write(array.astype(storage, copy=False), name)).decode("ascii")
 
 
-def decode(text: str | bytes) -> torch.Tensor:
-    """Return the tensor of a payload, [tokens, n_embd]; nothing but a tensor is unpickled.
+def decode_rows(text: str | bytes) -> npt.NDArray[Any]:
+    """Return the vectors of a payload as an array [tokens, n_embd]; bfloat16 as uint16 that hold the bits.
+
+    The payload is a stranger's: nothing in it is unpickled or run, and nothing is allocated that its length
+    does not justify. Only a plain tensor of two dimensions gets through.
 
     Raises
     ------
     ValueError
-        If the text is not base64, or does not hold a saved tensor of two dimensions.
+        If the text is not base64, or does not hold a saved tensor of two dimensions, without overlaps.
     TypeError
         If the tensor is of another dtype than float32, float16 and bfloat16.
     """
@@ -64,27 +72,28 @@ def decode(text: str | bytes) -> torch.Tensor:
         data = base64.b64decode(text, validate=True)
     except ValueError as error:
         raise ValueError(f"the payload is not base64: {error}") from None
-    if not data.startswith(_ZIP):
-        raise ValueError("the payload is not a tensor that torch.save wrote: it is not a zip file")
-    check_archive(data)
-    try:
-        tensor = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever torch's reader stumbles over
-        raise ValueError(f"the payload is not a tensor that torch.save wrote: {error}") from None
-    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
-        kind = tensor.layout if isinstance(tensor, torch.Tensor) else type(tensor).__name__
-        raise ValueError(f"the payload holds a {kind}; expected a plain tensor")
-    check_extent(tuple(tensor.shape), tensor.element_size(), tensor.untyped_storage().nbytes())
-    return _checked(tensor)
+    array, name = saved_tensor.read(data)
+    if name not in OUTPUT_TYPES:
+        raise TypeError(f"the vectors are of dtype torch.{name}; expected {', '.join(OUTPUT_TYPES)}")
+    _check_shape(array.shape)
+    return array
 
 
-def _checked(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.dtype not in _DTYPES:
-        raise TypeError(f"the vectors are of dtype {tensor.dtype}; expected {', '.join(OUTPUT_TYPES)}")
-    if tensor.ndim != 2 or not tensor.numel():
-        raise ValueError(
-            f"the vectors have shape {tuple(tensor.shape)}; expected (tokens, n_embd), at least one"
-        )
-    return tensor
+def decode(text: str | bytes) -> torch.Tensor:
+    """Return the vectors of a payload as a torch tensor, read as `decode_rows` reads them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `decode_rows` does.
+    ImportError
+        If torch is not installed.
+    """
+    from .torch import as_tensor
+
+    return as_tensor(decode_rows(text))
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"the vectors have shape {shape}; expected (tokens, n_embd), at least one")

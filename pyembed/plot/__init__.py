@@ -10,6 +10,17 @@ from .histogram import norms
 from .scatter import Point, flatten, places
 
 check_name = style.check_name
+letters_without_font = style.letters_without_font
 save = style.save
 
-__all__ = ["Point", "check_name", "flatten", "norms", "places", "rows", "save", "similarity"]
+__all__ = [
+    "Point",
+    "check_name",
+    "flatten",
+    "letters_without_font",
+    "norms",
+    "places",
+    "rows",
+    "save",
+    "similarity",
+]

@@ -18,8 +18,11 @@ MAX_POINTS = 500
 METHODS = ("tsne", "pca")
 Floats = npt.NDArray[np.float64]
 
-_DIRECTIONS = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)], np.float64)
-_DISTANCES = (4, 14, 26, 40)  # pixels from a marker to the near side of its label
+_STRAIGHT = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
+_BETWEEN = [(1, 0.5), (-1, 0.5), (1, -0.5), (-1, -0.5), (0.5, 1), (-0.5, 1), (0.5, -1), (-0.5, -1)]
+_DIRECTIONS = np.array([*_STRAIGHT, *_BETWEEN], np.float64)
+_DISTANCES = (4, 14, 26, 40, 60, 85, 115, 150)  # pixels from a marker to the near side of its label
+_COVERED = 8  # what a pixel that is covered costs: more than one of distance
 _MARKER, _CENTRE = 7, 13  # half a marker, in pixels
 
 
@@ -148,7 +151,8 @@ def _label(figure: Figure, axes: Axes, points: Floats, names: Sequence[Point], g
         box = text.get_window_extent(renderer)
         corners, distances = _choices(at[index], half[index], box.width, box.height)
         boxes = np.hstack([corners, corners + np.array([box.width, box.height])])
-        cost = _overlap(boxes, np.delete(taken, index, axis=0)) + 40 * _outside(boxes, frame) + distances
+        covered = _overlap(boxes, np.delete(taken, index, axis=0))
+        cost = _COVERED * covered + 40 * _outside(boxes, frame) + distances
         best = int(np.argmin(cost))
         x, y = figure.transFigure.inverted().transform(corners[best])
         text.set_position((float(x), float(y)))

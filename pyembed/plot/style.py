@@ -6,6 +6,8 @@ Nothing of matplotlib's global state is used or changed for good: no pyplot, no 
 from __future__ import annotations
 
 import os
+import re
+import sys
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
@@ -57,6 +59,7 @@ _FALLBACK_FONTS = (
     "Unifont",
 )
 _LONGEST = 24
+_ESCAPES = re.compile(r"\\u[0-9a-f]{4}|\\U[0-9a-f]{8}|\\x[0-9a-f]{2}")
 
 # As light on both sides for the same magnitude, so that sign is hue alone and magnitude lightness alone.
 _WARM = ((0.25, "#6e3519"), (0.5, "#bf5a1c"), (0.75, "#f2974d"), (1.0, "#ffdfb8"))
@@ -99,6 +102,17 @@ def legible(text: str) -> str:
         for letter in text[:_LONGEST]
     ]
     return "".join(letters) + ("…" if len(text) > _LONGEST else "")
+
+
+def letters_without_font(figure: Figure) -> str:
+    """Return the letters that `legible` wrote as escapes in a picture because no font at hand has them."""
+    found = set()
+    for text in figure.findobj(Text):
+        for code in _ESCAPES.findall(text.get_text()):
+            number = int(code[2:], 16)
+            if number <= sys.maxunicode and chr(number).isprintable():
+                found.add(chr(number))
+    return "".join(sorted(found))
 
 
 def headline(text: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.constants import IdType
-from ..core.dtypes import OutputType
+from ..core.dtypes import OUTPUT_TYPES, OutputType, output_type
 
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
@@ -89,7 +89,7 @@ def check_ids(ids: npt.NDArray[Any], n_rows: int, what: str = "id", table: str =
         id_error(ids, int(np.argmax(((ids < 0) | (ids >= n_rows)).reshape(-1))), n_rows, what, table)
 
 
-def as_ids(ids: object, n_rows: int) -> IntArray:
+def as_ids(ids: object, n_rows: int, what: str = "id", table: str = "the table") -> IntArray:
     """Return `ids` as a C-contiguous array of a type in `ID_TYPES`, copied only where it has to be.
 
     Parameters
@@ -99,43 +99,56 @@ def as_ids(ids: object, n_rows: int) -> IntArray:
         what else speaks DLPack.
     n_rows : int
         Rows of the table, for ids that do not fit 64 bits: no table has such a row.
+    what, table : str, optional
+        What one of them is, and what has the rows, for messages.
 
     Raises
     ------
     TypeError
         If `ids` holds anything but integers; booleans are none.
+    ValueError
+        If lists in `ids` are of different lengths.
     IndexError
         For a Python integer that does not fit 64 bits.
     """
-    refuse_masked(ids, "ids")
+    refuse_masked(ids, f"{what}s")
     if as_torch(ids) is not None:
         if str(ids.dtype) == "torch.bfloat16":  # type: ignore[attr-defined]
-            raise TypeError("ids must be integers, got torch.bfloat16")  # NumPy would see integers, its bits
-        ids = torch_array(ids, "ids")
+            # NumPy would see integers, its bits
+            raise TypeError(f"{what}s must be integers, got torch.bfloat16")
+        ids = torch_array(ids, f"{what}s")
     elif isinstance(ids, range):
         ids = _range_array(ids)
     elif isinstance(ids, list | tuple):
-        _refuse_bools(ids)
+        _refuse_bools(ids, what)
     elif hasattr(ids, "__dlpack__") and not isinstance(ids, np.ndarray):
-        ids = _from_dlpack(ids)
-    try:
-        array = np.asarray(ids)
-    except ValueError as error:
-        raise ValueError(f"ids cannot be made an array: {error}") from None
+        ids = _from_dlpack(ids, what)
+    array = as_array(ids, f"{what}s")
     if array.dtype.kind not in "iu":
-        array = _integers(ids, array, n_rows)
+        array = _integers(ids, array, n_rows, what, table)
     if array.dtype not in ID_TYPES:
         array = array.astype(array.dtype.newbyteorder("="))
     # Not ascontiguousarray: that makes 0-d arrays 1-d.
     return np.asarray(array, order="C")
 
 
-def _from_dlpack(ids: Any) -> npt.NDArray[Any]:
+def as_array(given: object, name: str) -> npt.NDArray[Any]:
+    """Return what a caller gave as an array; ValueError if it holds lists of different lengths."""
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise ValueError(f"{name} cannot be made an array: {error}") from None
+    hint = "; embed_padded takes sequences of different lengths" if name == "ids" else ""
+    raise ValueError(f"{name} holds lists of different lengths, or lists beside numbers{hint}") from None
+
+
+def _from_dlpack(ids: Any, what: str) -> npt.NDArray[Any]:
     try:
         return np.from_dlpack(ids)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         kind = type(ids).__name__
-        raise ValueError(f"ids is a {kind} that NumPy cannot share, perhaps on a GPU: {error}") from None
+        raise ValueError(f"{what}s is a {kind} that NumPy cannot share, perhaps on a GPU: {error}") from None
 
 
 def _range_array(ids: range) -> object:
@@ -145,40 +158,63 @@ def _range_array(ids: range) -> object:
         return list(ids)
 
 
-def _refuse_bools(ids: Iterable[object]) -> None:
+def _refuse_bools(ids: Iterable[object], what: str) -> None:
     # NumPy would read [1, True] as integers. The set keeps this at C speed for long lists.
     kinds = set(map(type, ids))
     if bool in kinds or np.bool_ in kinds:
-        raise TypeError("ids must be integers, got bool")
+        raise TypeError(f"{what}s must be integers, got bool")
     if list in kinds or tuple in kinds:
         for part in ids:
             if isinstance(part, list | tuple):
-                _refuse_bools(part)
+                _refuse_bools(part, what)
 
 
-def _integers(ids: object, array: npt.NDArray[Any], n_rows: int) -> IntArray:
+def _integers(ids: object, array: npt.NDArray[Any], n_rows: int, what: str, table: str) -> IntArray:
     """Handle what NumPy does not see as integers: empty lists, and Python integers of mixed or huge size."""
     if array.size == 0 and isinstance(ids, list | tuple):
         return array.astype(np.int64)
     if array.dtype.kind == "f" and isinstance(ids, list | tuple):  # [1, 2**63] comes as float64
         array = np.asarray(ids, dtype=object)
     if array.dtype.kind != "O":
-        raise TypeError(f"ids must be integers, got {array.dtype.name}")
+        kind = "str" if array.dtype.kind == "U" else array.dtype.name
+        raise TypeError(f"{what}s must be integers, got {kind}")
     result = np.empty(array.shape, np.int64)
     for position, item in enumerate(array.flat):
         if isinstance(item, bool | np.bool_):
-            raise TypeError("ids must be integers, got bool")
+            raise TypeError(f"{what}s must be integers, got bool")
         try:
             number = operator.index(item)
         except TypeError:
-            raise TypeError(f"ids must be integers, got {type(item).__name__}") from None
+            raise TypeError(f"{what}s must be integers, got {type(item).__name__}") from None
         if not 0 <= number < n_rows:
-            id_error(array, position, n_rows)
+            id_error(array, position, n_rows, what, table)
         result.flat[position] = number
     return result
 
 
 # --------------------------------------------------------------------------------------------- out
+
+
+def rows_kind(dtype: object, out: object) -> OutputType:
+    """Return the kind that rows come out as: `dtype`, or without one what `out` says, else float32.
+
+    Raises
+    ------
+    TypeError
+        If neither is a kind of rows.
+    ValueError
+        If rows cannot come out as `dtype`.
+    """
+    if dtype is not None:
+        return output_type(dtype)
+    if out is None:
+        return OUTPUT_TYPES["float32"]
+    held = _as_array(out).dtype
+    name = "bfloat16" if held == np.uint16 else held.name
+    if name not in OUTPUT_TYPES:
+        expected = ", ".join(OUTPUT_TYPES)
+        raise TypeError(f"out is of dtype {held.name}; expected {expected} (or uint16, its bits)")
+    return OUTPUT_TYPES[name]
 
 
 def as_rows(out: object, shape: tuple[int, ...], kind: OutputType) -> npt.NDArray[Any]:
@@ -272,3 +308,19 @@ def flat_rows(rows: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
         )
     n = math.prod(rows.shape[:-1])
     return np.lib.stride_tricks.as_strided(rows, (n, width), (stride, rows.itemsize))
+
+
+# ----------------------------------------------------------------------------------------- threads
+
+_MAX_THREADS = 256
+
+
+def thread_count(threads: object) -> int:
+    """Return `threads` as C takes it: 0 for as many as the work is worth."""
+    if threads is None:
+        return 0
+    if not isinstance(threads, int | np.integer):
+        raise TypeError(f"threads is a {type(threads).__name__}; expected an int or None")
+    if not 1 <= threads <= _MAX_THREADS:
+        raise ValueError(f"threads is {threads}; expected 1 to {_MAX_THREADS}, or None")
+    return int(threads)

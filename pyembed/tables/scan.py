@@ -15,7 +15,7 @@ from ..core.constants import Metric
 from ..core.handle import ProgressRelay, Source
 from ..core.progress import Progress
 from ..errors import CData
-from .arguments import as_ids, as_torch, id_error, refuse_masked, torch_array
+from .arguments import as_array, as_ids, as_torch, id_error, refuse_masked, torch_array
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -146,10 +146,7 @@ def as_queries(query: object, n_columns: int) -> Floats:
         if str(tensor.dtype).startswith("torch.complex"):  # to floats it would lose a part
             raise TypeError(f"query must be real numbers, got {tensor.dtype}")
         query = torch_array(tensor.float(), "query")
-    try:
-        array = np.asarray(query)
-    except ValueError as error:
-        raise ValueError(f"query cannot be made an array: {error}") from None
+    array = as_array(query, "query")
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         raise TypeError(f"query must be numbers, got {array.dtype.name}")
     if array.ndim not in (1, 2):

@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
+from ..core.aliases import DTypeLike, Float32, IdsLike, MetricName
 from ..core.closing import Closing
 from ..core.constants import DIGEST_BYTES
-from ..core.dtypes import TENSOR_TYPES, OutputType, output_type
+from ..core.dtypes import TENSOR_TYPES, OutputType
 from ..core.handle import Source, raise_kept
 from ..core.progress import Progress
 from ..core.records import Change
 from ..errors import CData, ClosedError, NotFoundError, Status
 from ..files.metadata import near_tensors
 from ..safe_text import printable, quote
-from .arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride
+from .arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride, rows_kind, thread_count
 from .scan import Scan, Top, as_queries, as_row_ids, check_k, check_metric, index_of, norms_of
 
 Out = TypeVar("Out")
@@ -29,7 +30,6 @@ _KEY_BYTES = 16
 _from_buffer = ffi.from_buffer
 _gather = lib.pye_table_gather
 _ndarray = np.ndarray
-_MAX_THREADS = 256
 
 
 class RowFault(IntFlag):
@@ -61,7 +61,7 @@ class EmbeddingTable(Closing):
     them, dequantised; nothing is scaled or normalised. Any number of threads may use one table.
 
     A table of a model is closed with its model. One from `pyembed.open_table` holds its file open until
-    `close`, or the end of a ``with`` block.
+    `close`, or the end of a ``with`` block. So does one that was unpickled; see `Model` for pickles.
     """
 
     def __init__(self, source: Source, name: str, *, owns_source: bool = False) -> None:
@@ -114,11 +114,17 @@ class EmbeddingTable(Closing):
 
     @overload
     def gather(
-        self, ids: Any, *, out: None = None, dtype: Any = "float32", threads: int | None = None
+        self, ids: IdsLike, *, out: None = None, dtype: Float32 | None = None, threads: int | None = None
+    ) -> npt.NDArray[np.float32]: ...
+    @overload
+    def gather(
+        self, ids: IdsLike, *, out: None = None, dtype: DTypeLike | None, threads: int | None = None
     ) -> npt.NDArray[Any]: ...
     @overload
-    def gather(self, ids: Any, *, out: Out, dtype: Any = "float32", threads: int | None = None) -> Out: ...
-    def gather(self, ids: Any, *, out: Any = None, dtype: Any = "float32", threads: int | None = None) -> Any:
+    def gather(
+        self, ids: IdsLike, *, out: Out, dtype: DTypeLike | None = None, threads: int | None = None
+    ) -> Out: ...
+    def gather(self, ids: Any, *, out: Any = None, dtype: Any = None, threads: int | None = None) -> Any:
         """Return the rows of some ids.
 
         Parameters
@@ -131,8 +137,9 @@ class EmbeddingTable(Closing):
             contiguous. For bfloat16 it may be of uint16, of torch's bfloat16 or of ml_dtypes'. Written only
             if nothing is wrong.
         dtype : {"float32", "float16", "bfloat16"}, optional
-            float32 is bit-identical to ggml's own dequantisation, the others are that value rounded to
-            nearest even. NumPy has no bfloat16: such rows come as the uint16 that hold their bits.
+            Without it that of `out`, where uint16 stands for bfloat16; else float32. float32 is bit-identical
+            to ggml's own dequantisation, the others are that value rounded to nearest even. NumPy has no
+            bfloat16: such rows come as the uint16 that hold their bits.
         threads : int, optional
             How many threads share the work, the calling one included; 1 is that one alone. Without it there
             are as many as the amount of work is worth. Workers belong to the model: they are made when first
@@ -172,6 +179,7 @@ class EmbeddingTable(Closing):
         elif type(out) is _ndarray and out.dtype == storage and out.shape == shape and out.flags.carray:
             rows = out
         else:
+            kind = rows_kind(dtype, out)
             self.fill(as_rows(out, shape, kind), ids, kind, threads)
             return out
         buffer = _from_buffer(rows)
@@ -181,13 +189,13 @@ class EmbeddingTable(Closing):
 
     def _prepare(self, ids: np.dtype[Any], dtype: object, threads: int | None, stride: int = 0) -> _Call:
         """Return the call for ids and rows of these kinds; rows lie `stride` bytes apart, 0 for no gaps."""
-        kind = output_type(dtype)
+        kind = rows_kind(dtype, None)
         options = ffi.new("pye_gather_options *")
         options.struct_bytes = ffi.sizeof("pye_gather_options")
         options.id_type, options.dtype, options.out_row_bytes = ID_TYPES[ids], kind.code, stride
-        options.n_threads = _thread_count(threads)
+        options.n_threads = thread_count(threads)
         call = _Call(kind, kind.storage, options)
-        if type(dtype) is str and not stride:
+        if (dtype is None or type(dtype) is str) and not stride:
             self._calls[ids, dtype, threads] = call
         return call
 
@@ -226,9 +234,9 @@ class EmbeddingTable(Closing):
     def scores(
         self,
         query: Any,
-        metric: str = "dot",
+        metric: MetricName = "dot",
         *,
-        ids: Any = None,
+        ids: IdsLike | None = None,
         out: npt.NDArray[np.float32] | None = None,
         threads: int | None = None,
         progress: Progress | None = None,
@@ -283,10 +291,10 @@ class EmbeddingTable(Closing):
         self,
         query: Any,
         k: int = 10,
-        metric: str = "dot",
+        metric: MetricName = "dot",
         *,
-        ids: Any = None,
-        exclude: Any = (),
+        ids: IdsLike | None = None,
+        exclude: IdsLike = (),
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> Top:
@@ -322,7 +330,7 @@ class EmbeddingTable(Closing):
     ) -> tuple[Scan, npt.NDArray[np.float32]]:
         rows = None if ids is None else as_row_ids(ids, self._shape[0])
         queries = as_queries(query, self._shape[1])
-        metric, count = check_metric(metric), _thread_count(threads)
+        metric, count = check_metric(metric), thread_count(threads)
         return Scan(self._source, self._ensure_open(), metric, rows, count, progress), queries
 
     @property
@@ -400,11 +408,16 @@ class EmbeddingTable(Closing):
             raise ClosedError(f"the table {quote(self._name)} of {self.path} is closed")
         return table
 
-    def __getitem__(self, ids: Any) -> npt.NDArray[Any]:
+    def __getitem__(self, ids: IdsLike | slice) -> npt.NDArray[np.float32]:
         """Return ``gather(ids)``; a slice stands for the ids in it."""
         if isinstance(ids, slice):
             ids = range(*ids.indices(len(self)))
+        elif isinstance(ids, tuple):
+            raise IndexError(f"expected one index, got {len(ids)}: for several rows write table[[1, 2]]")
         return self.gather(ids)
+
+    def __contains__(self, item: object) -> bool:
+        raise TypeError("a table does not hold ids or words: ask 0 <= id < len(table), or the vocabulary")
 
     @property
     def closed(self) -> bool:
@@ -422,18 +435,13 @@ class EmbeddingTable(Closing):
         self._ensure_open()
         return self._source.change()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .reopening import mark_file, mark_table, reopen_table
+
+        self._ensure_open()
+        return reopen_table, (mark_file(self._source), mark_table(self))
+
     def __repr__(self) -> str:
         state = ", closed" if self.closed else ""
         shape = f"{self._shape[0]} x {self._shape[1]}"
         return f"<EmbeddingTable {quote(self._name)} of {printable(self.path)}: {shape} {self._type}{state}>"
-
-
-def _thread_count(threads: object) -> int:
-    """Return `threads` as C takes it: 0 for as many as the work is worth."""
-    if threads is None:
-        return 0
-    if not isinstance(threads, int | np.integer):
-        raise TypeError(f"threads is a {type(threads).__name__}; expected an int or None")
-    if not 1 <= threads <= _MAX_THREADS:
-        raise ValueError(f"threads is {threads}; expected 1 to {_MAX_THREADS}, or None")
-    return int(threads)

@@ -17,7 +17,8 @@ from ..core.handle import Source, decode_string, encode_text
 from ..errors import CData, ClosedError, NotFoundError, Status, nearest_names
 from ..files.metadata import Metadata
 from ..llama_cpp.special_tokens import ROLE_DEFAULTS, ROLE_KEYS
-from ..safe_text import quote
+from ..safe_text import printable, quote
+from ..tables.reopening import FileMark, mark_file, reopen, require_same
 from .token_text import SPACE_MARK, Spelling, TokenType, as_text, spelling_of
 
 _CHUNK = 4096
@@ -78,7 +79,8 @@ _TYPES = {int(kind): kind for kind in TokenType}
 class Vocabulary(Sequence[Token]):
     """The tokens of a model, in order of id: an immutable sequence of `Token`.
 
-    ``text in vocabulary`` asks for a stored text. Methods raise ClosedError once the model is closed.
+    ``text in vocabulary`` asks for a stored text, ``token in vocabulary`` for a `Token` of it. Methods raise
+    ClosedError once the model is closed.
     """
 
     def __init__(self, source: Source, metadata: Metadata) -> None:
@@ -111,8 +113,10 @@ class Vocabulary(Sequence[Token]):
         for first in range(0, self._n, _CHUNK):
             yield from self._read(first, min(_CHUNK, self._n - first))
 
-    def __contains__(self, text: object) -> bool:
-        return isinstance(text, str) and self._lookup(text) is not None
+    def __contains__(self, item: object) -> bool:
+        if isinstance(item, Token):
+            return 0 <= item.id < self._n and self[item.id] == item
+        return isinstance(item, str) and self._lookup(item) is not None
 
     def _read(self, first: int, n: int) -> list[Token]:
         vocabulary, spelling = self._handle(), self._spelling
@@ -170,6 +174,9 @@ class Vocabulary(Sequence[Token]):
     def id(self, text: str) -> int:
         """Return the lowest id whose stored text is exactly `text`.
 
+        Stored texts mark what begins a word in many families: where both ``"\u2581file"`` and ``"file"`` are
+        tokens, ``id("file")`` is the one that continues a word. `find` takes texts as a person writes them.
+
         Raises
         ------
         NotFoundError
@@ -177,7 +184,10 @@ class Vocabulary(Sequence[Token]):
         """
         found = self._lookup(text) if isinstance(text, str) else None
         if found is None:
-            raise NotFoundError(f"no token is stored as {quote(text)}", lambda: self._near(str(text)))
+            raise NotFoundError(
+                f"no token is stored as {quote(text)}: id() takes stored texts, find() what a person writes",
+                lambda: self._near(str(text)),
+            )
         return found
 
     def find(self, text: str | bytes) -> int:
@@ -201,7 +211,9 @@ class Vocabulary(Sequence[Token]):
                 raw = self._raw(self._handle(), found, 1)[0]
                 if spelling.accepts(wanted, guess, raw.type):
                     return found
-        raise NotFoundError(f"no token stands for {quote(text)}", lambda: self.near(wanted))
+        continuation = self._lookup(wanted)
+        why = f"; id {continuation} is stored so, and continues a word" if continuation is not None else ""
+        raise NotFoundError(f"no token stands for {quote(text)}{why}", lambda: self.near(wanted))
 
     def written(self, token_id: int) -> str:
         """Return what a person writes for a token, which in general leads `find` back to it."""
@@ -347,9 +359,20 @@ class Vocabulary(Sequence[Token]):
         """Let go of the tokens; a model does this when it is closed."""
         self._vocabulary = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (mark_file(self._source), self._metadata.overrides, self.digest)
+
     def __repr__(self) -> str:
         state = ", closed" if self._vocabulary is None else ""
-        return f"<Vocabulary of {self._source.path}: {self._n} tokens{state}>"
+        return printable(f"<Vocabulary of {self._source.path}: {self._n} tokens{state}>")
+
+
+def _reopen(file: FileMark, overrides: Mapping[str, object], digest: str) -> Vocabulary:
+    """Return a vocabulary that was pickled."""
+    source = reopen(file)
+    vocabulary = Vocabulary(source, Metadata(source, overrides))
+    require_same(source, "digest of tokens", digest, vocabulary.digest)
+    return vocabulary
 
 
 def _layout(struct: str) -> np.dtype[Any]:

@@ -14,6 +14,7 @@ from ..safe_text import json_text, printable
 from .pinned import Pinned
 from .rules import Evidence, Outcome, Rule, Severity, Verdict
 from .sarif import sarif
+from .text import count, in_short, report_html, report_text
 
 #: Findings of one rule, severity and outcome that a report holds; further ones are only counted.
 MAX_FINDINGS_A_RULE = 20
@@ -81,9 +82,11 @@ _STAGES = (
 )
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """The result of validating one model.
+
+    It is true where it is `ok`; `str` is what ``pyembed validate`` prints, and a notebook shows tables.
 
     Attributes
     ----------
@@ -133,7 +136,7 @@ class Report:
         if self.ok:
             return self.pinned.describe()
         n = sum(finding.severity is Severity.ERROR for finding in self.findings)
-        return f"{n} finding{'s' * (n != 1)} of severity error"
+        return f"{count(n, 'finding')} of severity error"
 
     @property
     def llama_cpp(self) -> Outcome:
@@ -143,6 +146,18 @@ class Report:
         """
         met = {(finding.rule.split("/")[0], finding.llama_cpp) for finding in self.findings}
         return next((outcome for kind, outcome in _STAGES if (kind, outcome) in met), Outcome.LOAD)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        return report_text(self)
+
+    def __repr__(self) -> str:
+        return f"<Report of {printable(self.path)}: {in_short(self)}>"
+
+    def _repr_html_(self) -> str:
+        return report_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values, as `to_json` writes it."""

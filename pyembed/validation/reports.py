@@ -29,7 +29,7 @@ class Failure:
 
 @dataclass
 class Reports(Sequence[Report]):
-    """The reports of several models, in order; a sequence of `Report`.
+    """The reports of several models, in order; a sequence of `Report` that is true where all are `ok`.
 
     Attributes
     ----------
@@ -59,6 +59,9 @@ class Reports(Sequence[Report]):
     def ok(self) -> bool:
         """Whether all could be read, at least one, and none has a finding of severity ``error``."""
         return bool(self.reports) and not self.failures and all(report.ok for report in self.reports)
+
+    def __bool__(self) -> bool:
+        return self.ok
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``ok``, ``reports`` and ``failures`` as plain values."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 import pyembed
 from pyembed.cli import main
 from pyembed.cli.show import size_text
+from pyembed.core.display import cell_width
 from pyembed.safe_text import printable
 from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
@@ -256,11 +259,6 @@ def test_tokens_of_a_file_without_vocabulary(tmp_path: Path, capsys: pytest.Capt
     )
 
 
-@pytest.mark.parametrize("command", [[], ["info"], ["embed"], ["size"]])
-def test_help_shows_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert "example: pyembed " in run(capsys, *command, "--help")
-
-
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version") == f"pyembed {pyembed.__version__}\n"
 
@@ -308,6 +306,52 @@ def test_printable() -> None:
     assert printable("a\nb\u202e\udcff") == "a\\nb\\u202e\\udcff"
 
 
+@pytest.mark.parametrize("has_rich", [True, False], ids=["rich", "plain"])
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_numbers_never_break(
+    width: int, has_rich: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "dumb")  # no bold letters, whose codes are not seen
+    if not has_rich:
+        monkeypatch.setitem(sys.modules, "rich.table", None)
+    model = pyembed.load_model(pyembed.demo_model())
+    text = run(capsys, "embed", "demo", "file", "string", "--ids", "5")
+    for value in model.embed([94, 100, 5])[:, [0, 1, 2, 3, -2, -1]].reshape(-1):
+        assert f" {value:.4f}" in text
+    health = run(capsys, "health", "demo")
+    for norm in pyembed.health.examine(model).norms.percentiles:
+        assert f" {norm:.4g}" in health
+    words = ["file", "files", "open", "string", "buffer", "class", "import", "return", "name"]
+    similarity = run(capsys, "similarity", "demo", *words)
+    for score in model.geometry.similarities(words).reshape(-1):
+        assert f" {score:.4f}" in similarity
+    info = run(capsys, "info", "demo")
+    digest = "".join(line.split(maxsplit=1)[-1].strip() for line in info.partition("digest")[2].splitlines())
+    assert digest == model.vocabulary.digest, "it is folded, and whole"
+    for line in (text + health + similarity + info + run(capsys, "validate", "demo")).splitlines():
+        assert len(line.rstrip()) <= width or "demo.gguf" in line
+    model.close()
+
+
+def test_wide_and_marked_letters_keep_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = ["漢字", "e\u0301a\u0300", "plain", "한국"]
+    tensors = {TOKEN_TABLE: rows_of_floats(4, 2)}
+    path = write_model(tmp_path / "m.gguf", tokens=tokens, model="llama", tensors=tensors)
+    lines = run(capsys, "embed", path, "--ids", "0,1,2,3").splitlines()[1:]
+    assert len({cell_width(line) for line in lines}) == 1, lines
+
+
+@pytest.mark.parametrize("variables", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}], ids=str)
+def test_columns_in_other_locales(variables: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "pyembed", "nearest", "demo", "file", "--k", "5"]
+    environment = {**os.environ, **variables}
+    result = subprocess.run(command, capture_output=True, env=environment, check=True, timeout=60)
+    table = result.stdout.decode("utf-8").splitlines()[1:-1]
+    assert len({cell_width(line) for line in table}) == 1, table
+
+
 def test_size_text() -> None:
     sizes = [0, 1023, 1024, 1536, 320 * 2**20, 2**40, 2**50]
     assert [size_text(n) for n in sizes] == [
@@ -337,3 +381,36 @@ def test_words_tokens_and_ids_mean_the_same_everywhere(
         else [one["id"] for one in facts.get("results", facts.get("words"))]
     )
     assert chosen == ids
+
+
+@pytest.mark.parametrize(
+    "ends", ["", "raise ValueError('wrong')", "raise KeyboardInterrupt"], ids=["end", "error", "Ctrl-C"]
+)
+def test_progress_leaves_nothing_behind(ends: str) -> None:
+    """On a terminal each line of the bar is erased again, and the cursor is seen, however the work ends."""
+    program = f"""
+import time
+from pyembed.cli.progress import progress_bar
+with progress_bar() as tell:
+    tell("looking at rows", 0.5)
+    time.sleep(0.3)
+    {ends}
+"""
+    terminal, other_end = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=other_end, stderr=other_end, env=environment
+    )
+    os.close(other_end)
+    output = b""
+    with suppress(OSError):  # how a terminal ends
+        while data := os.read(terminal, 1 << 16):
+            output += data
+    os.close(terminal)
+    child.wait(60)
+    shown, _, after = output.rpartition(b"looking at rows")
+    assert shown
+    assert b"\x1b[2K" in after, "the line is erased"
+    assert after.rindex(b"\x1b[?25h") > after.rfind(b"\x1b[?25l"), "the cursor is shown"
+    erased = after[after.rindex(b"\x1b[2K") + 4 :]
+    assert b"\xe2\x94\x81" not in erased

@@ -42,6 +42,23 @@ def test_text(good: Path, damaged: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert text.endswith("2 models: 1 wrong, 1 unverified\n")
 
 
+def test_the_text_is_that_of_the_report(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, good) == f"{pyembed.validate(good)}\n"
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif"])
+def test_why_the_exit_code_is_1(form: str, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    form_of = ("--format", form)
+    assert main(["validate", str(good), *form_of, "--fail-on", "note"]) == 1
+    why = "2 findings of severity error or warning or note, by --fail-on note"
+    assert capsys.readouterr().err == f"pyembed: {good}: exit code 1: {why}\n"
+    assert main(["validate", str(good), *form_of, "--require-evidence"]) == 1
+    why = "it is unverified, by --require-evidence"
+    assert capsys.readouterr().err == f"pyembed: {good}: exit code 1: {why}\n"
+    assert main(["validate", str(good), *form_of, "--fail-on", "warning"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_json_is_an_object_a_line(good: Path, damaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = run(capsys, good, damaged, "--format", "json", "--level", "order", code=1).splitlines()
     first, second = map(json.loads, lines)

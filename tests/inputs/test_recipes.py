@@ -349,7 +349,7 @@ def test_narrow_dtypes_are_rounded_once(architecture: str, tmp_path: Path) -> No
         bits = full.astype(ml_dtypes.bfloat16).view(np.uint16)
         np.testing.assert_array_equal(model.input_embeddings(IDS, dtype="bfloat16"), bits)
         out = np.zeros(full.shape, ml_dtypes.bfloat16)
-        model.input_embeddings(IDS, out=out, dtype="bfloat16")
+        model.input_embeddings(IDS, out=out)
         np.testing.assert_array_equal(out.view(np.uint16), bits)
 
 

@@ -115,7 +115,7 @@ def test_bits_of_bfloat16(model: pyembed.Model) -> None:
         ({0: VECTORS[None]}, ValueError, r"has shape \(1, 6, 24\)"),
         ({0: 1.0}, ValueError, r"has shape \(\)"),
         ({0: VECTORS[:0]}, ValueError, r"replace\[0\] holds no vector"),
-        ({0: [[1.0] * WIDTH, [2.0]]}, ValueError, r"replace\[0\] cannot be made an array"),
+        ({0: [[1.0] * WIDTH, [2.0]]}, ValueError, r"replace\[0\] holds lists of different lengths"),
         ({0: np.ones(WIDTH, int)}, TypeError, "is of dtype int64; expected floats"),
         ({0: np.ones(WIDTH, complex)}, TypeError, "is of dtype complex128"),
         ({0: np.array(["x"] * WIDTH)}, TypeError, "expected floats"),
@@ -305,3 +305,18 @@ def test_float64_is_rounded_to_bfloat16_once() -> None:
     values = np.array([1 + 2**-8 + 2**-40, 1 + 3 * 2**-8 - 2**-40, 1 + 2**-8, 1e300, -1e300, np.nan])
     actual = round_to(values, OUTPUT_TYPES["bfloat16"]).view(ml_dtypes.bfloat16).astype(np.float64)
     np.testing.assert_array_equal(actual, [1 + 2**-7, 1 + 2**-7, 1, np.inf, -np.inf, np.nan])
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])
+def test_out_says_the_dtype(model: pyembed.Model, kind: str) -> None:
+    dtype = ml_dtypes.bfloat16 if kind == "bfloat16" else np.dtype(kind)
+    replace = {1: VECTORS[0]}
+    out = np.zeros((2, WIDTH), dtype)
+    assert model.embed([1, 0], out=out, replace=replace) is out
+    expected = model.embed([1, 0], dtype=kind, replace=replace)
+    np.testing.assert_array_equal(out.view(expected.dtype), expected)
+    box = np.zeros((2, 3, WIDTH), dtype)
+    padded = model.embed_padded([[1], [0, 1]], length=3, out=box)
+    assert padded.rows is box
+    expected = model.embed_padded([[1], [0, 1]], length=3, dtype=kind).rows
+    np.testing.assert_array_equal(box.view(expected.dtype), expected)

@@ -38,13 +38,15 @@ def test_every_program(tmp_path: Path) -> None:
     text = GUIDE.read_text("utf-8")
     programs = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     calls = re.findall(r"^\|.*?`((?:padded = )?model\.embed\w*\(.*?\))`", text, re.MULTILINE)
-    assert (len(programs), len(calls)) == (6, 4)
+    assert (len(programs), len(calls)) == (7, 4)
     path = write_complete_model(tmp_path / "m.gguf", "gemma3")
     batch = np.arange(3 * CONTEXT).reshape(3, CONTEXT)
     batch[2, 5:9] = 500
     with pyembed.load_model(path, validate="off") as model:
         names: dict[str, Any] = {
             "asyncio": asyncio,
+            "pyembed": pyembed,
+            "path": pyembed.demo_model(),
             "torch": torch,
             "model": model,
             "network": Network(),
@@ -62,4 +64,6 @@ def test_every_program(tmp_path: Path) -> None:
         assert names["where"] == [((2, 5), 4)]
         assert names["network"].embed_tokens.dtype == torch.bfloat16
         assert names["padded"].rows.shape == (2, 2, WIDTH)
-        assert names["rows"].shape == (800, WIDTH)
+        assert names["rows"].shape == (800, names["handle"].model.n_embd)
+        assert names["current"].closed
+        names["handle"].close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -177,3 +178,20 @@ def test_masks_and_padding_with_tensors(model: pyembed.Model) -> None:
     offsets = torch.tensor([0, 2, 3])
     padded = model.embed_padded(torch.tensor([1, 2, 3]), offsets=offsets, length=3)
     assert torch.equal(torch.from_numpy(padded.rows), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_module_pickles(model: pyembed.Model, dtype: str) -> None:
+    module = Embedding(model.table, dtype=getattr(torch, dtype), threads=1)
+    copy = pickle.loads(pickle.dumps(module))
+    ids = torch.tensor([[1, 2], [3, 4]])
+    assert torch.equal(copy(ids), module(ids))
+    assert repr(copy) == repr(module)
+    copy.table.close()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_out_says_the_dtype(model: pyembed.Model, dtype: str) -> None:
+    out = torch.zeros((2, model.n_embd), dtype=getattr(torch, dtype))
+    assert model.embed([5, 6], out=out) is out
+    assert torch.equal(out, torch.from_numpy(model.embed([5, 6])).to(out.dtype))

@@ -210,6 +210,18 @@ def test_labels_do_not_overlap_where_there_is_room() -> None:
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
 
 
+def test_labels_of_many_neighbours_do_not_overlap() -> None:
+    with pyembed.load_model(pyembed.demo_model()) as model:
+        found = {word: model.nearest(word, 40) for word in ("file", "string")}
+        points = {one.id: plot.Point(f"{one.text}", word) for word in found for one in found[word]}
+        flat, axes = plot.flatten(model.embed(list(points)), "pca")
+    figure = plot.places(flat, list(points.values()), axes, "")
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    boxes = [text.get_window_extent(renderer) for text in figure.texts if text.get_text()]
+    assert len(boxes) == len(points) > 70
+    assert sum(a.overlaps(b) for index, a in enumerate(boxes) for b in boxes[:index]) == 0
+
+
 # ------------------------------------------------------------------------------- norms, similarities
 
 
@@ -433,3 +445,18 @@ def test_threads_that_write_pictures_leave_the_settings_alone(tmp_path: Path) ->
         thread.join(60)
     assert dict(matplotlib.rcParams) == before
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_letters_without_a_font(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    strange = "\U0001fbc9"  # of an alphabet that hardly a font has
+    tokens = [f"\u2581{strange}", "\u2581a\x07", "\u2581b"]
+    path = write_model(
+        tmp_path / "m.gguf", tokens=tokens, model="llama", tensors={TOKEN_TABLE: rows_of_floats(3, 8)}
+    )
+    assert main(["plot", "rows", str(path), "--ids", "0,1", "--out", str(tmp_path / "x.png")]) == 0
+    said = capsys.readouterr().err
+    assert "no font here has" in said
+    assert "Noto" in said
+    assert "x07" not in said
+    assert main(["plot", "rows", str(path), "--ids", "1,2", "--out", str(tmp_path / "x.png")]) == 0
+    assert capsys.readouterr().err == ""

@@ -21,7 +21,7 @@ FLOORS = [
     ["inputs", "analysis"],
     ["splicing", "validation"],
     ["model"],
-    ["health", "lock"],
+    ["health", "lock", "model_handle"],
     ["loader"],
     ["export", "plot"],
     ["__init__"],

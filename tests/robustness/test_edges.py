@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,6 @@ from pyembed.cli import main
 from pyembed.errors import GGUFError
 from pyembed.export import export
 from pyembed.files.extract import extract
-from pyembed.integrations.payloads import check_archive, check_extent
 from tests.helpers.children import output_of
 from tests.helpers.gguf_bytes import STRING, GGUFBytes
 
@@ -275,39 +271,3 @@ def test_little_memory_is_memory_error(what: str) -> None:
     ended = [output_of(LITTLE, n_mib, what).strip() for n_mib in (8, 24, 32, 48, 64, 100)]
     assert set(ended) <= {"ok", "MemoryError"}
     assert ended[0] == "MemoryError"
-
-
-# ------------------------------------------------------------------------------- payloads of vectors
-
-
-def test_payloads_that_claim_more_than_they_hold() -> None:
-    check_extent((3, 4), 4, 48)
-    check_extent((3, 4), 2, 48)
-    for shape, stored in (((10**6, 10**6), 4), ((3, 4), 47), ((2**40, 2**40), 2**20)):
-        with pytest.raises(ValueError, match="strides repeat elements"):
-            check_extent(shape, 4, stored)
-
-
-def test_archives_that_unpack_to_more() -> None:
-    def archive(kind: int, data: bytes) -> bytes:
-        file = io.BytesIO()
-        with zipfile.ZipFile(file, "w", kind) as zipped:
-            zipped.writestr("archive/data/0", data)
-        return file.getvalue()
-
-    check_archive(archive(zipfile.ZIP_STORED, bytes(1000)))
-    with pytest.raises(ValueError, match="parts that are stored"):
-        check_archive(archive(zipfile.ZIP_DEFLATED, bytes(1 << 20)))
-    with pytest.raises(ValueError, match="damaged zip"):
-        check_archive(b"PK\x03\x04" + bytes(100))
-
-
-def test_prompt_embeddings_of_repeated_elements() -> None:
-    torch = pytest.importorskip("torch")
-    from pyembed.integrations import prompt_embeds
-
-    for tensor in (torch.zeros(1, 1).expand(10**6, 10**6), torch.as_strided(torch.ones(4), (9, 9), (0, 0))):
-        file = io.BytesIO()
-        torch.save(tensor, file)
-        with pytest.raises(ValueError, match="strides repeat"):
-            prompt_embeds.decode(base64.b64encode(file.getvalue()))

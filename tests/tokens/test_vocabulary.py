@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import struct
 from pathlib import Path
@@ -394,3 +395,25 @@ def test_parts_that_contradict_each_other(make: MakeVocabulary) -> None:
         make("gpt2", ["a", "b", "c"], scores=[1.0, 2.0])
     with pytest.raises(pyembed.VocabularyError):
         make("gpt2", ["a", "b", "c"], types=[1])
+
+
+def test_tokens_are_in_their_vocabulary() -> None:
+    with pyembed.load_model(pyembed.demo_model()) as model:
+        vocabulary = model.vocabulary
+        assert vocabulary[94] in vocabulary
+        assert "\u2581file" in vocabulary
+        assert 94 not in vocabulary
+        assert dataclasses.replace(vocabulary[94], id=95) not in vocabulary
+        assert dataclasses.replace(vocabulary[94], id=len(vocabulary)) not in vocabulary
+        assert vocabulary.index(vocabulary[94]) == 94
+
+
+def test_a_continuation_is_not_the_word() -> None:
+    with pyembed.load_model(pyembed.demo_model()) as model:
+        vocabulary = model.vocabulary
+        assert vocabulary.id("file") != vocabulary.find("file") == vocabulary.id("\u2581file")
+        only = next(t.text for t in vocabulary if t.text.isalpha() and f"\u2581{t.text}" not in vocabulary)
+        with pytest.raises(KeyError, match=rf"id {vocabulary.id(only)} is stored so, and continues a word"):
+            vocabulary.find(only)
+        with pytest.raises(KeyError, match=r"id\(\) takes stored texts, find\(\) what a person writes"):
+            vocabulary.id("fiel")
