@@ -269,7 +269,7 @@ def test_a_megabyte_costs_milliseconds(name: str, tmp_path: Path) -> None:
     assert path.stat().st_size > MIB // 2
     best = float("inf")
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()  # of this process, whatever else runs beside the tests
         try:
             if extension == "gguf":
                 with pyembed.load_model(path, validate="off") as model:
@@ -280,7 +280,7 @@ def test_a_megabyte_costs_milliseconds(name: str, tmp_path: Path) -> None:
                 pyembed.open_table(path, tensor="0").close()
         except (pyembed.FormatError, KeyError):
             pass
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     # A few tens of milliseconds here; what is quadratic takes minutes. A sanitizer and a busy machine have room.
     assert best < 2.0
 
