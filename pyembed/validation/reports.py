@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, overload
 
-from ..safe_text import json_text
+from ..safe_text import json_text, printable
 from .report import Report
 from .rules import Rule
 from .sarif import sarif
+from .text import count
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,11 @@ class Failure:
     path: str
     message: str
 
+    def __str__(self) -> str:
+        return printable(f"{self.path}: {self.message}")
 
-@dataclass
+
+@dataclass(repr=False)
 class Reports(Sequence[Report]):
     """The reports of several models, in order; a sequence of `Report` that is true where all are `ok`.
 
@@ -62,6 +66,13 @@ class Reports(Sequence[Report]):
 
     def __bool__(self) -> bool:
         return self.ok
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, (*self.reports, *self.failures)))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, self.reports))
+        return f"<Reports: [{shown}], {count(len(self.failures), 'failure')}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``ok``, ``reports`` and ``failures`` as plain values."""

@@ -70,6 +70,11 @@ def test_reports() -> None:
     report.findings.append(pyembed.Finding("tensor/zero-rows", pyembed.Severity.ERROR, "bad"))
     assert not report
     assert not pyembed.validate_all([])
+    reports = pyembed.validate_all([pyembed.demo_model(), "no\x1b such file"])
+    assert not reports
+    assert str(reports).startswith(str(reports[0]))
+    assert str(reports).endswith("no\\x1b such file: cannot open the file: No such file or directory")
+    assert repr(reports).endswith("demo.gguf: unverified (2 notes)>], 1 failure>")
 
 
 def test_neighbours() -> None:
