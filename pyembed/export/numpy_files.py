@@ -51,7 +51,7 @@ def write_npz(files: list[IO[bytes]], chosen: Selection, dtype: str) -> None:
 
 @contextmanager
 def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
-    """Open a zip file for writing; what is raised meanwhile is not replaced by what closing it would raise."""
+    """Open a zip file for writing; what is raised meanwhile is not replaced by what closing it raises."""
     archive = zipfile.ZipFile(file, "w")
     try:
         yield archive
