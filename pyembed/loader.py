@@ -10,7 +10,8 @@ import numpy as np
 
 from .core.aliases import LevelName, LoadModeName, RawDTypeLike
 from .core.dtypes import raw_type
-from .core.handle import Files, Path, Source, file_name
+from .core.handle import Source
+from .core.paths import Files, Path, file_name
 from .core.progress import Progress
 from .core.records import RawLayout
 from .errors import FormatError, LoadCancelledError, NotFoundError, PyembedError

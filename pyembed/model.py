@@ -15,7 +15,8 @@ from .analysis.similarity import Geometry, Item, Neighbours
 from .core.aliases import LevelName, MetricName
 from .core.closing import Closing
 from .core.display import html_table
-from .core.handle import Path, Source
+from .core.handle import Source
+from .core.paths import Path
 from .core.progress import Progress, report_to
 from .core.records import Change, Stats
 from .errors import FormatError, NotFoundError

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
 from ..errors import FORMAT_ERRORS, CData, ClosedError, Status, check, shard_path
+from .callbacks import ProgressRelay, raise_kept
 from .constants import MAX_DIMS, UNKNOWN_BYTES, FileChange, Format, LoadMode, ValueType
+from .paths import Files, Path, file_names, identity
 from .recognise import file_at_fault, recognise
 from .records import Change, ChangeKind, MetadataEntry, OpenOptions, RawLayout, Shard, Stats, TensorInfo
-
-Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
-#: A file, or all files of a split set in order.
-Files: TypeAlias = "Path | Sequence[Path]"
+from .strings import decode_string, decode_strings, encode_text
 
 LOAD_MODES: Mapping[str, int] = {
     "auto": LoadMode.AUTO,
@@ -50,22 +48,6 @@ _NUMBER_DTYPES: Mapping[int, np.dtype[Any]] = {
 }
 
 
-def file_name(path: Files) -> str:
-    """Return the name of a file, of several the first."""
-    return os.fsdecode(_file_names(path)[0])
-
-
-def _file_names(path: Files) -> list[bytes]:
-    paths = [path] if isinstance(path, str | bytes | os.PathLike) else path
-    names = [os.fsencode(name) for name in paths]
-    if not names:
-        raise ValueError("no file is given")
-    for name in names:
-        if b"\0" in name:
-            raise ValueError(f"a path cannot hold a NUL: {os.fsdecode(name)!r}")
-    return names
-
-
 #: Statuses after which it is asked what the file is, and the format that the parser that failed reads.
 _NOT_OPENED: Mapping[int, str] = {
     Status.FORMAT: "",
@@ -75,11 +57,6 @@ _NOT_OPENED: Mapping[int, str] = {
 }
 
 
-def decode_string(string: CData) -> str:
-    """Copy a ``pye_string``. Bytes that are not UTF-8 become surrogates, which `encode_text` turns back."""
-    return decode_text(ffi.unpack(string.data, string.size)) if string.size else ""
-
-
 def _type_name(tensor: CData) -> str:
     """Return the type of a tensor as `TensorInfo` spells it."""
     name = decode_string(tensor.type_name)
@@ -87,28 +64,6 @@ def _type_name(tensor: CData) -> str:
         return f"type {tensor.type}"
     of_a_fork = tensor.type >= 0 and tensor.n_bytes == UNKNOWN_BYTES
     return f"type {tensor.type} ({name})" if of_a_fork else name
-
-
-def decode_strings(strings: Iterable[CData]) -> list[str]:
-    """Copy many ``pye_string``, in half the time that `decode_string` takes."""
-    unpack = ffi.unpack
-    return [
-        unpack(string.data, size).decode("utf-8", "surrogateescape") if (size := string.size) else ""
-        for string in strings
-    ]
-
-
-def decode_text(data: bytes) -> str:
-    """Return bytes of a file as text, without loss."""
-    return data.decode("utf-8", "surrogateescape")
-
-
-def encode_text(text: str) -> bytes | None:
-    """Return the bytes that `decode_text` made `text` from; None if there are none."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return None
 
 
 _CHANGES: Mapping[int, ChangeKind] = {
@@ -138,60 +93,6 @@ _TENSOR_LAYOUT = np.dtype(
 
 #: What a folder's index of safetensors files is called.
 _INDEX_NAME = "model.safetensors.index.json"
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells the file that a path leads to from others; None where there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-#: What was raised on this thread in a callback from C: by the user's, or by a signal's handler before its
-#: first line. `Source.check` raises it again, past the C frames.
-_raised = threading.local()
-
-
-def _keep(kind: type[BaseException], exception: BaseException, trace: object) -> None:
-    """Keep what a callback raised; cffi calls it, and C gets the answer that ends the call."""
-    _raised.exception = exception
-
-
-def raise_kept() -> None:
-    """Raise what a callback of the call that just failed raised; return if none did."""
-    exception = getattr(_raised, "exception", None)
-    if exception is not None:
-        _raised.exception = None
-        raise exception
-
-
-class ProgressRelay:
-    """Stands between the C library's callback and the user's."""
-
-    def __init__(self, callback: Callable[[int, int], object]) -> None:
-        self.callback: Callable[[int, int], object] | None = callback
-
-    def tell(self, done: int, total: int) -> int:
-        """Pass on what C reports; return 0 to stop."""
-        callback = self.callback  # once: another thread may close the file meanwhile
-        if callback is None:
-            return 1
-        answer = callback(done, total)
-        return 1 if answer is None or answer else 0
-
-
-@ffi.def_extern(name="pye_python_progress", error=0, onerror=_keep)
-def _told(done: int, total: int, data: CData) -> int:
-    progress: ProgressRelay = ffi.from_handle(data)
-    return progress.tell(done, total)
-
-
-@ffi.def_extern(name="pye_python_interrupted", error=1, onerror=_keep)
-def _interrupted(data: CData) -> int:
-    """Let Python run the handlers of signals that have come in; what they raise ends the call."""
-    return 0
 
 
 class Source:
@@ -227,7 +128,7 @@ class Source:
     ) -> None:
         self._model: CData | None = None
         self._progress: ProgressRelay | None = None
-        names = _file_names(path)
+        names = file_names(path)
         self.path = os.fsdecode(names[0])
         is_one = isinstance(path, str | bytes | os.PathLike)
         self._given = () if is_one else tuple(os.fsdecode(name) for name in names)
@@ -262,7 +163,7 @@ class Source:
         files = tuple(map(os.path.abspath, self._given)) or os.path.abspath(self.path)
         self.options = OpenOptions(files, format, load_mode, guard, raw)
         self._paths = [shard.path for shard in self.shards()]
-        self._read = {found for path in self._files_read() if (found := _identity(path)) is not None}
+        self._read = {found for path in self._files_read() if (found := identity(path)) is not None}
 
     @staticmethod
     def _name_in(names: Mapping[str, int], number: int) -> str:
@@ -322,10 +223,10 @@ class Source:
 
     def reads(self, path: Path) -> bool:
         """Return whether a path leads to a file that was opened here, or that has its name now."""
-        found = _identity(path)
+        found = identity(path)
         if found is None:
             return False
-        return found in self._read or any(_identity(file) == found for file in self._files_read())
+        return found in self._read or any(identity(file) == found for file in self._files_read())
 
     def shards(self) -> list[Shard]:
         """Return the facts about each file."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import IO
 
-from ..core import handle as source
 from ..core.aliases import DTypeName
+from ..core.strings import encode_text
 from .selection import Selection, provenance
 
 
@@ -38,4 +38,4 @@ def write(files: list[IO[bytes]], chosen: Selection, dtype: DTypeName) -> None:
 
 
 def _valid(text: str) -> str:
-    return (source.encode_text(text) or b"").decode("utf-8", "replace")
+    return (encode_text(text) or b"").decode("utf-8", "replace")

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ..core.handle import Path, Source
+from ..core.handle import Source
+from ..core.paths import Path
 from ..core.progress import Progress, part_of, report_to
 from ..core.records import Shard, TensorInfo
 from ..errors import GGUFError, NotFoundError

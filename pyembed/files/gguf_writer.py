@@ -8,8 +8,9 @@ from typing import BinaryIO, Literal, TypeAlias
 
 from ..core.constants import ValueType
 from ..core.dtypes import tensor_type
-from ..core.handle import Source, encode_text
+from ..core.handle import Source
 from ..core.records import TensorInfo
+from ..core.strings import encode_text
 from ..errors import CData
 from .byte_ranges import FileRange, tensor_range
 

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
+from ..core.callbacks import ProgressRelay
 from ..core.constants import Metric
-from ..core.handle import ProgressRelay, Source
+from ..core.handle import Source
 from ..core.progress import Progress
 from ..errors import CData
 from .arguments import as_array, as_ids, as_torch, id_error, refuse_masked, torch_array

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from .._native import ffi, lib
 from ..core.aliases import DTypeLike, Float32, IdsLike, MetricName
+from ..core.callbacks import raise_kept
 from ..core.closing import Closing
 from ..core.constants import DIGEST_BYTES
 from ..core.dtypes import TENSOR_TYPES, OutputType
-from ..core.handle import Source, raise_kept
+from ..core.handle import Source
 from ..core.progress import Progress
 from ..core.records import Change
 from ..errors import CData, ClosedError, NotFoundError, Status

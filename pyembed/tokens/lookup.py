@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from ..core.handle import decode_text
+from ..core.strings import decode_text
 from ..errors import NotFoundError
 from ..safe_text import quote
 from .vocabulary import Vocabulary

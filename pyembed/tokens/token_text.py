@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from .._native import lib
-from ..core.handle import decode_text, encode_text
+from ..core.strings import decode_text, encode_text
 from ..llama_cpp.pre_tokenizers import MARKED_PRE_TOKENIZERS, WITH_MARKED_SPACES, WITH_PLAIN_SPACES
 
 SPACE_MARK = "\u2581"

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from .._native import ffi, lib
 from ..core.constants import DIGEST_BYTES
-from ..core.handle import Source, decode_string, encode_text
+from ..core.handle import Source
+from ..core.strings import decode_string, encode_text
 from ..errors import CData, ClosedError, NotFoundError, Status, nearest_names
 from ..files.metadata import Metadata
 from ..llama_cpp.special_tokens import ROLE_DEFAULTS, ROLE_KEYS

@@ -7,7 +7,8 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..core.handle import Path, Source
+from ..core.handle import Source
+from ..core.paths import Path
 from ..core.progress import Progress, report_to
 from ..files.metadata import Metadata, StringArray, Tensors
 from ..safe_text import json_text, printable

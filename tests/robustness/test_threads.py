@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from pyembed.core.handle import ProgressRelay
+from pyembed.core.callbacks import ProgressRelay
 from tests.helpers.children import child
 
 N_THREADS = 8

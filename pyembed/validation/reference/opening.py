@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-from ...core.handle import Path
+from ...core.paths import Path
 from ...core.recognise import recognise
 from ...errors import FormatError
 from ...tokens.readers.checked_reads import as_json, read_bytes, refuse_pointer
