@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, overload
@@ -185,11 +186,15 @@ class Vocabulary(Sequence[Token]):
         """
         found = self._lookup(text) if isinstance(text, str) else None
         if found is None:
-            raise NotFoundError(
-                f"no token is stored as {quote(text)}: id() takes stored texts, find() what a person writes",
-                lambda: self._near(str(text)),
-            )
+            why = self._found_as(text)
+            raise NotFoundError(f"no token is stored as {quote(text)}{why}", lambda: self._near(str(text)))
         return found
+
+    def _found_as(self, text: object) -> str:
+        """Return what `find` makes of a text that is not stored so, for a message."""
+        with suppress(NotFoundError):
+            return f", but find() takes it for id {self.find(text)}" if isinstance(text, str) else ""
+        return ""
 
     def find(self, text: str | bytes) -> int:
         r"""Return the id of the token that stands for `text`, as a person writes it.

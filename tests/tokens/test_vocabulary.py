@@ -415,5 +415,15 @@ def test_a_continuation_is_not_the_word() -> None:
         only = next(t.text for t in vocabulary if t.text.isalpha() and f"\u2581{t.text}" not in vocabulary)
         with pytest.raises(KeyError, match=rf"id {vocabulary.id(only)} is stored so, and continues a word"):
             vocabulary.find(only)
-        with pytest.raises(KeyError, match=r"id\(\) takes stored texts, find\(\) what a person writes"):
+        word = next(
+            token.text[1:]
+            for token in vocabulary
+            if token.text[1:].isalpha() and token.text[1:] not in vocabulary
+        )
+        whole = vocabulary.id(f"\u2581{word}")
+        with pytest.raises(
+            KeyError, match=rf"no token is stored as '{word}', but find\(\) takes it for id {whole}"
+        ):
+            vocabulary.id(word)
+        with pytest.raises(KeyError, match="no token is stored as 'fiel'; near it"):
             vocabulary.id("fiel")
