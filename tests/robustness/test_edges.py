@@ -40,12 +40,12 @@ WRONG: dict[str, tuple[Callable[[Any], object], type[Exception], str]] = {
     "empty key": (lambda m: m.table.check_rows(0, 1, key=b""), ValueError, "expected 16 bytes"),
     "short key": (lambda m: m.table.check_rows(0, 1, key=bytes(15)), ValueError, "expected 16 bytes"),
     "long key": (lambda m: m.table.check_rows(0, 1, key=bytes(32)), ValueError, "expected 16 bytes"),
-    "replace": (lambda m: m.embed([1], replace=5), TypeError, "replace is a int; expected a dict"),
+    "replace": (lambda m: m.embed([1], replace=5), TypeError, "replace is of type int; expected a dict"),
     "ignore": (lambda m: m.validate("order", ignore=[1]), TypeError, "expected names of rules"),
     "overrides": (
         lambda m: pyembed.load_model(m.path, kv_overrides=[("a", 1)]),
         TypeError,
-        "kv_overrides is a list; expected a dict",
+        "kv_overrides is of type list; expected a dict",
     ),
     "shape": (
         lambda m: pyembed.open_table(m.path, shape=(float("inf"), 2), dtype="float16"),
@@ -57,7 +57,7 @@ WRONG: dict[str, tuple[Callable[[Any], object], type[Exception], str]] = {
             m.path, lock={"pyembed_lock": 1, "vocabulary": {"special": {1: 2, "bos": 1}}}
         ),
         ValueError,
-        "a key that is not a string",
+        "not all texts",
     ),
     "lock's keys": (
         lambda m: pyembed.load_model(m.path, lock={"pyembed_lock": 1, 2: 3, "x": 4}),
