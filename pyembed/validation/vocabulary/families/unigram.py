@@ -55,9 +55,11 @@ def _where_tail_begins(rising: npt.NDArray[np.float64]) -> int:
     if again.size == 0 or again[0] < MIN_PIECES:
         return rising.size
     first = int(again[0])
-    if again.size > 1:
-        anew = rising[again] <= rising[first] + _NEAR_TOP
-        return first if anew.all() and again.size * _MIN_TAIL <= rising.size - first else rising.size
-    moved_up = first + 1 < rising.size and rising[first + 1] >= rising[first - 1]
-    moved_down = rising[first] >= rising[first - 2]
-    return rising.size if moved_up or moved_down else first
+    after = np.minimum(again + 1, rising.size - 1)
+    moved_up = (after > again) & (rising[after] >= rising[again - 1])
+    moved_down = rising[again] >= rising[again - 2]
+    if np.any(moved_up | moved_down):
+        return rising.size
+    far_below = np.any(rising[again] > rising[first] + _NEAR_TOP)
+    few_each = again.size > 1 and again.size * _MIN_TAIL > rising.size - first
+    return rising.size if far_below or few_each else first
