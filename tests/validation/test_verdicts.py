@@ -319,6 +319,10 @@ def test_a_tail_of_pieces_out_of_its_own_order_is_wrong(vocabulary: Parts, tmp_p
 def test_a_list_of_pieces_may_be_extended_twice(vocabulary: Parts, tmp_path: Path) -> None:
     parts = extended(extended(vocabulary, 50, 1), 70, 2)
     assert found(report(tmp_path, parts)) == {"extended": "note"}
+    gap = extended(
+        with_rows(vocabulary.copy().drop(300)), 64
+    )  # one has the rank of the missing piece
+    assert report(tmp_path, gap).ok
     random.Random(0).shuffle(tail := list(range(120)))
     assert report(tmp_path, parts.move(32_000, 32_119, tail)).verdict == "wrong"
 

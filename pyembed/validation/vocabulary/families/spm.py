@@ -118,7 +118,7 @@ def _without_tail(facts: Facts, ids: Ids, ranks: Ids) -> _Ranked:
 
     A tail begins where a rank comes that was there before or falls behind, and its own ranks never do, but
     where a further tail begins anew. If it has the rank of a piece that was taken out of the rest, that piece
-    was moved to the end: there is no tail.
+    was moved to the end and there is no tail, unless most of its ranks are those of pieces that are there.
     Pieces of several characters behind the single ones were appended too, with scores below all others.
     """
     whole = _Ranked(ids, ranks, ids.size)
@@ -130,11 +130,13 @@ def _without_tail(facts: Facts, ids: Ids, ranks: Ids) -> _Ranked:
     if n_base < MIN_PIECES or np.any(tail[anew] > tail[:1]) or anew.size * _MIN_TAIL > tail.size:
         return whole
     gaps = np.flatnonzero(np.diff(ranks[:n_base]) > np.diff(ids[:n_base]))
-    # The first rank behind each of the tail's: is it in a gap?
+    # The first rank behind each of the tail's: is it the same, or is there a gap before it?
     behind = np.searchsorted(ranks[:n_base], tail)
-    inside = (behind > 0) & (behind < n_base)
-    inside[inside] = ranks[behind[inside]] != tail[inside]
-    if np.isin(behind[inside] - 1, gaps).any():
+    inside = behind < n_base
+    again_there = inside.copy()
+    again_there[inside] = ranks[behind[inside]] == tail[inside]
+    in_gap = np.isin(behind - 1, gaps) & inside & ~again_there
+    if in_gap.any() and 2 * np.count_nonzero(again_there) < tail.size:
         return whole
     single = facts.tokens["n_code_points"][ids[:n_base]] == 1
     last = n_base - int(np.argmax(single[::-1])) if single.any() else n_base
