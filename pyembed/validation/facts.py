@@ -25,6 +25,13 @@ Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
+def distinct(*parts: Ids) -> Ids:
+    """Return the ids of some arrays, ascending, each once; NumPy's own would import numpy.ma for it."""
+    ids: Ids = np.sort(np.concatenate(parts))
+    kept: Ids = ids[np.diff(ids, prepend=ids[:1] - 1) != 0]
+    return kept
+
+
 class Facts:
     """The facts about the tokens of one vocabulary; all arrays are in order of id.
 

@@ -6,16 +6,17 @@ A kind of evidence is a package with an `EVIDENCE` and a function ``examine(subj
 
 from __future__ import annotations
 
+import importlib
 import os
 import traceback
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..core.progress import Report as Tell
 from ..errors import FormatError, PyembedError, nearest_names
 from ..safe_text import quote
-from . import container, reference, row_order, tensors, vocabulary
+from . import container, tensors, vocabulary
 from .container.rules import DAMAGED, EXAMINATION
 from .pinned import Pinned, unpinned_kinds
 from .report import Findings, Report
@@ -30,7 +31,10 @@ LEVELS = ("header", "order", "full")
 class Examiner(Protocol):
     """The module of one kind of evidence."""
 
-    EVIDENCE: Evidence
+    @property
+    def EVIDENCE(self) -> Evidence:
+        """What it proves, cannot see, and its rules."""
+        ...
 
     def examine(self, subject: Subject, findings: Findings) -> None:
         """Look at the subject, report what violates a rule, and conclude or say that there is no evidence."""
@@ -49,13 +53,33 @@ class Kind:
     needs_reference: bool = False
 
 
+class Later:
+    """A kind of evidence that few loads look at: its package is imported when it is first needed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def EVIDENCE(self) -> Evidence:
+        """What it proves, cannot see, and its rules."""
+        evidence: Evidence = self._package().EVIDENCE
+        return evidence
+
+    def examine(self, subject: Subject, findings: Findings) -> None:
+        """Look at the subject."""
+        self._package().examine(subject, findings)
+
+    def _package(self) -> Any:
+        return importlib.import_module(f".{self._name}", __package__)
+
+
 #: In the order in which they are looked at and reported.
 KINDS: tuple[Kind, ...] = (
     Kind("header", container),
     Kind("order", tensors),
     Kind("order", vocabulary),
-    Kind("order", reference, needs_reference=True),
-    Kind("full", row_order),
+    Kind("order", Later("reference"), needs_reference=True),
+    Kind("full", Later("row_order")),
 )
 
 
@@ -81,12 +105,13 @@ def check_ignored(ignore: Iterable[str]) -> frozenset[str]:
     """
     if isinstance(ignore, str):
         raise ValueError(f"ignore is a list of names of rules: write [{ignore!r}]")
-    given, rules = set(), all_rules()
+    given = set()
     for name in ignore:
         if not isinstance(name, str):
             raise TypeError(f"ignore holds {name!r}; expected names of rules")
         given.add(name)
     names = frozenset(given)
+    rules = all_rules() if names else {}  # half of the package is imported for them
     for name in sorted(names - rules.keys()):
         near = nearest_names(name, rules) or [known for known in rules if known.split("/")[-1] in name][:3]
         hint = f"near it: {', '.join(near)}" if near else "docs/rules.md lists them"
@@ -117,7 +142,7 @@ def run(
         if LEVELS.index(kind.level) <= LEVELS.index(level) and (
             compared_with is not None or not kind.needs_reference
         ):
-            _examine(kind.module, subject, report, ignored)
+            _examine(kind, subject, report, ignored)
     _describe_unpinned(subject, report)
     return report
 
@@ -149,11 +174,12 @@ _UNFORESEEN = (
 )
 
 
-def _examine(module: Examiner, subject: Subject, report: Report, ignored: frozenset[str]) -> None:
+def _examine(kind: Kind, subject: Subject, report: Report, ignored: frozenset[str]) -> None:
     """Look for one kind of evidence; an error that nobody foresaw is a finding about the file.
 
     What the caller's progress callback or reference raises is not about the file, and is raised.
     """
+    module = kind.module
     callers: list[Exception] = []
     tell = subject.report
     subject.report = _noting(tell, callers)
@@ -162,7 +188,7 @@ def _examine(module: Examiner, subject: Subject, report: Report, ignored: frozen
     except PyembedError:
         raise
     except _UNFORESEEN as error:
-        if error in callers or (module is reference and isinstance(error, TypeError | ValueError)):
+        if error in callers or (kind.needs_reference and isinstance(error, TypeError | ValueError)):
             raise
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{os.path.basename(where.filename)}:{where.lineno}"

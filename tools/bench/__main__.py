@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ OUTPUT = ceilings.ROOT / "build" / "bench.json"
 def main() -> int:
     """Measure, or write the document from what was measured."""
     arguments = _parser().parse_args()
+    logging.getLogger("pyembed").setLevel(logging.ERROR)  # made-up vocabularies follow no law of order
     if arguments.child:
         return _child(arguments.child, arguments.json, arguments.quick)
     if arguments.markdown:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....core.constants import TextFlag
-from ...facts import Facts, Ids, Mask
+from ...facts import Facts, Ids, Mask, distinct
 from ...report import Findings
 from ...rules import Severity
 from ..order import LONG_RUN, find_order, report_order, report_tail, scattered
@@ -82,7 +82,7 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
         report_tail(pieces.ids[pieces.n_base :], facts, findings)
     if not order.kept and not order.ascends:
         return f"{base.size} pieces by score: {order.odd.size} out of place, {len(order.blocks)} runs shifted"
-    wrong = np.union1d(_uncomposed(facts, several, _missing(base, ranks), findings), _late(facts, base))
+    wrong = distinct(_uncomposed(facts, several, _missing(base, ranks), findings), _late(facts, base))
     if wrong.size:
         findings.add(
             PIECE_ORDER,

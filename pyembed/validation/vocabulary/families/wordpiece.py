@@ -13,7 +13,7 @@ import numpy as np
 
 from ....core.constants import TextFlag
 from ....tokens.token_text import TokenType
-from ...facts import Facts, Ids, Mask
+from ...facts import Facts, Ids, Mask, distinct
 from ...report import Findings
 from ..order import out_of_order
 from ..rules import BYTE_TYPED, ORDER
@@ -67,9 +67,11 @@ def _judge_run(facts: Facts, findings: Findings, name: str, chosen: Mask) -> int
     starts, ends = np.concatenate([[0], edges]), np.concatenate([edges, [ids.size]])
     longest = int(np.argmax(ends - starts))
     run = ids[starts[longest] : ends[longest]]
-    foreign = np.setdiff1d(np.arange(run[0], run[-1] + 1), run)
+    is_foreign = np.ones(run[-1] + 1 - run[0], np.bool_)
+    is_foreign[run - run[0]] = False
+    foreign = np.flatnonzero(is_foreign) + run[0]
     points = facts.tokens["code_point"][run].astype(np.int64)
-    wrong = np.union1d(run[out_of_order(points)], foreign)
+    wrong = distinct(run[out_of_order(points)], foreign)
     if run.size < MIN_SINGLES or 10 * wrong.size > run.size:
         return 0
     if wrong.size:
