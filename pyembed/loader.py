@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from .core.aliases import LevelName, LoadModeName, RawDTypeLike
 from .core.dtypes import raw_type
 from .core.handle import Source
@@ -18,7 +16,8 @@ from .errors import FormatError, LoadCancelledError, NotFoundError, PyembedError
 from .files.model_folders import find_models
 from .lock import Lock, require_lock
 from .model import Model
-from .safe_text import printable
+from .safe_text import printable, quote
+from .tables.scan import index_of
 from .tables.table import EmbeddingTable
 from .tables.token_table import find_token_table, refuse_scaled_integers
 
@@ -377,9 +376,10 @@ def table_of(source: Source, tensor: str | None) -> EmbeddingTable:
 
 def _raw_layout(path: Path, shape: tuple[int, int], dtype: Any, offset: int) -> RawLayout:
     try:
-        rows, columns = (int(n) for n in shape)
-    except (TypeError, ValueError, OverflowError, np.ma.MAError):
-        raise ValueError(f"shape is {shape!r}; expected (rows, columns)") from None
+        rows, columns = (index_of("shape", n) for n in shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"shape is {quote(shape)}; expected (rows, columns), two ints") from None
+    offset = index_of("offset", offset)
     weights, big_endian = raw_type(dtype)
     if rows < -1 or columns < 1 or offset < 0:
         raise ValueError(

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from .core.paths import file_name
 from .errors import LockError, NotFoundError
 from .model import Model
 from .safe_text import plain, printable, quote
@@ -105,7 +106,7 @@ def read_lock(lock: str | os.PathLike[str] | Lock) -> Lock:
         name, value = "the lock", lock
     else:
         name = printable(os.fsdecode(lock))
-        with open(lock, "rb") as file:
+        with open(file_name(lock), "rb") as file:
             data = file.read(_MAX_LOCK_BYTES + 1)
         if len(data) > _MAX_LOCK_BYTES:
             raise ValueError(f"{name} is larger than a lock can be")

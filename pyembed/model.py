@@ -384,7 +384,7 @@ class Model(TokenRows, FirstLayer, Closing):
         return _reopen, (self._mark,)
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{self.architecture}, {self.load_mode}"
+        state = "closed" if self.closed else printable(f"{self.architecture}, {self.load_mode}")
         return printable(f"<Model {self.path}: {state}>")
 
     def _repr_html_(self) -> str:

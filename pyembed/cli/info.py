@@ -197,10 +197,11 @@ def _print_model(facts: dict[str, Any]) -> None:
         print_facts([("vocabulary", "none" if vocabulary is None else vocabulary["error"])])
         return
     texts = vocabulary["special_texts"]
+    family = vocabulary["model"] or "family not said"
     pre = f" / {vocabulary['pre']}" if vocabulary["pre"] else ""
     print_facts(
         [
-            ("vocabulary", f"{vocabulary['n_tokens']} tokens, {vocabulary['model']}{pre}"),
+            ("vocabulary", f"{vocabulary['n_tokens']} tokens, {family}{pre}"),
             ("types", ", ".join(f"{name.lower()} x {n}" for name, n in vocabulary["types"].items())),
             ("special", ", ".join(f"{name} {n} {texts[name]}" for name, n in vocabulary["special"].items())),
             ("digest", vocabulary["digest"]),

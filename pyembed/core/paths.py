@@ -17,9 +17,12 @@ def file_name(path: Files) -> str:
 
 
 def file_names(path: Files) -> list[bytes]:
-    """Return the names of a file, or of all files of a set; ValueError for none, or one with a NUL."""
+    """Return the names of a file, or of all of a set; ValueError for none, or one that no file can have."""
     paths = [path] if isinstance(path, str | bytes | os.PathLike) else path
-    names = [os.fsencode(name) for name in paths]
+    try:
+        names = [os.fsencode(name) for name in paths]
+    except UnicodeEncodeError as error:
+        raise ValueError(f"no file can have this name: {error.object!r}") from None
     if not names:
         raise ValueError("no file is given")
     for name in names:

@@ -13,7 +13,7 @@ from ..core.constants import ValueType
 from ..core.handle import Source
 from ..core.records import TensorInfo
 from ..errors import CData, NotFoundError, nearest_names
-from ..safe_text import quote
+from ..safe_text import printable, quote
 
 Scalar: TypeAlias = "int | float | bool | str"
 
@@ -304,7 +304,7 @@ class Metadata(Mapping[str, Any]):
         return len(self._keys)
 
     def __repr__(self) -> str:
-        return f"<Metadata of {self._source.path}: {len(self)} keys>"
+        return f"<Metadata of {printable(self._source.path)}: {len(self)} keys>"
 
 
 class Tensors(Mapping[str, TensorInfo]):
@@ -346,7 +346,7 @@ class Tensors(Mapping[str, TensorInfo]):
         return self._source.n_tensors()
 
     def __repr__(self) -> str:
-        return f"<Tensors of {self._source.path}>"
+        return f"<Tensors of {printable(self._source.path)}>"
 
 
 def near_tensors(source: Source, name: object) -> Callable[[], list[str]]:

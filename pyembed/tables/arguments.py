@@ -319,7 +319,7 @@ def thread_count(threads: object) -> int:
     """Return `threads` as C takes it: 0 for as many as the work is worth."""
     if threads is None:
         return 0
-    if not isinstance(threads, int | np.integer):
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer):
         raise TypeError(f"threads is a {type(threads).__name__}; expected an int or None")
     if not 1 <= threads <= _MAX_THREADS:
         raise ValueError(f"threads is {threads}; expected 1 to {_MAX_THREADS}, or None")

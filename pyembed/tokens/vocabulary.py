@@ -370,7 +370,7 @@ class Vocabulary(Sequence[Token]):
 
     def __repr__(self) -> str:
         state = ", closed" if self._vocabulary is None else ""
-        return printable(f"<Vocabulary of {self._source.path}: {self._n} tokens{state}>")
+        return printable(f"<Vocabulary of {printable(self._source.path)}: {self._n} tokens{state}>")
 
 
 def _reopen(file: FileMark, overrides: Mapping[str, object], digest: str) -> Vocabulary:

@@ -17,6 +17,7 @@ from .reference import EVIDENCE, NotCompared, open_reference
 from .reference import compare as compare_references
 from .reference.rules import ROWS_UNREAD
 from .report import Conclusion, Finding, Findings, Report
+from .text import count
 
 _SHOWN = 20
 #: Keys that the comparison of the vocabularies judges.
@@ -217,7 +218,7 @@ class Sides:
     @property
     def conclusion(self) -> Conclusion:
         """What was looked at."""
-        parts = f"names, shapes and types of {self.n_tensors} tensors were compared"
+        parts = f"names, shapes and types of {count(self.n_tensors, 'tensor')} were compared"
         return Conclusion("tensor", True, f"{parts}, and values of the token table only")
 
     @classmethod

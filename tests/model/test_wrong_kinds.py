@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -58,3 +58,19 @@ def model() -> Iterator[pyembed.Model]:
 def test_wrong_kinds(model: pyembed.Model, call: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         call(model)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        pyembed.load_model,
+        pyembed.validate,
+        lambda name: pyembed.validate(pyembed.demo_model(), level="order", reference=name),
+        lambda name: pyembed.load_model(pyembed.demo_model(), lock=name),
+    ],
+)
+def test_names_that_no_file_can_have(use: Callable[[str], object], name: str) -> None:
+    with pytest.raises(ValueError, match=r"a path cannot hold a NUL|no file can have this name") as caught:
+        use(name)
+    assert str(caught.value).isprintable()

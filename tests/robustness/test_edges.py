@@ -234,7 +234,7 @@ def test_tensors_over_the_same_bytes_are_read_once(tmp_path: Path) -> None:
     report = pyembed.validate(path, level="full")
     assert time.process_time() - start < 10
     text = next(verdict.text for verdict in report.verdicts if verdict.evidence == "tensor")
-    assert "the bytes of 1 tensors were looked at; 7999 that share bytes with others were not" in text
+    assert "the bytes of 1 tensor were looked at; 7999 that share bytes with others were not" in text
     assert any(finding.rule == "container/overlap" for finding in report.findings)
     with pyembed.load_model(path, validate="off") as opened:
         checked = opened.check_tensors()

@@ -165,6 +165,17 @@ def test_progress_shows_file_names_with_escapes(monkeypatch: pytest.MonkeyPatch)
 # -------------------------------------------------------------------------------------- cost of texts
 
 
+def test_the_repr_of_what_is_open_is_one_harmless_line(tmp_path: Path) -> None:
+    folder = tmp_path / "a\x1b]0;owned\x07\u202e\nERROR"
+    folder.mkdir()
+    with pyembed.load_model(evil_file(folder / "m.gguf"), validate="off") as model:
+        vocabulary = model.vocabulary
+        things = (model, model.table, vocabulary, vocabulary.tokens, model.metadata, model.tensors)
+        for thing in things:
+            assert repr(thing).isprintable(), type(thing)
+            assert str(thing).isprintable(), type(thing)
+
+
 def test_long_texts_take_no_square() -> None:
     long = "ab" * 500_000
     start = time.process_time()

@@ -13,6 +13,7 @@ import pytest
 
 import pyembed
 from pyembed import validation
+from pyembed.cli import main
 from pyembed.core.handle import Source
 from pyembed.files.metadata import Metadata
 from pyembed.llama_cpp.special_tokens import ID_KEYS
@@ -175,6 +176,21 @@ def test_getters_know_the_type_they_want(tmp_path: Path) -> None:
     assert metadata.describe("strings") == "an array of 2 strings"
     assert metadata.describe("absent") == "absent"
     source.close()
+
+
+def test_a_family_that_is_not_a_text_is_not_called_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m.gguf"
+    builder = GGUFBytes().add("general.architecture", STRING, "llama")
+    builder.add("tokenizer.ggml.model", ARRAY, Array(STRING, ["llama"]))
+    builder.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, TOKENS))
+    path.write_bytes(bytes(builder))
+    findings = pyembed.validate(path).findings
+    [found] = [finding for finding in findings if finding.rule == "vocabulary/model-unknown"]
+    assert "None" not in found.message
+    main(["info", str(path)])
+    assert "4 tokens, family not said" in capsys.readouterr().out
 
 
 def test_long_strings_in_an_array_are_not_made_one_array(tmp_path: Path) -> None:

@@ -86,6 +86,27 @@ def test_which_tensor_of_a_safetensors_file(tmp_path: Path) -> None:
         pyembed.open_table(save(path, bias=vector))
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [(1.5, 2), ("1", 2), (True, 2), (np.float32(1), 2), (np.ma.masked, 2), (2,), 5, (float("nan"), 1)],
+)
+def test_a_shape_is_two_ints(tmp_path: Path, shape: Any) -> None:
+    path = tmp_path / "rows.bin"
+    path.write_bytes(ROWS.tobytes())
+    with pytest.raises(ValueError, match="two ints"):
+        pyembed.open_table(path, shape=shape, dtype="float32")
+    with pyembed.open_table(path, shape=(np.int16(2), np.uint8(8)), dtype="float32") as table:
+        assert table.shape == (2, 8)
+
+
+@pytest.mark.parametrize("offset", [1.5, "1", None, True])
+def test_an_offset_is_an_int(tmp_path: Path, offset: Any) -> None:
+    path = tmp_path / "rows.bin"
+    path.write_bytes(ROWS.tobytes())
+    with pytest.raises(TypeError, match=r"offset is a \w+; expected an int"):
+        pyembed.open_table(path, shape=(2, 8), dtype="float32", offset=offset)
+
+
 def test_npy_files(tmp_path: Path) -> None:
     path = tmp_path / "rows.npy"
     np.save(path, ROWS)

@@ -254,7 +254,7 @@ def test_sound_variants_are_not_wrong(vocabulary: Parts, seed: int, tmp_path: Pa
             assert finding.last_id is None or finding.last_id < table_rows
 
 
-@pytest.mark.parametrize("n_special", [1, 3])
+@pytest.mark.parametrize("n_special", [0, 1, 3])
 @pytest.mark.parametrize("vocabulary", ["gpt-2"], indirect=True)
 def test_a_list_extended_behind_special_tokens(vocabulary: Parts, n_special: int, tmp_path: Path) -> None:
     """Such a tail is named; if it is in another order than its merges, it is wrong."""
@@ -263,7 +263,8 @@ def test_a_list_extended_behind_special_tokens(vocabulary: Parts, n_special: int
     known = report(tmp_path, parts)
     (finding,) = [finding for finding in known.findings if finding.rule == "vocabulary/extended"]
     assert (finding.severity, finding.first_id, finding.last_id) == ("warning", n, n + 399)
-    assert f"{n_special + 1} other tokens stand before {n} " in finding.message
+    others = "1 other token stands" if n_special == 0 else f"{n_special + 1} other tokens stand"
+    assert f"{others} before {n} " in finding.message
     assert known.pinned.unpinned == [(50_256, n + 399)]
     parts.tokens[n + 7], parts.tokens[n + 300] = parts.tokens[n + 300], parts.tokens[n + 7]
     assert found(report(tmp_path, parts))["order"] == "error"
@@ -319,9 +320,7 @@ def test_a_tail_of_pieces_out_of_its_own_order_is_wrong(vocabulary: Parts, tmp_p
 def test_a_list_of_pieces_may_be_extended_twice(vocabulary: Parts, tmp_path: Path) -> None:
     parts = extended(extended(vocabulary, 50, 1), 70, 2)
     assert found(report(tmp_path, parts)) == {"extended": "note"}
-    gap = extended(
-        with_rows(vocabulary.copy().drop(300)), 64
-    )  # one has the rank of the missing piece
+    gap = extended(with_rows(vocabulary.copy().drop(300)), 64)  # one has the rank of the missing piece
     assert report(tmp_path, gap).ok
     random.Random(0).shuffle(tail := list(range(120)))
     assert report(tmp_path, parts.move(32_000, 32_119, tail)).verdict == "wrong"

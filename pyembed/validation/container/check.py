@@ -15,6 +15,7 @@ from ...llama_cpp.metadata_types import expected_types
 from ...safe_text import quote
 from ..report import Findings
 from ..subject import Subject
+from ..text import count
 from .extents import Extents
 from .rules import (
     ALIGNMENT,
@@ -47,8 +48,8 @@ def examine(subject: Subject, findings: Findings) -> None:
     files = "one file" if len(shards) == 1 else f"a set of {len(shards)} files"
     n_bytes = sum(shard.n_bytes for shard in shards)
     findings.conclude(
-        f"{files} of GGUF version {shards[0].version}, {n_bytes} bytes, {len(subject.metadata)} metadata "
-        f"keys and {len(tensors)} tensors"
+        f"{files} of GGUF version {shards[0].version}, {n_bytes} bytes, "
+        f"{count(len(subject.metadata), 'metadata key')} and {count(len(tensors), 'tensor')}"
         + (f"; it is {kind}, and no language model" if kind is not None else "")
     )
 

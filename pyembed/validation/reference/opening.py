@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-from ...core.paths import Path
+from ...core.paths import Path, file_name
 from ...core.recognise import recognise
 from ...errors import FormatError
 from ...tokens.readers.checked_reads import as_json, read_bytes, refuse_pointer
@@ -61,7 +61,7 @@ def open_reference(reference: Path | object) -> Reference:
     """
     if not isinstance(reference, str | bytes | os.PathLike):
         raise TypeError(f"reference is of type {type(reference).__name__}; expected {_KINDS}")
-    path = os.fsdecode(reference)
+    path = file_name(reference)
     if path.startswith("sha256:"):
         if not _DIGEST.fullmatch(path):
             raise ValueError(f"{path!r} is not a digest: sha256: and 64 hexadecimal digits")

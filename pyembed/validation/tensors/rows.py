@@ -20,6 +20,7 @@ from ...tokens.token_text import TokenType
 from ..report import Findings
 from ..rules import Rule, Severity
 from ..subject import Subject
+from ..text import count
 from .rules import CONSTANT_ROWS, DUPLICATE_ROWS, NOT_FINITE, REFUSED, TIED_COPY, ZERO_ROWS
 from .shared_bytes import apart
 
@@ -98,7 +99,7 @@ def examine_rows(subject: Subject, findings: Findings) -> str:
     n_other = len(infos) - n_looked
     left = f"; {n_other} of unknown type or without rows were not" if n_other else ""
     shared = f"; {n_sharing} that share bytes with others were not" if n_sharing else ""
-    return f"the bytes of {n_looked} tensors were looked at{left}{shared}"
+    return f"the bytes of {count(n_looked, 'tensor')} were looked at{left}{shared}"
 
 
 def check_tensors(subject: Subject, findings: Findings) -> None:

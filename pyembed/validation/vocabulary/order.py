@@ -24,6 +24,7 @@ from ...core.constants import TextFlag
 from ..facts import Facts, Ids, Mask
 from ..report import Findings
 from ..rules import Severity
+from ..text import count
 from .rules import EXTENDED, ORDER, SHIFT, TRIMMED
 
 #: Tokens in a row with one displacement that are no coincidence.
@@ -160,10 +161,17 @@ def report_order(order: Order, facts: Facts, findings: Findings, law: str) -> No
 
 def report_tail(ids: Ids, facts: Facts, findings: Findings) -> None:
     """Say of pieces behind the end that they look appended: they move nothing that stands before them."""
+    first = facts.quote(int(ids[0]))
+    if ids.size == 1:
+        text = f"piece {first} has a score in an order of its own: the list looks extended by it"
+    else:
+        text = (
+            f"{ids.size} pieces from {first} to {ids[-1]} have scores in an order of their own: "
+            "the list looks extended by them"
+        )
     findings.add(
         EXTENDED,
-        f"{ids.size} pieces from {facts.quote(int(ids[0]))} to {ids[-1]} have scores in an order of their "
-        "own: the list looks extended by them",
+        text,
         severity=Severity.NOTE,
         first_id=int(ids[0]),
         last_id=int(ids[-1]),
@@ -198,9 +206,9 @@ def _report_changed(order: Order, facts: Facts, findings: Findings, law: str) ->
         first = where[int(np.argmax(steps > 0))]
         findings.add(
             EXTENDED,
-            f"{n_new} other tokens stand before {facts.quote(first)}, and the order goes on behind them to "
-            f"{last} ({law}): the list looks extended. If the others have no rows of their own, the row of "
-            f"token i is row i - {n_new} from there on",
+            f"{count(n_new, 'other token')} {'stands' if n_new == 1 else 'stand'} before "
+            f"{facts.quote(first)}, and the order goes on behind to {last} ({law}): the list looks extended. "
+            f"If what was added has no row of its own, the row of token i is row i - {n_new} from there on",
             first_id=first,
             last_id=last,
             n_ids=last - first + 1,
@@ -209,7 +217,8 @@ def _report_changed(order: Order, facts: Facts, findings: Findings, law: str) ->
         gaps = [token_id for token_id, step in zip(where, steps.tolist(), strict=True) if step < 0]
         findings.add(
             TRIMMED,
-            f"{n_missing} tokens are missing, the first before {facts.quote(gaps[0])}"
+            f"{count(n_missing, 'token')} {'is' if n_missing == 1 else 'are'} missing, "
+            f"the first before {facts.quote(gaps[0])}"
             + (f", in {len(gaps)} places" if len(gaps) > 1 else "")
             + f" ({law}): the list looks trimmed. If their rows were left in, tokens behind have wrong rows",
             first_id=gaps[0],

@@ -20,10 +20,8 @@ from .rules import CHARSMAP, MODEL_UNKNOWN, PHI3, PRE_MISSING, PRE_UNKNOWN
 def judge(subject: Subject, facts: Facts, findings: Findings) -> None:
     """Look at what the metadata say of the tokenizer as a whole."""
     if facts.model not in TOKENIZER_MODELS:
-        findings.add(
-            MODEL_UNKNOWN,
-            f"tokenizer.ggml.model is {quote(facts.model)}, on which llama.cpp refuses the model",
-        )
+        what = "names no tokenizer" if facts.model is None else f"is {quote(facts.model)}"
+        findings.add(MODEL_UNKNOWN, f"tokenizer.ggml.model {what}, on which llama.cpp refuses the model")
     if facts.model in WITH_PRE:
         _judge_pre(facts, findings)
     name = subject.metadata.text("general.name")

@@ -22,6 +22,7 @@ from ....tokens.token_text import TokenType
 from ...facts import MAX_QUOTED, PLACEHOLDER, Facts, Ids, Mask
 from ...report import Findings
 from ...rules import Outcome
+from ...text import count
 from ..order import LONG_RUN, Order, find_order, report_order, scattered
 from ..rules import (
     MERGE_ORDER,
@@ -100,7 +101,7 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
 def _summary(order: Order) -> str:
     if order.kept:
         return "all in the order of the merges"
-    return f"{order.odd.size} out of place, {len(order.blocks)} runs shifted"
+    return f"{order.odd.size} out of place, {count(len(order.blocks), 'run')} shifted"
 
 
 def _is_anchored(facts: Facts, order: Order) -> bool:

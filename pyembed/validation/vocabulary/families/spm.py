@@ -23,6 +23,7 @@ from ....core.constants import TextFlag
 from ...facts import Facts, Ids, Mask, distinct
 from ...report import Findings
 from ...rules import Severity
+from ...text import count
 from ..order import LONG_RUN, find_order, report_order, report_tail, scattered
 from ..rules import NO_LAW, PIECE_ORDER, TRIMMED
 from . import unigram
@@ -81,7 +82,8 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     if pieces.n_base < pieces.ids.size:
         report_tail(pieces.ids[pieces.n_base :], facts, findings)
     if not order.kept and not order.ascends:
-        return f"{base.size} pieces by score: {order.odd.size} out of place, {len(order.blocks)} runs shifted"
+        shifted = count(len(order.blocks), "run")
+        return f"{base.size} pieces by score: {order.odd.size} out of place, {shifted} shifted"
     wrong = distinct(_uncomposed(facts, several, _missing(base, ranks), findings), _late(facts, base))
     if wrong.size:
         findings.add(
