@@ -145,6 +145,8 @@ class _Output:
     """One file on its way: temporary, then in its place, then with nothing left to undo."""
 
     def __init__(self, name: str) -> None:
+        if not name:
+            raise ValueError("the name of the output is empty")
         if os.path.basename(name) in ("", os.curdir, os.pardir):
             raise IsADirectoryError(errno.EISDIR, "a folder; name a file in it", name)
         self.name = name

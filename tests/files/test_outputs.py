@@ -300,7 +300,7 @@ def test_no_one_else_reads_a_private_file_while_it_is_replaced(tmp_path: Path) -
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-@pytest.mark.parametrize("name", ["new/", "new/.", "new/..", "", "there", "there/"])
+@pytest.mark.parametrize("name", ["new/", "new/.", "new/..", "there", "there/"])
 def test_a_folder_is_no_file(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -426,3 +426,8 @@ def test_names_that_are_not_utf8_give_files_that_readers_open(name: str, odd: Pa
         parquet = pytest.importorskip("pyarrow.parquet")
         assert parquet.read_schema(out).metadata[b"tensor"] == b"bad\\xffname"
         assert parquet.read_table(out)["token"].to_pylist()[:3] == ["\0", "a\0", "a\0b\0"]
+
+
+def test_an_output_without_a_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["embed", "demo", "--ids", "1", "--out", ""]) == 2
+    assert "the name of the output is empty" in capsys.readouterr().err
