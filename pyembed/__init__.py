@@ -35,8 +35,7 @@ from .tokens.token_text import TokenType
 from .tokens.vocabulary import Token, Vocabulary
 
 if TYPE_CHECKING:
-    from . import export, health
-    from .files.extract import extract
+    from . import export, extract, health
     from .lock import check_lock, make_lock
     from .validation import Failure, Finding, Report, Reports, Severity
     from .validation.comparison import Comparison, compare
@@ -54,7 +53,7 @@ _LATER = {
     "check_lock": "lock",
     "compare": "validation.comparison",
     "export": "",
-    "extract": "files.extract",
+    "extract": "",
     "health": "",
     "make_lock": "lock",
 }

@@ -1,4 +1,4 @@
-"""The name under which `pyembed.runs_of` and `pyembed.PaddedRows` were first documented."""
+"""Vectors spliced between rows: what users import of `inputs.batching`."""
 
 from .inputs.batching import PaddedRows, runs_of
 

@@ -16,6 +16,7 @@ FLOORS = [
     ["errors"],
     ["core", "llama_cpp"],
     ["files"],
+    ["extract"],
     ["tables"],
     ["tokens"],
     ["inputs", "analysis"],
