@@ -1,4 +1,4 @@
-"""Small GGUF files with only the vocabulary and the tables of a model: what users import of `files.extract`."""
+"""Small GGUF files of a model's vocabulary and tables: what users import of `files.extract`."""
 
 from .files.extract import KEPT, Extracted, extract
 

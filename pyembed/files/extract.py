@@ -134,7 +134,7 @@ def _refuse_growth(kept: list[TensorInfo], shards: list[Shard]) -> None:
     n_bytes, most = sum(info.n_bytes or 0 for info in kept), sum(shard.n_bytes for shard in shards)
     if n_bytes > most:
         raise GGUFError(
-            f"{kept[0].path}: the {len(kept)} tensors share bytes: copied each for itself they take "
+            f"{kept[0].path}: the {len(kept)} tensors share bytes: copied one by one they would take "
             f"{n_bytes} bytes, and the model has {most}; name fewer",
             kept[0].path,
         )

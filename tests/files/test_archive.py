@@ -78,7 +78,7 @@ def test_a_report_says_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_extracting_from_an_archive(tmp_path: Path) -> None:
-    pyembed.extract(write(tmp_path, ARCHIVES["llamafile"]), tmp_path / "small.gguf")
+    pyembed.extract.extract(write(tmp_path, ARCHIVES["llamafile"]), tmp_path / "small.gguf")
     with pyembed.load_model(tmp_path / "small.gguf") as model:
         np.testing.assert_array_equal(model.table[:], ROWS)
         assert model.vocabulary[63].text == "t63"

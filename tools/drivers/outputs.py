@@ -111,7 +111,7 @@ def _writer(rng: np.random.Generator, model: Path, out: Path) -> Callable[[], No
             export(table, out / f"x{suffix}", format=name, ids=ids)
 
     def extract() -> None:
-        pyembed.extract(model, out / "x.gguf")
+        pyembed.extract.extract(model, out / "x.gguf")
 
     return extract if model.suffix == ".gguf" and chance(rng, 0.3) else write
 

@@ -145,7 +145,7 @@ def _call(
             "validate_all": lambda: pyembed.validate_all([made.path] * 3, level="full", progress=progress),
             "load": lambda: _load(made.path),
             "lock": lambda: pyembed.make_lock(model),
-            "extract": lambda: pyembed.extract(made.path, out / "z.gguf", progress=progress),
+            "extract": lambda: pyembed.extract.extract(made.path, out / "z.gguf", progress=progress),
         }
     name = pick(rng, calls)
     return name, calls[name]
