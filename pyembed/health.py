@@ -66,7 +66,7 @@ class Untrained:
         Rows that are known to be unused: by their type, by a name such as ``[unused7]``, or because they have
         no token.
     max_norm, min_cosine : float or None
-        A row that is no longer, and no farther from the direction of the known ones, is taken for untrained:
+        A row at most as long, and as near to the direction of the known ones, counts as untrained:
         the limits are a little beyond the 99th and the first percentile of the known ones themselves.
         Directions are seen from the mean of all rows. Where there are fewer than eight known ones or they do
         not look alike, rows that lie at one point with at least 2 % of all stand for them; None where there

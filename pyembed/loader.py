@@ -64,7 +64,7 @@ def load_model(
         Names of rules whose findings are dropped, such as ``"vocabulary/duplicate-token"``.
     require_evidence : bool, optional
         Refuse a model whose verdict is ``"unverified"``, see `Report.verdict`: one that nothing contradicts,
-        and of which nothing shows that its tokens stand at their ids either.
+        and nothing shows that its tokens stand at their ids either.
     lock : path-like or mapping, optional
         A lock of `pyembed.make_lock`, or the file of one, which the model has to satisfy. Of the rows a
         sample is compared.
@@ -195,7 +195,7 @@ def validate_all(
     Raises
     ------
     ValueError
-        For an unknown `level` or a name in `ignore` that is no rule.
+        For an unknown `level` or a name in `ignore` that is not a rule.
     OSError, FormatError, ValueError, TypeError
         If the reference cannot be used.
     LoadCancelledError

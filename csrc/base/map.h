@@ -57,7 +57,7 @@ pye_status pye_map_protect(pye_map *map, pye_error *error);
  * may then be zeros. Asks the system for the file's size. `shard` is for the error. */
 pye_status pye_map_intact(const pye_map *map, uint32_t shard, pye_error *error);
 
-/* The same without a system call: it misses bytes that the file lost inside a page of which it still has a part. */
+/* The same without a system call: it misses bytes that the file lost inside a page that it still has a part of. */
 pye_status pye_map_undamaged(const pye_map *map, uint32_t shard, pye_error *error);
 
 /* Whether bytes that were read, up to `last`, may be zeros in place of those that the file lost inside a page. Such a page

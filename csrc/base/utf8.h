@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Length of the sequence that begins at `p`, of which at least one of `left` bytes is there; 0 if it is malformed (the
+/* Length of the sequence that begins at `p`, with `left` bytes left, at least one; 0 if it is malformed (the
  * Unicode standard, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF). */
 static inline size_t pye_utf8_length(const uint8_t *p, size_t left) {
     if (p[0] < 0x80)

@@ -93,7 +93,7 @@ static spelling spell_unicode(const uint8_t *p, size_t left) {
     return spelt;
 }
 
-/* The character at `p`, of which at least one byte is there. Scanning and unescaping both go through this, each with
+/* The character at `p`, where at least one byte is left. Scanning and unescaping both go through this, each with
  * its own bound, so that not even a file that changes in between makes the second read or write too far. */
 static spelling spell(const uint8_t *p, size_t left) {
     if (p[0] < 0x20)

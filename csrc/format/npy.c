@@ -95,7 +95,7 @@ static int32_t type_of(int kind, uint64_t size) {
     return PYE_TYPE_UNKNOWN;
 }
 
-/* Takes the rest of a descr, of which the byte order has been taken: a kind and a size, for times also a unit. Kinds
+/* Takes the rest of a descr after its byte order: a kind and a size, for times also a unit. Kinds
  * that are not numbers to gather are listed without a type; a bfloat16 array arrives as one of these, V2. */
 static pye_status take_kind(npy_header *header, char quote) {
     int kind = peek(header);

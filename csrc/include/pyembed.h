@@ -418,7 +418,7 @@ typedef struct pye_scan_options {
  *
  * csrc/simd/generic/dot.h defines dot products to the bit. For Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K,
  * IQ4_NL and MXFP4 csrc/simd/generic/coded.h does: there the query is first rounded, in each 1024 columns,
- * to multiples of a unit of which its largest magnitude has 24 bits. The error is less than 9e-7 of the sum
+ * to multiples of a unit that gives its largest magnitude 24 bits. The error is less than 9e-7 of the sum
  * of the products' magnitudes; for the latter types, less than 2.1e-6 of that sum, in which minima count by
  * themselves, plus 1.2e-7 of that largest magnitude times the sum of the weights' magnitudes. A tenth of
  * that is usual. The sum is then rounded to float32. A cosine is that sum over the norms, clamped to -1 ..

@@ -134,7 +134,7 @@ static pye_status run_counted(pye_row_job *job, size_t n_ids, uint64_t out_bytes
     return status;
 }
 
-/* Above so many rows the system is asked for the file's size without looking whether that can be saved. */
+/* Above this many rows the file's size is asked for without looking whether the call can be saved. */
 #define PROBED_ROWS 64
 
 /* After the rows were read. A file's size is asked for only if a page that was read may have lost its end. */

@@ -62,7 +62,7 @@ def prepare_streams() -> None:
 
 def drop_output() -> None:
     """Send what is left in stdout's buffer nowhere, or Python complains about it at its end."""
-    with suppress(OSError, ValueError):  # a stream that is no file has nothing to drop
+    with suppress(OSError, ValueError):  # a stream that is not a file has nothing to drop
         number = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, number)

@@ -80,7 +80,7 @@ def file_at_fault(path: str, message: str) -> str:
 
 
 def _read(path: str) -> tuple[_Ends | None, list[bytes]]:
-    """Return a regular file's ends, and a few bytes here and there; None for what is no regular file."""
+    """Return a regular file's ends, and a few bytes here and there; None for anything but a regular file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would block
     with open(descriptor, "rb") as file:
         facts = os.fstat(descriptor)

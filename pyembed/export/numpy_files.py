@@ -57,7 +57,7 @@ def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     try:
         yield archive
     except BaseException:
-        archive.fp = None  # nothing more is written, and closing a member that was cut off is no error
+        archive.fp = None  # nothing more is written, and closing a member that was cut off must not fail
         raise
     archive.close()
 

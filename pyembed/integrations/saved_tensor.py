@@ -137,7 +137,7 @@ def read(data: bytes) -> tuple[npt.NDArray[Any], str]:
     Raises
     ------
     ValueError
-        If it is no file of one plain tensor.
+        If it is not a file of one plain tensor.
     """
     try:
         members = _members(data)

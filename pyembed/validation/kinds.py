@@ -101,7 +101,7 @@ def check_ignored(ignore: Iterable[str]) -> frozenset[str]:
     Raises
     ------
     ValueError
-        For a name that is no rule; the message names some that come near.
+        For a name that is not a rule; the message names some that come near.
     """
     if isinstance(ignore, str):
         raise ValueError(f"ignore is a list of names of rules: write [{ignore!r}]")

@@ -74,7 +74,7 @@ class Evidence:
     blind_to : str
         What it cannot see, ever.
     rules : tuple of Rule
-        All rules of which it may report findings.
+        All rules that it may report findings of.
     """
 
     name: str

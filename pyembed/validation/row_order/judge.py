@@ -23,22 +23,22 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-#: Less to go by than this is no evidence.
+#: Less than this is not evidence.
 _MIN_STRONG, _MIN_ALIKE, _MIN_ROWS, _MIN_COLUMNS = 30, 300, 100, 8
 #: Nats against the stated order that no run of a table in order reaches, by far.
 _NO_DOUBT = 15.0
 #: What a run needs to be called misplaced: nats, and tokens with evidence.
 _SHIFTED_NATS, _MISPLACED_NATS, _MISPLACED_TOKENS = 30.0, 25.0, 12
-#: Ids around one by which it is called in place: what was tried on permuted windows of so many is found.
+#: Ids around one by which it is called in place: permuted windows of this size are found in trials.
 _WINDOW = 64
-#: Mean ranks lie so many deviations below chance where a run still agrees with the stated order a little.
+#: Mean ranks lie this many deviations below chance where a run still agrees with the stated order a little.
 _STILL_AGREES = -3.5
 #: With fewer first ranks than this, what single tokens say is too little to judge blocks by.
 _LEAST_FIRST_RATE = 0.25
 _LEAST_AGREEMENT = 0.1
 #: The largest effect, in deviations a pair, that may hide in a z before rows are called unrelated.
 _HIDDEN_EFFECT = 0.2
-#: Pairs by which a weak signal is told from none, where no other order was found.
+#: Pairs that separate a weak signal from none, where no other order was found.
 _MOST_PAIRS = 30_000
 
 
@@ -83,7 +83,7 @@ class Judgement:
     misplaced : list of Misplaced
         In order of id.
     map_name : str or None
-        What was done to the rows as a whole, where it is no shift.
+        What was done to the rows as a whole, where it is not a shift.
     random_runs : list of Run
         Ids whose rows look like random numbers.
     in_place : bool, shape (tokens,)

@@ -61,7 +61,7 @@ class Predicted:
 def ranks(predicted: Predicted, shift: int, where: npt.NDArray[np.bool_] | None = None) -> Floats:
     """Return the rank, 0 to 64, of row t + `shift` for each token t; NaN where there is no evidence.
 
-    Rows of the token's partners are no rivals, and neither are rows as far from the one in question as a
+    Rows of the token's partners are not rivals, nor are rows as far from the one in question as a
     partner's id is from the token's: those are spelled alike as well if the shift is the right one. Tokens
     far from all of `where` are left out.
     """

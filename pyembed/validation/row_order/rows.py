@@ -23,7 +23,7 @@ _CHUNK_BYTES = 4 << 20
 #: Rows within this cosine of at least this share of a sample all sit at one point: training never moved them.
 _SAME_POINT = 0.6
 _SHARE = 0.02
-#: So do rows of which this many are the same to the bit.
+#: So do rows if this many are the same to the bit.
 _SAME_BITS = 8
 _SAMPLE = 1024
 
@@ -104,7 +104,7 @@ def _to_unit_length(values: Floats) -> Bools:
 
 
 def _repeated(values: Floats, rng: np.random.Generator) -> Bools:
-    """Return which rows occur at least `_SAME_BITS` times, told by their product with one random vector."""
+    """Return which rows occur at least `_SAME_BITS` times, found by their product with one random vector."""
     _, kind, count = np.unique(
         values @ rng.standard_normal(values.shape[1], np.float32), return_inverse=True, return_counts=True
     )

@@ -42,7 +42,7 @@ NO_SIGNAL = Rule(
     "geometry/no-signal",
     Severity.NOTE,
     "The rows do not tell their order",
-    "Nothing is known of the order from the rows; this is no fault in itself.",
+    "Nothing is known of the order from the rows; this is not a fault in itself.",
     "The table is not trained or too small, or too few of its tokens are spelled alike.",
     "Compare with a trusted file by --reference.",
 )

@@ -11,7 +11,7 @@ from .rows import Rows
 
 Ints = npt.NDArray[np.int64]
 _MAX_PAIRS = 3000
-#: A pair is compared with pairs as far from each other, moved by so many ids: near rows are alike anyway.
+#: A pair is compared with pairs as far from each other, moved by this many ids: near rows are alike anyway.
 _NEAREST, _FARTHEST = 16, 400
 _MOVED = 3
 
@@ -46,7 +46,7 @@ class Score:
         return other
 
     def within(self, first: int, end: int, most: int = _MAX_PAIRS) -> Ints:
-        """Return pairs of tokens that both lie in a range of ids, at most so many."""
+        """Return pairs of tokens that both lie in a range of ids, at most `n`."""
         inside = self._all[(self._all[:, 0] >= first) & (self._all[:, 1] < end)]
         return inside[:: max(1, -(-len(inside) // most))]
 

@@ -15,7 +15,7 @@ from .score import Score
 
 Ints = npt.NDArray[np.int64]
 
-#: A map counts if its z is at least this, and so many robust deviations above all others'.
+#: A map counts if its z is at least this, and this many robust deviations above all others'.
 LEAST_Z = 8.0
 _OUTSTANDING = 8.0
 #: Shifts that are tried with all pairs; others are tried all at once, with few pairs and columns.
@@ -81,7 +81,7 @@ def _cyclic(shift: int, n: int) -> Candidate:
 
 
 def _moved_parts(score: Score, parts: int, n: int, n_rows: int) -> Ints:
-    """Return where each of so many equal parts of the ids finds its rows, -1 for nowhere."""
+    """Return where each of the equal parts of the ids finds its rows, -1 for nowhere."""
     edges = [part * n // parts for part in range(parts + 1)]
     rows_of = np.full(n, -1, np.int64)
     for first, end in pairwise(edges):

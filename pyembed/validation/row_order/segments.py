@@ -26,7 +26,7 @@ _MAX_SHIFTS = 24
 _VOTERS = 400
 _LEAST_VOTE = 8.0
 _SHIFTS_A_RUN = 4
-#: A run of no known place is searched if it speaks against the stated order by so many nats.
+#: A run without a known place is searched if it speaks against the stated order by this many nats.
 _WORTH_A_SEARCH = 10.0
 
 
@@ -120,7 +120,7 @@ def _trusted(rank: Floats, rows_of: Ints, shifts: list[int]) -> Floats:
 
 
 def _most_likely(nats: Doubles) -> Ints:
-    """Return the state of each token on the most likely path (Viterbi), of which each change costs."""
+    """Return the state of each token on the most likely path (Viterbi), where each change costs."""
     n_states, n = nats.shape
     telling = np.flatnonzero(nats.any(axis=0))
     steps = np.ascontiguousarray(nats[:, telling].T)

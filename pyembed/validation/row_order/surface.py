@@ -30,7 +30,7 @@ def surfaces(texts: Iterable[bytes], types: Sequence[int]) -> list[str]:
     Returns
     -------
     list of str
-        Case-folded, without spaces around, at most `MAX_LETTERS` long. A byte that is no UTF-8 counts as a
+        Case-folded, without spaces around, at most `MAX_LETTERS` long. A byte that is not UTF-8 counts as a
         letter of its own.
     """
     return [

@@ -12,7 +12,7 @@ from ...core.records import TensorInfo
 
 
 def apart(infos: Iterable[TensorInfo], always: Collection[str]) -> tuple[list[TensorInfo], int]:
-    """Return the tensors of which no two share a byte, in their order, and how many were left out.
+    """Return tensors that share no byte with another, in their order, and how many were left out.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ FAMILIES = (bpe, spm, wordpiece, unigram)
 
 
 _MAX_READ = 20_000
-#: Fewer byte tokens are no alphabet.
+#: Fewer byte tokens do not make an alphabet.
 MIN_BYTE_TOKENS = 128
 
 

@@ -27,7 +27,7 @@ from ..rules import Severity
 from ..text import count
 from .rules import EXTENDED, ORDER, SHIFT, TRIMMED
 
-#: Tokens in a row with one displacement that are no coincidence.
+#: Tokens in a row with one displacement that cannot be chance.
 LONG_RUN = 16
 #: Blocks that are reported each for itself.
 MAX_BLOCKS = 8

@@ -1,8 +1,8 @@
 """Placeholders that are numbered, such as ``<unused0>`` to ``<unused98>``: their numbers tell their order.
 
 Of placeholders of one name, numbers ascend with ids (in some lists they descend). Other special tokens stand
-between them as they like; from there on ids are ahead by so many. They never fall behind: where they do, so
-many placeholders were taken out, and the tokens behind are shifted.
+between them as they like; from there on ids are ahead by their number. They never fall behind: where they do,
+placeholders were taken out, and the tokens behind are shifted.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _ascending(numbers: Ids) -> Mask:
 
 def _report_odd(facts: Facts, ids: Ids, numbers: Ids, kept: Mask, findings: Findings) -> None:
     odd = np.flatnonzero(~kept)
-    # Where the next lower number is that is in order, and so many places on.
+    # Where the next lower number in order is, plus the distance of the numbers.
     lower = np.maximum(np.searchsorted(numbers[kept], numbers[odd]) - 1, 0)
     belongs = ids[kept][lower] + numbers[odd] - numbers[kept][lower]
     moved = ids[odd]

@@ -10,7 +10,7 @@ UNUSABLE = Rule(
     Severity.ERROR,
     "The parts of the vocabulary contradict each other",
     "Tokens cannot be read with certainty; llama.cpp refuses the model.",
-    "Scores or types are fewer than the tokens or of a wrong type, or the token list is no list of strings.",
+    "Scores or types are fewer than the tokens or of a wrong type, or the tokens are not a list of strings.",
     "Convert the model again.",
     Outcome.REFUSE,
 )

@@ -37,9 +37,9 @@ from ..rules import (
 MODELS = frozenset({"gpt2", "gemma4", "whitespace", "hybriddna"})
 #: Fewer merges than this prove nothing.
 MIN_MERGES = 16
-#: From so many products on, a list that follows no law is in a wrong order; fewer may be made up.
+#: From this many products on, a list that follows no law is in a wrong order; fewer may be made up.
 _MIN_CERTAIN = 256
-#: Families of which all real lists follow the law, but for those that fairseq numbered.
+#: Families whose real lists all follow the law, except those that fairseq numbered.
 _CERTAIN = frozenset({"gpt2", "gemma4"})
 _FAIRSEQ_PRE = "roberta-bpe"
 _FAIRSEQ_HEAD = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -119,14 +119,14 @@ def _is_by_frequency(facts: Facts) -> bool:
 
 
 def _report_unknown(facts: Facts, findings: Findings) -> None:
-    """Report merges of texts that are no tokens."""
+    """Report merges of texts that are not tokens."""
     texts = facts.merge_texts
     where = facts.merges_with(_PART_UNKNOWN | MergeFlag.PRODUCT_UNKNOWN)
     if texts is not None and where.size:
         some = ", ".join(quote(texts[int(k)], MAX_QUOTED) for k in where[:3])
         findings.add(
             MERGE_UNKNOWN,
-            f"{where.size} of {len(texts)} merges have a part or a product that is no token: {some}",
+            f"{where.size} of {len(texts)} merges have a part or a product that is not a token: {some}",
         )
 
 
@@ -140,7 +140,7 @@ def _products(facts: Facts, unmade: Ids, spaces: Mask | None) -> _Products:
         others = ~spaces[product]
         known, product = known[others], product[others]
     ranks = np.arange(known.size)
-    if missing:  # a product that is no token has its rank all the same
+    if missing:  # a product that is not a token has its rank all the same
         ranks += np.searchsorted(np.sort(np.fromiter(missing.values(), np.int64, len(missing))), known)
     return _Products(product.astype(np.int64), ranks, one_merge)
 
@@ -176,7 +176,7 @@ def _judge_runs(facts: Facts, spaces: Mask, findings: Findings) -> Mask:
 
 
 def _missing_products(facts: Facts, where: Ids) -> dict[str, int]:
-    """Return the products that are no tokens, each with its first merge: the places of deleted tokens."""
+    """Return the products that are not tokens, each with its first merge: the places of deleted tokens."""
     texts, found = facts.merge_texts, dict[str, int]()
     if texts is None or where.size > _MAX_READ:
         return found
@@ -246,7 +246,7 @@ def _bytes_of(points: Ids) -> Ids:
 
 
 def _missing_symbols(facts: Facts) -> set[int]:
-    """Return code points of the alphabet that merges name and that are no tokens."""
+    """Return code points of the alphabet that merges name and that are not tokens."""
     texts, where = facts.merge_texts, facts.merges_with(_PART_UNKNOWN)
     found: set[int] = set()
     if texts is not None and where.size <= _MAX_READ:

@@ -34,7 +34,7 @@ _MAX_RANK = 10_000_000
 #: Share of the pieces made of two tokens, in whatever order these stand, from which on they were learned so:
 #: it is all of them unless some were taken out.
 _LEARNED = 0.9
-#: Ranks of which so many follow each other are those of a learned list.
+#: This many ranks that follow each other are those of a learned list.
 _CONSECUTIVE = 0.9
 #: Pieces that may lack parts for each that was taken out, as far as they are looked at.
 _MAX_LACKING = 64
@@ -42,7 +42,7 @@ _MAX_LACKING = 64
 _MAX_CUT = 4
 #: Pieces on average in each of several tails.
 _MIN_TAIL = 8
-#: Longer texts are no pieces, and of more pieces the parts are not looked for: a hostile list has any number.
+#: Longer texts are not pieces, and the parts of more pieces are not sought: a hostile list has any number.
 _MAX_LENGTH, _MAX_READ = 32, 2000
 
 
