@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def _damaged(rng: np.random.Generator, value: Any) -> Any:
         place = int(rng.integers(len(value)))
         value[place] = _damaged(rng, value[place])
         return value
-    return pick(rng, _LEAVES)
+    return copy.deepcopy(pick(rng, _LEAVES))  # it may be damaged itself, later
 
 
 def _damaged_bytes(rng: np.random.Generator, data: bytes) -> bytes:
