@@ -105,7 +105,7 @@ def known_unused(vocabulary: Vocabulary | None, n_rows: int) -> Mask:
         return unused
     unused[len(vocabulary) :] = True
     types = vocabulary.types[:n_rows]
-    unused[: len(types)] = types == TokenType.UNUSED
+    unused[: len(types)] = types == TokenType.UNUSED.value
     for row, text in enumerate(vocabulary.tokens[:n_rows]):
         if text[:1] in ("[", "<") and len(text) <= _MAX_NAME and _KNOWN_UNUSED.fullmatch(text):
             unused[row] = True

@@ -170,9 +170,8 @@ class Source:
         return next(name for name, known in names.items() if known == number)
 
     def check(self, status: int, error: CData) -> None:
-        """Raise what `status` stands for, or what a callback raised."""
-        if status == Status.CANCELLED:
-            raise_kept()
+        """Raise what a callback raised, also where the call was over by then, or what `status` stands for."""
+        raise_kept()
         check(status, error, self.path, self._given)
 
     def _recognise(self, format: str, status: int, error: CData) -> None:

@@ -17,7 +17,7 @@ from ..tokens.token_text import TokenType, spells_marked
 from ..tokens.vocabulary import Vocabulary
 
 #: The flags of texts that hold a place.
-PLACEHOLDER: int = TextFlag.PAD | TextFlag.UNUSED | TextFlag.RESERVED
+PLACEHOLDER = int(TextFlag.PAD | TextFlag.UNUSED | TextFlag.RESERVED)
 #: Characters of a token that a message quotes.
 MAX_QUOTED = 40
 
@@ -58,13 +58,13 @@ class Facts:
         self.n = len(vocabulary)
         self.n_rows = n_rows
         self.model, self.pre = vocabulary.model, vocabulary.pre
-        self.types = self._numbers("token_type", np.dtype(np.int32), TokenType.NORMAL)
+        self.types = self._numbers("token_type", np.dtype(np.int32), TokenType.NORMAL.value)
         self.typed = self.n > 0 and "tokenizer.ggml.token_type" in metadata
         self.scored = self.n > 0 and "tokenizer.ggml.scores" in metadata
         known = vocabulary.examine()
         self.tokens, self.products = known.tokens, known.products
         self.merge_flags, self.first_merges = known.merge_flags, known.first_merges
-        self.normal: Mask = self.types == TokenType.NORMAL
+        self.normal: Mask = self.types == TokenType.NORMAL.value
 
     def _numbers(self, name: str, dtype: np.dtype[Any], absent: float) -> npt.NDArray[Any]:
         """Return an array of the metadata, which is known to be as long as the token list at least."""
@@ -73,21 +73,24 @@ class Facts:
             return np.full(self.n, absent, dtype)
         return values[: self.n].astype(dtype, copy=False)
 
+    # Flags meet arrays as plain ints: NumPy looks for its protocols on an enumeration's members, in Python code,
+    # and drops what a signal's handler raises there.
+
     def has(self, flag: int) -> Mask:
         """Return for each token whether its text has one of the flags."""
-        if not self._all_flags & flag:
+        if not self._all_flags & int(flag):
             return np.zeros(self.n, np.bool_)
-        return np.asarray(self._flags & np.uint16(flag) != 0)
+        return np.asarray(self._flags & np.uint16(int(flag)) != 0)
 
     def have(self, ids: Ids, flag: int) -> Mask:
         """Return for each of some tokens whether its text has one of the flags."""
-        return np.asarray(self._flags[ids] & np.uint16(flag) != 0)
+        return np.asarray(self._flags[ids] & np.uint16(int(flag)) != 0)
 
     def merges_with(self, flag: int) -> Ids:
         """Return the merges that have one of the flags, which few have."""
-        if not self._all_merge_flags & flag:
+        if not self._all_merge_flags & int(flag):
             return np.empty(0, np.int64)
-        return np.flatnonzero(self.merge_flags & np.uint8(flag) != 0)
+        return np.flatnonzero(self.merge_flags & np.uint8(int(flag)) != 0)
 
     @cached_property
     def scores(self) -> npt.NDArray[np.float32]:

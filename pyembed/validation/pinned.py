@@ -112,11 +112,11 @@ def unpinned_kinds(pinned: Pinned, facts: Facts) -> dict[str, int]:
     """Return of what kinds the tokens are that nothing pins, and how many there are of each."""
     left = np.flatnonzero(~pinned.ids)
     types = facts.types[left]
-    reserved = facts.have(left, PLACEHOLDER) | (types == TokenType.UNUSED)
+    reserved = facts.have(left, PLACEHOLDER) | (types == TokenType.UNUSED.value)
     spelled = facts.have(left, TextFlag.BYTE)
     kinds = {"reserved": reserved}
-    kinds["special"] = ~reserved & np.isin(types, (TokenType.CONTROL, TokenType.UNKNOWN))
-    kinds["added"] = ~reserved & (types == TokenType.USER_DEFINED)
-    kinds["byte"] = ~reserved & (spelled | (types == TokenType.BYTE))
+    kinds["special"] = ~reserved & np.isin(types, (TokenType.CONTROL.value, TokenType.UNKNOWN.value))
+    kinds["added"] = ~reserved & (types == TokenType.USER_DEFINED.value)
+    kinds["byte"] = ~reserved & (spelled | (types == TokenType.BYTE.value))
     kinds["learned"] = ~(kinds["reserved"] | kinds["special"] | kinds["added"] | kinds["byte"])
     return {name: n for name in sorted(kinds) if (n := int(np.count_nonzero(kinds[name])))}

@@ -182,7 +182,7 @@ def _judge_read_texts(facts: Facts, findings: Findings) -> None:
 
 
 def _judge_types(facts: Facts, findings: Findings) -> None:
-    ids = np.flatnonzero((facts.types < 0) | (facts.types > max(TokenType)))
+    ids = np.flatnonzero((facts.types < 0) | (facts.types > int(max(TokenType))))
     if ids.size:
         findings.add(
             TOKEN_TYPE, f"{ids.size} tokens are of no known type: {facts.quote_some(ids)}", **_span(ids)
@@ -195,7 +195,7 @@ def _judge_types(facts: Facts, findings: Findings) -> None:
 def _judge_bytes(facts: Facts, findings: Findings) -> None:
     """Judge the tokens <0xNN>: all there, in order, and of their type."""
     text = facts.has(TextFlag.BYTE)
-    typed = facts.types == TokenType.BYTE
+    typed = facts.types == TokenType.BYTE.value
     short = np.flatnonzero(typed)
     length = facts.tokens["n_code_points"][short]
     short = short[(length > 0) & (length < 3)]  # llama.cpp gives an empty token a text

@@ -90,7 +90,7 @@ def _judge_numbers(facts: Facts, ids: Ids, numbers: Ids, findings: Findings) -> 
     pinned: Mask = np.zeros(facts.n, np.bool_)
     pinned[ids if not runs else ids[: runs[0][0]]] = True
     if facts.typed:  # reserved special tokens are not: their roles are not in their names
-        findings.pins(pinned & (facts.types != TokenType.CONTROL))
+        findings.pins(pinned & (facts.types != TokenType.CONTROL.value))
 
 
 def _are_put_in(facts: Facts, before: int, behind: int) -> bool:
@@ -98,8 +98,8 @@ def _are_put_in(facts: Facts, before: int, behind: int) -> bool:
     between = slice(before + 1, behind)
     if behind - before - 1 > _MAX_BETWEEN or not facts.typed:
         return False
-    special = facts.tokens["flags"][between] & np.uint32(TextFlag.BRACKETED) != 0
-    return bool(np.all(facts.types[between] == TokenType.NORMAL) and not special.any())
+    special = facts.tokens["flags"][between] & np.uint32(TextFlag.BRACKETED.value) != 0
+    return bool(np.all(facts.types[between] == TokenType.NORMAL.value) and not special.any())
 
 
 def _ascending(numbers: Ids) -> Mask:

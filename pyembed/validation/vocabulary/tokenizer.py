@@ -59,7 +59,7 @@ def _judge_charsmap(raw: bytes, facts: Facts, findings: Findings) -> None:
         findings.add(CHARSMAP, f"{key} is shorter than it says itself")
         return
     newline = facts.vocabulary.id("\n") if "\n" in facts.vocabulary.tokens else None
-    if newline is not None and facts.types[newline] == TokenType.USER_DEFINED:
+    if newline is not None and facts.types[newline] == TokenType.USER_DEFINED.value:
         return  # then it is never mapped
     units = np.frombuffer(raw, "<u4", n_bytes // 4, 4)
     if _leads_outside(units, len(raw) - 4 - n_bytes, b"\n"):

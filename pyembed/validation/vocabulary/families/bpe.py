@@ -44,7 +44,7 @@ _CERTAIN = frozenset({"gpt2", "gemma4"})
 _FAIRSEQ_PRE = "roberta-bpe"
 _FAIRSEQ_HEAD = ["<s>", "<pad>", "</s>", "<unk>"]
 _MAX_READ = 20_000
-_PART_UNKNOWN: int = MergeFlag.LEFT_UNKNOWN | MergeFlag.RIGHT_UNKNOWN
+_PART_UNKNOWN = int(MergeFlag.LEFT_UNKNOWN | MergeFlag.RIGHT_UNKNOWN)
 _SPACES = [ord(space) for space in "\t\n \u2581"]
 
 
@@ -196,7 +196,7 @@ def _with_alphabet(facts: Facts, products: _Products, order: Order, findings: Fi
     tokens = facts.tokens
     symbol = facts.has(TextFlag.ALPHABET) & (tokens["n_code_points"] == 1)
     # Characters may have been added again with a type of their own; a control token is none of these.
-    symbol &= facts.normal | (facts.types == TokenType.CONTROL)
+    symbol &= facts.normal | (facts.types == TokenType.CONTROL.value)
     if not facts.typed:
         symbol[max(0, order.base) :] = False
     symbol[products.ids] = False

@@ -28,7 +28,7 @@ _UNCASED_UNUSED = 900
 
 def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     """Judge the runs of single characters; return what it came to, None where they follow no order."""
-    byte_typed = np.flatnonzero(facts.types == TokenType.BYTE)
+    byte_typed = np.flatnonzero(facts.types == TokenType.BYTE.value)
     if byte_typed.size:
         findings.add(
             BYTE_TYPED,
