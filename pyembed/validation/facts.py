@@ -73,8 +73,8 @@ class Facts:
             return np.full(self.n, absent, dtype)
         return values[: self.n].astype(dtype, copy=False)
 
-    # Flags meet arrays as plain ints: NumPy looks for its protocols on an enumeration's members, in Python code,
-    # and drops what a signal's handler raises there.
+    # Flags meet arrays as plain ints: NumPy looks for its protocols on members of enumerations, in Python
+    # code, and drops what a signal's handler raises there.
 
     def has(self, flag: int) -> Mask:
         """Return for each token whether its text has one of the flags."""
