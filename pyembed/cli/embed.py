@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from typing import Any
 
 import numpy as np
@@ -66,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         facts["tokens"] = texts
         if arguments.out is None:
-            facts["rows"] = [[_json_number(value) for value in row] for row in values.tolist()]
+            facts["rows"] = values.tolist()
         print_json(facts)
         return 0
     written = "" if arguments.out is None else f", written to {arguments.out}"
@@ -80,10 +79,6 @@ def _as_float32(rows: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
     if dtype == "bfloat16":
         return (rows.astype(np.uint32) << 16).view(np.float32)
     return rows.astype(np.float32)
-
-
-def _json_number(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no NaN
 
 
 def _print_rows(ids: list[int], texts: list[str | None], values: npt.NDArray[np.float32]) -> None:

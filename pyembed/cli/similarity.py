@@ -181,7 +181,7 @@ def _scored(
     cosines = geometry.table.scores(vector, "cosine", ids=ids)[0].tolist()
     dots = geometry.table.scores(vector, "dot", ids=ids)[0].tolist()
     neighbours = [
-        {"id": neighbour.id, "token": neighbour.text, "cosine": _finite(cosine), "dot": _finite(dot)}
+        {"id": neighbour.id, "token": neighbour.text, "cosine": cosine, "dot": dot}
         for neighbour, cosine, dot in zip(found, cosines, dots, strict=True)
     ]
     return {"neighbours": neighbours, "baseline": _baseline(geometry.baseline(vector, metric))}
@@ -191,10 +191,6 @@ def _baseline(baseline: Baseline) -> dict[str, float]:
     return dict(baseline._asdict())
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no infinities
-
-
 def _taken(named: dict[str, Any]) -> str:
     word = printable(str(named["word"]))
     if named["token"] is None:
@@ -202,8 +198,8 @@ def _taken(named: dict[str, Any]) -> str:
     return f"{word}: token {named['id']}, {printable(named['token'])!r}"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _number(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
 def _print_found(result: dict[str, Any], metric: str) -> None:
@@ -269,10 +265,7 @@ def run_logits(arguments: argparse.Namespace) -> int:
         found = geometry.logits(hidden, arguments.k, progress=_named_as(bar, "logits"))
         path, tensor = geometry.table.path, geometry.table.name
     if arguments.json:
-        states = [
-            [{"id": one.id, "token": one.text, "logit": _finite(one.score)} for one in state]
-            for state in found
-        ]
+        states = [[{"id": one.id, "token": one.text, "logit": one.score} for one in state] for state in found]
         print_json({"path": path, "tensor": tensor, "states": states})
         return 0
     for index, state in enumerate(found):
