@@ -16,7 +16,7 @@ typedef struct pye_json {
     uint64_t position;
     uint64_t end; /* of the text, in the file */
     uint32_t depth;
-    bool fresh;     /* at the start of a container, before whose first item there is no comma */
+    bool fresh;     /* at the start of a container, whose first item takes no comma before it */
     pye_status bad; /* the status of a malformed text */
     pye_error *error;
 } pye_json;
