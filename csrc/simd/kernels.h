@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/types.h"
+#include "simd/scaling.h"
 
 /* A cache line. */
 #define PYE_LINE_BYTES 64
@@ -88,11 +89,17 @@ typedef void (*pye_dot_tiles)(const pye_coded_type *type, const pye_coded_tile *
 #define PYE_SQUARE_LANES 16
 typedef void (*pye_add_squares)(const float *row, size_t n, double lanes[PYE_SQUARE_LANES]);
 
+/* Columns first .. first + n - 1 of a row whose parts begin at `parts`. `first` is a multiple of 256; only the end of the row may
+ * lie inside a group of 16 columns. Nothing but those columns' codes, scales and biases is read. */
+typedef void (*pye_decode_scaled)(const pye_scaling *how, const uint8_t *const parts[PYE_N_PARTS], size_t first,
+                                  size_t n, float *to);
+
 typedef struct pye_kernels {
     const char *isa;
     pye_decode_row decode[PYE_TYPE_IDS]; /* NULL for ids of no type */
     /* The same past the caches, to a multiple of PYE_STREAM_ALIGNMENT. The caller ends with `fence`. */
     pye_decode_row stream_row[PYE_TYPE_IDS];
+    pye_decode_scaled decode_scaled;
     pye_narrow_row to_half;
     pye_narrow_row to_bfloat;
     pye_stream_bytes stream;

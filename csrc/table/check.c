@@ -114,13 +114,13 @@ typedef struct checker {
 } checker;
 
 /* Which kinds of numbers a row holds that are not finite. */
-static uint8_t classify(const checker *check, const uint8_t *row) {
+static uint8_t classify(const checker *check, const pye_row *row) {
     float tile[TILE_WEIGHTS];
     size_t n_columns = (size_t)check->table->info.n_columns;
     uint8_t faults = 0;
     for (size_t i = 0; i < n_columns; i += TILE_WEIGHTS) {
         size_t n = n_columns - i < TILE_WEIGHTS ? n_columns - i : TILE_WEIGHTS;
-        pye_table_decode(check->table, row + pye_type_bytes(check->table->type, i), tile, n);
+        pye_table_decode(check->table, row, i, n, tile);
         for (size_t k = 0; k < n; k++) {
             if (isnan(tile[k]))
                 faults |= PYE_ROW_NAN;
@@ -131,11 +131,11 @@ static uint8_t classify(const checker *check, const uint8_t *row) {
     return faults;
 }
 
-static uint8_t find_not_finite(const checker *check, const uint8_t *row) {
+static uint8_t find_not_finite(const checker *check, const pye_row *row) {
     size_t n_blocks = (size_t)check->table->info.n_columns / check->table->type->n_weights;
     suspicion worst = NOTHING;
     for (size_t i = 0; i < check->n_scales; i++) {
-        suspicion found = scan_scale(check->table, check->scales[i], row, n_blocks);
+        suspicion found = scan_scale(check->table, check->scales[i], row->parts[PYE_CODES], n_blocks);
         worst = found > worst ? found : worst;
     }
     if (worst == NOTHING)
@@ -146,13 +146,13 @@ static uint8_t find_not_finite(const checker *check, const uint8_t *row) {
     return is_refused ? faults | PYE_ROW_REFUSED : faults;
 }
 
-static uint8_t find_equal(const checker *check, const uint8_t *row) {
+static uint8_t find_equal(const checker *check, const pye_row *row) {
     float tile[TILE_WEIGHTS];
     size_t n_columns = (size_t)check->table->info.n_columns;
     float first = 0;
     for (size_t i = 0; i < n_columns; i += TILE_WEIGHTS) {
         size_t n = n_columns - i < TILE_WEIGHTS ? n_columns - i : TILE_WEIGHTS;
-        pye_table_decode(check->table, row + pye_type_bytes(check->table->type, i), tile, n);
+        pye_table_decode(check->table, row, i, n, tile);
         first = i == 0 ? tile[0] : first;
         for (size_t k = 0; k < n; k++)
             if (tile[k] != first) /* NaN != NaN */
@@ -170,20 +170,19 @@ pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, u
                         first, info->n_rows);
     checker check = {.table = table};
     check.n_scales = pye_type_scales(info->type, check.scales);
-    const pye_map *map = table->map;
-    pye_map_expect(map, (uint64_t)(table->rows - map->base) + first * info->row_bytes, n * info->row_bytes);
+    pye_table_expect(table, first, n);
     uint8_t always = info->type == PYE_TYPE_Q8_1 ? PYE_ROW_REFUSED : 0;
     uint64_t mode = pye_float_mode_begin();
     pye_watch watch = pye_watch_begin(&table->model->interrupt);
     bool is_interrupted = false;
     uint64_t n_unwatched = 0;
     for (uint64_t i = 0; i < n && !is_interrupted; i++) {
-        const uint8_t *row = table->rows + (first + i) * info->row_bytes;
+        pye_row row = pye_table_row(table, first + i);
         faults[i] = always;
         if (info->n_columns > 0)
-            faults[i] |= find_not_finite(&check, row) | find_equal(&check, row);
+            faults[i] |= find_not_finite(&check, &row) | find_equal(&check, &row);
         if (hashes != NULL)
-            hashes[i] = pye_siphash(key, row, (size_t)info->row_bytes);
+            hashes[i] = pye_siphash(key, row.parts[PYE_CODES], (size_t)info->row_bytes);
         n_unwatched += info->row_bytes + 1;
         if (n_unwatched >= WATCHED_BYTES) {
             n_unwatched = 0;
@@ -195,5 +194,5 @@ pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, u
     pye_float_mode_end(mode);
     if (is_interrupted)
         return pye_fail_interrupted(error);
-    return pye_map_intact(map, info->shard, error);
+    return pye_table_intact(table, error);
 }

@@ -144,10 +144,9 @@ static pye_status check_intact(const pye_row_job *job, size_t n_ids, pye_error *
     for (size_t i = 0; i < n_ids && !may_be_cut; i++) {
         uint64_t row = pye_id_at(job->ids, job->id_type, i);
         may_be_cut = row >= table->info.n_rows || /* another thread changed it meanwhile */
-                     pye_map_may_be_cut(table->map, table->rows + (row + 1) * table->info.row_bytes - 1);
+                     pye_table_row_may_be_cut(table, row);
     }
-    return may_be_cut ? pye_map_intact(table->map, table->info.shard, error)
-                      : pye_map_undamaged(table->map, table->info.shard, error);
+    return may_be_cut ? pye_table_intact(table, error) : pye_table_undamaged(table, error);
 }
 
 pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,

@@ -73,7 +73,7 @@ static pye_status norms_of(const pye_table *table, uint32_t n_threads, const flo
 }
 
 pye_status pye_rows_are_real(const pye_table *table, pye_error *error) {
-    if (table->info.n_columns > 0 || table->info.n_rows <= table->map->size)
+    if (table->info.n_columns > 0 || table->info.n_rows <= table->model->files[table->info.shard]->map.size)
         return PYE_OK;
     return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
                     "%" PRIu64 " rows of no columns are more than the file has bytes", table->info.n_rows);
@@ -86,7 +86,7 @@ pye_status pye_table_norms(const pye_table *table, uint32_t n_threads, const flo
     const float *found = NULL;
     status = norms_of(table, n_threads, &found, error);
     if (status == PYE_OK)
-        status = pye_map_intact(table->map, table->info.shard, error);
+        status = pye_table_intact(table, error);
     if (status == PYE_OK)
         *norms = found;
     return status;

@@ -33,29 +33,30 @@ uint64_t pye_id_at(const void *ids, pye_id_type type, size_t i) {
 static bool is_copy(const pye_row_job *job) {
     static const int32_t same[] = {
         [PYE_DTYPE_F32] = PYE_TYPE_F32, [PYE_DTYPE_F16] = PYE_TYPE_F16, [PYE_DTYPE_BF16] = PYE_TYPE_BF16};
-    return !job->table->swap && job->table->info.type == same[job->dtype];
+    return job->table->is_blocks && !job->table->swap && job->table->info.type == same[job->dtype];
 }
 
-/* n weights to float32. Past the caches lines have to be whole: a decoder that writes them itself keeps the memory busy
- * while it computes, where a tile makes the two take turns. */
-static void write_floats(const pye_row_job *job, const uint8_t *from, uint8_t *to, size_t n) {
+/* Columns first .. first + n - 1 of a row to float32. Past the caches lines have to be whole: a decoder that writes them itself
+ * keeps the memory busy while it computes, where a tile makes the two take turns. */
+static void write_floats(const pye_row_job *job, const pye_row *row, size_t first, size_t n, uint8_t *to) {
     const pye_table *table = job->table;
     if (!job->stream) {
-        pye_table_decode(table, from, (float *)(void *)to, n);
-    } else if (!table->swap && (uintptr_t)to % PYE_STREAM_ALIGNMENT == 0) {
+        pye_table_decode(table, row, first, n, (float *)(void *)to);
+    } else if (table->is_blocks && !table->swap && (uintptr_t)to % PYE_STREAM_ALIGNMENT == 0) {
+        const uint8_t *from = row->parts[PYE_CODES] + pye_type_bytes(table->type, first);
         table->kernels->stream_row[table->info.type](from, (float *)(void *)to, n);
     } else {
         _Alignas(PYE_LINE_BYTES) float tile[STEP_WEIGHTS];
-        pye_table_decode(table, from, tile, n);
+        pye_table_decode(table, row, first, n, tile);
         table->kernels->stream(tile, to, n * sizeof *tile);
     }
 }
 
-static void write_halves(const pye_row_job *job, const uint8_t *from, uint8_t *to, size_t n) {
+static void write_halves(const pye_row_job *job, const pye_row *row, size_t first, size_t n, uint8_t *to) {
     const pye_kernels *kernels = job->table->kernels;
     pye_narrow_row convert = job->dtype == PYE_DTYPE_F16 ? kernels->to_half : kernels->to_bfloat;
     _Alignas(PYE_LINE_BYTES) float tile[STEP_WEIGHTS];
-    pye_table_decode(job->table, from, tile, n);
+    pye_table_decode(job->table, row, first, n, tile);
     if (job->stream) {
         _Alignas(PYE_LINE_BYTES) uint16_t halves[STEP_WEIGHTS];
         convert(tile, halves, n);
@@ -65,55 +66,70 @@ static void write_halves(const pye_row_job *job, const uint8_t *from, uint8_t *t
     }
 }
 
-static void copy_bytes(const pye_row_job *job, const uint8_t *from, uint8_t *to, size_t n_bytes) {
+static void copy_columns(const pye_row_job *job, const pye_row *row, size_t first, size_t n, uint8_t *to) {
+    const pye_type_info *type = job->table->type;
+    const uint8_t *from = row->parts[PYE_CODES] + pye_type_bytes(type, first);
+    size_t n_bytes = pye_type_bytes(type, n);
     if (job->stream)
         job->table->kernels->stream(from, to, n_bytes);
     else
         memcpy(to, from, n_bytes);
 }
 
-static void prefetch(const uint8_t *from, size_t n_bytes) {
+static void prefetch_bytes(const uint8_t *from, size_t n_bytes) {
     for (const uint8_t *line = from - (uintptr_t)from % PYE_LINE_BYTES; line < from + n_bytes;
          line += PYE_LINE_BYTES)
         __builtin_prefetch(line, 0, 3);
 }
 
+/* The codes of some columns of a row, and with the first of them all of its scales and biases: those are short. */
+static void prefetch(const pye_table *table, const pye_row *row, size_t first, size_t n) {
+    size_t at = pye_table_offset(table, first);
+    prefetch_bytes(row->parts[PYE_CODES] + at, pye_table_offset(table, first + n) - at);
+    for (size_t part = 1; first == 0 && part < table->n_parts; part++)
+        prefetch_bytes(row->parts[part], (size_t)table->layout[part].row_bytes);
+}
+
 /* One row, step by step. Where there is a next one, as much of that is fetched before each step: all of it at once would be
  * more requests than a processor keeps. */
-static void gather_row(const pye_row_job *job, const uint8_t *row, const uint8_t *next, uint8_t *to) {
-    const pye_type_info *type = job->table->type;
+static void gather_row(const pye_row_job *job, const pye_row *row, const pye_row *next, uint8_t *to) {
     size_t n_columns = (size_t)job->table->info.n_columns;
     bool copy = is_copy(job);
     /* Where nothing happens between steps the row is one. */
     size_t step = next == NULL && job->dtype == PYE_DTYPE_F32 && !job->stream ? n_columns : STEP_WEIGHTS;
     for (size_t i = 0; i < n_columns; i += step) {
         size_t n = n_columns - i < step ? n_columns - i : step;
-        size_t n_bytes = pye_type_bytes(type, n), at = pye_type_bytes(type, i);
         if (next != NULL)
-            prefetch(next + at, n_bytes);
+            prefetch(job->table, next, i, n);
         if (copy)
-            copy_bytes(job, row + at, to, n_bytes);
+            copy_columns(job, row, i, n, to);
         else if (job->dtype == PYE_DTYPE_F32)
-            write_floats(job, row + at, to, n);
+            write_floats(job, row, i, n, to);
         else
-            write_halves(job, row + at, to, n);
+            write_halves(job, row, i, n, to);
         to += n * pye_dtype_bytes(job->dtype);
     }
 }
 
 static bool gather_rows(const pye_row_job *job, size_t first, size_t n) {
     const pye_table *table = job->table;
-    uint64_t n_rows = table->info.n_rows, row_bytes = table->info.row_bytes;
+    uint64_t n_rows = table->info.n_rows;
     uint64_t id = pye_id_at(job->ids, job->id_type, first);
+    if (id >= n_rows)
+        return false;
+    pye_row rows[2]; /* this one and the next, in turns: copying one would wait for the stores that made it */
+    rows[first % 2] = pye_table_row(table, id);
     for (size_t i = first; i < first + n; i++) {
-        bool is_last = i + 1 == first + n;
-        uint64_t next = is_last ? id : pye_id_at(job->ids, job->id_type, i + 1);
-        /* Checked again: the ids are in the caller's memory, where another thread may change them. */
-        if (id >= n_rows || next >= n_rows)
-            return false;
-        const uint8_t *coming = job->prefetch && !is_last ? table->rows + next * row_bytes : NULL;
-        gather_row(job, table->rows + id * row_bytes, coming, job->out + i * job->out_stride);
-        id = next;
+        pye_row *row = &rows[i % 2], *next = NULL;
+        if (i + 1 < first + n) {
+            id = pye_id_at(job->ids, job->id_type, i + 1);
+            /* Checked again: the ids are in the caller's memory, where another thread may change them. */
+            if (id >= n_rows)
+                return false;
+            next = &rows[(i + 1) % 2];
+            *next = pye_table_row(table, id);
+        }
+        gather_row(job, row, job->prefetch ? next : NULL, job->out + i * job->out_stride);
     }
     if (job->stream)
         table->kernels->fence();

@@ -294,14 +294,14 @@ static pye_status run(scan *s, const float *queries, float *scores, uint64_t *id
     pye_release(memory);
     if (cancelled)
         return pye_fail(error, PYE_ERROR_CANCELLED, PYE_NO_OFFSET, "the scan was cancelled");
-    return pye_map_intact(s->job.table->map, s->job.table->info.shard, error);
+    return pye_table_intact(s->job.table, error);
 }
 
 pye_status pye_table_scan(const pye_table *table, const float *queries, size_t n_queries,
                           const pye_scan_options *options, float *scores, uint64_t *ids, uint64_t *n_nan,
                           pye_error *error) {
     scan s = {.job = {.table = table, .n_queries = n_queries, .n_rows = table->info.n_rows}};
-    s.job.is_coded = table->kernels->coded[table->info.type].dot != NULL;
+    s.job.is_coded = table->is_blocks && table->kernels->coded[table->info.type].dot != NULL;
     pye_status status = pye_copy_options(&s.options, sizeof s.options, options, "pye_scan_options", error);
     if (status != PYE_OK)
         return status;

@@ -16,15 +16,20 @@ static uint64_t id_of(const pye_scan_job *job, uint64_t position) {
     return job->ids == NULL ? position : job->ids[position];
 }
 
-static const uint8_t *row_of(const pye_scan_job *job, uint64_t position) {
-    return job->table->rows + id_of(job, position) * job->table->info.row_bytes;
+static pye_row row_of(const pye_scan_job *job, uint64_t position) {
+    return pye_table_row(job->table, id_of(job, position));
+}
+
+/* Of rows that are blocks. */
+static const uint8_t *blocks_of(const pye_scan_job *job, uint64_t position) {
+    return row_of(job, position).parts[PYE_CODES];
 }
 
 static size_t padded(size_t n) { return (n + PYE_DOT_STEP - 1) / PYE_DOT_STEP * PYE_DOT_STEP; }
 
 /* Columns first .. first + n - 1 of a row to `to`, filled up with zeros. */
-static void decode_block(const pye_table *table, const uint8_t *row, size_t first, size_t n, float *to) {
-    pye_table_decode(table, row + pye_type_bytes(table->type, first), to, n);
+static void decode_block(const pye_table *table, const pye_row *row, size_t first, size_t n, float *to) {
+    pye_table_decode(table, row, first, n, to);
     memset(to + n, 0, (padded(n) - n) * sizeof *to);
 }
 
@@ -34,11 +39,13 @@ static void prefetch_near(const uint8_t *from, size_t n_bytes) {
         __builtin_prefetch(from + PREFETCH_BYTES + i, 0, 3);
 }
 
-/* Prefetches the rows after these, into the second cache: the first is full of these. */
-static void prefetch_next(const pye_scan_job *job, uint64_t position, size_t offset, size_t n_bytes) {
+/* Prefetches columns of the rows after these, into the second cache: the first is full of these. */
+static void prefetch_next(const pye_scan_job *job, uint64_t position, size_t first, size_t n) {
     if (position >= job->n_rows)
         return;
-    const uint8_t *from = row_of(job, position) + offset;
+    size_t offset = pye_table_offset(job->table, first);
+    size_t n_bytes = pye_table_offset(job->table, first + n) - offset;
+    const uint8_t *from = blocks_of(job, position) + offset;
     for (size_t i = 0; i < n_bytes; i += PYE_LINE_BYTES)
         __builtin_prefetch(from + i, 0, 2);
 }
@@ -84,11 +91,13 @@ static void hand_out(const pye_scan_job *job, const pye_scan_scratch *scratch, u
 static bool scan_fused(const pye_scan_job *job, uint64_t position, double *total) {
     const pye_table *table = job->table;
     const pye_type_info *type = table->type;
+    if (!table->is_blocks)
+        return false;
     pye_fused_dot dot = table->kernels->fused[type->id];
     size_t n_columns = (size_t)table->info.n_columns;
     if (dot == NULL || table->swap || n_columns % PYE_DOT_STEP != 0)
         return false;
-    const uint8_t *row = row_of(job, position);
+    const uint8_t *row = blocks_of(job, position);
     *total = 0;
     for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
         size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
@@ -105,10 +114,11 @@ static double scan_decoded(const pye_scan_job *job, const pye_scan_scratch *scra
                            size_t query) {
     const pye_table *table = job->table;
     size_t n_columns = (size_t)table->info.n_columns;
+    pye_row row = row_of(job, position);
     double total = 0;
     for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
         size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
-        decode_block(table, row_of(job, position), column, n, scratch->tile);
+        decode_block(table, &row, column, n, scratch->tile);
         table->kernels->dot(scratch->tile, 1, job->queries + column * job->n_queries + query * PYE_DOT_COLUMNS, 1,
                             padded(n), &total);
     }
@@ -137,16 +147,16 @@ static void multiply_codes(const pye_scan_job *job, const pye_scan_scratch *scra
     size_t n_columns = (size_t)table->info.n_columns, n_queries = job->n_queries;
     if (!table->swap && n_queries < QUERIES_WORTH_ROWS) {
         for (size_t query = 0; query < n_queries; query++)
-            coded->dot(row_of(job, first), n_columns, job->coded + query, n_queries, totals[query]);
+            coded->dot(blocks_of(job, first), n_columns, job->coded + query, n_queries, totals[query]);
         return;
     }
     const pye_coded_block *queries = job->coded;
     for (size_t column = 0; column < n_columns; column += PYE_CODED_COLUMNS, queries += n_queries) {
         size_t n = n_columns - column < PYE_CODED_COLUMNS ? n_columns - column : PYE_CODED_COLUMNS;
-        size_t offset = pye_type_bytes(table->type, column), n_bytes = pye_type_bytes(table->type, n);
+        size_t offset = pye_type_bytes(table->type, column);
         for (size_t i = 0; i < n_rows; i++) {
-            prefetch_next(job, first + n_rows + i, offset, n_bytes);
-            unpack_block(job, scratch, row_of(job, first + i) + offset, n, scratch->coded_tiles + i);
+            prefetch_next(job, first + n_rows + i, column, n);
+            unpack_block(job, scratch, blocks_of(job, first + i) + offset, n, scratch->coded_tiles + i);
         }
         table->kernels->dot_tiles(coded, scratch->coded_tiles, n_rows, n, queries, n_queries, totals);
     }
@@ -185,10 +195,10 @@ static void scan_few(const pye_scan_job *job, const pye_scan_scratch *scratch, u
     memset(scratch->totals, 0, n_rows * job->n_queries * sizeof *scratch->totals);
     for (size_t column = 0; column < n_columns; column += PYE_DOT_COLUMNS) {
         size_t n = n_columns - column < PYE_DOT_COLUMNS ? n_columns - column : PYE_DOT_COLUMNS;
-        size_t offset = pye_type_bytes(table->type, column), n_bytes = pye_type_bytes(table->type, n);
         for (size_t i = 0; i < n_rows; i++) {
-            prefetch_next(job, first + n_rows + i, offset, n_bytes);
-            decode_block(table, row_of(job, first + i), column, n, scratch->tile + i * PYE_DOT_COLUMNS);
+            pye_row row = row_of(job, first + i);
+            prefetch_next(job, first + n_rows + i, column, n);
+            decode_block(table, &row, column, n, scratch->tile + i * PYE_DOT_COLUMNS);
         }
         table->kernels->dot(scratch->tile, n_rows, job->queries + column * job->n_queries, job->n_queries,
                             padded(n), scratch->totals);
@@ -220,7 +230,7 @@ static double root(const double lanes[PYE_SQUARE_LANES]) {
     return sqrt(sum);
 }
 
-static double row_norm(const pye_table *table, const uint8_t *row) {
+static double row_norm(const pye_table *table, const pye_row *row) {
     _Alignas(64) float tile[PYE_DOT_COLUMNS];
     double lanes[PYE_SQUARE_LANES] = {0};
     size_t n_columns = (size_t)table->info.n_columns;
@@ -235,7 +245,8 @@ static double row_norm(const pye_table *table, const uint8_t *row) {
 void pye_scan_norms(const pye_table *table, uint64_t first, uint64_t n, float *norms) {
     uint64_t mode = pye_float_mode_begin();
     for (uint64_t i = first; i < first + n; i++) {
-        float norm = (float)row_norm(table, table->rows + i * table->info.row_bytes);
+        pye_row row = pye_table_row(table, i);
+        float norm = (float)row_norm(table, &row);
         norms[i] = isnan(norm) ? pye_float_from_bits(PYE_NAN_BITS) : norm;
     }
     pye_float_mode_end(mode);

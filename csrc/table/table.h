@@ -1,30 +1,108 @@
-/* A table: the rows of one tensor, joined with the kernels that decode them. */
+/* A table: rows, wherever in a model's files they lie, joined with the kernels that decode them.
+ *
+ * Most tables are one tensor. Others consist of pieces, the shards of a table that was cut by rows, and each row of parts:
+ * codes, and scales and biases that lie elsewhere. Everything above this header sees rows: pye_table_row says where one lies,
+ * pye_table_decode what it is. */
 #pragma once
 
 #include <stdatomic.h>
 
 #include "format/model.h"
 #include "simd/kernels.h"
+#include "simd/scaling.h"
+
+/* Where rows first .. of a table lie, one array a part, and in which of the model's files. */
+typedef struct pye_piece {
+    const uint8_t *parts[PYE_N_PARTS]; /* NULL: rows have no such part */
+    uint32_t files[PYE_N_PARTS];
+} pye_piece;
+
+/* A part of a row, in every piece. */
+typedef struct pye_part_layout {
+    uint64_t row_bytes; /* 0: rows have no such part */
+    uint64_t stride;    /* from one row to the next; 0: all rows of the table share it */
+} pye_part_layout;
 
 struct pye_table {
     pye_model *model;
     pye_table_info info;
-    const pye_type_info *type;
-    const uint8_t *rows;
-    const pye_map *map; /* the file's; check it with pye_map_intact after reading rows */
+    const pye_type_info *type; /* of the blocks; NULL for codes that are none */
     const pye_kernels *kernels;
-    pye_decode_row decode;
-    bool swap;              /* the blocks' words are in the other byte order */
+    pye_decode_row decode; /* of the blocks */
+    bool swap;             /* the blocks' words are in the other byte order */
+    bool is_blocks;        /* rows are blocks and nothing else */
+    pye_scaling scaling;   /* of all other rows */
+    uint64_t piece_rows;   /* of every piece but the last */
+    size_t n_pieces;       /* at least 1 */
+    size_t n_parts;        /* of a row */
+    uint32_t *files;       /* the model's that hold rows, each once */
+    size_t n_files;
+    pye_part_layout layout[PYE_N_PARTS];
     _Atomic(float *) norms; /* of the rows; NULL until they are first needed */
+    pye_piece pieces[];     /* [n_pieces] */
 };
+
+/* One row: the first byte of each of its parts. */
+typedef struct pye_row {
+    const uint8_t *parts[PYE_N_PARTS]; /* only the table's n_parts are set */
+} pye_row;
+
+/* The piece that holds row `id`. */
+static inline const pye_piece *pye_table_piece(const pye_table *table, uint64_t id) {
+    return table->n_pieces == 1 ? table->pieces : table->pieces + id / table->piece_rows;
+}
+
+/* Row `id`, which is below the number of rows. */
+static inline pye_row pye_table_row(const pye_table *table, uint64_t id) {
+    const pye_piece *piece = pye_table_piece(table, id);
+    if (table->n_pieces > 1)
+        id %= table->piece_rows;
+    pye_row row;
+    row.parts[PYE_CODES] = piece->parts[PYE_CODES] + id * table->layout[PYE_CODES].stride;
+    for (size_t part = 1; part < table->n_parts; part++)
+        row.parts[part] = piece->parts[part] + id * table->layout[part].stride;
+    return row;
+}
+
+/* Where in the codes of a row column `first` is, which begins a byte and, in rows of blocks, a block. */
+static inline size_t pye_table_offset(const pye_table *table, size_t first) {
+    if (table->type != NULL)
+        return pye_type_bytes(table->type, first);
+    size_t bits = table->scaling.code == PYE_CODE_BITS   ? table->scaling.n_bits
+                  : table->scaling.code == PYE_CODE_E2M1 ? 4
+                                                         : 8;
+    return first / 8 * bits + first % 8 * bits / 8;
+}
 
 /* For blocks whose words are in the other byte order. */
 void pye_table_decode_swapped(const pye_table *table, const uint8_t *from, float *to, size_t n_weights);
 
-/* Whole blocks, to float32. */
-static inline void pye_table_decode(const pye_table *table, const uint8_t *from, float *to, size_t n_weights) {
+/* Columns first .. first + n - 1 of a row, to float32. `first` is a multiple of 256, and n a multiple of every block or what
+ * is left of the row. */
+static inline void pye_table_decode(const pye_table *table, const pye_row *row, size_t first, size_t n,
+                                    float *to) {
+    if (!table->is_blocks) {
+        table->kernels->decode_scaled(&table->scaling, row->parts, first, n, to);
+        return;
+    }
+    const uint8_t *from = row->parts[PYE_CODES];
+    if (first > 0) /* most rows are decoded at once, and a division costs as much as a block */
+        from += pye_type_bytes(table->type, first);
     if (table->swap)
-        pye_table_decode_swapped(table, from, to, n_weights);
+        pye_table_decode_swapped(table, from, to, n);
     else
-        table->decode(from, to, n_weights);
+        table->decode(from, to, n);
 }
+
+/* PYE_ERROR_IO if a page of one of the table's files could not be read, or one of them got shorter: rows read before this call
+ * may then be zeros. A system call a file. */
+pye_status pye_table_intact(const pye_table *table, pye_error *error);
+
+/* The same without a system call: it misses bytes that a file lost inside a page that it still has a part of. */
+pye_status pye_table_undamaged(const pye_table *table, pye_error *error);
+
+/* Whether a row that was read may lie where a file lost bytes that pye_table_undamaged misses. */
+bool pye_table_row_may_be_cut(const pye_table *table, uint64_t id);
+
+/* Advises the system that rows first .. first + n - 1 will be read from start to end. */
+void pye_table_expect(const pye_table *table, uint64_t first, uint64_t n);
