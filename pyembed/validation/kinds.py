@@ -168,7 +168,7 @@ _UNFORESEEN = (
     AssertionError,
     AttributeError,
     LookupError,
-    RuntimeError,
+    RecursionError,
     TypeError,
     ValueError,
 )
@@ -180,11 +180,12 @@ def _examine(kind: Kind, subject: Subject, report: Report, ignored: frozenset[st
     What the caller's progress callback or reference raises is not about the file, and is raised.
     """
     module = kind.module
+    findings = Findings(report, module.EVIDENCE, ignored)  # what importing it raises is not about the file
     callers: list[Exception] = []
     tell = subject.report
     subject.report = _noting(tell, callers)
     try:
-        module.examine(subject, Findings(report, module.EVIDENCE, ignored))
+        module.examine(subject, findings)
     except PyembedError:
         raise
     except _UNFORESEEN as error:
@@ -195,7 +196,7 @@ def _examine(kind: Kind, subject: Subject, report: Report, ignored: frozenset[st
         what = f"{type(error).__name__}: {quote(str(error))} ({place})"
         message = f"looking at the evidence {module.EVIDENCE.name!r} ended in {what}"
         Findings(report, container.EVIDENCE, ignored).add(EXAMINATION, message)
-        Findings(report, module.EVIDENCE, ignored).no_evidence("its examination ended in an error")
+        findings.no_evidence("its examination ended in an error")
     finally:
         subject.report = tell
 
