@@ -155,6 +155,7 @@ def _call(
         calls |= {
             "validate": lambda: model.validate("full", progress=progress),
             "validate_all": lambda: pyembed.validate_all([made.path] * 3, level="full", progress=progress),
+            "compare": lambda: pyembed.compare(made.path, made.path, progress=progress),
             "load": lambda: _load(made.path),
             "lock": lambda: pyembed.make_lock(model),
             "extract": lambda: pyembed.extract.extract(made.path, out / "z.gguf", progress=progress),
