@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.helpers.children import SANITIZED
 from tools import drivers
+from tools.drivers import signals
 
 CASES = {"api": 60, "commands": 6, "references": 12, "outputs": 2, "signals": 6, "forks": 5}
 
@@ -48,3 +52,56 @@ def test_a_broken_promise_is_found_and_named(monkeypatch: pytest.MonkeyPatch) ->
     result = drivers.run("api", 1, cases=200, report=lambda text: None)
     assert len(result.findings) == drivers.MAX_FINDINGS
     assert "api, --seed 1 --only " in result.findings[0]
+
+
+SWALLOWS = """
+def call():
+    try:
+        time.sleep(0.2)
+    except BaseException:
+        pass
+"""
+IN_A_FINALIZER = """
+class Dying:
+    def __del__(self):
+        time.sleep(0.2)
+def call():
+    Dying()
+"""
+IN_AN_IMPORT = """
+class Field:
+    def __set_name__(self, owner, name):
+        time.sleep(0.2)
+def call():
+    class Owner:
+        field = Field()
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "inside", "finding"),
+    [
+        (SWALLOWS, False, "a call: the handler's exception was lost"),
+        (IN_A_FINALIZER, False, None),
+        (IN_A_FINALIZER, True, "a call: Python dropped Interruption in <function Dying.__del__"),
+        (IN_AN_IMPORT, False, None),
+    ],
+    ids=["swallowed", "finalizer", "finalizer of ours", "import"],
+)
+def test_what_python_dropped_is_told_from_what_was_lost(
+    source: str, inside: bool, finding: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyembed
+
+    file = Path(pyembed.__file__).parent / "made_up.py" if inside else "made_up.py"
+    names: dict[str, Any] = {"time": time, "__name__": "made_up"}
+    exec(compile(source, file, "exec"), names)
+    monkeypatch.setattr(signals, "_call", lambda *arguments: ("a call", names["call"]))
+    result = drivers.run("signals", 1, cases=1, report=lambda text: None)
+    if finding is None:
+        assert result.findings == []
+        assert result.tally[signals.DROPPED] == (
+            0 if sys.version_info >= (3, 12) and source is IN_AN_IMPORT else 10
+        )
+    else:
+        assert finding in result.findings[0]

@@ -100,7 +100,7 @@ def _interrupted(
         ) from error
     finally:
         ours = [text for text in dropped if "Interruption in " not in text or _PACKAGE in text]
-        assert not ours, f"{name}: Python dropped {ours}"
+        assert not ours, f"{name}: Python dropped {'; '.join(ours)}"
     if "when" not in raised:
         return "finished"
     assert dropped, f"{name}: the handler's exception was lost"
