@@ -17,6 +17,13 @@ typedef struct vf {
 INLINE vb twice(__m128i a) { return _mm256_broadcastsi128_si256(a); }
 INLINE vb vb_load(const void *from) { return twice(_mm_loadu_si128((const __m128i *)from)); }
 
+/* A load into all lanes costs no shuffle. */
+INLINE __m256i everywhere_4(const void *from) {
+    int four;
+    __builtin_memcpy(&four, from, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+
 #if defined(__clang__) /* it would make more shuffles of what is below than this takes */
 
 INLINE vb vb_load_8x2(const void *a, const void *b) { return twice(load_8x2(a, b)); }
@@ -26,7 +33,7 @@ INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d
 
 #else
 
-/* A load into all lanes costs no shuffle, and a blend may go to any unit. */
+/* A blend may go to any unit. */
 INLINE vb everywhere_8(const void *from) {
     long long eight;
     __builtin_memcpy(&eight, from, sizeof eight);
@@ -36,11 +43,6 @@ INLINE vb vb_load_8x2(const void *a, const void *b) {
     return _mm256_blend_epi32(everywhere_8(a), everywhere_8(b), 0xCC);
 }
 
-INLINE vb everywhere_4(const void *from) {
-    int four;
-    __builtin_memcpy(&four, from, sizeof four);
-    return _mm256_set1_epi32(four);
-}
 INLINE vb vb_load_4x4(const void *a, const void *b, const void *c, const void *d) {
     vb ab = _mm256_blend_epi32(everywhere_4(a), everywhere_4(b), 0x22);
     vb cd = _mm256_blend_epi32(everywhere_4(c), everywhere_4(d), 0x88);
@@ -82,6 +84,7 @@ INLINE vb vb_lookup(vb table, vb index) { return _mm256_shuffle_epi8(table, inde
 /* ------------------------------------------------------------------------------------------ floats */
 
 INLINE vf vf_mul(vf a, vf b) { return (vf){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+INLINE vf vf_div(vf a, vf b) { return (vf){_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
 INLINE vf vf_set(float value) { return (vf){_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
 
 /* Bytes `first` to `first` + 7 to 32-bit lanes, as their lowest or highest byte; 0x80 asks for a zero. */
@@ -175,6 +178,10 @@ INLINE vf vf_load_half(const void *from) {
 
 INLINE __m256 widen_bfloat(__m128i bits) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+INLINE vf vf_from_halves(vw a) {
+    return (vf){_mm256_cvtph_ps(_mm256_castsi256_si128(a)), _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1))};
 }
 
 INLINE vf vf_load_bfloat(const void *from) {
@@ -323,6 +330,47 @@ INLINE vd vd_next(vd a) { return _mm256_mullo_epi16(a, _mm256_set1_epi16(3)); }
 INLINE vf vf_mul_digits(vd a, vf scale) {
     __m256i digits = _mm256_mulhi_epu16(a, _mm256_set1_epi16(3));
     return vf_mul_centred((vp){digits, _mm256_srli_epi32(digits, 16)}, scale);
+}
+
+/* ------------------------------------------------------------------------ codes of 2 to 6 bits */
+
+/* In the lowest bits of 32-bit lanes; what is above them is not said. */
+typedef vp vq;
+
+/* Each lane shifts the four bytes that its code is in to the right. The last four begin early, so as to end where the codes
+ * do. */
+INLINE vq vq_load(const void *from, int n_bits) {
+    const uint8_t *p = (const uint8_t *)from, *last = p + 2 * n_bits - 4;
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i shifts = _mm256_mullo_epi32(lanes, _mm256_set1_epi32(n_bits));
+    if (n_bits <= 4)
+        return (vq){
+            _mm256_srlv_epi32(everywhere_4(p), shifts),
+            _mm256_srlv_epi32(everywhere_4(last), _mm256_add_epi32(shifts, _mm256_set1_epi32(8 * (4 - n_bits))))};
+    const int second = n_bits / 2; /* byte where lane 4 begins */
+    const __m256i fours = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    const __m256i low = _mm256_sub_epi32(shifts, _mm256_mullo_epi32(fours, _mm256_set1_epi32(8 * second)));
+    const __m256i high = _mm256_sub_epi32(shifts, _mm256_mullo_epi32(fours, _mm256_set1_epi32(8 * (n_bits - 4))));
+    return (vq){_mm256_srlv_epi32(_mm256_blend_epi32(everywhere_4(p), everywhere_4(p + second), 0xF0), low),
+                _mm256_srlv_epi32(_mm256_blend_epi32(everywhere_4(p + n_bits), everywhere_4(last), 0xF0), high)};
+}
+
+INLINE vf vf_from_vq(vq a, int n_bits) {
+    const __m256i mask = _mm256_set1_epi32((1 << n_bits) - 1);
+    return (vf){_mm256_cvtepi32_ps(_mm256_and_si256(a.low, mask)),
+                _mm256_cvtepi32_ps(_mm256_and_si256(a.high, mask))};
+}
+
+INLINE __m256 pick_eight(vf table, __m256i a, int n_bits) {
+    __m256 low = _mm256_permutevar8x32_ps(table.low, a);
+    if (n_bits < 4)
+        return low;
+    __m256 is_high = _mm256_castsi256_ps(_mm256_slli_epi32(a, 28));
+    return _mm256_blendv_ps(low, _mm256_permutevar8x32_ps(table.high, a), is_high);
+}
+
+INLINE vf vf_pick(vf table, vq a, int n_bits) {
+    return (vf){pick_eight(table, a.low, n_bits), pick_eight(table, a.high, n_bits)};
 }
 
 /* ----------------------------------------------------------------------------- past the caches */

@@ -59,6 +59,7 @@ INLINE vf vf_set_halves(float low, float high) {
 }
 INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+INLINE vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
 INLINE vf vf_i8_scale(vf scale) { return scale; }
 INLINE vf vf_mul_i8(vb a, vf scale) { return vf_mul(vf_from_i8(a), scale); }
 INLINE vf vf_mul_add(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
@@ -75,6 +76,8 @@ INLINE float vf_sum(vf v) {
 INLINE vf vf_select(uint32_t bits, vf set, vf clear) { return _mm512_mask_blend_ps((__mmask16)bits, clear, set); }
 INLINE vf vf_load(const void *from) { return _mm512_loadu_ps(from); }
 INLINE vf vf_load_half(const void *from) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from)); }
+
+INLINE vf vf_from_halves(vw a) { return _mm512_cvtph_ps(a); }
 
 INLINE vf vf_load_bfloat(const void *from) {
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
@@ -177,6 +180,44 @@ INLINE vd vd_from_bytes(vb a) { return _mm512_slli_epi32(_mm512_cvtepu8_epi32(a)
 INLINE vd vd_next(vd a) { return _mm512_mullo_epi16(a, _mm512_set1_epi16(3)); }
 INLINE vf vf_mul_digits(vd a, vf scale) {
     return vf_mul_centred(_mm512_mulhi_epu16(a, _mm512_set1_epi16(3)), scale);
+}
+
+/* ------------------------------------------------------------------------ codes of 2 to 6 bits */
+
+/* In the lowest bits of 32-bit lanes; what is above them is not said. */
+typedef __m512i vq;
+
+/* Four bytes in the lanes of a mask, instead of what is there. */
+INLINE __m512i put_4(__m512i all, __mmask16 lanes, const uint8_t *from) {
+    int32_t four;
+    __builtin_memcpy(&four, from, sizeof four);
+    return _mm512_mask_set1_epi32(all, lanes, four);
+}
+
+/* Each lane shifts the four bytes that its code is in to the right. The last four begin early, so as to end where the codes
+ * do. */
+INLINE vq vq_load(const void *from, int n_bits) {
+    const uint8_t *p = (const uint8_t *)from, *last = p + 2 * n_bits - 4;
+    const int second = n_bits / 2; /* byte where lane 4 begins, for the longer codes */
+    const int a = n_bits > 4 ? 8 * second : 0, c = 8 * (2 * n_bits - 4), b = n_bits > 4 ? 8 * n_bits : c;
+    const __m512i begins = _mm512_setr_epi32(0, 0, 0, 0, a, a, a, a, b, b, b, b, c, c, c, c);
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i bits = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(n_bits));
+    __m512i bytes = put_4(_mm512_setzero_si512(), 0xFFFF, p);
+    if (n_bits > 4)
+        bytes = put_4(put_4(bytes, 0x00F0, p + second), 0x0F00, p + n_bits);
+    if (n_bits > 2)
+        bytes = put_4(bytes, n_bits > 4 ? 0xF000 : 0xFF00, last);
+    return _mm512_srlv_epi32(bytes, _mm512_sub_epi32(bits, begins));
+}
+
+INLINE vf vf_from_vq(vq a, int n_bits) {
+    return _mm512_cvtepi32_ps(_mm512_and_si512(a, _mm512_set1_epi32((1 << n_bits) - 1)));
+}
+
+INLINE vf vf_pick(vf table, vq a, int n_bits) {
+    (void)n_bits;
+    return _mm512_permutexvar_ps(a, table);
 }
 
 /* ----------------------------------------------------------------------------- past the caches */

@@ -17,6 +17,14 @@
  * needs alignment. */
 typedef void (*pye_decode_row)(const uint8_t *from, float *to, size_t n);
 
+/* Columns first .. first + n - 1 of a row whose codes, scales and biases begin at parts[PYE_CODES], parts[PYE_SCALES] and
+ * parts[PYE_BIASES]; those that `how` has no use for may be NULL. `first` is a multiple of PYE_SCALED_STEP, and only the end
+ * of the row may end inside 16 columns. Nothing is checked; of the parts only what belongs to these columns is read. No
+ * pointer needs alignment. */
+#define PYE_SCALED_STEP 512
+typedef void (*pye_decode_scaled)(const pye_scaling *how, const uint8_t *const parts[PYE_N_PARTS], size_t first,
+                                  size_t n, float *to);
+
 /* n floats to n 16-bit numbers, rounded to nearest even. */
 typedef void (*pye_narrow_row)(const float *from, void *to, size_t n);
 
@@ -100,6 +108,7 @@ typedef struct pye_kernels {
     /* The same past the caches, to a multiple of PYE_STREAM_ALIGNMENT. The caller ends with `fence`. */
     pye_decode_row stream_row[PYE_TYPE_IDS];
     pye_decode_scaled decode_scaled;
+    pye_decode_scaled stream_scaled; /* past the caches, as stream_row */
     pye_narrow_row to_half;
     pye_narrow_row to_bfloat;
     pye_stream_bytes stream;

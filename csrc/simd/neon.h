@@ -113,6 +113,22 @@ INLINE vf vf_mul(vf a, vf b) {
     return a;
 }
 
+INLINE vf vf_div(vf a, vf b) {
+    EACH_QUARTER(a, vdivq_f32(a.val[i], b.val[i]));
+    return a;
+}
+
+/* An index of a float becomes those of its four bytes. */
+INLINE vf vf_lookup(vf table, vb index) {
+    static const uint8_t byte_of[16] = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+    uint8x16x4_t bytes;
+    EACH_QUARTER(bytes, vreinterpretq_u8_f32(table.val[i]));
+    vb first = vshlq_n_u8(index, 2), low = vzip1q_u8(first, first), high = vzip2q_u8(first, first);
+    vb four[4] = {vzip1q_u8(low, low), vzip2q_u8(low, low), vzip1q_u8(high, high), vzip2q_u8(high, high)};
+    EACH_QUARTER(table, vreinterpretq_f32_u8(vqtbl4q_u8(bytes, vorrq_u8(four[i], vld1q_u8(byte_of)))));
+    return table;
+}
+
 INLINE vf vf_i8_scale(vf scale) { return scale; }
 INLINE vf vf_mul_i8(vb a, vf scale) { return vf_mul(vf_from_i8(a), scale); }
 

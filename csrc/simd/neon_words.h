@@ -62,6 +62,12 @@ INLINE vw vw_minus(vw a, int16_t b) {
     return (vw){{vsubq_u16(a.val[0], all), vsubq_u16(a.val[1], all)}};
 }
 
+INLINE vf vf_from_halves(vw a) {
+    float16x8_t low = vreinterpretq_f16_u16(a.val[0]), high = vreinterpretq_f16_u16(a.val[1]);
+    return (vf){{vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low), vcvt_f32_f16(vget_low_f16(high)),
+                 vcvt_high_f32_f16(high)}};
+}
+
 INLINE vw vw_minus_bytes(vw a, int8_t b) {
     uint8x16_t all = vdupq_n_u8((uint8_t)b);
     return (vw){{vreinterpretq_u16_u8(vsubq_u8(vreinterpretq_u8_u16(a.val[0]), all)),

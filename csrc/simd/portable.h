@@ -5,10 +5,11 @@
  *     vf    16 floats                                 vi    8 sums of 32 bits
  *     vp    16 pairs of bits                          vf8   8 floats, for scales and sums
  *     vd    16 fractions, to base-3 digits             vr    one register of floats, VR_LANES of them
+ *     vq    16 codes of 2 to 6 bits
  *
  * A name is vector, operation and, where there are several, what it works on: vf_load_half widens 16 halves of memory. vb,
- * vf and vr are defined here, vw, vi and vf8 in portable_words.h, vp and vd in generic/byte_codes.h. How many registers a
- * vector fills, and how its lanes lie in them, is up to the back end.
+ * vf and vr are defined here, vw, vi and vf8 in portable_words.h, vp, vd and vq in generic/byte_codes.h. How many registers
+ * a vector fills, and how its lanes lie in them, is up to the back end.
  *
  * Loops over the lanes are left to the compiler to vectorise. Loads and stores take any address. In every decoder the
  * product of vf_mul_add and vf_mul_sub is exact, so that a back end may fuse them. */
@@ -260,6 +261,7 @@ INLINE vf vf_set_halves(float low, float high) {
 
 INLINE vf vf_add(vf x, vf y) { return (vf){x.a + y.a, x.b + y.b, x.c + y.c, x.d + y.d}; }
 INLINE vf vf_mul(vf x, vf y) { return (vf){x.a * y.a, x.b * y.b, x.c * y.c, x.d * y.d}; }
+INLINE vf vf_div(vf x, vf y) { return (vf){x.a / y.a, x.b / y.b, x.c / y.c, x.d / y.d}; }
 
 /* Signed bytes times a scale, which vf_i8_scale has made ready for it. Scales other than zero are at least 2^-102, so that
  * a back end may move a power of two from one factor to the other. */
@@ -341,6 +343,14 @@ INLINE vf_quarter select_four(uint32_t bits, vf_quarter set, vf_quarter clear) {
 INLINE vf vf_select(uint32_t bits, vf set, vf clear) {
     return (vf){select_four(bits, set.a, clear.a), select_four(bits >> 4, set.b, clear.b),
                 select_four(bits >> 8, set.c, clear.c), select_four(bits >> 12, set.d, clear.d)};
+}
+
+/* table[index] of each lane; every index is below 16. */
+INLINE vf vf_lookup(vf table, vb index) {
+    float values[16], found[16];
+    vf_store(values, table);
+    EACH_LANE found[i] = values[index[i]];
+    return vf_load(found);
 }
 
 /* pye_half_to_float, eight at a time, in 16-bit lanes as far as that goes. The exponent gets the other bias; a subnormal

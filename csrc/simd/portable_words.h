@@ -94,6 +94,14 @@ INLINE vw vw_and(vw a, uint16_t mask) { return (vw){a.a & mask, a.b & mask}; }
 INLINE vw vw_or(vw a, vw b) { return (vw){a.a | b.a, a.b | b.b}; }
 INLINE vw vw_minus(vw a, int16_t b) { return (vw){a.a - (uint16_t)b, a.b - (uint16_t)b}; }
 
+/* Words that are halves, widened. */
+INLINE vf vf_from_halves(vw a) {
+    vf v;
+    widen_halves(a.a, &v.a, &v.b);
+    widen_halves(a.b, &v.c, &v.d);
+    return v;
+}
+
 /* Every byte on its own. */
 INLINE vw vw_minus_bytes(vw a, int8_t b) {
     return (vw){(vb_words)((vb)a.a - vb_set((uint8_t)b)), (vb_words)((vb)a.b - vb_set((uint8_t)b))};

@@ -1,7 +1,9 @@
-/* Pairs of bits and base-3 digits: the 16-lane primitives for them, and their definition for every back end. Here
- * bytes become floats as elsewhere; where a bit or two of a lane can choose among four floats in one instruction, as with AVX2,
- * a back end has its own. Included after simd/portable.h or simd/neon.h. */
+/* Pairs of bits, base-3 digits and codes of a few bits: the 16-lane primitives for them, and their definition for every
+ * back end. Here bytes become floats as elsewhere; where the bits of a lane can choose among several floats in one
+ * instruction, as with AVX2, a back end has its own. Included after simd/portable.h or simd/neon.h. */
 #pragma once
+
+#include "simd/generic/decoder.h"
 
 /* 16 bytes, whose two lowest bits are a code from 0 to 3. */
 typedef vb vp;
@@ -54,4 +56,42 @@ INLINE vd vd_next(vd a) { return vb_add(vb_add(a, a), a); }
 INLINE vf vf_mul_digits(vd a, vf scale) {
     vb minus_digit = vb_add(vb_at_least(a, vb_set(86)), vb_at_least(a, vb_set(171)));
     return vf_mul_i8(vb_sub(vb_set(255), minus_digit), vf_i8_scale(scale));
+}
+
+/* 16 bytes that are codes. */
+typedef vb vq;
+
+/* Eight codes of n_bits, lowest first, to a byte each: in halves, quarters and eighths of a word. */
+INLINE uint64_t spread_eight(const uint8_t *from, int n_bits) {
+    uint64_t x = 0, one = (UINT64_C(1) << n_bits) - 1, two = (UINT64_C(1) << 2 * n_bits) - 1,
+             four = (UINT64_C(1) << 4 * n_bits) - 1;
+    uint64_t each_two = two * UINT64_C(0x0000000100000001), each = one * UINT64_C(0x0001000100010001);
+    memcpy(&x, from, (size_t)n_bits);
+    x = lowest_first(x);
+    x = (x & four) | x >> 4 * n_bits << 32;
+    x = (x & each_two) | (x >> 2 * n_bits & each_two) << 16;
+    x = (x & each) | (x >> n_bits & each) << 8;
+    return lowest_first(x);
+}
+
+/* The codes of 2, 3, 4, 5 or 6 bits in 2 n_bits bytes: bit 0 of the first byte is the lowest of lane 0. */
+INLINE vq vq_load(const void *from, int n_bits) {
+    const uint8_t *p = (const uint8_t *)from;
+    if (n_bits == 4) {
+        vb q = vb_load_8x2(p, p);
+        return vb_zip_low(low_nibbles(q), high_nibbles(q));
+    }
+    uint64_t first = spread_eight(p, n_bits), last = spread_eight(p + n_bits, n_bits);
+    return vb_load_8x2(&first, &last);
+}
+
+INLINE vf vf_from_vq(vq a, int n_bits) {
+    (void)n_bits;
+    return vf_from_u8(a);
+}
+
+/* table[code] of each lane, for codes of up to 4 bits. A table for shorter ones repeats itself to its end. */
+INLINE vf vf_pick(vf table, vq a, int n_bits) {
+    (void)n_bits;
+    return vf_lookup(table, a);
 }
