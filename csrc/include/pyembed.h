@@ -365,9 +365,15 @@ typedef enum pye_id_type {
 
 typedef enum pye_dtype {
     PYE_DTYPE_F32 = 0,
-    PYE_DTYPE_F16 = 1, /* the float32 value, rounded to nearest even */
-    PYE_DTYPE_BF16 = 2 /* likewise */
+    PYE_DTYPE_F16 = 1,  /* the float32 value, rounded to nearest even */
+    PYE_DTYPE_BF16 = 2, /* likewise */
+    PYE_DTYPE_RAW = 3   /* bytes as the file stores them, in its byte order: see pye_table_raw_bytes */
 } pye_dtype;
+
+/* What a raw row is: `codes` bytes of codes (of a GGUF type, its blocks), then `scales` bytes of what belongs
+ * to them, all scales of the row before all biases, without gaps. Both are the same for all rows of a table,
+ * and their sum is the stride of contiguous raw rows. A scale that all rows share is in none of them. */
+PYE_API void pye_table_raw_bytes(const pye_table *table, uint64_t *codes, uint64_t *scales);
 
 /* Zero the struct, set `struct_bytes` to its size, then the fields you need. */
 typedef struct pye_gather_options {
@@ -376,14 +382,26 @@ typedef struct pye_gather_options {
     pye_dtype dtype;
     uint64_t out_row_bytes; /* stride of the output; 0: rows are contiguous */
     uint32_t n_threads;     /* 1: the calling thread alone; 0: as many as the work is worth */
+    int32_t has_window;     /* non-zero: see below */
+    uint64_t window_first;
+    uint64_t window_end;           /* at most n_rows */
+    void *out_scales;              /* of raw rows: see below; NULL: behind their codes */
+    uint64_t out_scales_row_bytes; /* stride of out_scales; 0: rows are contiguous */
 } pye_gather_options;
 
 /* Writes row ids[i] of the table to row i of `out`, for i < n_ids; `out` holds n_ids rows of n_columns
- * values. `options` may be NULL: int32 ids, contiguous float32 rows. float32 rows equal ggml's own
- * dequantisation bit for bit (NaN as NaN). Neither array needs alignment; large outputs are written fastest
- * where rows start at multiples of 64 bytes, and nearly as fast at multiples of 16. Every id is checked
- * before the first write: PYE_ERROR_ID names the first that is not a row. PYE_ERROR_ARGUMENT if `out` and
- * `ids` overlap, and, with part of the output written, if another thread changes the ids meanwhile. */
+ * values, or of raw bytes, in the caller's memory, which may be pinned for a device. `options` may be NULL:
+ * int32 ids, contiguous float32 rows. float32 rows equal ggml's own dequantisation bit for bit (NaN as NaN).
+ * Neither array needs alignment; large outputs are written fastest where rows start at multiples of 64 bytes,
+ * and nearly as fast at multiples of 16. Every id is checked before the first write: PYE_ERROR_ID names the
+ * first that is not a row. PYE_ERROR_ARGUMENT if an output and `ids` overlap, for a window that is not inside
+ * the table, and, with part of the output written, if another thread changes the ids meanwhile.
+ *
+ * A window is the rows that a rank holds, window_first .. window_end - 1: every other id, negative ones too,
+ * stands for a row of zeros (of zero bytes, of a raw row) and is never an error.
+ *
+ * With `out_scales`, raw rows go to two outputs: the codes to `out`, and to `out_scales` all that belongs to
+ * them. The two may be columns of one array, but must not overlap. */
 PYE_API pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                                     const pye_gather_options *options, pye_error *error);
 
@@ -470,7 +488,7 @@ typedef struct pye_stats {
     size_t struct_bytes;
     uint64_t n_gathers;       /* calls of pye_table_gather that returned PYE_OK */
     uint64_t n_rows;          /* rows written */
-    uint64_t n_bytes_read;    /* stored bytes of the rows that were decoded */
+    uint64_t n_bytes_read;    /* stored bytes of the rows that were read: none for ids outside a window */
     uint64_t n_bytes_written; /* bytes of output */
     uint64_t nanoseconds; /* in gathers, all threads together; of gathers below 16 rows every 16th is timed
                                * and counted 16 times */

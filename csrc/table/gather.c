@@ -23,12 +23,16 @@ static pye_status fail_id(uint64_t id, pye_id_type type, size_t position, uint64
                     id, n_rows);
 }
 
-static pye_status check_ids(const pye_row_job *job, size_t n_ids, pye_error *error) {
-    uint64_t n_rows = job->table->info.n_rows;
+/* Counts the ids that name rows. */
+static pye_status check_ids(const pye_row_job *job, size_t n_ids, size_t *n_inside, pye_error *error) {
+    *n_inside = n_ids;
     for (size_t i = 0; i < n_ids; i++) {
         uint64_t id = pye_id_at(job->ids, job->id_type, i);
-        if (id >= n_rows)
-            return fail_id(id, job->id_type, i, n_rows, error);
+        if (!pye_is_outside(job, id))
+            continue;
+        if (!job->has_window)
+            return fail_id(id, job->id_type, i, job->n_rows, error);
+        *n_inside -= 1;
     }
     return PYE_OK;
 }
@@ -50,26 +54,66 @@ static size_t id_bytes(pye_id_type type) {
 }
 
 /* Writing a row must not change the ids that follow. */
-static bool overlaps_ids(const pye_row_job *job, size_t n_ids, uint64_t row_bytes) {
-    uintptr_t ids = (uintptr_t)job->ids, out = (uintptr_t)job->out;
-    return n_ids > 0 && row_bytes > 0 && ids < out + (n_ids - 1) * job->out_stride + row_bytes &&
+static bool overlaps_ids(const pye_row_job *job, size_t n_ids, const uint8_t *to, uint64_t row_bytes,
+                         uint64_t stride) {
+    uintptr_t ids = (uintptr_t)job->ids, out = (uintptr_t)to;
+    return n_ids > 0 && row_bytes > 0 && ids < out + (n_ids - 1) * stride + row_bytes &&
            out < ids + n_ids * id_bytes(job->id_type);
 }
 
-static pye_status check_job(const pye_row_job *job, const pye_gather_options *options, size_t n_ids,
-                            pye_error *error) {
-    if (options->id_type < PYE_ID_I32 || options->id_type > PYE_ID_U8)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an id type", (int)options->id_type);
-    if (options->dtype < PYE_DTYPE_F32 || options->dtype > PYE_DTYPE_BF16)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an output type", (int)options->dtype);
-    uint64_t row_bytes = job->table->info.n_columns * pye_dtype_bytes(job->dtype);
-    if (job->out_stride < row_bytes)
+static pye_status check_output(const pye_row_job *job, size_t n_ids, pye_error *error) {
+    if (job->out_stride < job->out_bytes)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
                         "out_row_bytes is %" PRIu64 ": output rows are %" PRIu64 " bytes and must not overlap",
-                        job->out_stride, row_bytes);
-    if (overlaps_ids(job, n_ids, row_bytes))
+                        job->out_stride, job->out_bytes);
+    if (job->scales_stride < job->scales_bytes)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+                        "out_scales_row_bytes is %" PRIu64 ": the scales of a row are %" PRIu64
+                        " bytes and must not overlap",
+                        job->scales_stride, job->scales_bytes);
+    if (overlaps_ids(job, n_ids, job->out, job->out_bytes, job->out_stride) ||
+        overlaps_ids(job, n_ids, job->scales, job->scales_bytes, job->scales_stride))
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "the output and the ids overlap in memory");
-    return check_ids(job, n_ids, error);
+    return PYE_OK;
+}
+
+static pye_status check_options(const pye_gather_options *options, uint64_t n_rows, pye_error *error) {
+    if (options->id_type < PYE_ID_I32 || options->id_type > PYE_ID_U8)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an id type", (int)options->id_type);
+    if (options->dtype < PYE_DTYPE_F32 || options->dtype > PYE_DTYPE_RAW)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an output type", (int)options->dtype);
+    if (options->out_scales != NULL && options->dtype != PYE_DTYPE_RAW)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "out_scales is for PYE_DTYPE_RAW alone");
+    if (options->has_window && (options->window_first > options->window_end || options->window_end > n_rows))
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+                        "the window is %" PRIu64 " to %" PRIu64 ": it must lie inside the table's %" PRIu64
+                        " rows",
+                        options->window_first, options->window_end, n_rows);
+    return PYE_OK;
+}
+
+/* A checked request, but for its ids and where its output lies. */
+static pye_row_job job_of(const pye_table *table, const pye_gather_options *options) {
+    pye_row_job job = {.table = table,
+                       .id_type = options->id_type,
+                       .dtype = options->dtype,
+                       .out_bytes = table->info.n_columns * pye_dtype_bytes(options->dtype),
+                       .n_rows = table->info.n_rows};
+    if (options->dtype == PYE_DTYPE_RAW)
+        pye_table_raw_bytes(table, &job.out_bytes, &job.scales_bytes);
+    if (options->out_scales == NULL) {
+        job.out_bytes += job.scales_bytes;
+        job.scales_bytes = 0;
+    }
+    job.out_stride = options->out_row_bytes == 0 ? job.out_bytes : options->out_row_bytes;
+    job.scales = options->out_scales;
+    job.scales_stride = options->out_scales_row_bytes == 0 ? job.scales_bytes : options->out_scales_row_bytes;
+    if (options->has_window) {
+        job.has_window = true;
+        job.first = options->window_first;
+        job.n_rows = options->window_end - options->window_first;
+    }
+    return job;
 }
 
 /* ------------------------------------------------------------------------------------------ threads */
@@ -113,69 +157,74 @@ static uint64_t time_weight(pye_counter_shard *shard, size_t n_ids) {
     return n_before % SAMPLE == 0 ? SAMPLE : 0;
 }
 
-static void count(const pye_table *table, pye_counter_shard *shard, size_t n_ids, uint64_t out_bytes) {
+static void count(const pye_row_job *job, pye_counter_shard *shard, size_t n_ids, size_t n_inside) {
     pye_count(&shard->count.n_gathers, 1);
     pye_count(&shard->count.n_rows, n_ids);
-    pye_count(&shard->count.n_bytes_read, n_ids * table->info.row_bytes);
-    pye_count(&shard->count.n_bytes_written, n_ids * out_bytes);
+    pye_count(&shard->count.n_bytes_read, n_inside * job->table->info.row_bytes);
+    pye_count(&shard->count.n_bytes_written, n_ids * (job->out_bytes + job->scales_bytes));
 }
 
 /* Does the work of a checked job and counts it. */
-static pye_status run_counted(pye_row_job *job, size_t n_ids, uint64_t out_bytes, uint32_t n_threads,
+static pye_status run_counted(pye_row_job *job, size_t n_ids, size_t n_inside, uint32_t n_threads,
                               pye_error *error) {
     pye_counter_shard *shard = pye_counters_shard(&job->table->model->counters);
+    uint64_t bytes_an_id = job->out_bytes + job->scales_bytes + job->table->info.row_bytes;
     uint64_t weight = time_weight(shard, n_ids);
     uint64_t begin = weight > 0 ? pye_clock_nanoseconds() : 0;
-    pye_status status = run(job, n_ids, out_bytes + job->table->info.row_bytes, n_threads, error);
+    pye_status status = run(job, n_ids, bytes_an_id, n_threads, error);
     if (weight > 0)
         pye_count(&shard->count.nanoseconds, (pye_clock_nanoseconds() - begin) * weight);
     if (status == PYE_OK)
-        count(job->table, shard, n_ids, out_bytes);
+        count(job, shard, n_ids, n_inside);
     return status;
 }
 
 /* Above this many rows the file's size is asked for without looking whether the call can be saved. */
 #define PROBED_ROWS 64
 
-/* After the rows were read. A file's size is asked for only if a page that was read may have lost its end. */
+/* Whether the file's size has to be asked for: a page that was read may have lost its end. */
+static bool may_be_cut(const pye_row_job *job, size_t i) {
+    uint64_t id = pye_id_at(job->ids, job->id_type, i);
+    if (pye_is_outside(job, id))
+        return !job->has_window; /* another thread changed it meanwhile */
+    return pye_table_row_may_be_cut(job->table, id);
+}
+
+/* After the rows were read. */
 static pye_status check_intact(const pye_row_job *job, size_t n_ids, pye_error *error) {
-    const pye_table *table = job->table;
-    bool may_be_cut = n_ids > PROBED_ROWS;
-    for (size_t i = 0; i < n_ids && !may_be_cut; i++) {
-        uint64_t row = pye_id_at(job->ids, job->id_type, i);
-        may_be_cut = row >= table->info.n_rows || /* another thread changed it meanwhile */
-                     pye_table_row_may_be_cut(table, row);
-    }
-    return may_be_cut ? pye_table_intact(table, error) : pye_table_undamaged(table, error);
+    bool is_cut = n_ids > PROBED_ROWS;
+    for (size_t i = 0; i < n_ids && !is_cut; i++)
+        is_cut = may_be_cut(job, i);
+    return is_cut ? pye_table_intact(job->table, error) : pye_table_undamaged(job->table, error);
 }
 
 pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                             const pye_gather_options *options, pye_error *error) {
     pye_gather_options known;
     pye_status status = pye_copy_options(&known, sizeof known, options, "pye_gather_options", error);
+    if (status == PYE_OK)
+        status = check_options(&known, table->info.n_rows, error);
     if (status != PYE_OK)
         return status;
-    uint64_t out_bytes = table->info.n_columns * pye_dtype_bytes(known.dtype);
-    pye_row_job job = {
-        .table = table,
-        .ids = ids,
-        .id_type = known.id_type,
-        .dtype = known.dtype,
-        .out = out,
-        .out_stride = known.out_row_bytes == 0 ? out_bytes : known.out_row_bytes,
-    };
-    status = check_job(&job, &known, n_ids, error);
+    pye_row_job job = job_of(table, &known);
+    job.ids = ids;
+    job.out = out;
+    size_t n_inside;
+    status = check_output(&job, n_ids, error);
+    if (status == PYE_OK)
+        status = check_ids(&job, n_ids, &n_inside, error);
     if (status != PYE_OK)
         return status;
+    uint64_t out_bytes = job.out_bytes + job.scales_bytes;
     if (n_ids == 0 || out_bytes == 0) {
-        count(table, pye_counters_shard(&table->model->counters), n_ids, out_bytes);
+        count(&job, pye_counters_shard(&table->model->counters), n_ids, n_inside);
         return PYE_OK;
     }
     /* A large output would only push out what the caches, which others share, do hold. */
     size_t cache_bytes = pye_cpu_cache_bytes();
     job.stream = n_ids > cache_bytes / 8 / out_bytes;
     job.prefetch = n_ids > 1 && table->info.n_bytes > cache_bytes / 4;
-    status = run_counted(&job, n_ids, out_bytes, known.n_threads, error);
+    status = run_counted(&job, n_ids, n_inside, known.n_threads, error);
     if (status != PYE_OK)
         return status;
     return check_intact(&job, n_ids, error);

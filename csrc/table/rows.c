@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/float_mode.h"
+#include "table/raw_rows.h"
 
 /* Weights in a step: a multiple of every block, and few enough for two tiles of them to stay in the first cache. */
 #define STEP_WEIGHTS 512
@@ -76,18 +77,12 @@ static void copy_columns(const pye_row_job *job, const pye_row *row, size_t firs
         memcpy(to, from, n_bytes);
 }
 
-static void prefetch_bytes(const uint8_t *from, size_t n_bytes) {
-    for (const uint8_t *line = from - (uintptr_t)from % PYE_LINE_BYTES; line < from + n_bytes;
-         line += PYE_LINE_BYTES)
-        __builtin_prefetch(line, 0, 3);
-}
-
 /* The codes of some columns of a row, and with the first of them all of its scales and biases: those are short. */
 static void prefetch(const pye_table *table, const pye_row *row, size_t first, size_t n) {
     size_t at = pye_table_offset(table, first);
-    prefetch_bytes(row->parts[PYE_CODES] + at, pye_table_offset(table, first + n) - at);
+    pye_prefetch_bytes(row->parts[PYE_CODES] + at, pye_table_offset(table, first + n) - at);
     for (size_t part = 1; first == 0 && part < table->n_parts; part++)
-        prefetch_bytes(row->parts[part], (size_t)table->layout[part].row_bytes);
+        pye_prefetch_bytes(row->parts[part], (size_t)table->layout[part].row_bytes);
 }
 
 /* One row, step by step. Where there is a next one, as much of that is fetched before each step: all of it at once would be
@@ -111,28 +106,47 @@ static void gather_row(const pye_row_job *job, const pye_row *row, const pye_row
     }
 }
 
+/* The row that the id at position i names: without codes where that is outside a window. False if it is not a row after all:
+ * ids that were checked are in the caller's memory, where another thread may change them. */
+static bool find_row(const pye_row_job *job, size_t i, pye_row *row) {
+    uint64_t id = pye_id_at(job->ids, job->id_type, i);
+    if (pye_is_outside(job, id)) {
+        row->parts[PYE_CODES] = NULL;
+        return job->has_window;
+    }
+    *row = pye_table_row(job->table, id);
+    return true;
+}
+
+static void write_zeros(const pye_row_job *job, uint8_t *to, uint8_t *scales) {
+    memset(to, 0, (size_t)job->out_bytes);
+    if (scales != NULL)
+        memset(scales, 0, (size_t)job->scales_bytes);
+}
+
 static bool gather_rows(const pye_row_job *job, size_t first, size_t n) {
-    const pye_table *table = job->table;
-    uint64_t n_rows = table->info.n_rows;
-    uint64_t id = pye_id_at(job->ids, job->id_type, first);
-    if (id >= n_rows)
-        return false;
     pye_row rows[2]; /* this one and the next, in turns: copying one would wait for the stores that made it */
-    rows[first % 2] = pye_table_row(table, id);
+    if (!find_row(job, first, &rows[first % 2]))
+        return false;
     for (size_t i = first; i < first + n; i++) {
-        pye_row *row = &rows[i % 2], *next = NULL;
-        if (i + 1 < first + n) {
-            id = pye_id_at(job->ids, job->id_type, i + 1);
-            /* Checked again: the ids are in the caller's memory, where another thread may change them. */
-            if (id >= n_rows)
-                return false;
-            next = &rows[(i + 1) % 2];
-            *next = pye_table_row(table, id);
-        }
-        gather_row(job, row, job->prefetch ? next : NULL, job->out + i * job->out_stride);
+        pye_row *row = &rows[i % 2], *next = &rows[(i + 1) % 2];
+        if (i + 1 == first + n)
+            next = NULL;
+        else if (!find_row(job, i + 1, next))
+            return false;
+        if (!job->prefetch || (next != NULL && next->parts[PYE_CODES] == NULL))
+            next = NULL;
+        uint8_t *to = job->out + i * job->out_stride;
+        uint8_t *scales = job->scales == NULL ? NULL : job->scales + i * job->scales_stride;
+        if (row->parts[PYE_CODES] == NULL)
+            write_zeros(job, to, scales);
+        else if (job->dtype == PYE_DTYPE_RAW)
+            pye_raw_copy(job->table, row, next, job->stream, to, scales);
+        else
+            gather_row(job, row, next, to);
     }
     if (job->stream)
-        table->kernels->fence();
+        job->table->kernels->fence();
     return true;
 }
 

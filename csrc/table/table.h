@@ -74,6 +74,13 @@ static inline size_t pye_table_offset(const pye_table *table, size_t first) {
     return first / 8 * bits + first % 8 * bits / 8;
 }
 
+/* Asks for the lines of some bytes. */
+static inline void pye_prefetch_bytes(const uint8_t *from, size_t n_bytes) {
+    for (const uint8_t *line = from - (uintptr_t)from % PYE_LINE_BYTES; line < from + n_bytes;
+         line += PYE_LINE_BYTES)
+        __builtin_prefetch(line, 0, 3);
+}
+
 /* For blocks whose words are in the other byte order. */
 void pye_table_decode_swapped(const pye_table *table, const uint8_t *from, float *to, size_t n_weights);
 

@@ -13,6 +13,7 @@ LevelName: TypeAlias = Literal["header", "order", "full"]
 MetricName: TypeAlias = Literal["cosine", "dot"]
 Float32: TypeAlias = Literal["float32"]
 DTypeName: TypeAlias = Literal["float32", "float16", "bfloat16"]
+Raw: TypeAlias = Literal["raw"]
 EngineName: TypeAlias = Literal["llama.cpp", "transformers"]
 PaddingSide: TypeAlias = Literal["right", "left"]
 

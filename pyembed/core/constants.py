@@ -85,6 +85,7 @@ class DType(IntEnum):
     F32 = lib.PYE_DTYPE_F32
     F16 = lib.PYE_DTYPE_F16
     BF16 = lib.PYE_DTYPE_BF16
+    RAW = lib.PYE_DTYPE_RAW
 
 
 class Metric(IntEnum):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .._native import ffi, lib
 from ..errors import UnsupportedTypeError, check
-from .aliases import DTypeName
+from .aliases import DTypeName, Raw
 from .constants import DType
 
 # ----------------------------------------------------------------------------------- tensor types
@@ -72,7 +72,7 @@ def tensor_type(which: int | str) -> TensorType:
 class OutputType:
     """A dtype in which rows come out; `storage` is the NumPy dtype that holds it."""
 
-    name: DTypeName
+    name: DTypeName | Raw
     code: int
     storage: np.dtype[Any]
 
@@ -82,6 +82,9 @@ OUTPUT_TYPES: dict[str, OutputType] = {
     "float16": OutputType("float16", DType.F16, np.dtype(np.float16)),
     "bfloat16": OutputType("bfloat16", DType.BF16, np.dtype(np.uint16)),
 }
+
+#: Rows as the file stores them.
+RAW = OutputType("raw", DType.RAW, np.dtype(np.uint8))
 
 
 def _numpy_dtype(dtype: object) -> np.dtype[Any] | None:

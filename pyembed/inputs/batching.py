@@ -18,6 +18,7 @@ from ..tables.arguments import (
     as_ids,
     as_rows,
     as_torch,
+    as_window,
     check_ids,
     flat_rows,
     refuse_masked,
@@ -261,13 +262,15 @@ def gather(
     replace: Mapping[Any, Any] | None = None,
     mask: Any = None,
     offsets: Any = None,
+    window: tuple[int, int] | None = None,
 ) -> Any:
     """Gather rows straight into one buffer, with vectors and padding laid over; see `Model.embed`."""
     n_rows, width = table.shape
     kind = rows_kind(dtype, out)
-    ids = as_ids(ids, n_rows)
+    limits = None if window is None else as_window(window, n_rows)
+    ids = as_ids(ids, n_rows if limits is None else None)
     overlay = Overlay(ids.shape, width, kind, replace=replace, mask=mask, offsets=offsets)
-    return _assemble(rows_of(table, kind, threads), ids, overlay, (width, width), kind, out)
+    return _assemble(rows_of(table, kind, threads, limits), ids, overlay, (width, width), kind, out)
 
 
 def widened(
@@ -287,9 +290,11 @@ def widened(
     return _assemble(gather_rows, ids, overlay, (width, times * width), kind, out)
 
 
-def rows_of(table: EmbeddingTable, kind: OutputType, threads: int | None) -> GatherRows:
-    """Return what gathers raw rows of a table."""
-    return lambda rows, ids: table.fill(rows, ids, kind, threads)
+def rows_of(
+    table: EmbeddingTable, kind: OutputType, threads: int | None, window: tuple[int, int] | None = None
+) -> GatherRows:
+    """Return what gathers rows of a table to which nothing is added."""
+    return lambda rows, ids: table.fill(rows, ids, kind, threads, window)
 
 
 def _assemble(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from ..core.aliases import DTypeLike, Float32, IdsLike, PaddingSide, SequencesLike
+from ..core.aliases import DTypeLike, Float32, IdsLike, PaddingSide, Raw, SequencesLike
 from ..tables.table import EmbeddingTable
 from .batching import PaddedRows, gather, gather_padded
 
@@ -34,6 +34,7 @@ class TokenRows:
         replace: Mapping[Any, Any] | None = None,
         mask: Any = None,
         offsets: IdsLike | None = None,
+        window: tuple[int, int] | None = None,
     ) -> npt.NDArray[np.float32]: ...
     @overload
     def embed(
@@ -41,11 +42,12 @@ class TokenRows:
         ids: IdsLike,
         *,
         out: None = None,
-        dtype: DTypeLike | None,
+        dtype: DTypeLike | Raw | None,
         threads: int | None = None,
         replace: Mapping[Any, Any] | None = None,
         mask: Any = None,
         offsets: IdsLike | None = None,
+        window: tuple[int, int] | None = None,
     ) -> npt.NDArray[Any]: ...
     @overload
     def embed(
@@ -53,11 +55,12 @@ class TokenRows:
         ids: IdsLike,
         *,
         out: Out,
-        dtype: DTypeLike | None = None,
+        dtype: DTypeLike | Raw | None = None,
         threads: int | None = None,
         replace: Mapping[Any, Any] | None = None,
         mask: Any = None,
         offsets: IdsLike | None = None,
+        window: tuple[int, int] | None = None,
     ) -> Out: ...
     def embed(
         self,
@@ -69,6 +72,7 @@ class TokenRows:
         replace: Mapping[Any, Any] | None = None,
         mask: Any = None,
         offsets: Any = None,
+        window: tuple[int, int] | None = None,
     ) -> Any:
         """Return the embeddings of some tokens, as ``model.table.gather`` does, with more around them.
 
@@ -76,8 +80,9 @@ class TokenRows:
 
         Parameters
         ----------
-        ids, out, dtype, threads
-            As for `EmbeddingTable.gather`.
+        ids, out, dtype, threads, window
+            As for `EmbeddingTable.gather`; with ``dtype="raw"`` there can be neither `replace` nor `mask`
+            nor `offsets`.
         replace : mapping of position to vectors, optional
             Vectors of images, audio or soft prompts that take the place of rows: of shape (columns,) for the
             row at that position, or (n, columns) for the n rows from there on. For ids of one dimension a
@@ -97,7 +102,7 @@ class TokenRows:
             for vectors of another width, or that overlap. `out` is untouched then.
         """
         if replace is None and mask is None and offsets is None:
-            return self.table.gather(ids, out=out, dtype=dtype, threads=threads)
+            return self.table.gather(ids, out=out, dtype=dtype, threads=threads, window=window)
         return gather(
             self.table,
             ids,
@@ -107,6 +112,7 @@ class TokenRows:
             replace=replace,
             mask=mask,
             offsets=offsets,
+            window=window,
         )
 
     def embed_padded(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.constants import IdType
-from ..core.dtypes import OUTPUT_TYPES, OutputType, output_type
+from ..core.dtypes import OUTPUT_TYPES, RAW, OutputType, output_type
 
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
@@ -89,7 +89,7 @@ def check_ids(ids: npt.NDArray[Any], n_rows: int, what: str = "id", table: str =
         id_error(ids, int(np.argmax(((ids < 0) | (ids >= n_rows)).reshape(-1))), n_rows, what, table)
 
 
-def as_ids(ids: object, n_rows: int, what: str = "id", table: str = "the table") -> IntArray:
+def as_ids(ids: object, n_rows: int | None, what: str = "id", table: str = "the table") -> IntArray:
     """Return `ids` as a C-contiguous array of a type in `ID_TYPES`, copied only where it has to be.
 
     Parameters
@@ -98,7 +98,8 @@ def as_ids(ids: object, n_rows: int, what: str = "id", table: str = "the table")
         A list (nested or empty), a scalar, a range, a NumPy array of any integer type, a torch tensor, or
         what else speaks DLPack.
     n_rows : int
-        Rows of the table, for ids that do not fit 64 bits: no table has such a row.
+        Rows of the table, for ids that do not fit 64 bits: no table has such a row. None where such ids are
+        allowed: they become -1.
     what, table : str, optional
         What one of them is, and what has the rows, for messages.
 
@@ -169,7 +170,7 @@ def _refuse_bools(ids: Iterable[object], what: str) -> None:
                 _refuse_bools(part, what)
 
 
-def _integers(ids: object, array: npt.NDArray[Any], n_rows: int, what: str, table: str) -> IntArray:
+def _integers(ids: object, array: npt.NDArray[Any], n_rows: int | None, what: str, table: str) -> IntArray:
     """Handle what NumPy does not see as integers: empty lists, and Python integers of mixed or huge size."""
     if array.size == 0 and isinstance(ids, list | tuple):
         return array.astype(np.int64)
@@ -186,10 +187,33 @@ def _integers(ids: object, array: npt.NDArray[Any], n_rows: int, what: str, tabl
             number = operator.index(item)
         except TypeError:
             raise TypeError(f"{what}s must be integers, got {type(item).__name__}") from None
-        if not 0 <= number < n_rows:
+        if n_rows is None:
+            number = number if 0 <= number < 2**63 else -1
+        elif not 0 <= number < n_rows:
             id_error(array, position, n_rows, what, table)
         result.flat[position] = number
     return result
+
+
+def as_window(window: object, n_rows: int) -> tuple[int, int]:
+    """Return the rows first .. end - 1 that a caller asks for, of a table of `n_rows`.
+
+    Raises
+    ------
+    TypeError
+        If it is not a pair of integers.
+    ValueError
+        If it does not lie inside the table.
+    """
+    try:
+        if any(isinstance(part, bool | np.bool_) for part in window):  # type: ignore[attr-defined]
+            raise TypeError
+        first, end = (operator.index(part) for part in window)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise TypeError(f"window is {window!r}; expected two ints, the first row and the end") from None
+    if not 0 <= first <= end <= n_rows:
+        raise ValueError(f"window is ({first}, {end}); expected rows among the {n_rows} of the table")
+    return first, end
 
 
 # --------------------------------------------------------------------------------------------- out
@@ -205,6 +229,8 @@ def rows_kind(dtype: object, out: object) -> OutputType:
     ValueError
         If rows cannot come out as `dtype`.
     """
+    if _is_raw(dtype):
+        raise ValueError('dtype is "raw", which is for rows that are gathered with nothing done to them')
     if dtype is not None:
         return output_type(dtype)
     if out is None:
@@ -215,6 +241,43 @@ def rows_kind(dtype: object, out: object) -> OutputType:
         expected = ", ".join(OUTPUT_TYPES)
         raise TypeError(f"out is of dtype {held.name}; expected {expected} (or uint16, its bits)")
     return OUTPUT_TYPES[name]
+
+
+def gathered_kind(dtype: object, out: object) -> OutputType:
+    """Return the kind of gathered rows: as `rows_kind` does, and raw where that is asked for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `rows_kind`; ValueError for two outputs of rows that are not raw, or a tuple of another length.
+    """
+    if isinstance(out, tuple):
+        if len(out) != 2:
+            raise ValueError(f"out is a tuple of {len(out)}; expected (codes, scales)")
+        if dtype is not None and not _is_raw(dtype):
+            raise ValueError(f'out is a tuple, which is for raw rows; dtype is {dtype!r}, expected "raw"')
+        return RAW
+    # Other buffers are often bytes without meaning to be: an array says what it holds.
+    is_array = isinstance(out, np.ndarray) or as_torch(out) is not None
+    if _is_raw(dtype) or (dtype is None and is_array and _as_array(out).dtype == np.uint8):
+        return RAW
+    return rows_kind(dtype, out)
+
+
+def _is_raw(dtype: object) -> bool:
+    return isinstance(dtype, str) and dtype == RAW.name
+
+
+def refuse_common_memory(codes: npt.NDArray[Any], scales: npt.NDArray[Any]) -> None:
+    """Raise ValueError if two outputs overlap; they may be columns of one array."""
+    if not np.may_share_memory(codes, scales):
+        return
+    try:
+        overlap = np.shares_memory(codes, scales, max_work=10_000)  # type: ignore[arg-type]
+    except RuntimeError:  # NumPy's TooHardError
+        overlap = True
+    if overlap:
+        raise ValueError("the two arrays of out overlap in memory")
 
 
 def as_rows(out: object, shape: tuple[int, ...], kind: OutputType) -> npt.NDArray[Any]:
@@ -236,7 +299,7 @@ def as_rows(out: object, shape: tuple[int, ...], kind: OutputType) -> npt.NDArra
     # NumPy cannot name ml_dtypes' bfloat16 without importing it; its name and size identify it.
     is_bfloat16 = array.dtype.name == "bfloat16" and kind.name == "bfloat16"
     if array.dtype != kind.storage and not is_bfloat16:
-        held = "uint16 or bfloat16" if kind.name == "bfloat16" else kind.name
+        held = "uint16 or bfloat16" if kind.name == "bfloat16" else kind.storage.name
         byte_order = "" if array.dtype.isnative else " of the other byte order"
         raise TypeError(f"out is of dtype {array.dtype.name}{byte_order}; expected {held}")
     if array.shape != shape:

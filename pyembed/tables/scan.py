@@ -5,18 +5,19 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
+from ..core.aliases import IdsLike, MetricName
 from ..core.callbacks import ProgressRelay
 from ..core.constants import Metric
 from ..core.handle import Source
 from ..core.progress import Progress
 from ..errors import CData
-from .arguments import as_array, as_ids, as_torch, id_error, refuse_masked, torch_array
+from .arguments import as_array, as_ids, as_torch, id_error, refuse_masked, thread_count, torch_array
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -189,3 +190,124 @@ def check_k(k: object, n_rows: int) -> int:
     if not 1 <= number <= n_rows:
         raise ValueError(f"k is {number}; expected 1 to {n_rows}, the number of rows that are looked at")
     return number
+
+
+class Scored:
+    """The part of `EmbeddingTable` that compares all rows with vectors."""
+
+    if TYPE_CHECKING:  # what a table has
+        _source: Source
+        _shape: tuple[int, int]
+        _norms: Floats | None
+
+        def _ensure_open(self) -> CData: ...
+
+    def scores(
+        self,
+        query: Any,
+        metric: MetricName = "dot",
+        *,
+        ids: IdsLike | None = None,
+        out: npt.NDArray[np.float32] | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return the scores of vectors against all rows, or some, without having the rows in memory.
+
+        With the dot product, the scores of hidden states against the output table are their logits.
+
+        Parameters
+        ----------
+        query : array-like of numbers, shape (columns,) or (n, columns)
+            One vector or several; taken as float32. Several at once cost much less than one after the other.
+        metric : {"dot", "cosine"}, optional
+            A cosine is 0 where the row or the vector is all zeros.
+        ids : array-like of int, optional
+            Look at these rows only, in this order.
+        out : numpy.ndarray of float32, shape (n, rows), C-contiguous, optional
+            Where to put the scores.
+        threads : int, optional
+            As in `gather`.
+        progress : callable, optional
+            Called with what is being done and the share of it that is done, between 0 and 1; a false answer
+            that is not None cancels.
+
+        Returns
+        -------
+        numpy.ndarray of float32, shape (n, rows)
+            Of two dimensions for a single vector too. NaN for a row with a NaN. The bits do not depend on the
+            processor, the threads, `ids`, or the other vectors; ``pyembed.h`` says how exact they are.
+
+        Raises
+        ------
+        ValueError
+            If `query` is of another width or not finite, for an unknown metric, or if the table is closed.
+        IndexError
+            For an id that is not a row.
+        LoadCancelledError
+            If `progress` cancelled.
+        """
+        scan, queries = self._scan(query, metric, ids, threads, progress)
+        shape = (len(queries), self._shape[0] if scan.ids is None else scan.ids.size)
+        if out is None:
+            out = np.empty(shape, np.float32)
+        elif type(out) is not np.ndarray or out.dtype != np.float32 or not out.dtype.isnative:
+            raise TypeError("out must be a float32 ndarray")
+        elif out.shape != shape or not out.flags.carray:
+            raise ValueError(f"out has shape {out.shape}; expected {shape}, writable and C-contiguous")
+        scan.scores(queries, out)
+        return out
+
+    def top(
+        self,
+        query: Any,
+        k: int = 10,
+        metric: MetricName = "dot",
+        *,
+        ids: IdsLike | None = None,
+        exclude: IdsLike = (),
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Top:
+        """Return the best `k` rows for each of some vectors, the highest score first, of equals the lower id.
+
+        Parameters
+        ----------
+        query, metric, threads, progress
+            As in `scores`.
+        k : int
+            At least 1, at most the number of rows that are looked at.
+        ids : array-like of int, optional
+            Look at these rows only.
+        exclude : array-like of int, optional
+            Rows that are left out.
+
+        Returns
+        -------
+        Top
+            Arrays ``ids`` and ``scores`` of shape (n, k), and ``n_nan``: how many rows have no score.
+
+        Raises
+        ------
+        ValueError, IndexError, LoadCancelledError
+            As in `scores`; ValueError too if `k` is out of range.
+        """
+        scan, queries = self._scan(query, metric, ids, threads, progress)
+        k = check_k(k, self._shape[0] if scan.ids is None else scan.ids.size)
+        return scan.top(queries, k, as_row_ids(exclude, self._shape[0]))
+
+    def _scan(
+        self, query: Any, metric: str, ids: Any, threads: int | None, progress: Progress | None
+    ) -> tuple[Scan, npt.NDArray[np.float32]]:
+        rows = None if ids is None else as_row_ids(ids, self._shape[0])
+        queries = as_queries(query, self._shape[1])
+        metric, count = check_metric(metric), thread_count(threads)
+        return Scan(self._source, self._ensure_open(), metric, rows, count, progress), queries
+
+    @property
+    def norms(self) -> npt.NDArray[np.float32]:
+        """The Euclidean norm of every row, NaN for one with a NaN; read-only, computed on first use."""
+        table = self._ensure_open()
+        if self._norms is None:
+            self._norms = norms_of(self._source, table, self._shape[0])
+        return self._norms

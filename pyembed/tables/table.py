@@ -9,19 +9,29 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
-from ..core.aliases import DTypeLike, Float32, IdsLike, MetricName
+from ..core.aliases import DTypeLike, Float32, IdsLike, Raw
 from ..core.callbacks import raise_kept
 from ..core.closing import Closing
 from ..core.constants import DIGEST_BYTES
-from ..core.dtypes import TENSOR_TYPES, OutputType
+from ..core.dtypes import RAW, TENSOR_TYPES, OutputType
 from ..core.handle import Source
-from ..core.progress import Progress
 from ..core.records import Change
 from ..errors import CData, ClosedError, NotFoundError, Status
 from ..files.metadata import near_tensors
 from ..safe_text import printable, quote
-from .arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, row_stride, rows_kind, thread_count
-from .scan import Scan, Top, as_queries, as_row_ids, check_k, check_metric, index_of, norms_of
+from .arguments import (
+    ID_TYPES,
+    IntArray,
+    as_ids,
+    as_rows,
+    as_window,
+    gathered_kind,
+    id_error,
+    refuse_common_memory,
+    row_stride,
+    thread_count,
+)
+from .scan import Scored, index_of
 
 Out = TypeVar("Out")
 
@@ -50,12 +60,27 @@ class RowFault(IntFlag):
 class _Call(NamedTuple):
     """What a gather needs beside its arrays: the same for all calls with ids and rows of the same kinds."""
 
-    kind: OutputType
     storage: np.dtype[Any]
     options: CData
+    width: int  # of a row, in numbers or bytes
 
 
-class EmbeddingTable(Closing):
+class RawBytes(NamedTuple):
+    """How many bytes a raw row has.
+
+    Attributes
+    ----------
+    codes : int
+        Bytes of the row's codes; of a GGUF type, of its blocks.
+    scales : int
+        Bytes of what belongs to them and lies behind them: all scales of the row, then all biases.
+    """
+
+    codes: int
+    scales: int
+
+
+class EmbeddingTable(Scored, Closing):
     """The rows of one tensor. Use `open_table` or `Model.open_table` to get one.
 
     Every index of the tensor but the last, taken together, counts rows. Rows come out as the file stores
@@ -82,6 +107,9 @@ class EmbeddingTable(Closing):
         self._shape: tuple[int, int] = (info.n_rows, info.n_columns)
         self._type = TENSOR_TYPES[info.type].name
         self._n_bytes: int = info.n_bytes
+        codes, scales = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+        lib.pye_table_raw_bytes(self._table, codes, scales)
+        self._raw_bytes = RawBytes(codes[0], scales[0])
         self._norms: npt.NDArray[np.float32] | None = None
         self._calls: dict[tuple[np.dtype[Any], object, int | None], _Call] = {}
 
@@ -110,22 +138,68 @@ class EmbeddingTable(Closing):
         """Bytes of the rows as stored in the file."""
         return self._n_bytes
 
+    @property
+    def raw_bytes(self) -> RawBytes:
+        """Bytes of a row that is gathered with ``dtype="raw"``: (codes, scales)."""
+        return self._raw_bytes
+
+    @property
+    def raw_stride(self) -> int:
+        """Bytes of a row that is gathered with ``dtype="raw"``, all together."""
+        return sum(self._raw_bytes)
+
     def __len__(self) -> int:
         return self._shape[0]
 
     @overload
     def gather(
-        self, ids: IdsLike, *, out: None = None, dtype: Float32 | None = None, threads: int | None = None
+        self,
+        ids: IdsLike,
+        *,
+        out: None = None,
+        dtype: Float32 | None = None,
+        threads: int | None = None,
+        window: tuple[int, int] | None = None,
     ) -> npt.NDArray[np.float32]: ...
     @overload
     def gather(
-        self, ids: IdsLike, *, out: None = None, dtype: DTypeLike | None, threads: int | None = None
+        self,
+        ids: IdsLike,
+        *,
+        out: None = None,
+        dtype: Raw,
+        threads: int | None = None,
+        window: tuple[int, int] | None = None,
+    ) -> npt.NDArray[np.uint8]: ...
+    @overload
+    def gather(
+        self,
+        ids: IdsLike,
+        *,
+        out: None = None,
+        dtype: DTypeLike | None,
+        threads: int | None = None,
+        window: tuple[int, int] | None = None,
     ) -> npt.NDArray[Any]: ...
     @overload
     def gather(
-        self, ids: IdsLike, *, out: Out, dtype: DTypeLike | None = None, threads: int | None = None
+        self,
+        ids: IdsLike,
+        *,
+        out: Out,
+        dtype: DTypeLike | Raw | None = None,
+        threads: int | None = None,
+        window: tuple[int, int] | None = None,
     ) -> Out: ...
-    def gather(self, ids: Any, *, out: Any = None, dtype: Any = None, threads: int | None = None) -> Any:
+    def gather(
+        self,
+        ids: Any,
+        *,
+        out: Any = None,
+        dtype: Any = None,
+        threads: int | None = None,
+        window: tuple[int, int] | None = None,
+    ) -> Any:
         """Return the rows of some ids.
 
         Parameters
@@ -133,23 +207,29 @@ class EmbeddingTable(Closing):
         ids : array-like of int, any shape
             A list, a scalar, a range, a NumPy array of any integer type and layout, a torch tensor on the
             CPU. Each must be at least 0 and below ``len(table)``.
-        out : NumPy array, torch tensor or writable buffer, optional
+        out : NumPy array, torch tensor or writable buffer, or a tuple of two, optional
             Where to put the rows: of shape ``ids.shape + (columns,)`` and of `dtype`, its last axis
             contiguous. For bfloat16 it may be of uint16, of torch's bfloat16 or of ml_dtypes'. Written only
-            if nothing is wrong.
-        dtype : {"float32", "float16", "bfloat16"}, optional
-            Without it that of `out`, where uint16 stands for bfloat16; else float32. float32 is bit-identical
-            to ggml's own dequantisation, the others are that value rounded to nearest even. NumPy has no
-            bfloat16: such rows come as the uint16 that hold their bits.
+            if nothing is wrong. Of raw rows, a tuple (codes, scales) of uint8: the codes of a row go to the
+            first, of shape ``ids.shape + (raw_bytes.codes,)``, the scales and biases to the second.
+        dtype : {"float32", "float16", "bfloat16", "raw"}, optional
+            Without it that of `out`, where uint16 stands for bfloat16 and uint8 for raw; else float32.
+            float32 is bit-identical to ggml's own dequantisation, the 16-bit ones are that value rounded to
+            nearest even. NumPy has no bfloat16: such rows come as the uint16 that hold their bits. Raw rows
+            are the bytes as stored, in the file's byte order: `raw_bytes`.codes bytes of codes, then the
+            scales of the row, then its biases. A scale that the whole table shares is not among them.
         threads : int, optional
             How many threads share the work, the calling one included; 1 is that one alone. Without it there
             are as many as the amount of work is worth. Workers belong to the model: they are made when first
             wanted, and end with it.
+        window : (int, int), optional
+            The rows that a rank holds, as (first, end), the end not included: every other id, negative ones
+            too, stands for a row of zeros and is not an error.
 
         Returns
         -------
         numpy.ndarray of shape ``ids.shape + (columns,)``
-            New memory; or `out` itself where that was given.
+            New memory; or `out` itself where that was given. Raw rows are `raw_stride` wide.
 
         Raises
         ------
@@ -158,8 +238,8 @@ class EmbeddingTable(Closing):
         TypeError
             If `ids` are not integers (booleans are none), or `out` is of another dtype.
         ValueError
-            If `out` has another shape, is read-only or has no contiguous rows; if `threads` is not 1 to 256;
-            or if the table is closed.
+            If `out` has another shape, is read-only or has no contiguous rows; if `threads` is not 1 to 256,
+            or `window` not inside the table; or if the table is closed.
         OSError
             If a part of the mapped file is gone. `out` then holds zeros in place of its bytes.
         """
@@ -167,50 +247,95 @@ class EmbeddingTable(Closing):
         table = self._table
         if table is None:
             table = self._ensure_open()
+        if window is not None:
+            return self._gather_apart(ids, out, dtype, threads, window)
         if type(ids) is not _ndarray or not ids.flags.c_contiguous:
             ids = as_ids(ids, self._shape[0])
         try:
-            kind, storage, options = self._calls[ids.dtype, dtype, threads]
+            storage, options, width = self._calls[ids.dtype, dtype, threads]
         except (KeyError, TypeError):
             ids = as_ids(ids, self._shape[0])
-            kind, storage, options = self._prepare(ids.dtype, dtype, threads)
-        shape = (*ids.shape, self._shape[1])
+            storage, options, width = self._prepare(ids.dtype, dtype, threads)
+        shape = (*ids.shape, width)
         if out is None:
             rows = out = np.empty(shape, storage)
         elif type(out) is _ndarray and out.dtype == storage and out.shape == shape and out.flags.carray:
             rows = out
         else:
-            kind = rows_kind(dtype, out)
-            self.fill(as_rows(out, shape, kind), ids, kind, threads)
-            return out
+            return self._gather_apart(ids, out, dtype, threads, None)
         buffer = _from_buffer(rows)
         if _gather(table, _from_buffer(ids), ids.size, buffer, options, _NULL):
             self._explain(table, ids, rows, buffer, options)
         return out
 
-    def _prepare(self, ids: np.dtype[Any], dtype: object, threads: int | None, stride: int = 0) -> _Call:
-        """Return the call for ids and rows of these kinds; rows lie `stride` bytes apart, 0 for no gaps."""
-        kind = rows_kind(dtype, None)
-        options = ffi.new("pye_gather_options *")
-        options.struct_bytes = ffi.sizeof("pye_gather_options")
-        options.id_type, options.dtype, options.out_row_bytes = ID_TYPES[ids], kind.code, stride
-        options.n_threads = thread_count(threads)
-        call = _Call(kind, kind.storage, options)
-        if (dtype is None or type(dtype) is str) and not stride:
+    def _gather_apart(
+        self, ids: Any, out: Any, dtype: Any, threads: int | None, window: tuple[int, int] | None
+    ) -> Any:
+        """Gather with a window, or into memory that is not a plain array."""
+        limits = None if window is None else as_window(window, self._shape[0])
+        ids = as_ids(ids, self._shape[0] if limits is None else None)
+        kind = gathered_kind(dtype, out)
+        width = self._width(kind)
+        if not isinstance(out, tuple):
+            rows = np.empty((*ids.shape, width), kind.storage)
+            rows = rows if out is None else as_rows(out, rows.shape, kind)
+            self.fill(rows, ids, kind, threads, limits)
+            return rows if out is None else out
+        codes, scales = (
+            as_rows(part, (*ids.shape, n), kind) for part, n in zip(out, self._raw_bytes, strict=True)
+        )
+        refuse_common_memory(codes, scales)
+        self.fill(codes, ids, kind, threads, limits, scales)
+        return out
+
+    def _width(self, kind: OutputType) -> int:
+        return self.raw_stride if kind is RAW else self._shape[1]
+
+    def _prepare(self, ids: np.dtype[Any], dtype: object, threads: int | None) -> _Call:
+        """Return the call for ids and contiguous rows of these kinds."""
+        kind = gathered_kind(dtype, None)
+        call = _Call(kind.storage, self._options(ids, kind, threads), self._width(kind))
+        if dtype is None or type(dtype) is str:
             self._calls[ids, dtype, threads] = call
         return call
 
+    def _options(self, ids: np.dtype[Any], kind: OutputType, threads: int | None) -> CData:
+        options = ffi.new("pye_gather_options *")
+        options.struct_bytes = ffi.sizeof("pye_gather_options")
+        options.id_type, options.dtype, options.n_threads = ID_TYPES[ids], kind.code, thread_count(threads)
+        return options
+
     def fill(
-        self, rows: npt.NDArray[Any], ids: IntArray, kind: OutputType, threads: int | None = None
+        self,
+        rows: npt.NDArray[Any],
+        ids: IntArray,
+        kind: OutputType,
+        threads: int | None = None,
+        window: tuple[int, int] | None = None,
+        scales: npt.NDArray[Any] | None = None,
     ) -> None:
-        """Gather into `rows`; both arrays are as `as_rows` and `as_ids` return them (for this package)."""
+        """Gather into `rows`; the arrays are as `as_rows` and `as_ids` return them (for this package)."""
+        for array in (rows, scales):
+            if array is not None and row_stride(array) is None:
+                # Nothing is written to the caller's memory before all have been gathered.
+                regular = np.empty(array.shape, array.dtype)
+                parts = (regular, scales) if array is rows else (rows, regular)
+                self.fill(parts[0], ids, kind, threads, window, parts[1])
+                array[...] = regular
+                return
         stride = row_stride(rows)
-        if stride is None:
-            # Nothing is written to `rows` before all have been gathered.
-            rows[...] = self.gather(ids, dtype=kind.name, threads=threads)
-            return
-        call = None if stride else self._calls.get((ids.dtype, kind.name, threads))
-        options = (call or self._prepare(ids.dtype, kind.name, threads, stride)).options
+        is_usual = stride == 0 and window is None and scales is None
+        call = self._calls.get((ids.dtype, kind.name, threads)) if is_usual else None
+        options = call.options if call else self._options(ids.dtype, kind, threads)
+        if not is_usual:
+            options.out_row_bytes = stride
+        if window is not None:
+            options.has_window, (options.window_first, options.window_end) = 1, window
+        if scales is not None:
+            options.out_scales = ffi.cast("void *", scales.ctypes.data)
+            options.out_scales_row_bytes = row_stride(scales)
+            if np.may_share_memory(scales, ids):
+                ids = ids.copy()
         buffer = ffi.cast("void *", rows.ctypes.data)
         table = self._ensure_open()
         if _gather(table, _from_buffer(ids), ids.size, buffer, options, _NULL):
@@ -229,118 +354,6 @@ class EmbeddingTable(Closing):
             copy = ids.copy()
             status = _gather(table, _from_buffer(copy), copy.size, buffer, options, error)
         self._source.check(status, error)
-
-    # ---------------------------------------------------------------------------------------- scores
-
-    def scores(
-        self,
-        query: Any,
-        metric: MetricName = "dot",
-        *,
-        ids: IdsLike | None = None,
-        out: npt.NDArray[np.float32] | None = None,
-        threads: int | None = None,
-        progress: Progress | None = None,
-    ) -> npt.NDArray[np.float32]:
-        """Return the scores of vectors against all rows, or some, without having the rows in memory.
-
-        With the dot product, the scores of hidden states against the output table are their logits.
-
-        Parameters
-        ----------
-        query : array-like of numbers, shape (columns,) or (n, columns)
-            One vector or several; taken as float32. Several at once cost much less than one after the other.
-        metric : {"dot", "cosine"}, optional
-            A cosine is 0 where the row or the vector is all zeros.
-        ids : array-like of int, optional
-            Look at these rows only, in this order.
-        out : numpy.ndarray of float32, shape (n, rows), C-contiguous, optional
-            Where to put the scores.
-        threads : int, optional
-            As in `gather`.
-        progress : callable, optional
-            Called with what is being done and the share of it that is done, between 0 and 1; a false answer
-            that is not None cancels.
-
-        Returns
-        -------
-        numpy.ndarray of float32, shape (n, rows)
-            Of two dimensions for a single vector too. NaN for a row with a NaN. The bits do not depend on the
-            processor, the threads, `ids`, or the other vectors; ``pyembed.h`` says how exact they are.
-
-        Raises
-        ------
-        ValueError
-            If `query` is of another width or not finite, for an unknown metric, or if the table is closed.
-        IndexError
-            For an id that is not a row.
-        LoadCancelledError
-            If `progress` cancelled.
-        """
-        scan, queries = self._scan(query, metric, ids, threads, progress)
-        shape = (len(queries), self._shape[0] if scan.ids is None else scan.ids.size)
-        if out is None:
-            out = np.empty(shape, np.float32)
-        elif type(out) is not _ndarray or out.dtype != np.float32 or not out.dtype.isnative:
-            raise TypeError("out must be a float32 ndarray")
-        elif out.shape != shape or not out.flags.carray:
-            raise ValueError(f"out has shape {out.shape}; expected {shape}, writable and C-contiguous")
-        scan.scores(queries, out)
-        return out
-
-    def top(
-        self,
-        query: Any,
-        k: int = 10,
-        metric: MetricName = "dot",
-        *,
-        ids: IdsLike | None = None,
-        exclude: IdsLike = (),
-        threads: int | None = None,
-        progress: Progress | None = None,
-    ) -> Top:
-        """Return the best `k` rows for each of some vectors, the highest score first, of equals the lower id.
-
-        Parameters
-        ----------
-        query, metric, threads, progress
-            As in `scores`.
-        k : int
-            At least 1, at most the number of rows that are looked at.
-        ids : array-like of int, optional
-            Look at these rows only.
-        exclude : array-like of int, optional
-            Rows that are left out.
-
-        Returns
-        -------
-        Top
-            Arrays ``ids`` and ``scores`` of shape (n, k), and ``n_nan``: how many rows have no score.
-
-        Raises
-        ------
-        ValueError, IndexError, LoadCancelledError
-            As in `scores`; ValueError too if `k` is out of range.
-        """
-        scan, queries = self._scan(query, metric, ids, threads, progress)
-        k = check_k(k, self._shape[0] if scan.ids is None else scan.ids.size)
-        return scan.top(queries, k, as_row_ids(exclude, self._shape[0]))
-
-    def _scan(
-        self, query: Any, metric: str, ids: Any, threads: int | None, progress: Progress | None
-    ) -> tuple[Scan, npt.NDArray[np.float32]]:
-        rows = None if ids is None else as_row_ids(ids, self._shape[0])
-        queries = as_queries(query, self._shape[1])
-        metric, count = check_metric(metric), thread_count(threads)
-        return Scan(self._source, self._ensure_open(), metric, rows, count, progress), queries
-
-    @property
-    def norms(self) -> npt.NDArray[np.float32]:
-        """The Euclidean norm of every row, NaN for one with a NaN; read-only, computed on first use."""
-        table = self._ensure_open()
-        if self._norms is None:
-            self._norms = norms_of(self._source, table, self._shape[0])
-        return self._norms
 
     def digest(self, step: int = 1) -> str:
         """Return ``"sha256:..."`` over the bytes of rows 0, `step`, 2 `step`, ... as the file stores them.

@@ -73,6 +73,11 @@ def test_an_allocator_of_the_callers(plain_build: Build) -> None:
     assert int(printed.split()[0]) > 10
 
 
+def test_raw_rows_of_several_parts(plain_build: Build) -> None:
+    program = plain_build.program("raw_rows", [PROGRAMS / "raw_rows.c"])
+    assert "raw rows: equal" in run(program, pyembed.demo_model())
+
+
 def test_mutations_do_no_harm(plain_build: Build) -> None:
     demo = Path(pyembed.demo_model())
     [outcome] = mutate.mutate(mutate.program(plain_build), [demo], single=400, multi=100)
