@@ -605,6 +605,91 @@ typedef struct pye_vocabulary_facts {
 PYE_API pye_status pye_vocabulary_examine(const pye_vocabulary *vocabulary,
                                           const pye_vocabulary_facts *facts, pye_error *error);
 
+/* ---------------------------------------------------------------------------- names of hashed rows */
+
+/* Models with conditional memory look up, beside the row of each token, rows of the n-grams that end there. Which
+ * rows these are is computed from ids alone: a hash of the last 2, 3, ... max_size tokens, for each of n_heads
+ * heads, modulo a prime. A token has (max_size - 1) * n_heads names, one a column: first all heads of the 2-grams,
+ * then those of the 3-grams, and so on. The gathered rows, put side by side in this order, are what the layer is
+ * given. */
+typedef struct pye_ngram pye_ngram;
+
+/* What is hashed, and where a window ends; before its end `stand_in` takes the place of tokens. */
+typedef enum pye_ngram_scheme {
+    PYE_NGRAM_PLE = 0, /* Qwen: ids; behind the last earlier EOS, which is stand_in, or the start */
+    PYE_NGRAM_ENGRAM =
+        1, /* DeepSeek: mapped ids; behind the last dead token, itself included, or the start */
+    PYE_NGRAM_LONGCAT = 2 /* LongCat: ids as digits of a number; 0 stands before the start. Each column has a
+                           * table of its own, whose rows its names count */
+} pye_ngram_scheme;
+
+#define PYE_NGRAM_MAX_SIZE 8
+#define PYE_NGRAM_MAX_HEADS 64
+#define PYE_NGRAM_MAX_LAYERS 256
+
+/* In a token map: the token is dead, such as the one in place of an image. */
+#define PYE_NGRAM_DEAD 0xFFFFFFFF
+
+/* The constants of a model. Zero the struct, set `struct_bytes` to its size, then the fields. n_columns is
+ * (max_size - 1) * n_heads. The arrays are copied. */
+typedef struct pye_ngram_description {
+    size_t struct_bytes;
+    pye_ngram_scheme scheme;
+    uint32_t n_layers; /* layers with a table, 1 to PYE_NGRAM_MAX_LAYERS */
+    uint32_t max_size; /* tokens of the longest n-grams, 2 to PYE_NGRAM_MAX_SIZE */
+    uint32_t n_heads;  /* columns for n-grams of one size, 1 to PYE_NGRAM_MAX_HEADS */
+    uint64_t n_vocab;  /* tokens of the vocabulary: ids are below */
+    const uint64_t
+        *multipliers;       /* [n_layers][max_size], odd, at most (2^63 - 1) / hashed ids; NULL of LongCat */
+    const uint64_t *moduli; /* [n_layers][n_columns], primes but for LongCat */
+    const uint64_t
+        *offsets; /* [n_layers][n_columns]: added to a column's names; NULL: running sums of moduli */
+    const uint32_t
+        *token_map;        /* Engram: [n_vocab], what is hashed of each id, or PYE_NGRAM_DEAD; else NULL */
+    uint64_t n_compressed; /* Engram: mapped ids are below */
+    uint64_t stand_in;     /* PLE: the EOS id; Engram: the mapped id of padding; LongCat: ignored */
+    const pye_allocator *allocator; /* copied, every function set; NULL: malloc, realloc and free */
+    pye_interrupted interrupted;    /* for long calls; may be NULL */
+    void *interrupted_data;
+} pye_ngram_description;
+
+/* Checks a description and keeps it. PYE_ERROR_ARGUMENT for what no file should hold: counts out of range, a
+ * multiplier that is even or so large that products pass 2^63, a modulus that is not prime, columns whose rows
+ * overlap or pass 2^63, a map beyond n_compressed. The message begins with the field at fault. */
+PYE_API pye_status pye_ngram_open(const pye_ngram_description *description, pye_ngram **ngram,
+                                  pye_error *error);
+
+/* NULL is allowed. */
+PYE_API void pye_ngram_close(pye_ngram *ngram);
+
+/* How many names a token has in each layer. */
+PYE_API size_t pye_ngram_n_columns(const pye_ngram *ngram);
+
+/* Zero the struct, set `struct_bytes` to its size, then the fields you need.
+ *
+ * Between calls the caller keeps the last max_size - 1 ids of each sequence, those that were accepted, oldest
+ * first, with -1 in place of what lies before the sequence's start: its history. It is plain memory: copy it
+ * where a sequence forks or shares a prefix, put it back where tokens are rejected. */
+typedef struct pye_ngram_options {
+    size_t struct_bytes;
+    pye_id_type id_type;
+    const uint64_t
+        *offsets;       /* [n_sequences + 1]: where each sequence of `ids` begins, and the end of the last;
+                               * NULL: one sequence */
+    size_t n_sequences; /* ignored without offsets */
+    const int64_t *histories; /* [n_sequences][max_size - 1]; NULL: all sequences begin here */
+    uint32_t n_threads;       /* 1: the calling thread alone; 0: as many as the work is worth */
+} pye_ngram_options;
+
+/* Writes the names of the rows that each token looks up in table number `layer` to out[n_ids][n_columns]; `out` is
+ * aligned as int64_t, `ids` as they come. `options` may be NULL: int32 ids of one sequence that begins here.
+ * Everything is checked before the first write: PYE_ERROR_ID names the first id that is not below n_vocab;
+ * PYE_ERROR_ARGUMENT for offsets that are not 0 to n_ids in order, for histories of other ids, if `out` and `ids`
+ * overlap, and, with part of the output written, if another thread changes the arguments meanwhile;
+ * PYE_ERROR_CANCELLED likewise. */
+PYE_API pye_status pye_ngram_rows(const pye_ngram *ngram, size_t layer, const void *ids, size_t n_ids,
+                                  int64_t *out, const pye_ngram_options *options, pye_error *error);
+
 #ifdef __cplusplus
 }
 #endif

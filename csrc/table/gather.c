@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "base/cpu.h"
+#include "base/ids.h"
 #include "base/options.h"
 #include "base/portions.h"
 #include "table/rows.h"
@@ -37,28 +38,12 @@ static pye_status check_ids(const pye_row_job *job, size_t n_ids, size_t *n_insi
     return PYE_OK;
 }
 
-static size_t id_bytes(pye_id_type type) {
-    switch (type) {
-    case PYE_ID_I64:
-    case PYE_ID_U64:
-        return 8;
-    case PYE_ID_I16:
-    case PYE_ID_U16:
-        return 2;
-    case PYE_ID_I8:
-    case PYE_ID_U8:
-        return 1;
-    default:
-        return 4;
-    }
-}
-
 /* Writing a row must not change the ids that follow. */
 static bool overlaps_ids(const pye_row_job *job, size_t n_ids, const uint8_t *to, uint64_t row_bytes,
                          uint64_t stride) {
     uintptr_t ids = (uintptr_t)job->ids, out = (uintptr_t)to;
     return n_ids > 0 && row_bytes > 0 && ids < out + (n_ids - 1) * stride + row_bytes &&
-           out < ids + n_ids * id_bytes(job->id_type);
+           out < ids + n_ids * pye_id_bytes(job->id_type);
 }
 
 static pye_status check_output(const pye_row_job *job, size_t n_ids, pye_error *error) {

@@ -4,31 +4,11 @@
 #include <string.h>
 
 #include "base/float_mode.h"
+#include "base/ids.h"
 #include "table/raw_rows.h"
 
 /* Weights in a step: a multiple of every block, and few enough for two tiles of them to stay in the first cache. */
 #define STEP_WEIGHTS 512
-
-uint64_t pye_id_at(const void *ids, pye_id_type type, size_t i) {
-    switch (type) {
-#define ID_CASE(name, number)                                                                                     \
-    case name: {                                                                                                  \
-        number id;                                                                                                \
-        memcpy(&id, (const uint8_t *)ids + i * sizeof id, sizeof id);                                             \
-        return (uint64_t)id;                                                                                      \
-    }
-        ID_CASE(PYE_ID_I32, int32_t)
-        ID_CASE(PYE_ID_I64, int64_t)
-        ID_CASE(PYE_ID_U32, uint32_t)
-        ID_CASE(PYE_ID_U64, uint64_t)
-        ID_CASE(PYE_ID_I16, int16_t)
-        ID_CASE(PYE_ID_U16, uint16_t)
-        ID_CASE(PYE_ID_I8, int8_t)
-        ID_CASE(PYE_ID_U8, uint8_t)
-#undef ID_CASE
-    }
-    return UINT64_MAX;
-}
 
 /* True if a row already is what is asked for. */
 static bool is_copy(const pye_row_job *job) {

@@ -20,9 +20,6 @@ typedef struct pye_row_job {
     bool prefetch;          /* fetch rows ahead: the table is larger than the caches */
 } pye_row_job;
 
-/* ids[i], widened. Negative ids become the largest numbers there are: no table has 2^63 rows. */
-uint64_t pye_id_at(const void *ids, pye_id_type type, size_t i);
-
 /* Whether an id names none of the job's rows. */
 static inline bool pye_is_outside(const pye_row_job *job, uint64_t id) { return id - job->first >= job->n_rows; }
 

@@ -17,6 +17,7 @@ from tools.native import CSRC, FLAGS, Build, clean_environment, find_compiler
 MAY_INCLUDE = {
     "base": {"base"},
     "format": {"base", "format"},
+    "ngram": {"base", "ngram"},
     "simd": {"base", "simd"},
     "vocabulary": {"base", "format", "vocabulary"},
     "table": {"base", "format", "simd", "table"},
