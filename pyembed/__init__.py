@@ -26,9 +26,10 @@ from .errors import (
 from .files.metadata import Metadata, StringArray, Tensors
 from .inputs.batching import PaddedRows, runs_of
 from .inputs.recipes import InputRecipe
-from .loader import demo_model, load_model, open_table, validate, validate_all
+from .loader import demo_model, load_model, open_ngram, open_table, validate, validate_all
 from .model import Model
 from .model_handle import ModelHandle
+from .ngram import History, Ngram
 from .tables.scan import Top
 from .tables.table import EmbeddingTable, RowFault
 from .tokens.token_text import TokenType
@@ -70,6 +71,7 @@ __all__ = [
     "FormatError",
     "GGUFError",
     "Geometry",
+    "History",
     "InputRecipe",
     "LoadCancelledError",
     "LockError",
@@ -78,6 +80,7 @@ __all__ = [
     "ModelHandle",
     "Neighbour",
     "Neighbours",
+    "Ngram",
     "NotFoundError",
     "NpyError",
     "PaddedRows",
@@ -107,6 +110,7 @@ __all__ = [
     "health",
     "load_model",
     "make_lock",
+    "open_ngram",
     "open_table",
     "runs_of",
     "validate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,8 @@ from .errors import FormatError, LoadCancelledError, NotFoundError, PyembedError
 from .files.model_folders import find_models
 from .lock import Lock, require_lock
 from .model import Model
+from .ngram import Ngram
+from .ngram.opening import open_names
 from .safe_text import printable, quote
 from .tables.scan import index_of
 from .tables.table import EmbeddingTable
@@ -355,6 +358,40 @@ def open_table(
         layout = _raw_layout(path, shape, dtype, offset)
         return table_of(Source(path, format="raw", raw=layout, guard=guard), "data")
     return table_of(Source(path, guard=guard), tensor)
+
+
+def open_ngram(path: Path) -> Ngram:
+    """Open the names of hashed rows of a model with conditional memory, without the model around them.
+
+    Parameters
+    ----------
+    path : path-like
+        A GGUF file, or a folder of Hugging Face with a ``config.json``. Of Engram the folder also has to hold
+        ``engram_token_map.json`` or, with the package ``tokenizers`` installed, ``tokenizer.json``. What
+        tensors of the folder say counts more than what follows from the configuration.
+
+    Returns
+    -------
+    Ngram
+        `Ngram.tables` opens its tables where the file or the folder has them: close it, or use it in a
+        ``with`` block.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    FormatError
+        If it is damaged, something is missing, or constants contradict each other.
+    NotFoundError
+        (a KeyError) if the model has no hashed rows.
+    PyembedError
+        If the package ``tokenizers`` is needed and not installed.
+    """
+    return open_names(path, functools.partial(_named_table, os.path.abspath(os.fsdecode(path))))
+
+
+def _named_table(path: str, name: str) -> EmbeddingTable:
+    return open_table(path, tensor=name)
 
 
 def table_of(source: Source, tensor: str | None) -> EmbeddingTable:

@@ -24,6 +24,8 @@ from .files.metadata import Metadata, Tensors
 from .inputs.first_layer import FirstLayer
 from .inputs.token_rows import TokenRows
 from .llama_cpp.architectures import WITHOUT_PROJECTION
+from .ngram import Ngram
+from .ngram.gguf_keys import find_constants
 from .safe_text import printable
 from .tables.reopening import FileMark, TableMark, mark_file, mark_table, reopen, require_same, require_table
 from .tables.table import EmbeddingTable
@@ -52,6 +54,8 @@ class Model(TokenRows, FirstLayer, Closing):
         self._tensors = Tensors(source)
         self._tables: dict[str, EmbeddingTable] = {}
         self._vocabulary: Vocabulary | None = None
+        self._ngram: Ngram | None = None
+        self._has_no_ngram = False
         self._lock = threading.RLock()
         self._mark: _Mark | None = None
         self._token_table, self._has_table = TOKEN_TABLE, TOKEN_TABLE in self._tensors
@@ -190,6 +194,27 @@ class Model(TokenRows, FirstLayer, Closing):
         if self.architecture in WITHOUT_PROJECTION:
             raise NotFoundError(f"{self.path}: the architecture {self.architecture} has no output table")
         return self.table
+
+    @property
+    def ngram(self) -> Ngram | None:
+        """The names of the rows that a model with conditional memory hashes its last tokens to.
+
+        None for a model without such tables. ``per_layer_token_embd`` of Gemma is none: its rows are named by
+        token ids.
+
+        Raises
+        ------
+        FormatError
+            If the file has such tables, or keys of them, and does not say how rows are hashed: constants are
+            missing, or named in an unknown way, contradict each other, or cannot be right.
+        """
+        with self._lock:
+            self._source.ensure_open()
+            if self._ngram is None and not self._has_no_ngram:
+                constants = find_constants(self._source, self._metadata, self._tensors)
+                self._has_no_ngram = constants is None
+                self._ngram = None if constants is None else Ngram(constants, self.open_table)
+            return self._ngram
 
     # ----------------------------------------------------------------------------------- vocabulary
 
@@ -358,6 +383,8 @@ class Model(TokenRows, FirstLayer, Closing):
                 table.close()
             if self._vocabulary is not None:
                 self._vocabulary.close()
+            if self._ngram is not None:
+                self._ngram.close()
 
     def check(self) -> Change | None:
         """Return what became of the model's files since they were opened; None if nothing did.

@@ -20,6 +20,7 @@ FLOORS = [
     ["tables"],
     ["tokens"],
     ["inputs", "analysis"],
+    ["ngram"],
     ["splicing", "validation"],
     ["model"],
     ["health", "lock", "model_handle"],
