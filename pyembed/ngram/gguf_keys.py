@@ -227,7 +227,7 @@ class _Engram:
         multipliers = stored.numbers(
             "multipliers", ["multipliers", "hash_multipliers"], MAX_LAYERS * MAX_SIZE
         )
-        given_map = stored.numbers("token_map", ["token_map"], MAX_TOKENS)
+        given_map = stored.numbers("token_map", ["token_map"], MAX_TOKENS, _MOST_IDS)
         if layers is None or multipliers is None or given_map is None:
             absent = {"layers": layers, "multipliers": multipliers, "the token map": given_map}
             raise stored.missing(" and ".join(what for what, found in absent.items() if found is None))
@@ -247,8 +247,7 @@ class _Engram:
         n_compressed = stored.count("n_compressed", ["compressed_vocab_size"], 1, MAX_TOKENS)
         if n_compressed is None:
             n_compressed = int(given_map.max()) + 1
-        too_large = given_map > 2**31
-        token_map = np.where(too_large, 2**31, given_map).astype(np.uint32)  # beyond every map, and not DEAD
+        token_map = given_map.astype(np.uint32)
         pad = self._pad(given_map)
         image = self._image_token(len(token_map), n_compressed)
         if image is not None and image < len(token_map):

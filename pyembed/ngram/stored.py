@@ -115,15 +115,21 @@ class StoredNumbers:
             value = self._settle(field, full, value, number)
         return value
 
-    def numbers(self, field: str, names: Iterable[str], most: int) -> npt.NDArray[np.uint64] | None:
-        """Return an array of 1 to `most` whole numbers of 0 or more; None where no name is there."""
+    def numbers(
+        self, field: str, names: Iterable[str], most: int, high: int = 2**64 - 1
+    ) -> npt.NDArray[np.uint64] | None:
+        """Return an array of 1 to `most` whole numbers from 0 to `high`; None where no name is there."""
         value = None
         for full in self._full_names(names):
             array = self._array(full, most)
-            if not array.size or (array.dtype.kind == "i" and array.min() < 0):
-                what = "has no elements" if not array.size else f"holds {array.min()}"
+            wrong = None
+            if not array.size:
+                wrong = "has no elements"
+            elif int(array.min()) < 0 or int(array.max()) > high:
+                wrong = f"holds {array.min() if int(array.min()) < 0 else array.max()}"
+            if wrong is not None:
                 raise FormatError(
-                    f"{self.path}: {quote(full)} {what}; expected whole numbers of 0 or more", self.path
+                    f"{self.path}: {quote(full)} {wrong}; expected whole numbers from 0 to {high}", self.path
                 )
             value = self._settle(field, full, value, array.astype(np.uint64))
         return value
