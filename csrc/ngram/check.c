@@ -1,8 +1,10 @@
 /* What constants of hashed rows have to be for every name to be a row, and to be the same on every machine. */
+#include "ngram/check.h"
+
 #include <inttypes.h>
+#include <stdbool.h>
 
 #include "base/status.h"
-#include "ngram/ngram.h"
 #include "ngram/primes.h"
 
 #define BAD(...) return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, __VA_ARGS__)

@@ -6,6 +6,7 @@
 
 #include "base/options.h"
 #include "base/status.h"
+#include "ngram/check.h"
 
 /* The powers of n_vocab that an n-gram of LongCat is the digits of, modulo each column's modulus. */
 static void fill_powers(pye_ngram *ngram) {

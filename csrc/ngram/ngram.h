@@ -40,6 +40,3 @@ static inline uint64_t pye_ngram_reduce(const pye_ngram_column *column, uint64_t
     uint64_t rest = x - quotient * column->modulus;
     return rest >= column->modulus ? rest - column->modulus : rest;
 }
-
-/* Checks a description, whose struct is whole: counts first, so that every array is known to be as long as they say. */
-pye_status pye_ngram_check(const pye_ngram_description *description, pye_error *error);
