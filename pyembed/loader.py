@@ -18,7 +18,6 @@ from .files.model_folders import find_models
 from .lock import Lock, require_lock
 from .model import Model
 from .ngram import Ngram
-from .ngram.opening import open_names
 from .safe_text import printable, quote
 from .tables.scan import index_of
 from .tables.table import EmbeddingTable
@@ -387,6 +386,8 @@ def open_ngram(path: Path) -> Ngram:
     PyembedError
         If the package ``tokenizers`` is needed and not installed.
     """
+    from .ngram.opening import open_names  # with readers of configurations, which few loads need
+
     return open_names(path, functools.partial(_named_table, os.path.abspath(os.fsdecode(path))))
 
 

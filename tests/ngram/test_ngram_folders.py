@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 import pyembed
 from pyembed.ngram.derived import (
@@ -24,6 +23,8 @@ from pyembed.ngram.derived import (
 )
 from pyembed.ngram.token_map import make_token_map
 from tests.helpers.ngram_constants import ENGRAM_ROWS, PLE_EOS, PLE_VOCAB, expected, ple_constants
+
+save_file = pytest.importorskip("safetensors.numpy").save_file
 
 QWEN: dict[str, Any] = {
     "model_type": "qwen4_exp",
