@@ -1,4 +1,4 @@
-"""Rows whose codes, scales and biases lie apart: every code, every scale, and random rows, on every back end."""
+"""Rows whose codes, scales and biases lie apart: every code and scale, and random rows, on every back end."""
 
 from __future__ import annotations
 
