@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from .core.aliases import LevelName, LoadModeName, RawDTypeLike
+from .core.callbacks import came_from_handler
 from .core.dtypes import raw_type
 from .core.handle import Source
 from .core.paths import Files, Path, file_name
@@ -227,7 +228,7 @@ def validate_all(
         except LoadCancelledError:
             raise
         except _ONE_FILES as error:
-            if raised or isinstance(error, TimeoutError):
+            if raised or came_from_handler(error):
                 raise
             _check_reference(reference)
             result.failures.append(Failure(model, _in_one_line(error)))

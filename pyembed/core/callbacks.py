@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable
+from functools import partial
+from types import CodeType, FunctionType, MethodType
 
 from .._native import ffi
 from ..errors import CData
@@ -24,6 +27,25 @@ def raise_kept() -> None:
     if exception is not None:
         _raised.exception = None
         raise exception
+
+
+def came_from_handler(error: BaseException) -> bool:
+    """Return whether the handler of a signal that is installed now raised an error, wherever that was."""
+    codes = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code not in codes:
+        trace = trace.tb_next
+    return trace is not None
+
+
+def _code_of(handler: object) -> CodeType | None:
+    """Return the code of a Python function, of a method, of a partial one, or of an object that is called."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    if not isinstance(handler, FunctionType | MethodType):
+        handler = getattr(handler, "__call__", None)  # noqa: B004, the method is wanted
+    code = getattr(handler, "__code__", None)  # a method has its function's
+    return code if isinstance(code, CodeType) else None
 
 
 class ProgressRelay:

@@ -35,6 +35,16 @@ def identity(path: Path) -> tuple[int, int] | None:
     """Return device and inode of the file that a path leads to; None where there is none."""
     try:
         found = os.stat(path)
-    except OSError:
+    except OSError as error:
+        pass_on_foreign(error)
         return None
     return found.st_dev, found.st_ino
+
+
+def pass_on_foreign(error: OSError) -> None:
+    """Raise an error that did not come from a system call, which has an ``errno``.
+
+    A signal's handler raised it in the middle of the call: ``TimeoutError`` is an OSError.
+    """
+    if error.errno is None:
+        raise error

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..safe_text import MOST_SHOWN, quote
+from .paths import pass_on_foreign
 
 _HEAD_BYTES = 4096
 _TAIL_BYTES = 66_000  # the end of a zip archive: 22 bytes and a comment of up to 65,535
@@ -43,7 +44,8 @@ def recognise(path: str, *, but: str = "") -> str | None:
     """
     try:
         ends, samples = _read(path)
-    except OSError:
+    except OSError as error:
+        pass_on_foreign(error)
         return None
     if ends is None:
         return None

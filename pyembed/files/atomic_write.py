@@ -15,11 +15,12 @@ import secrets
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
 from ..core.handle import Source
+from ..core.paths import pass_on_foreign
 from ..safe_text import printable
 
 OutPath: TypeAlias = "str | os.PathLike[str]"
@@ -104,14 +105,18 @@ def is_stdout(path: OutPath) -> bool:
     """Return whether writing to `path` writes to this process's stdout."""
     try:
         return _is_stdout(os.stat(path))
-    except (OSError, ValueError):
+    except OSError as error:
+        pass_on_foreign(error)
+        return False
+    except ValueError:
         return False
 
 
 def _is_stdout(found: os.stat_result) -> bool:
     try:
         return os.path.samestat(found, os.fstat(_STDOUT))
-    except OSError:  # it is closed
+    except OSError as error:  # it is closed
+        pass_on_foreign(error)
         return False
 
 
@@ -214,7 +219,8 @@ class _Output:
         if (own.st_uid, own.st_gid) != (self._before.st_uid, self._before.st_gid):
             try:
                 os.fchown(descriptor, self._before.st_uid, self._before.st_gid)
-            except OSError:  # only who may give files away; another group must not get what the old one had
+            except OSError as error:  # only who may give files away
+                pass_on_foreign(error)  # and another group must not get what the old one had
                 mode &= ~stat.S_IRWXG
         os.fchmod(descriptor, mode)
 
@@ -227,7 +233,8 @@ class _Output:
             if not is_alone and os.path.lexists(self._target):
                 try:
                     os.link(self._target, self._backup)
-                except OSError:  # a file system without hard links
+                except OSError as error:  # a file system without hard links
+                    pass_on_foreign(error)
                     os.rename(self._target, self._backup)
             os.replace(self._temporary, self._target)
         except OSError as error:
@@ -236,17 +243,17 @@ class _Output:
     def undo(self) -> None:
         """Bring back what was there, however far this came; errors on the way hide nobody's."""
         if self._raw is not None:
-            with suppress(OSError):
+            with _ignoring_system():
                 self._raw.close()  # and not the buffer above it, which would write what is left
         if self._is_direct or os.getpid() != self._owner:  # the names are those of the process that forked
             return
-        with suppress(OSError):
+        with _ignoring_system():
             if os.path.lexists(self._backup):
                 os.replace(self._backup, self._target)
             elif self._is_one_of_several and self._before is None and self._has_its_name():
                 os.unlink(self._target)
         for name in (self._temporary, self._backup):
-            with suppress(OSError):
+            with _ignoring_system():
                 os.unlink(name)
 
     def _has_its_name(self) -> bool:
@@ -254,11 +261,21 @@ class _Output:
 
     def forget(self) -> None:
         """Remove what was kept for the case that another file fails."""
-        with suppress(OSError):
+        with _ignoring_system():
             os.unlink(self._backup)
 
 
+@contextmanager
+def _ignoring_system() -> Iterator[None]:
+    """Go on after errors of the system, and of nobody else."""
+    try:
+        yield
+    except OSError as error:
+        pass_on_foreign(error)
+
+
 def _about(error: OSError, name: str) -> OSError:
+    pass_on_foreign(error)
     return OSError(error.errno, error.strerror, name)
 
 

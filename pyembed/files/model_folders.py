@@ -6,6 +6,8 @@ import os
 import re
 from dataclasses import dataclass, field
 
+from ..core.paths import pass_on_foreign
+
 _SUFFIX = ".gguf"
 _LATER_SHARD = re.compile(
     r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.gguf)", re.DOTALL | re.IGNORECASE
@@ -57,6 +59,7 @@ def _walk(top: str, found: Found, seen: set[tuple[int, int]]) -> None:
             seen.add((status.st_dev, status.st_ino))
             names = sorted(os.listdir(folder))
         except OSError as error:
+            pass_on_foreign(error)
             found.failures.append((folder, f"cannot look into this folder: {error.strerror or error}"))
             continue
         folders = []
@@ -76,6 +79,7 @@ def _problem_of_link(path: str) -> str | None:
     try:
         os.stat(path)
     except OSError as error:
+        pass_on_foreign(error)
         return f"cannot follow this link: {error.strerror or error}"
     return None
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..core.callbacks import came_from_handler
 from ..core.progress import Report as Tell
 from ..errors import FormatError, PyembedError, nearest_names
 from ..safe_text import quote
@@ -189,7 +190,8 @@ def _examine(kind: Kind, subject: Subject, report: Report, ignored: frozenset[st
     except PyembedError:
         raise
     except _UNFORESEEN as error:
-        if error in callers or (kind.needs_reference and isinstance(error, TypeError | ValueError)):
+        of_reference = kind.needs_reference and isinstance(error, TypeError | ValueError)
+        if error in callers or of_reference or came_from_handler(error):
             raise
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{os.path.basename(where.filename)}:{where.lineno}"

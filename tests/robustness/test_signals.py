@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import pyembed
 from tests.helpers.children import SANITIZED, child, output_of
 
 pytestmark = pytest.mark.skipif(
@@ -95,6 +97,57 @@ def test_it_arrives_as_what_it_is(call: str, raised: str, sparse: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] == raised.split("(")[0]
     assert done.stderr == "", "nothing is printed by the way"
+
+
+@pytest.mark.parametrize(
+    "raised", [ValueError, TypeError, KeyError, AssertionError, TimeoutError, MemoryError]
+)
+def test_what_a_handler_raises_is_never_a_finding(
+    raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Handler:
+        def __call__(self, *_: object) -> None:
+            raise raised("of the handler")
+
+    def examine(subject: object, findings: object) -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr("pyembed.validation.container.examine", examine)
+    method = Handler().__call__
+    for handler in (lambda *_: method(), Handler(), method, partial(method)):
+        before = signal.signal(signal.SIGUSR1, handler)
+        try:
+            with pytest.raises(raised, match="of the handler"):
+                pyembed.validate(pyembed.demo_model())
+            with pytest.raises(raised, match="of the handler"):
+                pyembed.validate_all([pyembed.demo_model()])
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("name", ["stat", "link", "replace", "unlink", "fsync", "open", "fstat"])
+def test_a_timeout_in_the_middle_of_an_output_arrives_as_itself(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "vectors.tsv"  # and its metadata, so that both are put back
+    with pyembed.load_model(pyembed.demo_model()) as model:
+
+        def export() -> None:
+            pyembed.export.export(model.table, out, vocabulary=model.vocabulary, ids=[1, 2], force=True)
+
+        export()
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        raised = TimeoutError("of the handler")
+
+        def late(*args: object, **options: object) -> object:
+            monkeypatch.undo()
+            raise raised
+
+        monkeypatch.setattr(os, name, late)
+        with pytest.raises(TimeoutError) as caught:
+            export()
+    assert caught.value is raised
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path in before} == before
 
 
 FORKED = """
