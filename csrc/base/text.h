@@ -22,6 +22,20 @@ static inline bool pye_ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+static inline bool pye_string_starts(pye_string text, pye_string start) {
+    return text.size >= start.size && (start.size == 0 || memcmp(text.data, start.data, start.size) == 0);
+}
+
+static inline bool pye_string_ends(pye_string text, pye_string end) {
+    return text.size >= end.size &&
+           (end.size == 0 || memcmp(text.data + (text.size - end.size), end.data, end.size) == 0);
+}
+
+/* What follows the first n bytes. */
+static inline pye_string pye_string_after(pye_string text, size_t n) {
+    return (pye_string){text.data + n, text.size - n};
+}
+
 /* The last component of a path. */
 static inline const char *pye_file_name(const char *path) {
     const char *slash = strrchr(path, '/');

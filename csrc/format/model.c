@@ -208,27 +208,40 @@ pye_status pye_tensor_at(const pye_model *model, size_t index, pye_tensor *tenso
     return status;
 }
 
-static const pye_tensor *find_tensor(const pye_model *model, pye_string name) {
+/* As pye_string_compare, with `stem` and then `end`. */
+static int compare_joined(pye_string name, pye_string stem, pye_string end) {
+    if (!pye_string_starts(name, stem))
+        return pye_string_compare(name, stem);
+    return pye_string_compare(pye_string_after(name, stem.size), end);
+}
+
+static size_t seek(const pye_model *model, pye_string stem, pye_string suffix) {
     size_t first = 0;
     size_t end = model->n_tensors;
     while (first < end) {
         size_t middle = first + (end - first) / 2;
-        const pye_tensor *candidate = &model->tensors[model->tensors_by_name[middle]];
-        int order = pye_string_compare(candidate->name, name);
-        if (order == 0)
-            return candidate;
-        if (order < 0)
+        if (compare_joined(model->tensors[model->tensors_by_name[middle]].name, stem, suffix) < 0)
             first = middle + 1;
         else
             end = middle;
     }
-    return NULL;
+    return first;
+}
+
+size_t pye_model_seek(const pye_model *model, pye_string name) { return seek(model, name, pye_text("")); }
+
+const pye_tensor *pye_model_tensor(const pye_model *model, pye_string stem, const char *end) {
+    size_t place = seek(model, stem, pye_text(end));
+    if (place == model->n_tensors)
+        return NULL;
+    const pye_tensor *tensor = &model->tensors[model->tensors_by_name[place]];
+    return compare_joined(tensor->name, stem, pye_text(end)) == 0 ? tensor : NULL;
 }
 
 pye_status pye_tensor_find(const pye_model *model, const char *name, size_t name_size, pye_tensor *tensor,
                            pye_error *error) {
     pye_string wanted = {name, name_size};
-    const pye_tensor *found = find_tensor(model, wanted);
+    const pye_tensor *found = pye_model_tensor(model, wanted, "");
     pye_status status = pye_model_intact(model, error);
     if (status != PYE_OK)
         return status;

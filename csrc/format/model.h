@@ -74,6 +74,19 @@ pye_status pye_model_add_tensor(pye_model *model, const pye_tensor *tensor, pye_
 /* Takes `text`, from pye_allocate, and frees it with the model (at once if this fails). */
 pye_status pye_model_keep_text(pye_model *model, char *text, pye_error *error);
 
+/* The tensor whose name is `stem` and then `end`, NULL if there is none, without a look at the files. */
+const pye_tensor *pye_model_tensor(const pye_model *model, pye_string stem, const char *end);
+
+/* How many names are below `name`: its place among tensors_by_name. */
+size_t pye_model_seek(const pye_model *model, pye_string name);
+
+/* Notes in an error which file a tensor lies in; returns `status`. */
+static inline pye_status pye_blame_file(const pye_tensor *tensor, pye_status status, pye_error *error) {
+    if (error != NULL)
+        error->shard = tensor->shard;
+    return status;
+}
+
 /* Sorts tensors by name. `bad` is the format's status for a name that occurs twice. */
 pye_status pye_model_sort_tensors(pye_model *model, pye_status bad, pye_error *error);
 

@@ -1,7 +1,7 @@
 /* pyembed: embedding tables of model files, from bytes on disk to rows of floats.
  *
- * A model is opened once and is immutable from then on. A table is a view of one of its tensors; its rows
- * are gathered by id. Rows come out as the file stores them, dequantised: the scale, norm or positions that
+ * A model is opened once and is immutable from then on. A table is a view of one of its tensors, or of
+ * several that belong together; its rows are gathered by id. Rows come out as the file stores them, dequantised: the scale, norm or positions that
  * an architecture adds are not applied.
  *
  * OWNERSHIP. Every `open` has a `close`. Tables and vocabularies keep their model alive, so handles may be
@@ -332,17 +332,23 @@ PYE_API pye_status pye_tensor_find(const pye_model *model, const char *name, siz
 typedef struct pye_table pye_table;
 
 typedef struct pye_table_info {
-    int32_t type;
-    uint32_t shard;
+    int32_t type;       /* GGUF type id; -1 for rows that are not blocks of one: see pye_table_layout */
+    uint32_t shard;     /* index of the file that holds row 0 */
     uint64_t n_rows;    /* product of all dimensions but the last */
     uint64_t n_columns; /* the last dimension: weights in a row */
-    uint64_t row_bytes;
-    uint64_t n_bytes;
+    uint64_t row_bytes; /* stored for each row: codes, and the scales and biases of that row alone */
+    uint64_t n_bytes;   /* of all tensors that the table is made of */
 } pye_table_info;
 
 /* Opens the rows of the tensor `name`, which has at least one dimension: the last is a row's width, all
- * others together count rows. PYE_ERROR_NOT_FOUND; PYE_ERROR_TYPE for a type that cannot be decoded; the
- * errors of reading the tensor in load modes that read. */
+ * others together count rows. Codes come with the scales, biases and factors that lie beside them, by their
+ * names, types and shapes; docs/conditional-memory.md lists which. `name` may also be what comes before the
+ * numbers of a table's shards, `NAME.shard_0.weight` or `NAME.shards.0.weight`; a shard's own name opens
+ * that shard alone. Of model2vec's tables, row i is that of token i.
+ *
+ * PYE_ERROR_NOT_FOUND; PYE_ERROR_TYPE for a type, or a kind of codes, that cannot be decoded; the file
+ * format's error for a table of which a part is missing, doubled or of another shape or type than the rest;
+ * the errors of reading the tensors in load modes that read. */
 PYE_API pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, pye_table **table,
                                   pye_error *error);
 
@@ -351,6 +357,49 @@ PYE_API void pye_table_close(pye_table *table);
 
 /* Shape, type and size of a table. */
 PYE_API void pye_table_get_info(const pye_table *table, pye_table_info *info);
+
+typedef enum pye_sharing {
+    PYE_SCALES_NONE = 0,
+    PYE_SCALES_A_TABLE = 1, /* all rows share one; in a table of shards, those of a shard may */
+    PYE_SCALES_A_ROW = 2,
+    PYE_SCALES_A_GROUP = 3 /* of `group` columns */
+} pye_sharing;
+
+/* What a table is made of. With q the number that a code stands for, s its scale, b its bias and g the
+ * factor, a weight is q, q s, q s + b, (q s) g or (q s) / g in float32, each step rounded to nearest even.
+ * Names of number formats are static memory: those of tensor types, and "F8_E4M3", "F8_E5M2", "F8_E8M0",
+ * "F4", and "U2" to "U8" for whole numbers of so many bits. */
+typedef struct pye_table_layout {
+    size_t struct_bytes; /* set to sizeof(pye_table_layout) before the call */
+    const char *codes;
+    const char *scales; /* "" where there are none */
+    const char *biases; /* likewise; shared as the scales are */
+    int32_t sharing;    /* a pye_sharing */
+    int32_t factor;     /* 0: there is none; 1: it multiplies; 2: it divides */
+    double factor_value;
+    uint64_t group;         /* columns that share a scale; 0 without scales */
+    uint64_t code_bytes;    /* of a row */
+    uint64_t scale_bytes;   /* likewise; those of all rows where they share one */
+    uint64_t bias_bytes;    /* likewise */
+    uint64_t n_shards;      /* 1: it is not cut by rows */
+    uint64_t shard_rows;    /* of every shard but the last */
+    uint64_t n_stored_rows; /* of the codes; a mapping may lead to each from any number of the table's rows */
+    int32_t has_mapping;
+    int32_t has_weights; /* the scales are model2vec's weights, one a token */
+    uint64_t n_tensors;
+} pye_table_layout;
+
+/* PYE_ERROR_ARGUMENT for a struct_bytes that this version does not know. */
+PYE_API pye_status pye_table_get_layout(const pye_table *table, pye_table_layout *layout, pye_error *error);
+
+/* The tensor number `index`, below n_tensors, of those that a table is made of. */
+PYE_API pye_status pye_table_tensor_at(const pye_table *table, size_t index, pye_tensor *tensor,
+                                       pye_error *error);
+
+/* The names of tables that are cut into shards, from position *position on in the order of names; sets it
+ * to where the next call goes on. PYE_ERROR_NOT_FOUND when there are no more. Begin with *position 0. */
+PYE_API pye_status pye_sharded_table_next(const pye_model *model, size_t *position, pye_string *name,
+                                          pye_error *error);
 
 typedef enum pye_id_type {
     PYE_ID_I32 = 0,
@@ -461,7 +510,9 @@ PYE_API pye_status pye_table_norms(const pye_table *table, uint32_t n_threads, c
 #define PYE_DIGEST_BYTES 72
 
 /* SHA-256 of the stored bytes of rows 0, step, 2 step, ...: the whole table for a step of 1, a sample for a
- * larger one, without reading the rows between. PYE_ERROR_ARGUMENT for a step of 0. */
+ * larger one, without reading the rows between. Of rows with scales that is codes, scales and biases of one
+ * row after those of another, whether rows share them or not, and last the factor as a float32: it does not
+ * depend on how a table is cut. PYE_ERROR_ARGUMENT for a step of 0. */
 PYE_API pye_status pye_table_digest(const pye_table *table, uint64_t step, char digest[PYE_DIGEST_BYTES],
                                     pye_error *error);
 
@@ -471,12 +522,13 @@ typedef enum pye_row_fault {
     PYE_ROW_NAN = 1,      /* a weight is not a number */
     PYE_ROW_INFINITE = 2, /* a weight is infinite */
     PYE_ROW_REFUSED = 4,
-    PYE_ROW_ZERO = 8,  /* all weights are zero */
-    PYE_ROW_EQUAL = 16 /* all weights are equal, zero included */
+    PYE_ROW_ZERO = 8,       /* all weights are zero */
+    PYE_ROW_EQUAL = 16,     /* all weights are equal, zero included */
+    PYE_ROW_ZERO_SCALE = 32 /* a scale that lies beside the codes is zero, and others of the row are not */
 } pye_row_fault;
 
 /* Checks rows first .. first + n - 1, mostly without decoding them: floats and block scales are scanned as
- * stored, and only suspicious rows are decoded. `faults` gets one byte of pye_row_fault a row. `hashes`,
+ * stored, and only suspicious rows are decoded, and rows whose scales lie beside their codes. `faults` gets one byte of pye_row_fault a row. `hashes`,
  * which may be NULL, gets a 64-bit hash of each row's bytes under `key`: equal rows have equal hashes, and
  * nobody without the key can make others collide. PYE_ERROR_ID if that range is not inside the table. */
 PYE_API pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, uint8_t *faults,

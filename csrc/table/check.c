@@ -2,7 +2,8 @@
  *
  * A block's weights are finite if its scales are (and, for exponents near the end of their range, not too large). So the
  * scales are scanned where they lie, and only rows in which one is suspicious are decoded to see what came of it. Whether
- * all weights are the same number shows in the first few of almost every row. */
+ * all weights are the same number shows in the first few of almost every row. Rows whose scales lie beside their codes are
+ * decoded: codes of floats may be NaN themselves. */
 #include <inttypes.h>
 #include <math.h>
 
@@ -11,6 +12,7 @@
 #include "base/siphash.h"
 #include "base/status.h"
 #include "base/watch.h"
+#include "table/finder.h"
 #include "table/rows.h"
 
 /* Weights that are decoded at once: a multiple of every block. */
@@ -146,6 +148,27 @@ static uint8_t find_not_finite(const checker *check, const pye_row *row) {
     return is_refused ? faults | PYE_ROW_REFUSED : faults;
 }
 
+/* Whether scale number i is zero, of either sign; E8M0 has no zero. */
+static bool is_zero_scale(pye_number number, const uint8_t *scales, uint64_t i) {
+    uint64_t value = 0;
+    uint64_t n_bytes = pye_number_bytes(number);
+    memcpy(&value, scales + i * n_bytes, (size_t)n_bytes);
+    if (pye_host_is_big_endian())
+        value = pye_swap64(value);
+    return number != PYE_NUMBER_E8M0 && value << (64 - 8 * n_bytes) << 1 == 0;
+}
+
+/* Groups whose scale is zero lose their codes: that is how a row looks after its scales were lost in part. */
+static uint8_t find_zero_scale(const pye_table *table, const pye_row *row) {
+    pye_number number = table->scaling.scales;
+    if (number == PYE_NUMBER_NONE || table->scaling.group == 0)
+        return 0;
+    uint64_t n_zero = 0, n = table->layout[PYE_SCALES].row_bytes / pye_number_bytes(number);
+    for (uint64_t i = 0; i < n; i++)
+        n_zero += is_zero_scale(number, row->parts[PYE_SCALES], i);
+    return n_zero > 0 && n_zero < n ? PYE_ROW_ZERO_SCALE : 0;
+}
+
 static uint8_t find_equal(const checker *check, const pye_row *row) {
     float tile[TILE_WEIGHTS];
     size_t n_columns = (size_t)check->table->info.n_columns;
@@ -161,6 +184,16 @@ static uint8_t find_equal(const checker *check, const pye_row *row) {
     return first == 0 ? PYE_ROW_ZERO | PYE_ROW_EQUAL : PYE_ROW_EQUAL;
 }
 
+/* Of all parts: each is hashed under a key that the hash of those before it changes. */
+static uint64_t hash_row(const pye_table *table, const pye_row *row, const uint64_t key[2]) {
+    uint64_t hash = pye_siphash(key, row->parts[PYE_CODES], (size_t)table->layout[PYE_CODES].row_bytes);
+    for (size_t part = 1; part < table->n_parts; part++) {
+        const uint64_t next[2] = {key[0] ^ hash, key[1]};
+        hash = pye_siphash(next, row->parts[part], (size_t)table->layout[part].row_bytes);
+    }
+    return hash;
+}
+
 pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, uint8_t *faults,
                            const uint64_t key[2], uint64_t *hashes, pye_error *error) {
     const pye_table_info *info = &table->info;
@@ -169,7 +202,8 @@ pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, u
                         "%" PRIu64 " rows from row %" PRIu64 " on are not inside the table, which has %" PRIu64, n,
                         first, info->n_rows);
     checker check = {.table = table};
-    check.n_scales = pye_type_scales(info->type, check.scales);
+    if (table->is_blocks)
+        check.n_scales = pye_type_scales(info->type, check.scales);
     pye_table_expect(table, first, n);
     uint8_t always = info->type == PYE_TYPE_Q8_1 ? PYE_ROW_REFUSED : 0;
     uint64_t mode = pye_float_mode_begin();
@@ -179,10 +213,12 @@ pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, u
     for (uint64_t i = 0; i < n && !is_interrupted; i++) {
         pye_row row = pye_table_row(table, first + i);
         faults[i] = always;
-        if (info->n_columns > 0)
+        if (info->n_columns > 0 && table->is_blocks)
             faults[i] |= find_not_finite(&check, &row) | find_equal(&check, &row);
+        else if (info->n_columns > 0)
+            faults[i] |= classify(&check, &row) | find_zero_scale(table, &row) | find_equal(&check, &row);
         if (hashes != NULL)
-            hashes[i] = pye_siphash(key, row.parts[PYE_CODES], (size_t)info->row_bytes);
+            hashes[i] = hash_row(table, &row, key);
         n_unwatched += info->row_bytes + 1;
         if (n_unwatched >= WATCHED_BYTES) {
             n_unwatched = 0;

@@ -54,6 +54,8 @@ pye_status pye_table_digest(const pye_table *table, uint64_t step, char digest[P
         if (step > n_rows - row)
             break; /* the sum could wrap */
     }
+    if (table->scaling.factor_kind != PYE_FACTOR_NONE)
+        pye_sha256_add(&h.hash, (const uint8_t *)&table->scaling.factor, sizeof table->scaling.factor);
     pye_status status = pye_table_intact(table, error);
     if (status == PYE_OK)
         pye_sha256_text(&h.hash, digest);

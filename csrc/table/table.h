@@ -7,21 +7,14 @@
 
 #include <stdatomic.h>
 
-#include "format/model.h"
 #include "simd/kernels.h"
-#include "simd/scaling.h"
+#include "table/layout.h"
 
 /* Where rows first .. of a table lie, one array a part, and in which of the model's files. */
 typedef struct pye_piece {
     const uint8_t *parts[PYE_N_PARTS]; /* NULL: rows have no such part */
     uint32_t files[PYE_N_PARTS];
 } pye_piece;
-
-/* A part of a row, in every piece. */
-typedef struct pye_part_layout {
-    uint64_t row_bytes; /* 0: rows have no such part */
-    uint64_t stride;    /* from one row to the next; 0: all rows of the table share it */
-} pye_part_layout;
 
 struct pye_table {
     pye_model *model;
@@ -37,6 +30,11 @@ struct pye_table {
     size_t n_parts;        /* of a row */
     uint32_t *files;       /* the model's that hold rows, each once */
     size_t n_files;
+    uint32_t *mapping; /* [info.n_rows] of the only piece's codes the row that each row has; NULL: they are the same */
+    uint64_t n_stored_rows; /* of codes */
+    bool scales_are_weights;
+    const pye_tensor **tensors; /* of which it is made, each once */
+    size_t n_tensors;
     pye_part_layout layout[PYE_N_PARTS];
     _Atomic(float *) norms; /* of the rows; NULL until they are first needed */
     pye_piece pieces[];     /* [n_pieces] */
@@ -58,7 +56,8 @@ static inline pye_row pye_table_row(const pye_table *table, uint64_t id) {
     if (table->n_pieces > 1)
         id %= table->piece_rows;
     pye_row row;
-    row.parts[PYE_CODES] = piece->parts[PYE_CODES] + id * table->layout[PYE_CODES].stride;
+    uint64_t stored = table->mapping != NULL ? table->mapping[id] : id;
+    row.parts[PYE_CODES] = piece->parts[PYE_CODES] + stored * table->layout[PYE_CODES].stride;
     for (size_t part = 1; part < table->n_parts; part++)
         row.parts[part] = piece->parts[part] + id * table->layout[part].stride;
     return row;

@@ -1,0 +1,29 @@
+/* How the rows of one tensor are coded, decided from names, types and shapes alone: what a config says of a model's
+ * quantisation is believed for MLX only, whose arrays do not show it. Whatever is ambiguous, or half there, is an error. */
+#pragma once
+
+#include "format/model.h"
+#include "simd/scaling.h"
+
+/* A part of a row, in every piece of a table. */
+typedef struct pye_part_layout {
+    uint64_t row_bytes; /* 0: rows have no such part */
+    uint64_t stride;    /* from one row to the next; 0: all rows of the piece share it */
+} pye_part_layout;
+
+typedef struct pye_coding {
+    const pye_type_info *type; /* of the blocks; NULL for codes that are none */
+    bool is_blocks;            /* rows are blocks and nothing else */
+    pye_scaling scaling;       /* of all other rows, without the value of the factor */
+    uint64_t n_rows;
+    uint64_t n_columns;
+    size_t n_parts;
+    pye_part_layout layout[PYE_N_PARTS];
+    const pye_tensor *tensors[PYE_N_PARTS];
+    uint64_t starts[PYE_N_PARTS]; /* byte of the tensor at which the part of row 0 begins */
+    const pye_tensor *factor;     /* one number; NULL: none */
+} pye_coding;
+
+/* Reads no rows. PYE_ERROR_TYPE for types and kinds of codes that cannot be decoded; PYE_ERROR_SAFETENSORS or PYE_ERROR_GGUF for
+ * tensors that contradict each other. */
+pye_status pye_coding_find(const pye_model *model, const pye_tensor *codes, pye_coding *coding, pye_error *error);

@@ -1,0 +1,25 @@
+/* The tensors that lie beside codes: which scales, biases and factors a module has, by their names. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "format/model.h"
+#include "simd/scaling.h"
+
+typedef struct pye_companions {
+    const pye_tensor *scales;
+    const pye_tensor *biases;
+    const pye_tensor *factor;
+    pye_factor factor_kind;
+} pye_companions;
+
+/* The module that a tensor belongs to: its name without .weight or .weight_packed at its end. */
+pye_string pye_module_of(pye_string tensor);
+
+/* What lies beside the weights of the module `stem`, which `holder` is the tensor of. PYE_ERROR_SAFETENSORS if there are two of
+ * a kind; PYE_ERROR_TYPE if something is among it that codes of kinds unknown here come with. */
+pye_status pye_companions_find(const pye_model *model, pye_string stem, const pye_tensor *holder,
+                               pye_companions *found, pye_error *error);
+
+/* Another tensor of the model that is of the type of `codes` and has scales, NULL if there is none. */
+const pye_tensor *pye_companions_elsewhere(const pye_model *model, const pye_tensor *codes);
