@@ -377,13 +377,14 @@ typedef struct pye_table_layout {
     int32_t sharing;    /* a pye_sharing */
     int32_t factor;     /* 0: there is none; 1: it multiplies; 2: it divides */
     double factor_value;
-    uint64_t group;         /* columns that share a scale; 0 without scales */
-    uint64_t code_bytes;    /* of a row */
-    uint64_t scale_bytes;   /* likewise; those of all rows where they share one */
-    uint64_t bias_bytes;    /* likewise */
-    uint64_t n_shards;      /* 1: it is not cut by rows */
-    uint64_t shard_rows;    /* of every shard but the last */
-    uint64_t n_stored_rows; /* of the codes; a mapping may lead to each from any number of the table's rows */
+    uint64_t group;       /* columns that share a scale; 0 without scales */
+    uint64_t code_bytes;  /* of a row */
+    uint64_t scale_bytes; /* likewise; those of all rows where they share one */
+    uint64_t bias_bytes;  /* likewise */
+    uint64_t n_shards;    /* 1: it is not cut by rows */
+    uint64_t shard_rows;  /* of every shard but the last */
+    uint64_t
+        n_stored_rows; /* of the codes; a mapping may lead to each from any number of the table's rows */
     int32_t has_mapping;
     int32_t has_weights; /* the scales are model2vec's weights, one a token */
     uint64_t n_tensors;

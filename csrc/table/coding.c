@@ -24,7 +24,7 @@ static pye_status fail_without_scales(pye_finder *f) {
     const pye_tensor *part = f->beside.biases != NULL ? f->beside.biases : f->beside.factor;
     if (part != NULL)
         return pye_finder_fail(f, part, "lies beside it, and the scales that it goes with do not");
-    const pye_tensor *elsewhere = pye_companions_elsewhere(f->model, f->codes);
+    const pye_tensor *elsewhere = f->first == NULL ? pye_companions_elsewhere(f->model, f->codes) : NULL;
     return elsewhere != NULL ? fail_missing(f, elsewhere) : PYE_OK;
 }
 
@@ -142,6 +142,8 @@ static pye_status check_floats(pye_finder *f) {
 static pye_status find_shared(pye_finder *f) {
     pye_companions shared;
     pye_status status = pye_companions_find(f->model, f->base, f->codes, &shared, f->error);
+    if (status == PYE_OK && f->first == NULL)
+        status = pye_companions_refuse_unknown(f->model, f->base, f->codes, f->error);
     if (status != PYE_OK)
         return status;
     if (shared.biases != NULL)
@@ -172,6 +174,8 @@ static pye_status find_safetensors(pye_finder *f) {
     if (!is_coded(f->codes))
         return check_floats(f);
     pye_status status = pye_companions_find(f->model, f->stem, f->codes, &f->beside, f->error);
+    if (status == PYE_OK)
+        status = pye_companions_refuse_unknown(f->model, f->stem, f->codes, f->error);
     if (status == PYE_OK && f->base.size > 0)
         status = find_shared(f);
     if (status != PYE_OK)
@@ -265,12 +269,14 @@ static pye_status check_factor(pye_finder *f) {
     return PYE_OK;
 }
 
-pye_status pye_coding_find(const pye_model *model, const pye_tensor *codes, pye_coding *coding, pye_error *error) {
+pye_status pye_coding_find(const pye_model *model, const pye_tensor *codes, const pye_coding *first,
+                           pye_coding *coding, pye_error *error) {
     memset(coding, 0, sizeof *coding);
     bool is_safetensors = model->format == PYE_FORMAT_SAFETENSORS;
     pye_finder f = {.model = model,
                     .codes = codes,
                     .stem = pye_module_of(codes->name),
+                    .first = first,
                     .coding = coding,
                     .bad = is_safetensors ? PYE_ERROR_SAFETENSORS : PYE_ERROR_GGUF,
                     .error = error};
@@ -278,9 +284,9 @@ pye_status pye_coding_find(const pye_model *model, const pye_tensor *codes, pye_
     if (codes->n_dims == 0)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "tensor %s is a single number: it has no rows",
                         pye_quote(name, codes->name));
-    pye_status status = is_safetensors                      ? find_safetensors(&f)
+    pye_status status = is_safetensors                     ? find_safetensors(&f)
                         : model->format == PYE_FORMAT_GGUF ? pye_finder_gguf(&f)
-                                                            : PYE_OK;
+                                                           : PYE_OK;
     coding->tensors[PYE_CODES] = codes;
     if (status == PYE_OK && coding->layout[PYE_CODES].stride == 0 && coding->scaling.code == PYE_CODE_BLOCKS)
         status = fill_blocks(&f);

@@ -45,7 +45,8 @@ static pye_status find_joined(pye_finder *f) {
     char name[PYE_QUOTE_BYTES], text[PYE_QUOTE_BYTES];
     if (encoding.size == 0)
         return pye_fail(f->error, f->bad, f->codes->offset,
-                        "tensor %s holds bytes: no " TABLE "_scale lies beside it, and no key engram.encoding says "
+                        "tensor %s holds bytes: no " TABLE
+                        "_scale lies beside it, and no key engram.encoding says "
                         "what they are",
                         pye_quote(name, f->codes->name));
     if (pye_string_compare(encoding, pye_text(ENCODING)) != 0)

@@ -33,12 +33,11 @@ static pye_status fail_config(pye_finder *f, const pye_quantization *config) {
         return pye_fail(f->error, f->bad, f->codes->offset,
                         "tensor %s: config.json says that it is not quantised, but scales lie beside it",
                         pye_quote(name, f->codes->name));
-    pye_status status =
-        pye_fail(f->error, f->bad, f->codes->offset,
-                 "tensor %s: config.json says mode %s, %" PRIu64 " bits in groups of %" PRIu64
-                 ", which its tensors' types and shapes contradict",
-                 pye_quote(name, f->codes->name), pye_quote(mode, pye_text(config->mode)), config->bits,
-                 config->group);
+    pye_status status = pye_fail(f->error, f->bad, f->codes->offset,
+                                 "tensor %s: config.json says mode %s, %" PRIu64 " bits in groups of %" PRIu64
+                                 ", which its tensors' types and shapes contradict",
+                                 pye_quote(name, f->codes->name), pye_quote(mode, pye_text(config->mode)),
+                                 config->bits, config->group);
     return pye_blame_file(f->codes, status, f->error);
 }
 
@@ -51,8 +50,8 @@ static pye_status find_mode(pye_finder *f, const pye_quantization *config, uint6
         const struct mode *mode = &modes[i];
         if ((uint64_t)mode->bits * mode->group != product)
             continue;
-        if (config->is_known && (strcmp(config->mode, mode->name) != 0 || config->bits != mode->bits ||
-                                 config->group != mode->group))
+        if (config->is_known &&
+            (strcmp(config->mode, mode->name) != 0 || config->bits != mode->bits || config->group != mode->group))
             return fail_config(f, config);
         pye_finder_codes(f, mode->code, row_bytes * 8 / mode->bits, row_bytes);
         return pye_finder_scales(f, mode->scales, mode->group);
@@ -86,6 +85,11 @@ static bool only_pair(uint64_t product, uint64_t *bits, uint64_t *group, char te
 static pye_status settle_affine(pye_finder *f, const pye_quantization *config, uint64_t product, uint64_t *bits,
                                 uint64_t *group) {
     char pairs[128], name[PYE_QUOTE_BYTES];
+    if (f->first != NULL && f->first->scaling.n_bits != 0) {
+        *bits = f->first->scaling.n_bits;
+        *group = f->first->scaling.group;
+        return PYE_OK;
+    }
     if (config->is_known) {
         *bits = config->bits;
         *group = config->group;
@@ -147,9 +151,10 @@ pye_status pye_finder_mlx(pye_finder *f) {
         words * WORD_BITS % scales->shape[1] != 0)
         return pye_finder_fail(f, scales, "does not have the same number of scales in each of its rows");
     uint64_t product = words * WORD_BITS / scales->shape[1]; /* bits times group */
-    pye_quantization config;
-    pye_status status =
-        pye_config_quantization(f->model, f->codes->shard, f->stem, f->base, &config, f->error);
+    pye_quantization config = {0};
+    pye_status status = PYE_OK;
+    if (f->first == NULL)
+        status = pye_config_quantization(f->model, f->codes->shard, f->stem, f->base, &config, f->error);
     if (status != PYE_OK)
         return status;
     if (config.is_off)

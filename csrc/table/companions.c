@@ -5,10 +5,9 @@
 #include "base/status.h"
 #include "base/text.h"
 
-typedef enum role { SCALES, BIASES, MULTIPLIER, DIVISOR, UNKNOWN_PART } role;
+typedef enum role { SCALES, BIASES, MULTIPLIER, DIVISOR } role;
 
-/* What follows a module's name. Those of the last kind belong to codes of bitsandbytes, GPTQ, AWQ, HQQ, EXL and of
- * compressed-tensors with zero points: without them rows would come out wrong. */
+/* What follows a module's name. */
 static const struct {
     const char *end;
     role role;
@@ -21,20 +20,14 @@ static const struct {
     {".biases", BIASES},
     {".weight_scale_2", MULTIPLIER},
     {".weight_global_scale", DIVISOR},
-    {".weight_zero_point", UNKNOWN_PART},
-    {".zero_point", UNKNOWN_PART},
-    {".zeros", UNKNOWN_PART},
-    {".qweight", UNKNOWN_PART},
-    {".qzeros", UNKNOWN_PART},
-    {".g_idx", UNKNOWN_PART},
-    {".weight_g_idx", UNKNOWN_PART},
-    {".SCB", UNKNOWN_PART},
-    {".weight.absmax", UNKNOWN_PART},
-    {".weight.quant_map", UNKNOWN_PART},
-    {".absmax", UNKNOWN_PART},
-    {".trellis", UNKNOWN_PART},
-    {".codes", UNKNOWN_PART},
-    {".codebooks", UNKNOWN_PART},
+};
+
+/* A part with one of these words in its name belongs to codes, of one of many kinds (bitsandbytes, GPTQ, AWQ, HQQ, EXL, zero
+ * points ...): without it rows would come out wrong. */
+static const char *const coded_words[] = {
+    "scale",    "scales",  "scb",    "absmax",  "packed",    "zero",      "zeros", "zp",
+    "biases",   "qweight", "qzeros", "qscales", "quantized", "quant",     "code",  "codes",
+    "codebook", "lut",     "gidx",   "idx",     "trellis",   "codebooks",
 };
 
 #define N_ENDS (sizeof ends / sizeof ends[0])
@@ -55,19 +48,74 @@ static pye_status fail_two(const pye_tensor *a, const pye_tensor *b, const char 
     return pye_blame_file(b, status, error);
 }
 
-static pye_status add(pye_companions *found, role role, const pye_tensor *holder, const pye_tensor *part,
-                      pye_error *error) {
-    char names[2][PYE_QUOTE_BYTES];
+static pye_status add(pye_companions *found, role role, const pye_tensor *part, pye_error *error) {
     const pye_tensor **place = role == SCALES ? &found->scales : role == BIASES ? &found->biases : &found->factor;
-    if (role == UNKNOWN_PART)
-        return pye_fail(error, PYE_ERROR_TYPE, PYE_NO_OFFSET,
-                        "tensor %s is stored as codes of a kind that cannot be decoded: %s belongs to them",
-                        pye_quote(names[0], holder->name), pye_quote(names[1], part->name));
     if (*place != NULL)
         return fail_two(*place, part, role == BIASES ? "biases" : role == SCALES ? "scales" : "factor", error);
     *place = part;
     if (role == MULTIPLIER || role == DIVISOR)
         found->factor_kind = role == MULTIPLIER ? PYE_FACTOR_MULTIPLIES : PYE_FACTOR_DIVIDES;
+    return PYE_OK;
+}
+
+/* ------------------------------------------------------------------------------------- parts unknown */
+
+static bool is_separator(char c) { return c == '.' || c == '_'; }
+
+static bool is_word(pye_string text, const char *word) {
+    size_t n = strlen(word);
+    if (text.size != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((text.data[i] >= 'A' && text.data[i] <= 'Z' ? text.data[i] + ('a' - 'A') : text.data[i]) != word[i])
+            return false;
+    return true;
+}
+
+/* Whether a part's name, without the dot before it, has one of the words. */
+static bool has_coded_word(pye_string part) {
+    for (size_t first = 0, end; first < part.size; first = end + 1) {
+        for (end = first; end < part.size && !is_separator(part.data[end]); end++)
+            continue;
+        pye_string word = {part.data + first, end - first};
+        /* Scales of what goes in or comes out are no business of the rows'. */
+        if (first == 0 && (is_word(word, "input") || is_word(word, "output") || is_word(word, "embed")))
+            return false;
+        for (size_t i = 0; i < sizeof coded_words / sizeof coded_words[0]; i++)
+            if (is_word(word, coded_words[i]))
+                return true;
+    }
+    return false;
+}
+
+/* Parts are named after their module directly, or after its weight; what follows a further dot is a module's below. */
+static bool is_part(pye_string part) {
+    return memchr(part.data, '.', part.size) == NULL || pye_string_starts(part, pye_text("weight."));
+}
+
+static bool is_known(pye_string end) {
+    for (size_t i = 0; i < N_ENDS; i++)
+        if (pye_string_compare(end, pye_text(ends[i].end)) == 0)
+            return true;
+    return false;
+}
+
+pye_status pye_companions_refuse_unknown(const pye_model *model, pye_string stem, const pye_tensor *holder,
+                                         pye_error *error) {
+    for (size_t at = pye_model_seek(model, stem); at < model->n_tensors; at++) {
+        const pye_tensor *part = &model->tensors[model->tensors_by_name[at]];
+        if (!pye_string_starts(part->name, stem))
+            break;
+        pye_string end = pye_string_after(part->name, stem.size);
+        if (part == holder || end.size < 2 || end.data[0] != '.' || is_known(end))
+            continue;
+        pye_string name = pye_string_after(end, 1);
+        char names[2][PYE_QUOTE_BYTES];
+        if (is_part(name) && has_coded_word(name))
+            return pye_fail(error, PYE_ERROR_TYPE, PYE_NO_OFFSET,
+                            "tensor %s is stored as codes of a kind that cannot be decoded: %s belongs to them",
+                            pye_quote(names[0], holder->name), pye_quote(names[1], part->name));
+    }
     return PYE_OK;
 }
 
@@ -78,7 +126,7 @@ pye_status pye_companions_find(const pye_model *model, pye_string stem, const py
     for (size_t i = 0; i < N_ENDS && status == PYE_OK; i++) {
         const pye_tensor *part = pye_model_tensor(model, stem, ends[i].end);
         if (part != NULL && part != holder)
-            status = add(found, ends[i].role, holder, part, error);
+            status = add(found, ends[i].role, part, error);
     }
     return status;
 }

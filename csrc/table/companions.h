@@ -17,9 +17,14 @@ typedef struct pye_companions {
 pye_string pye_module_of(pye_string tensor);
 
 /* What lies beside the weights of the module `stem`, which `holder` is the tensor of. PYE_ERROR_SAFETENSORS if there are two of
- * a kind; PYE_ERROR_TYPE if something is among it that codes of kinds unknown here come with. */
+ * a kind. */
 pye_status pye_companions_find(const pye_model *model, pye_string stem, const pye_tensor *holder,
                                pye_companions *found, pye_error *error);
+
+/* PYE_ERROR_TYPE if something lies beside them that nothing here knows how to use. Takes as long as there are names that begin
+ * with the stem. */
+pye_status pye_companions_refuse_unknown(const pye_model *model, pye_string stem, const pye_tensor *holder,
+                                         pye_error *error);
 
 /* Another tensor of the model that is of the type of `codes` and has scales, NULL if there is none. */
 const pye_tensor *pye_companions_elsewhere(const pye_model *model, const pye_tensor *codes);

@@ -23,9 +23,9 @@ static const char *name_of_codes(const pye_table *table) {
 }
 
 static const char *name_of_numbers(pye_number number) {
-    static const char *const names[] = {[PYE_NUMBER_NONE] = "",        [PYE_NUMBER_F32] = "F32",
-                                        [PYE_NUMBER_F16] = "F16",      [PYE_NUMBER_BF16] = "BF16",
-                                        [PYE_NUMBER_F64] = "F64",      [PYE_NUMBER_E8M0] = "F8_E8M0",
+    static const char *const names[] = {[PYE_NUMBER_NONE] = "",       [PYE_NUMBER_F32] = "F32",
+                                        [PYE_NUMBER_F16] = "F16",     [PYE_NUMBER_BF16] = "BF16",
+                                        [PYE_NUMBER_F64] = "F64",     [PYE_NUMBER_E8M0] = "F8_E8M0",
                                         [PYE_NUMBER_E4M3] = "F8_E4M3"};
     return names[number];
 }
@@ -42,13 +42,15 @@ pye_status pye_table_get_layout(const pye_table *table, pye_table_layout *layout
         .codes = name_of_codes(table),
         .scales = name_of_numbers(scaling->scales),
         .biases = name_of_numbers(scaling->biases),
-        .sharing = !has_scales                            ? PYE_SCALES_NONE
+        .sharing = !has_scales                             ? PYE_SCALES_NONE
                    : table->layout[PYE_SCALES].stride == 0 ? PYE_SCALES_A_TABLE
                    : scaling->group == 0                   ? PYE_SCALES_A_ROW
                                                            : PYE_SCALES_A_GROUP,
         .factor = (int32_t)scaling->factor_kind,
         .factor_value = (double)scaling->factor,
-        .group = !has_scales ? 0 : scaling->group != 0 ? scaling->group : table->info.n_columns,
+        .group = !has_scales           ? 0
+                 : scaling->group != 0 ? scaling->group
+                                       : table->info.n_columns,
         .code_bytes = table->layout[PYE_CODES].row_bytes,
         .scale_bytes = table->layout[PYE_SCALES].row_bytes,
         .bias_bytes = table->layout[PYE_BIASES].row_bytes,

@@ -88,14 +88,14 @@ pye_status pye_finder_scales(pye_finder *f, pye_number number, uint64_t group) {
         return pye_finder_fail(f, scales, "holds neither one scale, nor one a row, nor one a group of columns");
     uint64_t columns = coding->n_columns / n_groups;
     if (group != 0 && (is_shared || columns != group))
-        return pye_finder_fail(f, scales, group == NVFP4_GROUP ? "is not one scale for every 16 columns of a row"
-                                                               : "is not one scale for every 32 columns of a row");
+        return pye_finder_fail(f, scales,
+                               group == NVFP4_GROUP ? "is not one scale for every 16 columns of a row"
+                                                    : "is not one scale for every 32 columns of a row");
     if (n_groups > 1 && columns % LEAST_GROUP != 0)
         return pye_finder_fail(f, scales, "has groups whose number of columns is not a multiple of 16");
     coding->scaling.scales = number;
     coding->scaling.group = n_groups > 1 ? columns : 0;
     coding->tensors[PYE_SCALES] = scales;
-    coding->layout[PYE_SCALES] =
-        (pye_part_layout){n_groups * n_bytes, is_shared ? 0 : n_groups * n_bytes};
+    coding->layout[PYE_SCALES] = (pye_part_layout){n_groups * n_bytes, is_shared ? 0 : n_groups * n_bytes};
     return PYE_OK;
 }

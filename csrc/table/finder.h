@@ -15,6 +15,7 @@ typedef struct pye_finder {
     pye_string stem; /* of the module */
     pye_string base; /* of the table that it is a shard of; empty: of none */
     pye_companions beside;
+    const pye_coding *first; /* see pye_coding_find */
     pye_coding *coding;
     pye_status bad; /* the format's status */
     pye_error *error;

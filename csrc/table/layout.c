@@ -41,32 +41,40 @@ static void make_alike(pye_coding *coding, const pye_coding *first) {
                 coding->layout[part].stride = first->layout[part].stride;
 }
 
+static pye_status fail_shard(pye_string name, const pye_tensor *shard, const char *why, pye_error *error) {
+    char names[2][PYE_QUOTE_BYTES];
+    return pye_blame_file(shard,
+                          pye_fail(error, PYE_ERROR_SAFETENSORS, shard->offset, "table %s: the shard %s %s",
+                                   pye_quote(names[0], name), pye_quote(names[1], shard->name), why),
+                          error);
+}
+
+static pye_status add_shard(const pye_model *model, pye_string name, const pye_tensor *shard, size_t i,
+                            pye_layout *layout, pye_error *error) {
+    pye_coding coding;
+    pye_status status = pye_coding_find(model, shard, i > 0 ? &layout->coding : NULL, &coding, error);
+    if (status != PYE_OK)
+        return status;
+    if (i == 0) {
+        layout->coding = coding;
+        layout->piece_rows = coding.n_rows;
+    }
+    make_alike(&coding, &layout->coding);
+    if (coding.n_parts < layout->coding.n_parts)
+        return fail_shard(name, shard, "has no scales, and others have", error);
+    if (!is_same_coding(&coding, &layout->coding))
+        return fail_shard(name, shard, "does not have scales like the first one's", error);
+    if (__builtin_add_overflow(layout->n_rows, coding.n_rows, &layout->n_rows) || layout->n_rows > INT64_MAX)
+        return fail_shard(name, shard, "makes the number of rows larger than 63 bits", error);
+    keep_tensors(&layout->pieces[i], &coding);
+    return PYE_OK;
+}
+
 static pye_status fill_shards(const pye_model *model, pye_string name, const pye_tensor *const *shards, size_t n,
                               pye_layout *layout, pye_error *error) {
     pye_status status = allocate_pieces(model, layout, n, error);
-    for (size_t i = 0; i < n && status == PYE_OK; i++) {
-        pye_coding coding;
-        status = pye_coding_find(model, shards[i], &coding, error);
-        if (status != PYE_OK)
-            return status;
-        if (i == 0) {
-            layout->coding = coding;
-            layout->piece_rows = coding.n_rows;
-        }
-        make_alike(&coding, &layout->coding);
-        char names[3][PYE_QUOTE_BYTES];
-        if (!is_same_coding(&coding, &layout->coding))
-            return pye_blame_file(shards[i],
-                                  pye_fail(error, PYE_ERROR_SAFETENSORS, shards[i]->offset,
-                                           "table %s: the scales of the shard %s are not like those of %s",
-                                           pye_quote(names[0], name), pye_quote(names[1], shards[i]->name),
-                                           pye_quote(names[2], shards[0]->name)),
-                                  error);
-        if (__builtin_add_overflow(layout->n_rows, coding.n_rows, &layout->n_rows) || layout->n_rows > INT64_MAX)
-            return pye_fail(error, PYE_ERROR_SAFETENSORS, shards[i]->offset,
-                            "table %s: the number of its rows does not fit 63 bits", pye_quote(names[0], name));
-        keep_tensors(&layout->pieces[i], &coding);
-    }
+    for (size_t i = 0; i < n && status == PYE_OK; i++)
+        status = add_shard(model, name, shards[i], i, layout, error);
     return status;
 }
 
@@ -74,7 +82,7 @@ static pye_status fill_tensor(const pye_model *model, const pye_tensor *tensor, 
                               pye_error *error) {
     pye_status status = allocate_pieces(model, layout, 1, error);
     if (status == PYE_OK)
-        status = pye_coding_find(model, tensor, &layout->coding, error);
+        status = pye_coding_find(model, tensor, NULL, &layout->coding, error);
     if (status != PYE_OK)
         return status;
     layout->n_rows = layout->piece_rows = layout->coding.n_rows;
@@ -156,8 +164,8 @@ static pye_status find_by_name(const pye_model *model, pye_string name, pye_layo
     pye_status status = pye_shards_find(model, name, &shards, &n, error);
     char quoted[PYE_QUOTE_BYTES];
     if (status == PYE_OK && n == 0)
-        status = pye_fail(error, PYE_ERROR_NOT_FOUND, PYE_NO_OFFSET, "no tensor is named %s",
-                          pye_quote(quoted, name));
+        status =
+            pye_fail(error, PYE_ERROR_NOT_FOUND, PYE_NO_OFFSET, "no tensor is named %s", pye_quote(quoted, name));
     if (status == PYE_OK)
         status = fill_shards(model, name, shards, n, layout, error);
     pye_release(shards);

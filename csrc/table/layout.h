@@ -10,14 +10,14 @@ typedef struct pye_piece_tensors {
 } pye_piece_tensors;
 
 typedef struct pye_layout {
-    pye_coding coding;            /* of every piece, but for its rows and tensors */
-    uint64_t n_rows;              /* of the table */
-    uint64_t n_stored_rows;       /* likewise, or what the mapping's numbers are below */
-    uint64_t piece_rows;          /* of every piece but the last */
-    size_t n_pieces;              /* at least 1 */
-    pye_piece_tensors *pieces;    /* [n_pieces] */
-    const pye_tensor *mapping;    /* the stored row of each row of the table; NULL: they are the same */
-    bool scales_are_weights;      /* they are numbered as the table's rows are, not as the stored ones */
+    pye_coding coding;         /* of every piece, but for its rows and tensors */
+    uint64_t n_rows;           /* of the table */
+    uint64_t n_stored_rows;    /* likewise, or what the mapping's numbers are below */
+    uint64_t piece_rows;       /* of every piece but the last */
+    size_t n_pieces;           /* at least 1 */
+    pye_piece_tensors *pieces; /* [n_pieces] */
+    const pye_tensor *mapping; /* the stored row of each row of the table; NULL: they are the same */
+    bool scales_are_weights;   /* they are numbered as the table's rows are, not as the stored ones */
 } pye_layout;
 
 /* The table `name`: a tensor, with the scales beside it, or the shards that are named after it. PYE_ERROR_NOT_FOUND if nothing

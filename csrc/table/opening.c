@@ -180,7 +180,8 @@ static pye_status fill_mapping(pye_table *table, const pye_layout *layout, pye_e
     if (mapping == NULL || layout->n_rows == 0)
         return PYE_OK;
     if (pye_host_is_big_endian())
-        return pye_fail(error, PYE_ERROR_TYPE, mapping->offset, "mappings cannot be read in this file's byte order");
+        return pye_fail(error, PYE_ERROR_TYPE, mapping->offset,
+                        "mappings cannot be read in this file's byte order");
     table->mapping = pye_allocate(&table->model->allocator, (size_t)layout->n_rows * sizeof *table->mapping);
     if (table->mapping == NULL)
         return pye_fail_memory(error, layout->n_rows * sizeof *table->mapping);

@@ -85,9 +85,9 @@ static const pye_tensor *next_shard(const pye_model *model, pye_string base, siz
 static pye_status fail_number(const pye_tensor *tensor, const pye_tensor *other, pye_string base,
                               pye_error *error) {
     char name[PYE_QUOTE_BYTES], names[2][PYE_QUOTE_BYTES];
-    pye_status status = pye_fail(error, PYE_ERROR_SAFETENSORS, tensor->offset,
-                                 "table %s: %s and %s are shards of the same number", pye_quote(name, base),
-                                 pye_quote(names[0], other->name), pye_quote(names[1], tensor->name));
+    pye_status status =
+        pye_fail(error, PYE_ERROR_SAFETENSORS, tensor->offset, "table %s: %s and %s are shards of the same number",
+                 pye_quote(name, base), pye_quote(names[0], other->name), pye_quote(names[1], tensor->name));
     return pye_blame_file(tensor, status, error);
 }
 
@@ -143,10 +143,10 @@ static pye_status check_shapes(pye_string base, const pye_tensor *const *shards,
                               pye_quote(name, shard->name), pye_quote(types[0], shard->type_name),
                               pye_quote(types[1], first->type_name));
         else if (shard->shape[1] != first->shape[1])
-            status = pye_fail(error, PYE_ERROR_SAFETENSORS, shard->offset,
-                              "table %s: the shard %s is %" PRIu64 " wide, the first %" PRIu64,
-                              pye_quote(quoted, base), pye_quote(name, shard->name), shard->shape[1],
-                              first->shape[1]);
+            status =
+                pye_fail(error, PYE_ERROR_SAFETENSORS, shard->offset,
+                         "table %s: the shard %s is %" PRIu64 " wide, the first %" PRIu64, pye_quote(quoted, base),
+                         pye_quote(name, shard->name), shard->shape[1], first->shape[1]);
         else if (i + 1 < n ? shard->shape[0] != first->shape[0] : shard->shape[0] > first->shape[0])
             status =
                 pye_fail(error, PYE_ERROR_SAFETENSORS, shard->offset,

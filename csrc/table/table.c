@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-
 static const pye_map *map_of(const pye_table *table, uint32_t file) { return &table->model->files[file]->map; }
 
 pye_status pye_table_intact(const pye_table *table, pye_error *error) {

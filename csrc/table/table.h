@@ -30,7 +30,8 @@ struct pye_table {
     size_t n_parts;        /* of a row */
     uint32_t *files;       /* the model's that hold rows, each once */
     size_t n_files;
-    uint32_t *mapping; /* [info.n_rows] of the only piece's codes the row that each row has; NULL: they are the same */
+    uint32_t
+        *mapping; /* [info.n_rows] of the only piece's codes the row that each row has; NULL: they are the same */
     uint64_t n_stored_rows; /* of codes */
     bool scales_are_weights;
     const pye_tensor **tensors; /* of which it is made, each once */
