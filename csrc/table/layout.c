@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "base/text.h"
+#include "table/coding_find.h"
 #include "table/finder.h"
 #include "table/shards.h"
 

@@ -349,6 +349,17 @@ class Tensors(Mapping[str, TensorInfo]):
         return f"<Tensors of {printable(self._source.path)}>"
 
 
+def near_tables(source: Source, name: object) -> Callable[[], list[str]]:
+    """As `near_tensors`, with the names of tables that are cut into shards before all."""
+
+    def near() -> list[str]:
+        if source.closed:
+            return []
+        return nearest_names(str(name), [*source.sharded_tables(), *Tensors(source)])
+
+    return near
+
+
 def near_tensors(source: Source, name: object) -> Callable[[], list[str]]:
     """Return what finds, when called, the tensors whose names are spelled most like `name`."""
 

@@ -15,9 +15,9 @@ from ..core.closing import Closing
 from ..core.constants import DIGEST_BYTES
 from ..core.dtypes import RAW, TENSOR_TYPES, OutputType
 from ..core.handle import Source
-from ..core.records import Change
+from ..core.records import Change, TableLayout
 from ..errors import CData, ClosedError, NotFoundError, Status
-from ..files.metadata import near_tensors
+from ..files.metadata import near_tables
 from ..safe_text import printable, quote
 from .arguments import (
     ID_TYPES,
@@ -47,7 +47,8 @@ class RowFault(IntFlag):
     """What `EmbeddingTable.check_rows` says of a row.
 
     ``REFUSED`` is what llama.cpp refuses when it is asked to check tensors: a float or a scale that is not
-    finite, the exponent 255 of MXFP4, every row of Q8_1. ``EQUAL`` is that all weights are the same number.
+    finite, the exponent 255 of MXFP4, every row of Q8_1. ``EQUAL`` is that all weights are the same number,
+    ``ZERO_SCALE`` that the scale of some group of columns is zero and that of others is not.
     """
 
     NAN = lib.PYE_ROW_NAN
@@ -55,6 +56,7 @@ class RowFault(IntFlag):
     REFUSED = lib.PYE_ROW_REFUSED
     ZERO = lib.PYE_ROW_ZERO
     EQUAL = lib.PYE_ROW_EQUAL
+    ZERO_SCALE = lib.PYE_ROW_ZERO_SCALE
 
 
 class _Call(NamedTuple):
@@ -81,10 +83,11 @@ class RawBytes(NamedTuple):
 
 
 class EmbeddingTable(Scored, Closing):
-    """The rows of one tensor. Use `open_table` or `Model.open_table` to get one.
+    """The rows of one tensor, or of several that belong together: see `open_table` and `Model.open_table`.
 
     Every index of the tensor but the last, taken together, counts rows. Rows come out as the file stores
-    them, dequantised; nothing is scaled or normalised. Any number of threads may use one table.
+    them, dequantised: with the scales that lie beside their codes, and nothing of an architecture. Any number
+    of threads may use one table.
 
     A table of a model is closed with its model. One from `pyembed.open_table` holds its file open until
     `close`, or the end of a ``with`` block. So does one that was unpickled; see `Model` for pickles.
@@ -97,15 +100,18 @@ class EmbeddingTable(Scored, Closing):
         self._table: CData | None = None
         if not isinstance(name, str):
             raise TypeError(f"a tensor's name is a str, not a {type(name).__name__}")
-        if source.tensor(name) is None:
+        try:
+            self._table = source.open_table(name)
+        except NotFoundError:
             raise NotFoundError(
-                f"{source.path}: no tensor is named {quote(name)}", near_tensors(source, name)
-            )
-        self._table = source.open_table(name)
+                f"{source.path}: no tensor is named {quote(name)}", near_tables(source, name)
+            ) from None
         info = ffi.new("pye_table_info *")
         lib.pye_table_get_info(self._table, info)
         self._shape: tuple[int, int] = (info.n_rows, info.n_columns)
-        self._type = TENSOR_TYPES[info.type].name
+        self._layout: TableLayout | None = None
+        known = TENSOR_TYPES.get(info.type)
+        self._type = self.layout.codes if known is None else known.name
         self._n_bytes: int = info.n_bytes
         codes, scales = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         lib.pye_table_raw_bytes(self._table, codes, scales)
@@ -115,7 +121,7 @@ class EmbeddingTable(Scored, Closing):
 
     @property
     def name(self) -> str:
-        """Name of the tensor; ``"data"`` in a file that has no names."""
+        """Name of the tensor; of shards, what comes before their numbers; ``"data"`` without names."""
         return self._name
 
     @property
@@ -130,12 +136,12 @@ class EmbeddingTable(Scored, Closing):
 
     @property
     def type(self) -> str:
-        """How the file stores the weights, such as ``"Q4_K"``."""
+        """How the file stores the weights, such as ``"Q4_K"``: ``layout.codes``."""
         return self._type
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of the rows as stored in the file."""
+        """Bytes of the table as stored: its rows, with all scales and whatever else belongs to them."""
         return self._n_bytes
 
     @property
@@ -147,6 +153,13 @@ class EmbeddingTable(Scored, Closing):
     def raw_stride(self) -> int:
         """Bytes of a row that is gathered with ``dtype="raw"``, all together."""
         return sum(self._raw_bytes)
+
+    @property
+    def layout(self) -> TableLayout:
+        """What the table is made of: as data, and, as a text, in words."""
+        if self._layout is None:
+            self._layout = self._source.table_layout(self._ensure_open())
+        return self._layout
 
     def __len__(self) -> int:
         return self._shape[0]
@@ -359,7 +372,8 @@ class EmbeddingTable(Scored, Closing):
         """Return ``"sha256:..."`` over the bytes of rows 0, `step`, 2 `step`, ... as the file stores them.
 
         A step of 1 takes all rows, about a second for 200 MB; a larger one a sample, without reading the
-        rows between.
+        rows between. Of rows with scales it takes codes, scales and biases of one row after those of another,
+        and last the factor of `layout`: it does not depend on how a table is cut into shards.
 
         Raises
         ------

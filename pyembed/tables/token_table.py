@@ -19,6 +19,10 @@ from .tensor_names import Named, is_output, is_something_else, is_token_table, p
 TOKEN_TABLE = "token_embd.weight"
 OUTPUT_TABLE = "output.weight"
 
+#: What compressed-tensors calls codes that share bytes.
+_PACKED = "weight_packed"
+#: The names that model2vec gives a table: its `mapping` and `weights` are found through them.
+_MAPPED = frozenset({"embeddings", "embedding.weight"})
 _INTEGERS = frozenset({"I8", "I16", "I32", "I64"})
 _MAX_LISTED = 20
 # Copies are compared byte by byte; a file could name as many, and as large ones, as it likes.
@@ -29,11 +33,12 @@ _PART_OF_A_SET = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
 
 @dataclass(frozen=True, slots=True)
 class TokenTable:
-    """The tensor that holds a file's token embeddings.
+    """The table that holds a file's token embeddings.
 
     Attributes
     ----------
     name : str
+        Of a tensor, or what comes before the numbers of a table's shards.
     copies : tuple of str
         Other tensors of the file that are named like token tables and hold the same bytes.
     """
@@ -43,18 +48,19 @@ class TokenTable:
 
 
 def find_token_table(source: Source) -> TokenTable:
-    """Return the tensor that holds an open file's token embeddings.
+    """Return the table that holds an open file's token embeddings.
 
     In a GGUF file that is ``token_embd.weight``. Without it, and in safetensors, it is the tensor that is
     named like a token table: by the end of its name, see ``tensor_names``. The only tensor of two dimensions
-    of a safetensors file is taken under any name that is not known to be something else's.
+    of a safetensors file is taken under any name that is not known to be something else's. Whether the scales
+    that may lie beside it are as they should be shows when the table is opened.
 
     Raises
     ------
     NotFoundError
         (a KeyError) if a GGUF file has none.
     UnsupportedTypeError
-        If the table is stored as codes whose scales, or other parts, lie beside it.
+        If the table is stored as codes that cannot be decoded here.
     FormatError
         (a ValueError) if the names leave open which tensor it is; the message lists the candidates.
     """
@@ -66,22 +72,36 @@ def find_token_table(source: Source) -> TokenTable:
     infos = list(Tensors(source).values())
     named = [(info, parse_name(info.name)) for info in infos]
     known = [(info, name) for info, name in named if is_token_table(name.stem)]
-    _refuse_coded(source, [name.stem for _, name in known if not name.is_rows], infos)
     rows = [info for info, name in known if name.is_rows and _has_rows(info)]
-    if rows:
-        found = _only_one(source, rows)
+    if not is_gguf:
+        rows += [info for info, name in known if name.part == _PACKED]
+    _refuse_coded(source, _without_rows(known, rows, is_gguf), infos)
+    sharded = [] if is_gguf else [name for name in source.sharded_tables() if is_token_table(name)]
+    if sharded:
+        found = _only_sharded(source, sharded, rows)
+    elif rows:
+        found = _only_one(source, rows, infos)
     elif is_gguf:
         raise _no_table_in_gguf(source)
     else:
         found = TokenTable(_only_matrix(source, named, [info for info, _ in known]).name)
-    _refuse_codes(source, found.name, infos)
+    if source.tensor(found.name) is not None:
+        _refuse_codes(source, found.name, infos)
     return found
 
 
+def _without_rows(
+    known: Sequence[tuple[TensorInfo, Named]], rows: Sequence[TensorInfo], is_gguf: bool
+) -> set[str]:
+    """Return the modules whose tensors are parts of codes, and that have none that can be opened with them."""
+    opened = set() if is_gguf else {parse_name(info.name).stem for info in rows}
+    return {name.stem for _, name in known if not name.is_rows} - opened
+
+
 def refuse_scaled_integers(source: Source, tensor: str) -> None:
-    """Raise UnsupportedTypeError if a tensor holds integers that are codes: their scales lie beside it."""
-    info = source.tensor(tensor)
-    if info is not None and info.type in _INTEGERS and source.format != "npy":
+    """Raise UnsupportedTypeError if a tensor of a GGUF file holds integers whose scales lie beside it."""
+    info = source.tensor(tensor) if source.format == "gguf" else None
+    if info is not None and info.type in _INTEGERS:
         name = parse_name(tensor)
         if name.is_rows:
             _refuse_coded(source, [name.stem], list(Tensors(source).values()))
@@ -115,12 +135,23 @@ def find_output_table(source: Source, table: TensorInfo) -> str | None:
 # ------------------------------------------------------------------------------------- one of several
 
 
-def _only_one(source: Source, tables: Sequence[TensorInfo]) -> TokenTable:
+def _only_one(source: Source, tables: Sequence[TensorInfo], infos: Sequence[TensorInfo]) -> TokenTable:
     """Return the table that all candidates are copies of, under the shortest of their names."""
     first, *others = sorted(tables, key=lambda info: (len(re.split(r"[./]", info.name)), info.name))
-    if not _are_copies(first, others):
+    if not _are_copies(first, others) or not _have_same_parts([first, *others], infos):
         raise _which(source, tables, "these are named like token tables and do not hold the same bytes")
     return TokenTable(first.name, tuple(info.name for info in others))
+
+
+def _only_sharded(source: Source, names: Sequence[str], others: Sequence[TensorInfo]) -> TokenTable:
+    """Return the only table of shards that is named like a token table."""
+    if len(names) == 1 and not others:
+        return TokenTable(names[0])
+    listed = _listed(map(quote, [*names, *(info.name for info in others)]))
+    raise FormatError(
+        f"{source.path}: which is the token table? Say tensor=...; these are named like one: {listed}",
+        source.path,
+    )
 
 
 def _are_copies(first: TensorInfo, others: Sequence[TensorInfo]) -> bool:
@@ -135,6 +166,20 @@ def _are_copies(first: TensorInfo, others: Sequence[TensorInfo]) -> bool:
         (info.path, info.offset) == (first.path, first.offset)
         or same_bytes(tensor_range(first), tensor_range(info))
         for info in others
+    )
+
+
+def _have_same_parts(tables: Sequence[TensorInfo], infos: Sequence[TensorInfo]) -> bool:
+    """Return whether what lies beside codes, such as their scales, is the same for all of some tables."""
+    beside: dict[str, dict[str, TensorInfo]] = {parse_name(table.name).stem: {} for table in tables}
+    for info in infos:
+        name = parse_name(info.name)
+        if name.stem in beside and not name.is_rows and name.part != _PACKED:
+            beside[name.stem][name.part] = info
+    first, *others = beside.values()
+    return all(
+        parts.keys() == first.keys() and all(_are_copies(first[part], [parts[part]]) for part in parts)
+        for parts in others
     )
 
 
@@ -189,14 +234,17 @@ def _no_table_in_gguf(source: Source) -> NotFoundError:
 
 def _refuse_codes(source: Source, name: str, infos: Sequence[TensorInfo]) -> None:
     """Raise UnsupportedTypeError unless the tensor `name` holds weights, one row a token."""
-    stem = parse_name(name).stem
-    _refuse_coded(source, [stem], infos)
+    stem, part = parse_name(name)
+    is_coded = any(parse_name(info.name).stem == stem and info.name != name for info in infos)
+    if source.format == "gguf":
+        _refuse_coded(source, [stem], infos)
     beside = {info.name: info for info in infos}
-    if "." not in stem and "/" not in stem and (mapping := beside.get("mapping")) is not None:
+    is_dotless = "." not in stem and "/" not in stem
+    if is_dotless and name not in _MAPPED and (mapping := beside.get("mapping")) is not None:
         parts = [mapping.name, *(["weights"] if "weights" in beside else [])]
         raise _coded_error(source, stem, [name, *parts], "the row of a token is found through a mapping")
     info = beside[name]
-    if info.type in _INTEGERS:
+    if info.type in _INTEGERS and not is_coded and part != _PACKED:
         raise UnsupportedTypeError(
             f"{source.path}: {quote(name)} holds whole numbers ({info.type}) and no scale lies beside it; "
             f"say tensor={quote(name)} to read them as they are",

@@ -101,7 +101,7 @@ def test_safetensors_tensors_lie_where_they_say(tmp_path: Path) -> None:
         ("U8", [3], 3),
         ("BOOL", [3], 3),
         ("U64", [3], 24),
-        ("F8_E4M3", [2, 2], 4),
+        ("F8_E8M0", [2, 2], 4),
         ("F4", [2, 3], 3),
         ("C64", [2], 16),
         ("NEW", [7], 3),

@@ -196,53 +196,98 @@ def test_copies_are_taken_and_different_tables_are_not(
         pyembed.open_table(save(path, {"wte.weight": ROWS, "shared.weight": ROWS[:63]}))
 
 
-# What tables are stored as beside scales; none of the rows may come out.
+# What tables are stored as in ways that cannot be decoded; none of the rows may come out.
 CODES = np.rint(ROWS * 40).astype(np.int8)
 SCALE = np.ones((64, 1), np.float32)
 BYTES = np.zeros((64, 32), np.uint8)
 CODED: dict[str, dict[str, Any]] = {
-    "int8": {"weight": CODES, "weight_scale": SCALE},
+    "aqlm": {"codebooks": ROWS, "codes": CODES, "scales": SCALE},
+    "hqq": {"W_q": ("U8", BYTES), "scale": SCALE, "zero": SCALE},
+    "quanto": {"weight._data": CODES, "weight._scale": SCALE},
+    "gptq": {"qweight": np.zeros((8, 32), np.int32), "scales": SCALE, "qzeros": np.zeros((8, 4), np.int32)},
+}
+CODED_WEIGHTS: dict[str, dict[str, Any]] = {
     "int8 of bitsandbytes": {"weight": CODES, "SCB": SCALE[:, 0]},
+    "zero points": {"weight": CODES, "weight_scale": SCALE, "weight_zero_point": CODES[:, :1]},
     "packed": {
         "weight_packed": np.zeros((64, 8), np.int32),
         "weight_scale": SCALE,
         "weight_shape": np.array([64, 32], np.int64),
     },
-    "mlx": {"weight": np.zeros((64, 4), np.uint32), "scales": SCALE, "biases": SCALE},
-    "fp8": {"weight": ("F8_E4M3", BYTES), "scale_weight": np.float32(0.001).reshape(())},
-    "fp8 blocks": {"weight": ("F8_E4M3", BYTES), "weight_scale_inv": SCALE},
     "nf4": {
         "weight": ("U8", BYTES),
         "weight.absmax": SCALE[:, 0],
         "weight.quant_map": SCALE[:16, 0],
         "weight.quant_state.bitsandbytes__nf4": ("U8", BYTES[0]),
     },
-    "aqlm": {"codebooks": ROWS, "codes": CODES, "scales": SCALE},
-    "hqq": {"W_q": ("U8", BYTES), "scale": SCALE, "zero": SCALE},
-    "quanto": {"weight._data": CODES, "weight._scale": SCALE},
-    "gptq": {"qweight": np.zeros((8, 32), np.int32), "scales": SCALE, "qzeros": np.zeros((8, 4), np.int32)},
 }
+SCALED: dict[str, dict[str, Any]] = {
+    "int8": {"weight": CODES, "weight_scale": SCALE},
+    "fp8": {"weight": ("F8_E4M3", BYTES), "scale_weight": np.float32(0.001).reshape(())},
+    "fp8 rows": {"weight": ("F8_E4M3", BYTES), "weight_scale_inv": SCALE},
+}
+
+
+def of_tokens(parts: dict[str, Any], stem: str = "model.embed_tokens") -> dict[str, Any]:
+    return {f"{stem}.{part}": stored for part, stored in parts.items()}
 
 
 @pytest.mark.parametrize("kind", CODED)
 def test_coded_tables_are_refused(kind: str, tmp_path: Path) -> None:
-    tensors = {f"model.embed_tokens.{part}": stored for part, stored in CODED[kind].items()}
+    tensors = of_tokens(CODED[kind])
     path = save(tmp_path / "m.safetensors", {**tensors, **LAYER})
     with pytest.raises(pyembed.UnsupportedTypeError, match="its rows are codes") as caught:
         pyembed.open_table(path)
     assert all(name in str(caught.value) for name in tensors)
-    if kind.startswith("int8"):
-        with pytest.raises(pyembed.UnsupportedTypeError, match="its rows are codes"):
-            pyembed.open_table(path, tensor="model.embed_tokens.weight")
 
 
-def test_rows_behind_a_mapping_are_refused(tmp_path: Path) -> None:
-    tensors = {"embeddings": ROWS[:16], "mapping": np.zeros(64, np.int64), "weights": np.ones(64)}
+@pytest.mark.parametrize("kind", CODED_WEIGHTS)
+def test_codes_of_unknown_kinds_are_refused_under_every_name(kind: str, tmp_path: Path) -> None:
+    tensors = of_tokens(CODED_WEIGHTS[kind])
+    path = save(tmp_path / "m.safetensors", {**tensors, **LAYER})
+    for name in (None, next(iter(tensors))):
+        with pytest.raises(pyembed.UnsupportedTypeError, match="cannot be decoded"):
+            pyembed.open_table(path, tensor=name)
+
+
+@pytest.mark.parametrize("kind", SCALED)
+def test_tables_with_scales_are_found(kind: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "m.safetensors", {**of_tokens(SCALED[kind]), **LAYER})
+    with pyembed.open_table(path) as table:
+        assert table.name == "model.embed_tokens.weight"
+        assert table.layout.scales == "F32"
+        assert table.shape == (64, 32)
+
+
+def test_copies_have_the_same_scales(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    tensors = {**of_tokens(SCALED["int8"]), **of_tokens(SCALED["int8"], "shared")}
+    with pyembed.open_table(save(path, tensors)) as table:
+        assert table.name == "shared.weight"
+    tensors["shared.weight_scale"] = 2 * SCALE
+    with pytest.raises(pyembed.FormatError, match="do not hold the same bytes"):
+        pyembed.open_table(save(path, tensors))
+    del tensors["shared.weight_scale"]
+    with pytest.raises(pyembed.FormatError, match="do not hold the same bytes"):
+        pyembed.open_table(save(path, tensors))
+
+
+def test_token_tables_in_shards_are_found(tmp_path: Path) -> None:
+    shards = {f"model.embed_tokens.shard_{i}.weight": ROWS[8 * i : 8 * i + 8] for i in range(8)}
+    path = save(tmp_path / "m.safetensors", {**shards, **LAYER})
+    with pyembed.open_table(path) as table:
+        assert table.name == "model.embed_tokens"
+        np.testing.assert_array_equal(table[:], ROWS)
+    path = save(tmp_path / "m.safetensors", {**shards, "shared.weight": ROWS})
+    with pytest.raises(pyembed.FormatError, match=r"model\.embed_tokens.*shared\.weight"):
+        pyembed.open_table(path)
+
+
+def test_a_mapping_of_another_table_is_refused(tmp_path: Path) -> None:
+    tensors = {"wte.weight": ROWS[:16], "mapping": np.zeros(64, np.int64), "weights": np.ones(64)}
     path = save(tmp_path / "m.safetensors", tensors)
     with pytest.raises(pyembed.UnsupportedTypeError, match="'mapping', 'weights'"):
         pyembed.open_table(path)
-    with pyembed.open_table(path, tensor="embeddings") as table:
-        assert table.shape == (16, 32)
 
 
 def test_whole_numbers_are_read_only_when_asked_for(tmp_path: Path) -> None:

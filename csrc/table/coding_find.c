@@ -1,4 +1,4 @@
-#include "table/coding.h"
+#include "table/coding_find.h"
 
 #include <inttypes.h>
 #include <string.h>
