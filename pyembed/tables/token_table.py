@@ -93,7 +93,7 @@ def find_token_table(source: Source) -> TokenTable:
 def _without_rows(
     known: Sequence[tuple[TensorInfo, Named]], rows: Sequence[TensorInfo], is_gguf: bool
 ) -> set[str]:
-    """Return the modules whose tensors are parts of codes, and that have none that can be opened with them."""
+    """Return the modules of which there are parts of codes, and no tensor that can be opened with them."""
     opened = set() if is_gguf else {parse_name(info.name).stem for info in rows}
     return {name.stem for _, name in known if not name.is_rows} - opened
 
