@@ -5,7 +5,7 @@
 #include "base/byte_order.h"
 #include "base/half.h"
 #include "base/status.h"
-#include "table/table.h"
+#include "table/raw_rows.h"
 
 /* A table of n pieces, closed by pye_table_close; NULL if memory is short. */
 static pye_table *allocate_table(pye_model *model, size_t n_pieces) {
@@ -99,8 +99,7 @@ static void fill_info(pye_table *table, const pye_layout *layout) {
     info->n_rows = layout->n_rows;
     info->n_columns = layout->coding.n_columns;
     for (size_t part = 0; part < table->n_parts; part++)
-        if (part == PYE_CODES || table->layout[part].stride > 0)
-            info->row_bytes += table->layout[part].row_bytes;
+        info->row_bytes += pye_raw_part_bytes(table, part);
     for (size_t i = 0; i < table->n_tensors; i++)
         info->n_bytes += table->tensors[i]->n_bytes;
 }
@@ -129,6 +128,9 @@ static void fill_pieces(pye_table *table, const pye_layout *layout) {
             table->pieces[i].parts[part] = bytes_of(table, tensor) + layout->coding.starts[part];
             table->pieces[i].files[part] = tensor->shard;
         }
+    const pye_piece *first = table->pieces, *last = &table->pieces[layout->n_pieces - 1];
+    table->shards_have_scales = table->n_parts > PYE_SCALES && table->layout[PYE_SCALES].stride == 0 &&
+                                first->parts[PYE_SCALES] != last->parts[PYE_SCALES];
 }
 
 /* One number, widened to float32. */
@@ -209,8 +211,8 @@ static pye_status fill_table(pye_table *table, const pye_layout *layout, pye_err
     if (table->tensors == NULL)
         return pye_fail_memory(error, most * sizeof(pye_tensor *));
     list_tensors(table, layout);
-    fill_info(table, layout);
     fill_pieces(table, layout);
+    fill_info(table, layout);
     pye_status status = list_files(table, error);
     if (status == PYE_OK)
         status = load_tensors(table, error);

@@ -6,7 +6,8 @@
 /* Bytes of a part in a raw row. What all rows share is not a part of any. */
 static inline size_t pye_raw_part_bytes(const pye_table *table, size_t part) {
     const pye_part_layout *layout = &table->layout[part];
-    return part < table->n_parts && layout->stride > 0 ? (size_t)layout->row_bytes : 0;
+    bool is_of_row = layout->stride > 0 || table->shards_have_scales;
+    return part < table->n_parts && is_of_row ? (size_t)layout->row_bytes : 0;
 }
 
 /* Copies the codes of a row to `to`, and its scales and biases to `scales` or, where that is NULL, behind them: past the

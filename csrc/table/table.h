@@ -34,6 +34,7 @@ struct pye_table {
         *mapping; /* [info.n_rows] of the only piece's codes the row that each row has; NULL: they are the same */
     uint64_t n_stored_rows; /* of codes */
     bool scales_are_weights;
+    bool shards_have_scales;    /* one each: they are shared, but not by all rows */
     const pye_tensor **tensors; /* of which it is made, each once */
     size_t n_tensors;
     pye_part_layout layout[PYE_N_PARTS];

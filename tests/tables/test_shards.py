@@ -1,4 +1,4 @@
-"""Tables that are cut by rows: shards in any order, in several files, with scales of theirs or the table's."""
+"""Tables that are cut by rows: shards in any order, in several files, with scales of theirs or of all."""
 
 from __future__ import annotations
 
@@ -111,6 +111,9 @@ def test_a_scale_of_each_shard(tmp_path: Path) -> None:
         tensors[f"{BASE}.shard_{i}.weight_scale"] = part.beside(1)
     with pyembed.open_table(save(tmp_path / "m.safetensors", tensors), tensor=BASE) as opened:
         assert_bit_equal(opened[:], np.concatenate([part.weights() for part in parts]))
+        raw = opened.gather(np.arange(13), dtype="raw")
+        for part, first in zip(parts, (0, 6, 12), strict=True):
+            assert raw[first].tobytes() == b"".join(part.rows[0].parts)
 
 
 def test_nvfp4_in_shards(tmp_path: Path) -> None:
