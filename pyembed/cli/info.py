@@ -16,6 +16,7 @@ from ..files.gguf_kind import kind_of_gguf
 from ..files.metadata import StringArray, Tensors
 from ..loader import load_model
 from ..model import Model
+from ..tables.table import EmbeddingTable
 from ..tables.token_table import find_output_table, find_token_table
 from ..tokens.token_text import TokenType
 from ..tokens.vocabulary import Vocabulary
@@ -85,12 +86,29 @@ def _table_facts(source: Source) -> dict[str, Any]:
         found = find_token_table(source)
     except (FormatError, NotFoundError) as error:
         why = str(error.args[0]).removeprefix(f"{source.path}: ")
-        return {"name": None, "copies": [], "output": None, "why": why}
+        return {"name": None, "copies": [], "output": None, "why": why, "stored": None}
     try:
         output = find_output_table(source, Tensors(source)[found.name]) if source.format == "gguf" else None
     except FormatError:
         output = None
-    return {"name": found.name, "copies": list(found.copies), "output": output, "why": None}
+    stored, why = None, ""
+    try:
+        stored = _layout_facts(EmbeddingTable(source, found.name))
+    except FormatError as error:  # a type unknown here, or parts that do not fit
+        why = str(error.args[0]).removeprefix(f"{source.path}: ")
+    copies = list(found.copies)
+    return {"name": found.name, "copies": copies, "output": output, "why": why or None, "stored": stored}
+
+
+def _layout_facts(table: EmbeddingTable) -> dict[str, Any]:
+    layout = table.layout
+    return {
+        "shape": list(table.shape),
+        "type": table.type,
+        "n_bytes": table.n_bytes,
+        "layout": str(layout),
+        "tensors": list(layout.tensors),
+    }
 
 
 def _tensor_facts(tensor: TensorInfo) -> dict[str, Any]:
@@ -215,15 +233,18 @@ def _table_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     by_name = {tensor["name"]: tensor for tensor in facts["tensors"]}
     lines = []
     for title, name in (("token table", table["name"]), ("output table", table["output"])):
-        if name is not None:
-            tensor = by_name[name]
-            shape = " x ".join(map(str, tensor["shape"]))
-            size = "unknown size" if tensor["n_bytes"] is None else size_text(tensor["n_bytes"])
-            lines.append((title, f"{name}, {shape} {tensor['type']}, {size}"))
+        of_tokens = table["stored"] if name == table["name"] else None
+        stored = of_tokens or by_name.get(name)  # shards that do not fit together have no common tensor
+        if stored is not None:
+            shape = " x ".join(map(str, stored["shape"]))
+            size = "unknown size" if stored["n_bytes"] is None else size_text(stored["n_bytes"])
+            lines.append((title, f"{name}, {shape} {stored['type']}, {size}"))
+            if of_tokens and of_tokens["layout"] != of_tokens["type"]:
+                lines.append(("stored as", of_tokens["layout"]))
     if table["copies"]:
         lines.append(("copies of it", ", ".join(table["copies"])))
     if table["why"] is not None and facts["tensors"]:
-        lines.append(("token table", f"none: {table['why']}"))
+        lines.append(("token table", f"{'none' if table['name'] is None else 'unusable'}: {table['why']}"))
     return lines
 
 

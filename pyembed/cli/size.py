@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from ..core.dtypes import TENSOR_TYPES
 from ..core.handle import Source
-from ..core.records import TensorInfo
-from ..files.metadata import Tensors
+from ..errors import UnsupportedTypeError
+from ..tables.table import EmbeddingTable
 from ..tables.token_table import find_token_table
 from .arguments import add_json, add_tensor
 from .files import model_path
@@ -86,14 +87,19 @@ def _shape(what: list[str], tensor: str | None) -> tuple[int, int, str | None]:
     source = Source(model_path(what[0]))
     try:
         name = find_token_table(source).name if tensor is None else tensor
-        info = Tensors(source)[name]
+        return _stored(source, name)
     finally:
         source.close()
-    return *_rows_columns(info), info.type
 
 
-def _rows_columns(info: TensorInfo) -> tuple[int, int]:
-    rows = 1
-    for n in info.shape[:-1]:
-        rows *= n
-    return rows, info.shape[-1] if info.shape else 1
+def _stored(source: Source, name: str) -> tuple[int, int, str]:
+    """Return rows, columns and type of a table, or of a tensor that is none or cannot be decoded."""
+    info = source.tensor(name)
+    if info is None or info.shape:
+        try:
+            table = EmbeddingTable(source, name)
+            return *table.shape, str(table.layout)
+        except UnsupportedTypeError:
+            if info is None:
+                raise
+    return math.prod(info.shape[:-1]), info.shape[-1] if info.shape else 1, info.type

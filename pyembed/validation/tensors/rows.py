@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ...core.handle import Source
 from ...core.records import TensorInfo
+from ...errors import GGUFError, UnsupportedTypeError
 from ...safe_text import quote
 from ...tables.table import EmbeddingTable, RowFault
 from ...tokens.token_text import TokenType
@@ -21,7 +22,7 @@ from ..report import Findings
 from ..rules import Rule, Severity
 from ..subject import Subject
 from ..text import count
-from .rules import CONSTANT_ROWS, DUPLICATE_ROWS, NOT_FINITE, REFUSED, TIED_COPY, ZERO_ROWS
+from .rules import CONSTANT_ROWS, DUPLICATE_ROWS, NOT_FINITE, REFUSED, TABLE_PARTS, TIED_COPY, ZERO_ROWS
 from .shared_bytes import apart
 
 Ids = npt.NDArray[np.int64]
@@ -75,7 +76,7 @@ def examine_rows(subject: Subject, findings: Findings) -> str:
     key = os.urandom(16)
     infos, n_sharing = apart(subject.tensors.values(), (subject.table_name, _OUTPUT))
     n_looked, hashes = 0, {}
-    with _other_tensors(subject) as open_table, _Progress(subject.report, infos) as progress:
+    with _other_tensors(subject, findings) as open_table, _Progress(subject.report, infos) as progress:
         for info in infos:
             table = open_table(info)
             if table is None:
@@ -108,7 +109,7 @@ def check_tensors(subject: Subject, findings: Findings) -> None:
     if n_sharing:
         message = f"{n_sharing} tensors share bytes with others, and were not looked at"
         findings.add(REFUSED, message, severity=Severity.ERROR)
-    with _other_tensors(subject) as open_table, _Progress(subject.report, infos) as progress:
+    with _other_tensors(subject, findings) as open_table, _Progress(subject.report, infos) as progress:
         for info in infos:
             table = open_table(info)
             if table is None:
@@ -124,8 +125,12 @@ def check_tensors(subject: Subject, findings: Findings) -> None:
 
 
 @contextmanager
-def _other_tensors(subject: Subject) -> Iterator[Callable[[TensorInfo], EmbeddingTable | None]]:
+def _other_tensors(
+    subject: Subject, findings: Findings
+) -> Iterator[Callable[[TensorInfo], EmbeddingTable | None]]:
     """Yield what opens the table of a tensor; None for one that has no rows or cannot be decoded.
+
+    What does not fit together is a finding.
 
     A load mode that reads, or locks, would keep every tensor in memory. There only the token table is taken
     as it was loaded, and the rest through a mapping of its own.
@@ -141,7 +146,15 @@ def _other_tensors(subject: Subject) -> Iterator[Callable[[TensorInfo], Embeddin
                 return None
             if info.name == subject.table_name:
                 return subject.open_table(info.name)
-            return EmbeddingTable(source, info.name)
+            try:
+                return EmbeddingTable(source, info.name)
+            except UnsupportedTypeError:  # bytes that are codes of a kind unknown here
+                return None
+            except GGUFError as error:
+                message = str(error).removeprefix(f"{error.path}: ")
+                path = None if error.path == subject.source.path else error.path
+                findings.add(TABLE_PARTS, message, tensor=info.name, path=path, offset=error.offset)
+                return None
 
         yield open_table
 

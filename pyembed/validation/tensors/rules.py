@@ -41,6 +41,15 @@ TABLE_TYPE = Rule(
     "Quantise the table as Q8_0 or keep it as F16.",
     Outcome.ABORT,
 )
+TABLE_PARTS = Rule(
+    "tensor/table-parts",
+    Severity.ERROR,
+    "Codes of a table and what belongs to them do not fit each other, or a part is missing",
+    "Without its scales a row is numbers that stand for others. pyembed does not open such a table.",
+    "A conversion that dropped a tensor or a key, or files of two models that were mixed.",
+    "Convert the model again.",
+    Outcome.LOAD,
+)
 NO_OUTPUT = Rule(
     "tensor/no-output",
     Severity.WARNING,
@@ -136,6 +145,7 @@ EVIDENCE = Evidence(
         TABLE_NAME,
         TABLE_SHAPE,
         TABLE_TYPE,
+        TABLE_PARTS,
         NO_OUTPUT,
         UNEXPECTED_OUTPUT,
         TIED_COPY,
