@@ -17,14 +17,6 @@
  * needs alignment. */
 typedef void (*pye_decode_row)(const uint8_t *from, float *to, size_t n);
 
-/* Columns first .. first + n - 1 of a row whose codes, scales and biases begin at parts[PYE_CODES], parts[PYE_SCALES] and
- * parts[PYE_BIASES]; those that `how` has no use for may be NULL. `first` is a multiple of PYE_SCALED_STEP, and only the end
- * of the row may end inside 16 columns. Nothing is checked; of the parts only what belongs to these columns is read. No
- * pointer needs alignment. */
-#define PYE_SCALED_STEP 512
-typedef void (*pye_decode_scaled)(const pye_scaling *how, const uint8_t *const parts[PYE_N_PARTS], size_t first,
-                                  size_t n, float *to);
-
 /* n floats to n 16-bit numbers, rounded to nearest even. */
 typedef void (*pye_narrow_row)(const float *from, void *to, size_t n);
 
@@ -97,8 +89,10 @@ typedef void (*pye_dot_tiles)(const pye_coded_type *type, const pye_coded_tile *
 #define PYE_SQUARE_LANES 16
 typedef void (*pye_add_squares)(const float *row, size_t n, double lanes[PYE_SQUARE_LANES]);
 
-/* Columns first .. first + n - 1 of a row whose parts begin at `parts`. `first` is a multiple of 256; only the end of the row may
- * lie inside a group of 16 columns. Nothing but those columns' codes, scales and biases is read. */
+/* Columns first .. first + n - 1 of a row whose codes, scales and biases begin at parts[PYE_CODES], parts[PYE_SCALES] and
+ * parts[PYE_BIASES]; parts that `how` has no use for need not be set. `first` is a multiple of 256, and only the end of the
+ * row may lie inside 16 columns. Nothing is checked, and nothing but those columns' codes, scales and biases is read. No
+ * pointer needs alignment. */
 typedef void (*pye_decode_scaled)(const pye_scaling *how, const uint8_t *const parts[PYE_N_PARTS], size_t first,
                                   size_t n, float *to);
 

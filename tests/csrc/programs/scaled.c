@@ -19,6 +19,8 @@
 
 #define CANARY 0x5A
 
+enum { STEP = 256 };
+
 typedef struct header {
     int32_t code, type, n_bits, scales, biases, factor_kind;
     float factor;
@@ -76,12 +78,12 @@ static void decode(const pye_kernels *kernels, const pye_scaling *how, const uin
     kernels->decode_scaled(how, parts, 0, n, (float *)(void *)to);
     require_alike(kernels->isa, "differs", row, expected, to, n);
     memset(to - 1, CANARY, memory.n_bytes);
-    for (size_t first = 0; first < n; first += PYE_SCALED_STEP) {
-        size_t columns = n - first < PYE_SCALED_STEP ? n - first : PYE_SCALED_STEP;
+    for (size_t first = 0; first < n; first += STEP) {
+        size_t columns = n - first < STEP ? n - first : STEP;
         kernels->decode_scaled(how, parts, first, columns, (float *)(void *)(to + 4 * first));
     }
     require_alike(kernels->isa, "differs in steps", row, expected, to, n);
-    for (size_t first = PYE_SCALED_STEP; first < n; first += PYE_SCALED_STEP) {
+    for (size_t first = STEP; first < n; first += STEP) {
         memset(to - 1, CANARY, memory.n_bytes);
         kernels->decode_scaled(how, parts, first, n - first, (float *)(void *)(to + 4 * first));
         require_alike(kernels->isa, "differs from a step on", row, expected + first, to + 4 * first, n - first);
