@@ -220,6 +220,8 @@ INLINE vf vf_pick(vf table, vq a, int n_bits) {
     return _mm512_permutexvar_ps(a, table);
 }
 
+INLINE vf vf_pick_signed(vf table, vq a) { return vf_pick(table, a, 4); }
+
 /* ----------------------------------------------------------------------------- past the caches */
 
 INLINE void vf_stream(void *to, vf v) {

@@ -347,10 +347,14 @@ INLINE vf vf_select(uint32_t bits, vf set, vf clear) {
 
 /* table[index] of each lane; every index is below 16. */
 INLINE vf vf_lookup(vf table, vb index) {
-    float values[16], found[16];
-    vf_store(values, table);
-    EACH_LANE found[i] = values[index[i]];
-    return vf_load(found);
+    float from[16];
+    uint8_t at[16];
+    vf_store(from, table);
+    memcpy(at, &index, sizeof at);
+    return (vf){{from[at[0]], from[at[1]], from[at[2]], from[at[3]]},
+                {from[at[4]], from[at[5]], from[at[6]], from[at[7]]},
+                {from[at[8]], from[at[9]], from[at[10]], from[at[11]]},
+                {from[at[12]], from[at[13]], from[at[14]], from[at[15]]}};
 }
 
 /* pye_half_to_float, eight at a time, in 16-bit lanes as far as that goes. The exponent gets the other bias; a subnormal

@@ -95,3 +95,6 @@ INLINE vf vf_pick(vf table, vq a, int n_bits) {
     (void)n_bits;
     return vf_lookup(table, a);
 }
+
+/* The same for codes of 4 bits and a table whose second half is the first with the other sign. */
+INLINE vf vf_pick_signed(vf table, vq a) { return vf_pick(table, a, 4); }

@@ -171,41 +171,42 @@ static void JOIN(squares, _, ISA)(const float *row, size_t n, double lanes[PYE_S
 
 /* Rows in parts: the loops of scaled.h by way of unpacking and end of a weight, scaled_<way>_<end>_<isa>, and the same past
  * the caches. */
-#define SCALED_LOOP(name, end, loop, ...)                                                                         \
+#define SCALED_LOOP(name, end, ...)                                                                               \
     static void JOIN(scaled_##name##_##end, _, ISA)(const scaled_run *run, size_t n, float *to) {                 \
-        loop(run, n, to, __VA_ARGS__, end, vf_store);                                                             \
+        scaled_columns(run, (scaled_codes){__VA_ARGS__}, n, to, end, vf_store);                                   \
     }                                                                                                             \
     static void JOIN(scaled_stream_##name##_##end, _, ISA)(const scaled_run *run, size_t n, float *to) {          \
-        loop(run, n, to, __VA_ARGS__, end, vf_stream);                                                            \
+        scaled_columns(run, (scaled_codes){__VA_ARGS__}, n, to, end, vf_stream);                                  \
     }
 #define SCALED_LOOP_OF_EACH_END(name, ...)                                                                        \
     SCALED_LOOP(name, PLUS_NOTHING, __VA_ARGS__)                                                                  \
     SCALED_LOOP(name, PLUS_BIAS, __VA_ARGS__)                                                                     \
     SCALED_LOOP(name, TIMES_FACTOR, __VA_ARGS__)                                                                  \
     SCALED_LOOP(name, OVER_FACTOR, __VA_ARGS__)
-#define NUMBERS(name, n_bits, load) SCALED_LOOP_OF_EACH_END(name, scaled_numbers, n_bits, load)
-#define PICKS(name, n_bits) SCALED_LOOP_OF_EACH_END(name, scaled_picks, n_bits)
-SCALED_WAYS(NUMBERS, PICKS)
-#undef NUMBERS
-#undef PICKS
+SCALED_WAYS(SCALED_LOOP_OF_EACH_END)
 
 #define LOOPS_OF(prefix, name)                                                                                    \
     [SCALED_##name] = {JOIN(prefix##name##_PLUS_NOTHING, _, ISA), JOIN(prefix##name##_PLUS_BIAS, _, ISA),         \
                        JOIN(prefix##name##_TIMES_FACTOR, _, ISA), JOIN(prefix##name##_OVER_FACTOR, _, ISA)},
 static const scaled_loop JOIN(scaled_loops, _, ISA)[2][N_SCALED_WAYS][N_SCALED_ENDS] = {
 #define LOOPS(name, ...) LOOPS_OF(scaled_, name)
-    {SCALED_WAYS(LOOPS, LOOPS)},
+    {SCALED_WAYS(LOOPS)},
 #undef LOOPS
 #define LOOPS(name, ...) LOOPS_OF(scaled_stream_, name)
-    {SCALED_WAYS(LOOPS, LOOPS)},
+    {SCALED_WAYS(LOOPS)},
 #undef LOOPS
 };
+
+static void JOIN(decode_e4m3, _, ISA)(const uint8_t *from, float *to, size_t n) {
+    decode_lanes(from, to, n, 1, load_any_e4m3, vf_store);
+}
 
 extern const pye_kernels JOIN(pye_kernels, _, ISA);
 
 static const scaled_kernels JOIN(scaled_kernels, _, ISA) = {
     {JOIN(scaled_loops, _, ISA)[0], JOIN(scaled_loops, _, ISA)[1]},
     {JOIN(pye_kernels, _, ISA).decode, JOIN(pye_kernels, _, ISA).stream_row},
+    JOIN(decode_e4m3, _, ISA),
 };
 
 static void JOIN(decode_scaled, _, ISA)(const pye_scaling *how, const uint8_t *const parts[PYE_N_PARTS],
