@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import shutil
 import struct
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,63 +19,13 @@ from tests.helpers.oracles import scaled
 from tests.helpers.oracles.blocks import TYPES
 from tests.helpers.oracles.compare import assert_bit_equal
 from tests.helpers.oracles.scaled import ScaledRow
-from tools.native import PROGRAMS, Build, clean_environment
+from tests.helpers.scaled_rows import require
+from tools.native import PROGRAMS, Build
 
 F32 = npt.NDArray[np.float32]
 
-# As simd/scaling.h numbers them.
-CODES = {"e4m3": 1, "e5m2": 2, "e2m1": 3, "bits": 4}
-NUMBERS = {None: 0, "f32": 1, "f16": 2, "bf16": 3, "f64": 4, "e8m0": 5, "e4m3": 6}
-FACTORS = {"": 0, "multiplies": 1, "divides": 2}
-
 GROUPS = (0, 16, 32, 48, 64, 112, 128, 512, 1024, 1 << 40)
 BITS = (2, 3, 4, 5, 6, 8)
-
-
-def case(row: ScaledRow) -> bytes:
-    """Return a row as the program reads it."""
-    assert tuple(map(len, row.parts)) == row.part_bytes()
-    type_id = TYPES[row.code][0] if row.code in TYPES else -1
-    return struct.pack(
-        "=6ifI4Q",
-        CODES.get(row.code, 0),
-        type_id,
-        row.n_bits,
-        NUMBERS[row.scales],
-        NUMBERS[row.biases],
-        FACTORS[row.factor_kind],
-        row.factor,
-        row.n_columns,
-        row.group,
-        *map(len, row.parts),
-    ) + b"".join(row.parts)
-
-
-def decode(command: Sequence[object], rows: Sequence[ScaledRow]) -> tuple[list[F32], str]:
-    """Return what the back ends of a program, which must agree, make of rows, and which they are."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        input=b"".join(map(case, rows)),
-        capture_output=True,
-        check=False,
-        env=clean_environment(),
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    floats = np.frombuffer(done.stdout, np.float32)
-    ends = np.cumsum([row.n_columns for row in rows])
-    assert len(floats) == ends[-1]
-    return np.split(floats, ends[:-1]), done.stderr.decode()
-
-
-def require(command: Sequence[object], rows: Sequence[ScaledRow], expected: Sequence[F32], isa: str) -> None:
-    """Fail unless the rows come out as expected, from a back end of that name too."""
-    got, isas = decode(command, rows)
-    assert f"{isa}: {len(rows)} rows" in isas
-    for row, a, b in zip(rows, got, expected, strict=True):
-        try:
-            assert_bit_equal(a, b)
-        except AssertionError as error:
-            raise AssertionError(f"{replace(row, parts=(b'', b'', b''))}: {error}") from None
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +71,77 @@ def test_the_oracle_knows_every_code_and_scale() -> None:
         assert_bit_equal(row.weights(), values)
 
 
+# ---------------------------------------------------------------- what other implementations decode
+
+
+def published(vectors: dict[str, Any]) -> Iterator[tuple[ScaledRow, F32]]:
+    """Yield the rows in parts of a file of published examples."""
+
+    def row(code: str, case: dict[str, Any], codes: str, f32: str, **how: Any) -> tuple[ScaledRow, F32]:
+        scales, biases = (bytes.fromhex(how.pop(key, "")) for key in ("scale_bytes", "bias_bytes"))
+        values = np.frombuffer(bytes.fromhex(case[f32]), "<f4")
+        parts = (bytes.fromhex(case[codes]), scales, biases)
+        return ScaledRow(len(values), code, parts=parts, **how), values
+
+    def one_scale(name: str, code: str) -> tuple[ScaledRow, F32]:
+        case = vectors[name]
+        return row(code, case, "raw", "f32", scales="f32", scale_bytes=case["scale_f32"])
+
+    yield from (one_scale("fp8_global", "e4m3"), one_scale("fp8_row_scale", "e4m3"))
+    yield one_scale("int8_row_scale", "I8")
+    case = vectors["nvfp4_row160"]
+    nvfp4 = {"scales": "e4m3", "scale_bytes": case["block_scales"], "group": 16}
+    [factor] = struct.unpack("<f", bytes.fromhex(case["global_f32"]))
+    how = {**nvfp4, "factor_kind": "multiplies", "factor": factor}
+    yield row("e2m1", case, "packed", "f32_block_first", **how)
+    case = vectors["engram_row264"]
+    case = {**case, "codes": case["row"][:512]}
+    yield row("e4m3", case, "codes", "f32", scales="e8m0", scale_bytes=case["row"][512:], group=32)
+    for case in vectors["mlx_affine"]:
+        how = {"scales": "bf16", "scale_bytes": case["scales_bf16"], "group": case["group"]}
+        how |= {"biases": "bf16", "bias_bytes": case["biases_bf16"], "n_bits": case["bits"]}
+        yield row("bits", case, "words", "f32", **how)
+    modes = {"mxfp4": ("e2m1", "e8m0", 32), "mxfp8": ("e4m3", "e8m0", 32), "nvfp4": ("e2m1", "e4m3", 16)}
+    for case in vectors["mlx_fp"]:
+        code, scales, group = modes[case["mode"]]
+        yield row(code, case, "words", "f32", scales=scales, scale_bytes=case["scales"], group=group)
+
+
+def test_published_rows(plain: tuple[Path], data_dir: Path) -> None:
+    path = data_dir.parent / "facts" / "ngram_vectors.json"
+    if not path.is_file():
+        pytest.skip("published examples (facts/ngram_vectors.json) are not beside the test data")
+    rows, expected = zip(*published(json.loads(path.read_text("utf-8"))["decode"]), strict=True)
+    assert len(rows) > 15
+    require(plain, rows, expected, "portable")
+
+
+def test_mlx_decodes_alike(plain: tuple[Path]) -> None:
+    mx = pytest.importorskip("mlx.core")
+    rng = np.random.default_rng(6)
+    rows, expected = [], []
+    for n_bits, group in itertools.product(BITS, (32, 64, 128)):
+        n = group * int(rng.integers(1, 12))
+        codes = rng.integers(0, 1 << 32, n * n_bits // 32, dtype=np.uint32)
+        scales, biases = (rng.standard_normal((2, n // group)) * [[0.03], [0.5]]).astype(np.float32)
+        words, s, b = (mx.array(array.reshape(1, -1)) for array in (codes, scales, biases))
+        expected.append(np.array(mx.dequantize(words, s, b, group_size=group, bits=n_bits))[0])
+        parts = (codes.tobytes(), scales.tobytes(), biases.tobytes())
+        rows.append(ScaledRow(n, "bits", n_bits, "f32", "f32", group, parts=parts))
+    for mode, code, kind, group in (
+        ("mxfp4", "e2m1", "e8m0", 32),
+        ("mxfp8", "e4m3", "e8m0", 32),
+        ("nvfp4", "e2m1", "e4m3", 16),
+    ):
+        w = mx.array(rng.standard_normal((1, 30 * 32)).astype(np.float32))
+        words, s = mx.quantize(w, group_size=group, bits=8 if mode == "mxfp8" else 4, mode=mode)
+        made = mx.dequantize(words, s, group_size=group, bits=8 if mode == "mxfp8" else 4, mode=mode)
+        expected.append(np.array(made.astype(mx.float32))[0])  # exact in bfloat16
+        parts = (np.array(words).tobytes(), np.array(s).tobytes(), b"")
+        rows.append(ScaledRow(960, code, scales=kind, group=group, parts=parts))
+    require(plain, rows, expected, "portable")
+
+
 # -------------------------------------------------------------------------------------- random rows
 
 
@@ -139,8 +162,11 @@ def hard_bytes(rng: np.random.Generator, kind: str | None, n_bytes: int) -> byte
 def filled(rng: np.random.Generator, row: ScaledRow) -> ScaledRow:
     """Return a row with random parts."""
     n_codes, n_scales, n_biases = row.part_bytes()
-    scales = hard_bytes(rng, row.scales, n_scales)
-    return replace(row, parts=(rng.bytes(n_codes), scales, hard_bytes(rng, row.biases, n_biases)))
+    codes = rng.bytes(n_codes)
+    if row.code == "e4m3" and rng.random() < 0.5:  # whose NaNs are treated apart
+        codes = codes.replace(b"\x7f", b"\x7e").replace(b"\xff", b"\x00")
+    scales, biases = hard_bytes(rng, row.scales, n_scales), hard_bytes(rng, row.biases, n_biases)
+    return replace(row, parts=(codes, scales, biases))
 
 
 def widths(rng: np.random.Generator, code: str) -> int:
