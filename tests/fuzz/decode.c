@@ -11,17 +11,6 @@ enum { MAX_BLOCKS = 4, CANARY_BYTES = 64 };
 
 #define CANARY 0x5A
 
-static bool is_nan(uint32_t bits) { return (bits & 0x7FFFFFFFu) > 0x7F800000u; }
-
-static void require_alike(const uint8_t *got, const uint8_t *expected, size_t n, const char *what) {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t a, b;
-        memcpy(&a, expected + 4 * i, 4);
-        memcpy(&b, got + 4 * i, 4);
-        fuzz_require(a == b || (is_nan(a) && is_nan(b)), what);
-    }
-}
-
 static void stream_alike(const pye_kernels *kernels, const pye_type_info *type, const uint8_t *blocks, size_t n,
                          const uint8_t *expected) {
     uint8_t *memory = malloc(PYE_LINE_BYTES + 4 * n);
@@ -29,7 +18,7 @@ static void stream_alike(const pye_kernels *kernels, const pye_type_info *type, 
     uint8_t *aligned = memory + PYE_LINE_BYTES - (uintptr_t)memory % PYE_LINE_BYTES;
     kernels->stream_row[type->id](blocks, (float *)(void *)aligned, n);
     kernels->fence();
-    require_alike(aligned, expected, n, "rows are the same past the caches");
+    fuzz_require_alike(aligned, expected, n, "rows are the same past the caches");
     free(memory);
 }
 
@@ -41,7 +30,7 @@ static void compare(const pye_kernels *kernels, const pye_type_info *type, const
     fuzz_require(got != NULL && narrow != NULL, "there is memory");
     memset(got, CANARY, 1 + 4 * n + CANARY_BYTES);
     kernels->decode[type->id](blocks, (float *)(void *)(got + 1), n);
-    require_alike(got + 1, (const uint8_t *)expected, n, "back ends decode alike");
+    fuzz_require_alike(got + 1, (const uint8_t *)expected, n, "back ends decode alike");
     for (size_t i = 0; i < CANARY_BYTES; i++)
         fuzz_require(got[1 + 4 * n + i] == CANARY, "a decoder keeps to its row");
     stream_alike(kernels, type, blocks, n, (const uint8_t *)expected);

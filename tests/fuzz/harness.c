@@ -16,6 +16,17 @@ void fuzz_require(bool holds, const char *what) {
     abort();
 }
 
+static bool is_nan(uint32_t bits) { return (bits & 0x7FFFFFFFu) > 0x7F800000u; }
+
+void fuzz_require_alike(const uint8_t *got, const uint8_t *expected, size_t n, const char *what) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t a, b;
+        memcpy(&a, expected + 4 * i, 4);
+        memcpy(&b, got + 4 * i, 4);
+        fuzz_require(a == b || (is_nan(a) && is_nan(b)), what);
+    }
+}
+
 void fuzz_write(char path[FUZZ_PATH_BYTES], const char *name, const uint8_t *data, size_t size) {
     const char *folder = getenv("PYEMBED_FUZZ_FOLDER");
     (void)snprintf(path, FUZZ_PATH_BYTES, "%s/%ld%s", folder != NULL ? folder : "/dev/shm", (long)getpid(), name);

@@ -17,6 +17,9 @@ void fuzz_require(bool holds, const char *what);
 
 enum { FUZZ_PATH_BYTES = 512 };
 
+/* Requires n floats, at any addresses, to be the same bits; a NaN must be met by a NaN, whatever its payload. */
+void fuzz_require_alike(const uint8_t *got, const uint8_t *expected, size_t n, const char *what);
+
 /* Writes a file into the folder that PYEMBED_FUZZ_FOLDER names; files of this process only. */
 void fuzz_write(char path[FUZZ_PATH_BYTES], const char *name, const uint8_t *data, size_t size);
 

@@ -174,6 +174,15 @@ def scan_seeds() -> Iterator[bytes]:
         yield bytes([exponent, 0, 1, 3, 0, 1, 0, 0, 0, 0]) + bytes([most]) + bytes([0x77] * 16)
 
 
+def scaled_seeds() -> Iterator[bytes]:
+    rng = np.random.default_rng(3)
+    for i in range(120):
+        # code, type, bits, scales, biases, group, factor's kind, shift, width, factor
+        choices = [i % 5, i // 5, i, i // 7, i // 11, i // 3, i // 13, i % 16]
+        width = int(rng.integers(1, 1200))
+        yield bytes(choices) + struct.pack("<Hf", width, rng.normal()) + rng.bytes(2 * width)
+
+
 def all_seeds() -> dict[str, list[bytes]]:
     rng = np.random.default_rng(1)
     data = bytes(64)
@@ -192,6 +201,7 @@ def all_seeds() -> dict[str, list[bytes]]:
         "vocabulary": [b"".join(bytes([len(t)]) + t for t in tokens[:n]) for n in range(1, len(tokens) + 1)],
         "laws": list(law_seeds()),
         "scan": list(scan_seeds()),
+        "scaled": list(scaled_seeds()),
         "decode": [bytes([i]) + rng.bytes(2 * n_bytes) for i, (_, n_bytes) in enumerate(BLOCKS.values())],
     }
 

@@ -19,6 +19,9 @@ SIMPLE = (
     *("IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"),
 )
 
+#: Formats of rows in parts, likewise.
+IN_PARTS = ("FP8", "NVFP4", "MXFP4", "MLX 4 bits")
+
 
 @dataclass(frozen=True)
 class Target:
@@ -36,6 +39,9 @@ def targets(sections: list[Json]) -> list[Target]:
     for isa in [data["isa"] for data in hot_runs] or [""]:
         data = next((data for data in hot_runs if data["isa"] == isa), None)
         found += _portable(data) if data and isa == "portable" else _hot(data, isa)
+    parts_runs = [section["data"] for section in sections if section["section"] == "parts"]
+    for data in parts_runs or [None]:
+        found += _parts(data)
     memory_runs = [section["data"] for section in sections if section["section"] == "memory"]
     found += [_memory(data) for data in memory_runs or [None]]
     found += _half(_one(sections, "half"))
@@ -108,6 +114,17 @@ def _portable(data: Json) -> Iterator[Target]:
         kind["type"]: kind["against ggml"] for kind in data["types"] if kind["against ggml"] is not None
     }
     yield _least("hot rows, portable: at least ggml's speed, every type", ratios, 1.0)
+
+
+def _parts(data: Json | None) -> Iterator[Target]:
+    isa = f", {data['isa']}" if data else ""
+    asked = [("at least 5x torch", "against torch", 5.0)]
+    if data is None or data["isa"] != "portable":
+        asked.append(("at least 0.8 of a float32 copy", "against copy", 0.8))
+    for text, key, least in asked:
+        kinds = data["widths"][0]["kinds"] if data else []
+        ratios = {kind["kind"]: kind[key] for kind in kinds if kind["kind"] in IN_PARTS}
+        yield _least(f"rows of 4096 in parts{isa}: FP8, NVFP4, MXFP4, MLX's 4 bits {text}", ratios, least)
 
 
 def _memory(data: Json | None) -> Target:

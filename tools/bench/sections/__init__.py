@@ -37,11 +37,12 @@ class Section:
 
 def all_sections() -> dict[str, Section]:
     """Return the sections by name, in the order in which they run."""
-    from . import call, growth, half, hot, memory, opening, scan, servers, threads
+    from . import call, growth, half, hot, memory, opening, parts, scan, servers, threads
 
     return {
         "open": Section(opening.run, opening.tables),
         "hot": Section(hot.run, hot.tables, every_isa=True),
+        "parts": Section(parts.run, parts.tables, every_isa=True),
         "memory": Section(memory.run, memory.tables),
         "half": Section(half.run, half.tables),
         "call": Section(call.run, call.tables),
