@@ -6,8 +6,9 @@
  *     q        without scales          q s        with them
  *     q s + b  with biases             (q s) g    with a factor, or (q s) / g where it divides
  *
- * Scales and biases are widened to float32 first, which is exact but for float64. E8M0 is 2^(e - 127), NaN for 255, as in
- * the OCP Microscaling Formats Specification 1.0. */
+ * Biases and a factor exclude each other, and neither comes without scales. Scales and biases are widened to float32 first,
+ * which is exact but for float64. E8M0 is 2^(e - 127), NaN for 255, and the smaller floats are those of the OCP Microscaling
+ * Formats Specification 1.0; subnormal numbers, signs of zeros and NaNs count everywhere. */
 #pragma once
 
 #include <stddef.h>

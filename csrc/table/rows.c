@@ -23,9 +23,13 @@ static void write_floats(const pye_row_job *job, const pye_row *row, size_t firs
     const pye_table *table = job->table;
     if (!job->stream) {
         pye_table_decode(table, row, first, n, (float *)(void *)to);
-    } else if (table->is_blocks && !table->swap && (uintptr_t)to % PYE_STREAM_ALIGNMENT == 0) {
-        const uint8_t *from = row->parts[PYE_CODES] + pye_type_bytes(table->type, first);
-        table->kernels->stream_row[table->info.type](from, (float *)(void *)to, n);
+    } else if (!table->swap && (uintptr_t)to % PYE_STREAM_ALIGNMENT == 0) {
+        float *floats = (float *)(void *)to;
+        if (table->is_blocks)
+            table->kernels->stream_row[table->info.type](
+                row->parts[PYE_CODES] + pye_type_bytes(table->type, first), floats, n);
+        else
+            table->kernels->stream_scaled(&table->scaling, row->parts, first, n, floats);
     } else {
         _Alignas(PYE_LINE_BYTES) float tile[STEP_WEIGHTS];
         pye_table_decode(table, row, first, n, tile);
