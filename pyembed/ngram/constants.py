@@ -59,11 +59,11 @@ class Constants:
     stand_in : int
         What is hashed in place of tokens that are not there: the EOS id, or the mapped id of padding.
     token_map : numpy.ndarray of uint32, shape (n_vocab,), or None
-        What is hashed of each token of Engram, `DEAD` for images.
+        What is hashed of each token of Engram, or `DEAD`.
     n_compressed : int
         Mapped ids are below; 0 without a map.
     image_token : int or None
-        The id that stands in place of an image, where the file says.
+        The id that stands in place of an image, where the file says. To Engram that token is dead.
     tables : tuple of str or None
         Names of the layers' tables, for LongCat of the columns'; None where there is none.
     n_rows : tuple of int or None
@@ -103,6 +103,15 @@ class Constants:
         return self.n_vocab if self.token_map is None else self.n_compressed
 
     @property
+    def hashed_map(self) -> TokenMap | None:
+        """The token map, in which the image's token is dead; None where ids are hashed as they are."""
+        if self.token_map is None or self.image_token is None or self.image_token >= len(self.token_map):
+            return self.token_map
+        marked = self.token_map.copy()
+        marked[self.image_token] = DEAD
+        return marked
+
+    @property
     def running_sums(self) -> Numbers:
         """Where each column's rows begin if they follow each other without gaps, of each layer."""
         sums = np.zeros_like(self.moduli)
@@ -128,7 +137,7 @@ class Constants:
         if offsets is None and self.scheme is not Scheme.LONGCAT:
             offsets = self.running_sums
         content = hashlib.sha256(repr(facts).encode())
-        for numbers in (self.multipliers, self.moduli, offsets, self.token_map):
+        for numbers in (self.multipliers, self.moduli, offsets, self.hashed_map):
             content.update(b"none" if numbers is None else numbers.astype("<u8").tobytes())
         return content.hexdigest()
 

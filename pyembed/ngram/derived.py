@@ -69,6 +69,10 @@ def ple_moduli(base: int, n_columns: int, n_layers: int) -> list[int]:
     return [next(primes) for _ in range(n_columns * n_layers)]
 
 
+#: Of the released PLE: tokens, tokens of the longest n-grams, heads; what its constants are made of; its end
+#: of text.
+PLE_SHAPE = (248320, 3, 8)
+PLE_SEED, PLE_BASE, PLE_EOS = 1234, 20_000_000, 248044
 #: The released multipliers of Engram by layer and number of compressed ids.
 ENGRAM_MULTIPLIERS: Mapping[tuple[int, int], tuple[int, ...]] = {
     (1, 99092): (76632096046245, 4839876093313, 35959672319349, 73987337458391),

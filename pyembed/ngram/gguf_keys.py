@@ -15,11 +15,12 @@ from ..core.handle import Source
 from ..errors import FormatError
 from ..files.metadata import Metadata, Tensors
 from ..safe_text import quote
-from .constants import DEAD, MAX_HEADS, MAX_LAYERS, MAX_SIZE, MAX_TOKENS, Constants, Numbers, Scheme, as_table
+from .constants import MAX_HEADS, MAX_LAYERS, MAX_SIZE, MAX_TOKENS, Constants, Numbers, Scheme, as_table
 from .derived import ENGRAM_IMAGE_TOKEN, ENGRAM_MAP_SHAPE, engram_moduli
 from .stored import StoredNumbers
 
-_MAX_COLUMNS = (MAX_SIZE - 1) * MAX_HEADS
+#: Of all layers and columns together: the released models have 48.
+_MOST_MODULI = 4096
 _MOST_IDS = 2**31 - 1
 PLE_TABLE = "per_layer_token_embd.weight"
 
@@ -144,9 +145,7 @@ class _Ple:
     def constants(self) -> Constants:
         stored = self._stored
         multipliers = stored.numbers("multipliers", ["ple.layer_multipliers"], MAX_LAYERS * MAX_SIZE)
-        moduli = stored.numbers(
-            "moduli", ["ple.head_vocab_sizes", "ple.head_primes"], MAX_LAYERS * _MAX_COLUMNS
-        )
+        moduli = stored.numbers("moduli", ["ple.head_vocab_sizes", "ple.head_primes"], _MOST_MODULI)
         if multipliers is None or moduli is None:
             raise stored.missing("multipliers" if multipliers is None else "moduli")
         declared = stored.count("max_size", ["ple.ngram_size", "text.ngram_size"], 2, MAX_SIZE)
@@ -154,7 +153,7 @@ class _Ple:
             multipliers = multipliers[:declared]  # llama.cpp takes as many as it needs
         max_size = _checked_size(stored, multipliers.size, declared)
         heads = stored.count("n_heads", ["ple.heads_per_ngram", "text.heads_per_ngram"], 1, MAX_HEADS)
-        offsets = stored.numbers("offsets", ["ple.head_offsets"], MAX_LAYERS * _MAX_COLUMNS)
+        offsets = stored.numbers("offsets", ["ple.head_offsets"], _MOST_MODULI)
         eos = stored.count(
             "stand_in",
             ["ple.eos_token_id", "text.eos_token_id", "tokenizer.end_of_text_token_id"],
@@ -243,15 +242,13 @@ class _Engram:
         tables = tuple(self._table(layer) for layer in numbers)
         rows = self._rows(numbers, tables)
         moduli, heads = self._moduli(len(numbers), max_size, rows)
-        offsets = stored.numbers("offsets", ["offsets", "hash_offsets"], MAX_LAYERS * _MAX_COLUMNS)
+        offsets = stored.numbers("offsets", ["offsets", "hash_offsets"], _MOST_MODULI)
         n_compressed = stored.count("n_compressed", ["compressed_vocab_size"], 1, MAX_TOKENS)
         if n_compressed is None:
             n_compressed = int(given_map.max()) + 1
         token_map = given_map.astype(np.uint32)
         pad = self._pad(given_map)
         image = self._image_token(len(token_map), n_compressed)
-        if image is not None and image < len(token_map):
-            token_map[image] = DEAD
         return Constants(
             Scheme.ENGRAM,
             stored.path,
@@ -276,7 +273,7 @@ class _Engram:
         """Return the moduli and the heads; where a file leaves them to be derived, its rows have to agree."""
         stored = self._stored
         heads = stored.count("n_heads", ["head_count", "n_heads"], 1, MAX_HEADS)
-        moduli = stored.numbers("moduli", ["primes", "hash_primes"], MAX_LAYERS * _MAX_COLUMNS)
+        moduli = stored.numbers("moduli", ["primes", "hash_primes"], _MOST_MODULI)
         if moduli is not None:
             by_layer = _split(stored, "moduli", moduli, n_layers, "moduli")
             return by_layer, _heads(stored, by_layer.shape[1], max_size, heads)

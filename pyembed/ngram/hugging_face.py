@@ -16,7 +16,7 @@ from ..errors import FormatError
 from ..files.metadata import Tensors
 from ..safe_text import printable, quote
 from ..tokens.readers.checked_reads import as_json, as_object, read_bytes
-from .constants import DEAD, MAX_HEADS, MAX_LAYERS, MAX_SIZE, MAX_TOKENS, Constants, Numbers, Scheme, as_table
+from .constants import MAX_HEADS, MAX_LAYERS, MAX_SIZE, MAX_TOKENS, Constants, Numbers, Scheme, as_table
 from .derived import engram_moduli, engram_multipliers, longcat_moduli, ple_moduli, ple_multipliers
 from .stored import read_integers
 from .token_map import MAP_FILE, TOKENIZER_FILE, find_token_map
@@ -270,8 +270,6 @@ def _engram(folder: str, config: _Config, tensors: Mapping[str, TensorInfo]) -> 
     pad_key = "engram_pad_token_id" if "engram_pad_token_id" in config else "engram_pad_id"
     pad = int(token_map[config.number(pad_key, 0, len(token_map) - 1)])
     image = config.number("image_token_id", 0, 2**31 - 1) if "image_token_id" in config else None
-    if image is not None and image < len(token_map):
-        token_map[image] = DEAD
     moduli = as_table(engram_moduli(base, max_size, n_heads, len(layers)), len(layers))
     names, rows = _engram_tables(config, tensors, layers, moduli)
     return Constants(

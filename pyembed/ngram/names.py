@@ -374,7 +374,7 @@ def _open(constants: Constants) -> CData:
     description.multipliers = pointer("uint64_t[]", constants.multipliers)
     description.moduli = pointer("uint64_t[]", constants.moduli)
     description.offsets = pointer("uint64_t[]", constants.offsets)
-    description.token_map = pointer("uint32_t[]", constants.token_map)
+    description.token_map = pointer("uint32_t[]", constants.hashed_map)
     description.n_compressed, description.stand_in = constants.n_compressed, constants.stand_in
     description.interrupted = lib.pye_python_interrupted
     out, error = ffi.new("pye_ngram **"), ffi.new("pye_error *")

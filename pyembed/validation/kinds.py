@@ -79,6 +79,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("header", container),
     Kind("order", tensors),
     Kind("order", vocabulary),
+    Kind("order", Later("ngram")),
     Kind("order", Later("reference"), needs_reference=True),
     Kind("full", Later("row_order")),
 )

@@ -74,6 +74,7 @@ class Conclusion:
 #: vocabulary, then compares each tensor's shape; only then it places tensors in memory and decodes tokens.
 _STAGES = (
     ("container", Outcome.REFUSE),
+    ("ngram", Outcome.REFUSE),
     ("vocabulary", Outcome.ABORT),
     ("vocabulary", Outcome.REFUSE),
     ("tensor", Outcome.REFUSE),

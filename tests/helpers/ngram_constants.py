@@ -121,8 +121,8 @@ def expected(constants: Constants, stream: list[int], layer: int = 0) -> list[li
     if constants.scheme is Scheme.LONGCAT:
         return oracle.longcat(stream, constants.n_vocab, constants.max_size, moduli)
     hashed: list[int | None] = list(stream)
-    if constants.token_map is not None:
-        mapped = [int(constants.token_map[token]) for token in stream]
+    if constants.hashed_map is not None:
+        mapped = [int(constants.hashed_map[token]) for token in stream]
         hashed = [oracle.DEAD if number == 0xFFFFFFFF else number for number in mapped]
     assert constants.multipliers is not None
     sums = [sum(moduli[:column]) for column in range(len(moduli))]
