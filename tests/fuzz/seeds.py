@@ -183,6 +183,19 @@ def scaled_seeds() -> Iterator[bytes]:
         yield bytes(choices) + struct.pack("<Hf", width, rng.normal()) + rng.bytes(2 * width)
 
 
+def ngram_seeds() -> Iterator[bytes]:
+    rng = np.random.default_rng(3)
+    for scheme, choices in ((0, 2), (1, 6), (2, 0), (0, 3), (1, 7), (0, 26), (1, 30)):
+        for size, heads, layers in ((2, 1, 1), (3, 2, 2), (4, 2, 1), (8, 3, 1)):
+            # scheme, n-grams, heads, layers, tokens, mapped ids, stand-in, choices, asked for, sequences
+            head = bytes([scheme, size, heads, layers, 0, 12, 9, 2, choices, 5, 3])
+            n_columns, n_multipliers = layers * (size - 1) * heads, layers * size
+            moduli = b"".join(bytes([int(n), 0]) for n in rng.integers(0, 11, n_columns))  # each, and a gap
+            token_map = bytes(rng.choice([*range(9), 255], 12).tolist())
+            rest = bytes(rng.integers(0, 12, 90).tolist())
+            yield head + moduli + bytes(rng.integers(0, 255, n_multipliers).tolist()) + token_map + rest
+
+
 def all_seeds() -> dict[str, list[bytes]]:
     rng = np.random.default_rng(1)
     data = bytes(64)
@@ -202,6 +215,7 @@ def all_seeds() -> dict[str, list[bytes]]:
         "laws": list(law_seeds()),
         "scan": list(scan_seeds()),
         "scaled": list(scaled_seeds()),
+        "ngram": list(ngram_seeds()),
         "decode": [bytes([i]) + rng.bytes(2 * n_bytes) for i, (_, n_bytes) in enumerate(BLOCKS.values())],
     }
 
