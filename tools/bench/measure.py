@@ -59,6 +59,10 @@ class Race:
         """Return microseconds for each of `n` parts of a call."""
         return self.time(name, 1e6 / n)
 
+    def rate(self, name: str, n: float) -> Json:
+        """Return how many of something there are a second, of which a call does `n`."""
+        return Spread.of(n / self.times[name]).json()
+
     def ratio(self, name: str, *others: str) -> Json | None:
         """Return how many times as fast as the `others` together `name` is, round by round.
 

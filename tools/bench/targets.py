@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from .measure import Json
 from .sections import half, hot, opening
 from .sections.call import INDEXING
+from .sections.names import OWN as ROWS
 from .show import Table, number
 from .tables import QUANTISED
 
@@ -48,6 +49,7 @@ def targets(sections: list[Json]) -> list[Target]:
     found += _call(_one(sections, "call"))
     found.append(_threads(_one(sections, "threads")))
     found += _scan(_one(sections, "scan"))
+    found.append(_names(_one(sections, "names")))
     found += _opening(_one(sections, "open"))
     return found
 
@@ -203,6 +205,11 @@ def _scan(data: Json | None) -> Iterator[Target]:
     asked = "one query, F16, one thread: faster than NumPy float32 and faiss"
     rivals = {peer["peer"]: peer.get("against") for peer in data["peers"]} if data else {}
     yield _least(asked, rivals, 1.0)
+
+
+def _names(data: Json | None) -> Target:
+    millions = {scheme["scheme"]: scheme["millions"][ROWS] for scheme in data["schemes"]} if data else {}
+    return _least("names of hashed rows: at least 150 million a second and thread", millions, 150.0)
 
 
 def _opening(data: Json | None) -> Iterator[Target]:

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "small_ngram.h"
+
 typedef struct pool {
     atomic_size_t n_live;
     atomic_size_t n_calls;
@@ -68,11 +70,26 @@ static pye_status use_vocabulary(pye_model *model) {
     return status == PYE_ERROR_NOT_FOUND ? PYE_OK : status;
 }
 
+static pye_status use_ngram(const pye_allocator *allocator) {
+    pye_ngram_description description = small_description();
+    description.allocator = allocator;
+    pye_ngram *ngram;
+    int are_in_range;
+    pye_status status = pye_ngram_open(&description, &ngram, NULL);
+    if (status != PYE_OK)
+        return status;
+    status = small_names(ngram, 3, 4, &are_in_range, NULL);
+    pye_ngram_close(ngram);
+    return status == PYE_OK && !are_in_range ? PYE_ERROR_ARGUMENT : status;
+}
+
 static pye_status use(const char *path, pool *from) {
     pye_allocator allocator = {allocate, resize, release, from};
     pye_open_options options = {.struct_bytes = sizeof options, .allocator = &allocator};
     pye_model *model;
-    pye_status status = pye_model_open(path, &options, &model, NULL);
+    pye_status status = use_ngram(&allocator);
+    if (status == PYE_OK)
+        status = pye_model_open(path, &options, &model, NULL);
     memset(&allocator, 0, sizeof allocator); /* it was copied */
     if (status != PYE_OK)
         return status;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "pyembed.h"
+#include "small_ngram.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -158,6 +159,20 @@ static pye_status examine(const trial *it, pye_error *error) {
     return status;
 }
 
+/* Of no file. */
+static pye_status names(const trial *it, pye_error *error) {
+    (void)it;
+    pye_ngram_description description = small_description();
+    pye_ngram *ngram;
+    int are_in_range;
+    pye_status status = pye_ngram_open(&description, &ngram, error);
+    if (status != PYE_OK)
+        return status;
+    status = small_names(ngram, 1, 4, &are_in_range, error);
+    pye_ngram_close(ngram);
+    return status == PYE_OK && !are_in_range ? PYE_ERROR_ARGUMENT : status;
+}
+
 static void require(bool holds, const char *what, const trial *it, long n, const pye_error *error) {
     if (holds)
         return;
@@ -187,11 +202,8 @@ int main(int argc, char **argv) {
     static const struct {
         const char *what;
         pye_status (*work)(const trial *it, pye_error *error);
-    } works[] = {{"gather", gather},
-                 {"scan", scan},
-                 {"norms and faults", norms_and_faults},
-                 {"vocabulary", find},
-                 {"facts", examine}};
+    } works[] = {{"gather", gather},   {"scan", scan},     {"norms and faults", norms_and_faults},
+                 {"vocabulary", find}, {"facts", examine}, {"names", names}};
     long n = 0;
     for (int i = 1; i < argc; i++) {
         for (size_t m = 0; m < sizeof modes / sizeof modes[0]; m++) {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "pyembed.h"
+#include "small_ngram.h"
 
 enum { N_THREADS = 8, N_IDS = 256, MAX_COLUMNS = 1024, RARELY = 10 };
 
@@ -18,6 +19,7 @@ static int rounds = 50;
 static pye_table *table;
 static pye_vocabulary *vocabulary;
 static pye_model *model;
+static pye_ngram *ngram;
 static pye_table_info info;
 
 static void require(int holds, const char *what) {
@@ -78,6 +80,12 @@ static void look_up(const pye_vocabulary *tokens, int round) {
             "a token is found");
 }
 
+static void name_rows(const pye_ngram *constants, int round, unsigned n_threads) {
+    int are_in_range;
+    require(small_names(constants, round, n_threads, &are_in_range, NULL) == PYE_OK && are_in_range,
+            "tokens have names of rows");
+}
+
 static void open_and_close(int round) {
     pye_open_options options = {.struct_bytes = sizeof options, .guard = 1};
     options.load_mode = round % 3 == 0 ? PYE_LOAD_NONE : PYE_LOAD_MMAP;
@@ -95,6 +103,11 @@ static void open_and_close(int round) {
     pye_table_close(rows);
     look_up(tokens, round);
     pye_vocabulary_close(tokens);
+    pye_ngram_description description = small_description();
+    pye_ngram *constants;
+    require(pye_ngram_open(&description, &constants, NULL) == PYE_OK, "constants open");
+    name_rows(constants, round, 2);
+    pye_ngram_close(constants);
 }
 
 static void *work(void *argument) {
@@ -104,6 +117,7 @@ static void *work(void *argument) {
         uint32_t shard;
         gather(table, round, number % 2 == 0 ? 4 : 1);
         look_up(vocabulary, round);
+        name_rows(ngram, round, number % 2 == 0 ? 4 : 1);
         if (round % RARELY == 0)
             scan(table, round, number % 3 == 0 ? 4 : 1);
         if (round % RARELY == number)
@@ -128,6 +142,8 @@ int main(int argc, char **argv) {
     require(pye_model_open(path, &options, &model, NULL) == PYE_OK, "the model opens");
     require(pye_table_open(model, name, strlen(name), &table, NULL) == PYE_OK, "its table opens");
     require(pye_vocabulary_open(model, &vocabulary, NULL) == PYE_OK, "its vocabulary opens");
+    pye_ngram_description description = small_description();
+    require(pye_ngram_open(&description, &ngram, NULL) == PYE_OK, "its hashed rows have names");
     pye_table_get_info(table, &info);
     require(info.n_columns <= MAX_COLUMNS, "its rows are not too wide");
     for (int i = 0; i < N_THREADS; i++) {
@@ -136,6 +152,7 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < N_THREADS; i++)
         (void)pthread_join(threads[i], NULL);
+    pye_ngram_close(ngram);
     pye_vocabulary_close(vocabulary);
     pye_table_close(table);
     pye_model_close(model);
