@@ -52,6 +52,7 @@ CALLS = {
     "progress": "model.table.top(np.ones((50, 1024)), 3, progress=lambda text, done: None)",
     "check_rows": "[model.table.check_rows(0, 1 << 19, key=bytes(16)) for _ in range(19)]",
     "gather": "[model.table.gather(np.arange(1 << 17), dtype='float16', threads=1) for _ in range(99)]",
+    "names": "[pyembed.Ngram(constants).rows(np.zeros(1 << 21, 'i1'), threads=1) for _ in range(99)]",
     "read": "pyembed.load_model(sys.argv[1], load_mode='none', validate='off').table",
     "read with progress": "pyembed.load_model(sys.argv[1], load_mode='none', validate='off', "
     "progress_callback=lambda share: None)",
@@ -67,6 +68,8 @@ def handler(number, frame):
     raise {raised}
 signal.signal(signal.SIGALRM, handler)
 model = pyembed.load_model(sys.argv[1], validate="off")
+moduli, multipliers = np.full((1, 16), 10007, "u8"), np.ones((1, 2), "u8")
+constants = pyembed.ngram.Constants(pyembed.ngram.Scheme.PLE, "", (0,), 2, 16, 9, moduli, multipliers)
 signal.setitimer(signal.ITIMER_REAL, 0.2)
 try:
     {call}
