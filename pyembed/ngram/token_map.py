@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..core.callbacks import came_from_handler
 from ..errors import FormatError, PyembedError
-from ..tokens.readers.checked_reads import as_json, read_bytes
+from ..tokens.readers.checked_reads import as_json, as_object, read_bytes
 from .constants import MAX_TOKENS, TokenMap
 
 MAP_FILE = "engram_token_map.json"
@@ -69,14 +70,24 @@ def make_token_map(path: str) -> TokenMap:
             f"install pyembed-gguf[text], or put {MAP_FILE} beside the model"
         ) from None
     data = read_bytes(path)
-    as_json(path, data)  # bounds what the package, which trusts its input, has to take
+    content = as_object(path, as_json(path, data), "its content")
+    if _has_pattern(content.get("decoder")):
+        raise FormatError(f"{path}: the decoder has a regular expression, which may take any time", path)
     try:
-        tokenizer = tokenizers.Tokenizer.from_buffer(data)
-    except Exception as error:  # the package raises nothing narrower
-        raise FormatError(
-            f"{path}: no tokenizer that the package tokenizers can read: {error}", path
-        ) from None
-    return _fold(path, tokenizer, tokenizers)
+        return _fold(path, tokenizers.Tokenizer.from_buffer(data), tokenizers)
+    except (FormatError, MemoryError):
+        raise
+    except BaseException as error:  # the package raises nothing narrower, and where it panics no Exception
+        is_its_own = isinstance(error, Exception) or type(error).__name__ == "PanicException"
+        if not is_its_own or came_from_handler(error):
+            raise
+        raise FormatError(f"{path}: the package tokenizers cannot read it: {error}", path) from None
+
+
+def _has_pattern(part: Any) -> bool:
+    """Return whether a part of a tokenizer holds a regular expression."""
+    inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return (isinstance(part, dict) and "Regex" in part) or any(map(_has_pattern, inner))
 
 
 def _fold(path: str, tokenizer: Any, tokenizers: Any) -> TokenMap:

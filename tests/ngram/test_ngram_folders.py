@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import pyembed
 from pyembed.ngram.derived import (
@@ -302,12 +306,75 @@ def test_a_map_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         pyembed.open_ngram(folder(tmp_path, DEEPSEEK))
 
 
-@pytest.mark.parametrize("text", ["{}", "[1", '{"model": {"type": "BPE"}}'])
+@pytest.mark.parametrize(
+    "text", ["{}", "[1", "[]", '{"model": {"type": "BPE"}}', '{"model": 7, "decoder": [7]}']
+)
 def test_a_tokenizer_that_is_none(text: str, tmp_path: Path) -> None:
     pytest.importorskip("tokenizers")
     (tmp_path / "tokenizer.json").write_text(text)
     with pytest.raises(pyembed.FormatError, match="tokenizer"):
         pyembed.open_ngram(folder(tmp_path, DEEPSEEK))
+
+
+def test_a_tokenizer_whose_decoder_may_take_any_time(tmp_path: Path) -> None:
+    path = small_tokenizer(tmp_path / "tokenizer.json")
+    content = json.loads(path.read_text())
+    replace = {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""}
+    content["decoder"] = {"type": "Sequence", "decoders": [content["decoder"], replace]}
+    path.write_text(json.dumps(content))
+    with pytest.raises(pyembed.FormatError, match="the decoder has a regular expression"):
+        make_token_map(str(path))
+
+
+def test_what_a_handler_raises_while_the_map_is_made_is_not_about_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = small_tokenizer(tmp_path / "tokenizer.json")
+
+    def handler(*_: object) -> None:
+        raise ValueError("of the handler")
+
+    monkeypatch.setattr("pyembed.ngram.token_map._fold", lambda *_: signal.raise_signal(signal.SIGUSR1))
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(ValueError, match=r"^of the handler$"):
+            make_token_map(str(path))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+json_values = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-5, 300),
+        st.integers(),
+        st.floats(allow_nan=False),
+        st.text(max_size=3),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_every_key_of_a_configuration_may_hold_anything(data: st.DataObject, tmp_path: Path) -> None:
+    longcat = {"vocab_size": 10, "emb_neighbor_num": 3, "emb_split_num": 2, "ngram_vocab_size_ratio": 7}
+    config = dict(data.draw(st.sampled_from([SMALL_QWEN, DEEPSEEK, longcat])))
+    for key in data.draw(st.lists(st.sampled_from(sorted(config)), max_size=3)):
+        config[key] = data.draw(json_values)
+    token_map = data.draw(st.one_of(st.just(SMALL_MAP), json_values))
+    path = folder(tmp_path, config, engram_token_map=token_map)
+    with contextlib.suppress(pyembed.FormatError, pyembed.NotFoundError):
+        ngram = pyembed.open_ngram(path)
+        for number, layer in enumerate(ngram.layers):
+            names = ngram.rows([0, ngram.n_vocab - 1], layer=layer)
+            assert (names >= 0).all()
+            if ngram.scheme != "longcat":
+                assert names.max() < ngram.constants.n_used_rows[number]
 
 
 def test_the_released_map_is_made_of_the_released_tokenizer(tmp_path: Path) -> None:
