@@ -32,6 +32,7 @@ from .model_handle import ModelHandle
 from .ngram import History, Ngram
 from .tables.scan import Top
 from .tables.table import EmbeddingTable, RowFault
+from .tokens.cutting.cutter import Piece, TokenizedTexts
 from .tokens.token_text import TokenType
 from .tokens.vocabulary import Token, Vocabulary
 
@@ -84,6 +85,7 @@ __all__ = [
     "NotFoundError",
     "NpyError",
     "PaddedRows",
+    "Piece",
     "PyembedError",
     "RecipeError",
     "Report",
@@ -97,6 +99,7 @@ __all__ = [
     "Tensors",
     "Token",
     "TokenType",
+    "TokenizedTexts",
     "Top",
     "UnsupportedTypeError",
     "Vocabulary",

@@ -30,13 +30,14 @@ from .safe_text import printable
 from .tables.reopening import FileMark, TableMark, mark_file, mark_table, reopen, require_same, require_table
 from .tables.table import EmbeddingTable
 from .tables.token_table import OUTPUT_TABLE, TOKEN_TABLE, find_output_table, find_token_table
+from .tokens.cutting.model_texts import Texts
 from .tokens.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from .validation import Report, Subject
 
 
-class Model(TokenRows, FirstLayer, Closing):
+class Model(TokenRows, FirstLayer, Texts, Closing):
     """An open GGUF model. Use `load_model` to get one.
 
     It is immutable, and any number of threads may use it. `close`, or the end of a ``with`` block, closes

@@ -56,3 +56,50 @@ TURN_TEXTS = (
 
 #: Texts that must be tokens where ``general.name`` says phi-3.
 PHI3_TEXTS = ("</s>", "<unk>", "<s>", "<|endoftext|>")
+
+#: Texts that make a token a control token, whatever type the file gives it; of gemma4 ``</s>`` is left alone.
+CONTROL_TEXTS = frozenset(
+    {
+        *("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<turn|>", "<|endoftext|>", "<|eom_id|>"),
+        *(
+            "</s>",
+            "<eos>",
+            "<EOT>",
+            "<|end_of_text|>",
+            "[EOS]",
+            "<end_of_utterance>",
+            "<|return|>",
+            "<|eot|>",
+        ),
+        *("_<EOT>", "[EOT]", "<|call|>", "<|flush|>", "<|calls|>", "<|tool_response>", "[e~["),
+        *("<|ifm|im_end|>", "<\uff5cend\u2581of\u2581sentence\uff5c>"),
+    }
+)
+
+#: Likewise where the file has no key for the role; of several such tokens, one.
+CONTROL_TEXTS_BY_ROLE: Mapping[str, frozenset[str]] = {
+    "fim_pre": frozenset(
+        {
+            *("<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<PRE>", "\u2581<PRE>", "<|code_prefix|>"),
+            *("<|prefix|>", "<|plamo:fim_prefix|>", "<\uff5cfim\u2581begin\uff5c>"),
+        }
+    ),
+    "fim_suf": frozenset(
+        {
+            *("<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<SUF>", "\u2581<SUF>", "<|code_suffix|>"),
+            *("<|suffix|>", "<|plamo:fim_suffix|>", "<\uff5cfim\u2581hole\uff5c>"),
+        }
+    ),
+    "fim_mid": frozenset(
+        {
+            *("<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<MID>", "\u2581<MID>", "<|code_middle|>"),
+            *("<|middle|>", "<|plamo:fim_middle|>", "<\uff5cfim\u2581end\uff5c>"),
+        }
+    ),
+    "fim_pad": frozenset({"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"}),
+    "fim_rep": frozenset({"<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"}),
+    "fim_sep": frozenset({"<|file_sep|>", "<|plamo:file_separator|>"}),
+}
+
+#: Texts that make a token user-defined, whatever type the file gives it.
+USER_DEFINED_TEXTS = frozenset({"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"})

@@ -21,6 +21,8 @@ from ..files.metadata import Metadata
 from ..llama_cpp.special_tokens import ROLE_DEFAULTS, ROLE_KEYS
 from ..safe_text import printable, quote
 from ..tables.reopening import FileMark, mark_file, reopen, require_same
+from .cutting.cutter import Cutter, Piece
+from .cutting.source import source_of
 from .token_text import SPACE_MARK, Spelling, TokenType, as_text, spelling_of
 
 _CHUNK = 4096
@@ -280,6 +282,41 @@ class Vocabulary(Sequence[Token]):
         near = [token for text in self._near(wanted) if (token := self._lookup(text)) is not None]
         tokens = [self[token_id] for token_id in near]
         return [self._spelling.written(token.text, token.type) for token in tokens]
+
+    # -------------------------------------------------------------------------------------- cutting
+
+    @cached_property
+    def cutter(self) -> Cutter:
+        """What cuts texts by this vocabulary."""
+        self._handle()
+        return Cutter(lambda: source_of(self, self._metadata))
+
+    def pieces(self, text: str, *, parse_special: bool = False) -> list[Piece]:
+        """Return the tokens that a text is cut into, each with its place in it.
+
+        Parameters
+        ----------
+        text : str
+        parse_special : bool, optional
+            Whether control tokens are found in it; see `Model.tokenize`.
+
+        Returns
+        -------
+        list of Piece
+            Each with ``id``, ``text`` (as it is stored), ``start`` and ``end``: it comes from the characters
+            ``text[start:end]``, counted in code points.
+
+        Raises
+        ------
+        ImportError
+            If the extra ``text`` is not installed.
+        VocabularyError
+            If no tokenizer can be made of the vocabulary; the message names the part.
+        ValueError
+            For more than 2**24 characters, or a lone surrogate.
+        """
+        self._handle()
+        return self.cutter.pieces(text, self.tokens.__getitem__, parse_special=parse_special)
 
     # ------------------------------------------------------------------------------------ the whole
 

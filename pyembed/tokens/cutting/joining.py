@@ -1,0 +1,48 @@
+"""Ids back to a text; needs no other package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...files.metadata import Metadata
+from ..token_text import SPACE_MARK, TokenType
+
+if TYPE_CHECKING:
+    from ..vocabulary import Token, Vocabulary
+
+_IN_NO_TEXT = frozenset({TokenType.CONTROL, TokenType.UNKNOWN})
+
+
+def join(vocabulary: Vocabulary, metadata: Metadata, ids: npt.NDArray[Any], *, special: bool) -> str:
+    """Return the text that tokens stand for; see `Model.detokenize`."""
+    spell = _word_piece if vocabulary.model == "bert" else _bytes
+    kept = {token_id: _spelled(vocabulary, token_id, spell, special) for token_id in np.unique(ids).tolist()}
+    data = b"".join([kept[token_id] for token_id in ids.tolist()])
+    if data.startswith(b" ") and _has_prefix(vocabulary, metadata):
+        data = data[1:]
+    return data.decode("utf-8", "replace")
+
+
+def _spelled(vocabulary: Vocabulary, token_id: int, spell: Callable[[Token], bytes], special: bool) -> bytes:
+    token = vocabulary[token_id]
+    return b"" if token.type in _IN_NO_TEXT and not special else spell(token)
+
+
+def _bytes(token: Token) -> bytes:
+    return token.bytes
+
+
+def _word_piece(token: Token) -> bytes:
+    return b" " + token.bytes if token.text.startswith(SPACE_MARK) else token.bytes
+
+
+def _has_prefix(vocabulary: Vocabulary, metadata: Metadata) -> bool:
+    """Return whether the space before the first word was put there, and is no part of the text."""
+    prefix = metadata.flag("tokenizer.ggml.add_space_prefix")
+    if vocabulary.model == "t5":
+        return bool(prefix) or bool(metadata.flag("tokenizer.ggml.remove_extra_whitespaces"))
+    return vocabulary.model == "bert" or (vocabulary.model == "llama" and prefix is not False)
