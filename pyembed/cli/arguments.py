@@ -26,6 +26,14 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ids", type=ids_argument, default=[], metavar="1,2,3", help="rows by their ids")
 
 
+def add_text(parser: argparse.ArgumentParser) -> None:
+    """Add the options ``--text`` and ``--pool``: the rows of texts' tokens, or what they make together."""
+    parser.add_argument(
+        "--text", nargs="+", default=[], metavar="TEXT", help="the tokens of texts; needs the extra 'text'"
+    )
+    parser.add_argument("--pool", choices=("mean",), help="one vector for each --text, the mean of its rows")
+
+
 def add_k(parser: argparse.ArgumentParser, what: str = "how many tokens") -> None:
     """Add the option ``--k``."""
     parser.add_argument("--k", "-k", type=int, default=10, help=f"{what}; default: 10")

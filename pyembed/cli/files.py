@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ..analysis.similarity import Geometry
 from ..core.handle import Source
@@ -21,6 +23,31 @@ from ..tokens.vocabulary import Vocabulary
 def model_path(model: str) -> str:
     """Return the path that MODEL stands for."""
     return demo_model() if model == "demo" else model
+
+
+class Chosen(NamedTuple):
+    """What arguments chose: a row, or a vector that was pooled from some.
+
+    Attributes
+    ----------
+    label : str
+    id : int or None
+        None for a vector.
+    vector : ndarray of float32 or None
+        None for a row.
+    """
+
+    label: str
+    id: int | None = None
+    vector: npt.NDArray[np.float32] | None = None
+
+    @property
+    def item(self) -> int | npt.NDArray[np.float32]:
+        """The id, or the vector, as `Geometry` takes either."""
+        if self.vector is not None:
+            return self.vector
+        assert self.id is not None
+        return self.id
 
 
 class OpenFile:
@@ -51,8 +78,47 @@ class OpenFile:
         """The rows as points in space, named by the tokens where the file has some."""
         return Geometry(self.table, self.vocabulary)
 
+    def items(self, arguments: argparse.Namespace) -> list[Chosen]:
+        """Return the rows that `chosen` has, and behind them the vectors of ``--text`` with ``--pool``.
+
+        Raises
+        ------
+        ValueError
+            If nothing was chosen; and see `chosen`.
+        """
+        if arguments.pool is None:
+            return [Chosen(label, row) for label, row in self.chosen(arguments)]
+        if not arguments.text:
+            raise ValueError("--pool is for --text, and there is none")
+        named = arguments.words or arguments.tokens or arguments.ids
+        plain = argparse.Namespace(words=arguments.words, tokens=arguments.tokens, ids=arguments.ids, text=[])
+        rows = [Chosen(label, row) for label, row in self.chosen(plain)] if named else []
+        return [*rows, *(Chosen(text, vector=self._mean(text)) for text in arguments.text)]
+
+    def vectors(self, chosen: list[Chosen]) -> npt.NDArray[np.float32]:
+        """Return the rows and vectors that were chosen, rows first, in one array."""
+        rows = self.table.gather([one.id for one in chosen if one.id is not None])  # type: ignore[arg-type]
+        vectors = [one.vector for one in chosen if one.vector is not None]
+        return np.concatenate([rows, np.array(vectors)]) if vectors else rows
+
+    def _mean(self, text: str) -> npt.NDArray[np.float32]:
+        """Return the mean of the rows of a text's tokens, of no token zeros."""
+        rows = self.table.gather(self._ids_of(text))
+        if not len(rows):
+            return np.zeros(self.table.shape[1], np.float32)
+        mean: npt.NDArray[np.float32] = rows.sum(axis=0) / np.float32(len(rows))
+        return mean
+
+    def _ids_of(self, text: str) -> list[int]:
+        self._tokens()
+        assert self.model is not None
+        ids = self.model.tokenize(text)
+        check_ids(ids, len(self.table))
+        found: list[int] = ids.tolist()
+        return found
+
     def chosen(self, arguments: argparse.Namespace) -> list[tuple[str, int]]:
-        """Return label and id of each row that words, ``--tokens`` and ``--ids`` choose, in this order.
+        """Return label and id of each row that words, ``--tokens``, ``--ids`` and ``--text`` choose.
 
         Raises
         ------
@@ -68,6 +134,8 @@ class OpenFile:
         rows += [(token, self._tokens().find(token)) for token in arguments.tokens]
         check_ids(np.array(ids, object), len(self.table))
         rows += [(self.label(row), row) for row in ids]
+        for text in getattr(arguments, "text", ()):
+            rows += [(self.label(row), row) for row in self._ids_of(text)]
         if not rows:
             raise ValueError("nothing was chosen: name words, tokens with --tokens, or rows with --ids")
         return rows

@@ -13,8 +13,8 @@ import numpy as np
 from ..analysis.similarity import Geometry
 from ..analysis.untrained import known_unused
 from ..files.atomic_write import check_is_not_read
-from .arguments import add_json, add_k, add_metric, add_model, add_rows, add_tensor
-from .files import OpenFile
+from .arguments import add_json, add_k, add_metric, add_model, add_rows, add_tensor, add_text
+from .files import Chosen, OpenFile
 from .show import print_facts, print_json
 
 if TYPE_CHECKING:
@@ -43,8 +43,10 @@ def add_parser(commands: Any) -> None:
         kinds, _rows, "rows", "rows as bars of coloured cells: negative warm, positive cyan, zero dark"
     )
     add_rows(rows)
+    add_text(rows)
     map_ = _kind(kinds, _map, "map", "words in two dimensions", _MAP_CAVEATS)
     add_rows(map_)
+    add_text(map_)
     map_.add_argument(
         "--group",
         action="append",
@@ -62,6 +64,7 @@ def add_parser(commands: Any) -> None:
     _kind(kinds, _norms, "norms", "a histogram of the rows' norms, with the outliers named")
     heat = _kind(kinds, _similarity, "similarity", "a heat map of the similarities of words")
     add_rows(heat)
+    add_text(heat)
     add_metric(heat)
 
 
@@ -143,8 +146,9 @@ def _title(arguments: argparse.Namespace, file: OpenFile, what: str) -> str:
 def _rows(arguments: argparse.Namespace, file: OpenFile) -> Figure:
     from ..plot import rows
 
-    labels, ids = zip(*file.chosen(arguments), strict=True)
-    return rows(file.table.gather(ids), list(labels), list(ids), _title(arguments, file, "Rows"))
+    chosen = file.items(arguments)
+    labels, ids = [one.label for one in chosen], [one.id for one in chosen]
+    return rows(file.vectors(chosen), labels, ids, _title(arguments, file, "Rows"))
 
 
 def _map(arguments: argparse.Namespace, file: OpenFile) -> Figure:
@@ -160,14 +164,18 @@ def _map(arguments: argparse.Namespace, file: OpenFile) -> Figure:
     for word in arguments.near:
         for found in geometry.nearest(word, arguments.k):
             points.setdefault(found.id, Point(file.label(found.id), f"near {word}"))
-    if arguments.words or arguments.tokens or arguments.ids or not points:
-        for label, row in file.chosen(arguments):
-            points.setdefault(row, Point(label, "words"))
-    flat, axes = flatten(geometry.table.gather(list(points)), arguments.method, arguments.seed)
+    pooled: list[Chosen] = []
+    if arguments.words or arguments.tokens or arguments.ids or arguments.text or not points:
+        for one in file.items(arguments):
+            if one.id is None:
+                pooled.append(one)
+            else:
+                points.setdefault(one.id, Point(one.label, "words"))
+    vectors = file.vectors([*(Chosen("", row) for row in points), *pooled])
+    shown = [*points.values(), *(Point(one.label, "texts") for one in pooled)]
+    flat, axes = flatten(vectors, arguments.method, arguments.seed)
     method = "t-SNE" if arguments.method == "tsne" else "PCA"
-    return places(
-        flat, list(points.values()), axes, _title(arguments, file, f"{method} of {len(points)} words")
-    )
+    return places(flat, shown, axes, _title(arguments, file, f"{method} of {len(shown)} words"))
 
 
 def _norms(arguments: argparse.Namespace, file: OpenFile) -> Figure:
@@ -187,6 +195,7 @@ def _norms(arguments: argparse.Namespace, file: OpenFile) -> Figure:
 def _similarity(arguments: argparse.Namespace, file: OpenFile) -> Figure:
     from ..plot import similarity
 
-    labels, ids = zip(*file.chosen(arguments), strict=True)
-    scores = file.geometry.similarities(ids, arguments.metric)
-    return similarity(scores, list(labels), arguments.metric, _title(arguments, file, "Similarities"))
+    chosen = file.items(arguments)
+    scores = file.geometry.similarities([one.item for one in chosen], arguments.metric)
+    labels = [one.label for one in chosen]
+    return similarity(scores, labels, arguments.metric, _title(arguments, file, "Similarities"))

@@ -13,7 +13,7 @@ from ..analysis.similarity import Baseline, Geometry, Neighbour
 from ..core.aliases import MetricName
 from ..core.progress import Progress, Report
 from ..safe_text import printable
-from .arguments import add_json, add_k, add_metric, add_model, add_rows, add_tensor, ids_argument
+from .arguments import add_json, add_k, add_metric, add_model, add_rows, add_tensor, add_text, ids_argument
 from .files import OpenFile
 from .progress import progress_bar
 from .show import print_json, print_table
@@ -23,6 +23,7 @@ def add_parser(commands: Any) -> None:
     """Add the commands to the parser's."""
     parser = _command(commands, "nearest", "tokens nearest to some words", "nearest demo file string")
     add_rows(parser)
+    add_text(parser)
     _add_search(parser)
     parser.set_defaults(run=run_nearest)
 
@@ -77,8 +78,8 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _named(geometry: Geometry, word: str, row: int) -> dict[str, object]:
-    return {"word": word, "id": row, "token": geometry.text(row)}
+def _named(geometry: Geometry, word: str, row: int | None) -> dict[str, object]:
+    return {"word": word, "id": row, "token": None if row is None else geometry.text(row)}
 
 
 def _named_as(report: Report, text: str) -> Progress:
@@ -94,15 +95,17 @@ def run_nearest(arguments: argparse.Namespace) -> int:
     searches = []
     with OpenFile(arguments.model, arguments.tensor) as file, progress_bar() as bar:
         geometry = file.geometry
-        for word, row in file.chosen(arguments):
+        for word, row, pooled in file.items(arguments):
+            item = row if row is not None else pooled
+            assert item is not None
             found = geometry.nearest(
-                row,
+                item,
                 arguments.k,
                 arguments.metric,
                 leave_out_variants=arguments.leave_out_variants,
                 progress=_named_as(bar, f"nearest to {word}"),
             )
-            vector = geometry.place(row).vector
+            vector = geometry.place(item).vector
             named = _named(geometry, word, row)
             searches.append({**named, **_scored(geometry, vector, found, arguments.metric)})
         path, tensor = file.table.path, file.table.name
@@ -193,6 +196,8 @@ def _baseline(baseline: Baseline) -> dict[str, float]:
 
 def _taken(named: dict[str, Any]) -> str:
     word = printable(str(named["word"]))
+    if named["id"] is None:
+        return f"{word}: the mean of its tokens' rows"
     if named["token"] is None:
         return f"row {named['id']}"
     return f"{word}: token {named['id']}, {printable(named['token'])!r}"

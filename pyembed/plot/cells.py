@@ -19,7 +19,9 @@ _WITHIN = 98  # per cent of the numbers that are not cut off
 _RIGHT, _TOP, _BOTTOM, _GAP = 190, 80, 95, 10  # pixels
 
 
-def rows(values: npt.NDArray[np.float32], labels: Sequence[str], ids: Sequence[int], title: str) -> Figure:
+def rows(
+    values: npt.NDArray[np.float32], labels: Sequence[str], ids: Sequence[int | None], title: str
+) -> Figure:
     """Draw rows of numbers below each other, all on one scale that is symmetric around zero.
 
     Parameters
@@ -28,8 +30,8 @@ def rows(values: npt.NDArray[np.float32], labels: Sequence[str], ids: Sequence[i
         At most 64 rows. Rows of more than 512 columns are folded into lines. NaN is white.
     labels : sequence of str
         What stands beside each row.
-    ids : sequence of int
-        Its id.
+    ids : sequence of int or None
+        Its id; None for what is not a row of a table.
     title : str
 
     Raises
@@ -65,7 +67,7 @@ def rows(values: npt.NDArray[np.float32], labels: Sequence[str], ids: Sequence[i
         middle = (bottom + bar / 2) / whole_height
         at = {"va": "center", "ha": "right"}
         figure.text((left - 88) / whole_width, middle, label, **font(size=10, **at))
-        if label != str(row_id):
+        if row_id is not None and label != str(row_id):
             figure.text((left - 16) / whole_width, middle, str(row_id), **font(size=7, color=MUTED, **at))
     axes.set_xticks(_ticks(per_line))
     axes.tick_params(labelsize=8, colors=MUTED, length=3)

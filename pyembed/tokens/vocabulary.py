@@ -291,12 +291,14 @@ class Vocabulary(Sequence[Token]):
         self._handle()
         return Cutter(lambda: source_of(self, self._metadata))
 
-    def pieces(self, text: str, *, parse_special: bool = False) -> list[Piece]:
+    def pieces(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[Piece]:
         """Return the tokens that a text is cut into, each with its place in it.
 
         Parameters
         ----------
         text : str
+        add_special : bool, optional
+            Whether the tokens that a text begins and ends with are among them, which come from no character.
         parse_special : bool, optional
             Whether control tokens are found in it; see `Model.tokenize`.
 
@@ -315,8 +317,8 @@ class Vocabulary(Sequence[Token]):
         ValueError
             For more than 2**24 characters, or a lone surrogate.
         """
-        self._handle()
-        return self.cutter.pieces(text, self.tokens.__getitem__, parse_special=parse_special)
+        stored = self.tokens.__getitem__
+        return self.cutter.pieces(text, stored, add_special=add_special, parse_special=parse_special)
 
     # ------------------------------------------------------------------------------------ the whole
 

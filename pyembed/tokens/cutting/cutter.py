@@ -93,9 +93,12 @@ class Cutter:
         ids = np.concatenate(found) if found else np.empty(0, np.int32)
         return TokenizedTexts(ids, np.cumsum(sizes, dtype=np.int64))
 
-    def pieces(self, text: str, stored: Callable[[int], str], *, parse_special: bool) -> list[Piece]:
+    def pieces(
+        self, text: str, stored: Callable[[int], str], *, add_special: bool, parse_special: bool
+    ) -> list[Piece]:
         """Return the tokens of a text with their places; `stored` gives a token's text."""
-        encoding = self._shared(parse_special).encode(checked_text(text), add_special_tokens=False)
+        tokenizer = self._shared(parse_special)
+        encoding = tokenizer.encode(checked_text(text), add_special_tokens=add_special)
         return [
             Piece(token_id, stored(token_id), start, end)
             for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
