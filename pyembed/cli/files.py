@@ -97,7 +97,7 @@ class OpenFile:
 
     def vectors(self, chosen: list[Chosen]) -> npt.NDArray[np.float32]:
         """Return the rows and vectors that were chosen, rows first, in one array."""
-        rows = self.table.gather([one.id for one in chosen if one.id is not None])  # type: ignore[arg-type]
+        rows = self.table.gather([one.id for one in chosen if one.id is not None])
         vectors = [one.vector for one in chosen if one.vector is not None]
         return np.concatenate([rows, np.array(vectors)]) if vectors else rows
 
