@@ -38,6 +38,7 @@ from .tokens.vocabulary import Token, Vocabulary
 
 if TYPE_CHECKING:
     from . import export, extract, health
+    from .editing.model_edit import ModelEdit, edit
     from .lock import check_lock, make_lock
     from .validation import Failure, Finding, Report, Reports, Severity
     from .validation.comparison import Comparison, compare
@@ -49,11 +50,13 @@ _LATER = {
     "Comparison": "validation.comparison",
     "Failure": "validation",
     "Finding": "validation",
+    "ModelEdit": "editing.model_edit",
     "Report": "validation",
     "Reports": "validation",
     "Severity": "validation",
     "check_lock": "lock",
     "compare": "validation.comparison",
+    "edit": "editing.model_edit",
     "export": "",
     "extract": "",
     "health": "",
@@ -78,6 +81,7 @@ __all__ = [
     "LockError",
     "Metadata",
     "Model",
+    "ModelEdit",
     "ModelHandle",
     "Neighbour",
     "Neighbours",
@@ -108,6 +112,7 @@ __all__ = [
     "check_lock",
     "compare",
     "demo_model",
+    "edit",
     "export",
     "extract",
     "health",

@@ -195,6 +195,7 @@ static pye_status place_tensor(const pye_reader *reader, pye_tensor *tensor) {
 static pye_status read_tensors(pye_reader *reader, pye_model *model) {
     pye_shard *facts = &reader->file->facts;
     size_t first = model->n_tensors;
+    reader->file->metadata_end = reader->cursor.position;
     for (uint64_t i = 0; i < facts->n_tensors; i++) {
         pye_tensor tensor;
         pye_status status = read_tensor(reader, &tensor);

@@ -195,6 +195,14 @@ pye_status pye_model_shard(const pye_model *model, size_t index, pye_shard *shar
     return PYE_OK;
 }
 
+pye_status pye_model_metadata_end(const pye_model *model, size_t index, uint64_t *offset, pye_error *error) {
+    if (index >= model->n_files)
+        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "shard %zu is not below %zu", index,
+                        model->n_files);
+    *offset = model->files[index]->metadata_end;
+    return PYE_OK;
+}
+
 size_t pye_model_n_tensors(const pye_model *model) { return model->n_tensors; }
 
 pye_status pye_tensor_at(const pye_model *model, size_t index, pye_tensor *tensor, pye_error *error) {

@@ -14,7 +14,8 @@
 typedef struct pye_file {
     pye_map map;
     pye_shard facts;
-    bool swap; /* big-endian file on a little-endian machine, or the reverse */
+    bool swap;             /* big-endian file on a little-endian machine, or the reverse */
+    uint64_t metadata_end; /* GGUF: where the descriptions of the tensors begin */
 } pye_file;
 
 /* A metadata entry: where its key begins, and for an array of strings the position of every

@@ -240,6 +240,11 @@ typedef struct pye_shard {
 /* Facts about file number `index`, below pye_model_n_shards(). */
 PYE_API pye_status pye_model_shard(const pye_model *model, size_t index, pye_shard *shard, pye_error *error);
 
+/* Where the descriptions of the tensors begin in file number `index` of a GGUF model, in bytes: what lies
+ * between the header's counts and this place is metadata. 0 for other formats. */
+PYE_API pye_status pye_model_metadata_end(const pye_model *model, size_t index, uint64_t *offset,
+                                          pye_error *error);
+
 /* ----------------------------------------------------------------------------------------- metadata */
 
 typedef enum pye_value_type {

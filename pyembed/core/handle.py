@@ -265,6 +265,12 @@ class Source:
             )
         return shards
 
+    def metadata_end(self, shard: int) -> int:
+        """Return where the descriptions of the tensors begin in a GGUF file of the model, in bytes."""
+        model, offset, error = self._handle(), ffi.new("uint64_t *"), ffi.new("pye_error *")
+        self.check(lib.pye_model_metadata_end(model, shard, offset, error), error)
+        return int(offset[0])
+
     def change(self) -> Change | None:
         """Return what became of the files since they were opened, None if nothing did."""
         model, error = self._handle(), ffi.new("pye_error *")

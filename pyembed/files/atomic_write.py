@@ -76,6 +76,15 @@ def replacing_together(paths: Sequence[OutPath], reading: Source | None = None) 
     _each(outputs, _Output.forget)
 
 
+def place_of(file: BinaryIO) -> str | None:
+    """Return the name under which what was flushed to a file of `replacing_together` can be read.
+
+    None for devices, pipes and stdout.
+    """
+    raw = getattr(file, "raw", None)
+    return raw.place if isinstance(raw, _NamedFile) else None
+
+
 def _each(outputs: Sequence[_Output], clean: Callable[[_Output], None]) -> None:
     """Clean up after all outputs; once more if a signal's handler raises meanwhile."""
     try:
@@ -194,7 +203,7 @@ class _Output:
             except OSError as error:
                 raise _about(error, self.name) from None
             self._identity = _Identity.of(os.fstat(descriptor))
-        self._raw = _NamedFile(descriptor, self.name)
+        self._raw = _NamedFile(descriptor, self.name, None if self._is_direct else self._temporary)
         self.file: BinaryIO = _Stream(self._raw) if self._is_direct else io.BufferedWriter(self._raw)
 
     def finish(self) -> None:
@@ -282,9 +291,10 @@ def _about(error: OSError, name: str) -> OSError:
 class _NamedFile(io.FileIO):
     """A file whose errors name the output; what a signal's handler raises meanwhile stays as it is."""
 
-    def __init__(self, descriptor: int, shown: str) -> None:
+    def __init__(self, descriptor: int, shown: str, place: str | None) -> None:
         super().__init__(descriptor, "wb")
         self._shown = shown
+        self.place = place
         self._owner = os.getpid()
 
     def write(self, data: Any, /) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Literal, TypeAlias
+from typing import BinaryIO
 
 from ..core.constants import ValueType
 from ..core.dtypes import tensor_type
@@ -13,26 +12,12 @@ from ..core.records import TensorInfo
 from ..core.strings import encode_text
 from ..errors import CData
 from .byte_ranges import FileRange, tensor_range
+from .copying import Piece, PieceWriter, n_bytes_of
+from .gguf_encoding import STRUCT_CODES, Encoder
 
-Piece: TypeAlias = "bytes | FileRange"
-
-_STRUCT_CODES = {
-    ValueType.U8: "B",
-    ValueType.I8: "b",
-    ValueType.U16: "H",
-    ValueType.I16: "h",
-    ValueType.U32: "I",
-    ValueType.I32: "i",
-    ValueType.F32: "f",
-    ValueType.BOOL: "B",
-    ValueType.U64: "Q",
-    ValueType.I64: "q",
-    ValueType.F64: "d",
-}
-_SIGNED = {kind for kind, code in _STRUCT_CODES.items() if code in "bhiq"}
+_SIGNED = {kind for kind, code in STRUCT_CODES.items() if code in "bhiq"}
 _FLOATS = {ValueType.F32, ValueType.F64}
 _STRINGS_AT_ONCE = 4096
-_ZEROS = bytes(1 << 16)
 
 
 class GGUFWriter:
@@ -53,7 +38,7 @@ class GGUFWriter:
 
     def __init__(self, source: Source, *, big_endian: bool, alignment: int) -> None:
         self._source = source
-        self._order: Literal["<", ">"] = ">" if big_endian else "<"
+        self._encoder = Encoder(big_endian=big_endian)
         self._alignment = alignment
         shard = source.shards()[0]
         self._path = shard.path
@@ -72,39 +57,30 @@ class GGUFWriter:
         value = self._source.metadata_value(key)
         if value is None:
             return
-        self._metadata.append(self._string(encode_text(key) or b"") + self._number("I", value.type))
+        self._metadata.append(self._encoder.entry(encode_text(key) or b"", value.type))
         self._metadata.extend(self._value(value))
         self._n_metadata += 1
 
     def add_tensor(self, info: TensorInfo) -> None:
         """Add a tensor of a GGUF file: its description now, its bytes when the file is written."""
         data = tensor_range(info)
-        shape = [self._number("Q", n) for n in reversed(info.shape)]
-        kind, offset = tensor_type(info.type).id, self._number("Q", self._data_bytes)
-        name = self._string(encode_text(info.name) or b"")
-        head = [name, self._number("I", len(shape)), *shape, self._number("i", kind), offset]
-        self._infos.append(b"".join(head))
+        name, kind = encode_text(info.name) or b"", tensor_type(info.type).id
+        self._infos.append(self._encoder.tensor(name, info.shape, kind, self._data_bytes))
         self._tensors.append(data)
         self._data_bytes += data.n_bytes + -data.n_bytes % self._alignment
-
-    def _number(self, code: str, value: float) -> bytes:
-        return struct.pack(self._order + code, value)
-
-    def _string(self, text: bytes) -> bytes:
-        return self._number("Q", len(text)) + text
 
     def _value(self, value: CData) -> Iterator[Piece]:
         """Yield the bytes of a value, without its type."""
         if value.type == ValueType.ARRAY:
-            yield self._number("I", value.element_type) + self._number("Q", value.n_elements)
+            yield self._encoder.array(value.element_type, value.n_elements)
             yield from self._elements(value)
         elif value.type == ValueType.STRING:
-            yield self._string(encode_text(self._source.string_value(value)) or b"")
+            yield self._encoder.string(encode_text(self._source.string_value(value)) or b"")
         else:
             number = getattr(value, "as")
             kind = value.type
             plain = number.f64 if kind in _FLOATS else number.i64 if kind in _SIGNED else number.u64
-            yield self._number(_STRUCT_CODES[kind], plain)
+            yield self._encoder.number(STRUCT_CODES[kind], plain)
 
     def _elements(self, array: CData) -> Iterator[Piece]:
         n = array.n_elements
@@ -113,45 +89,26 @@ class GGUFWriter:
                 yield from self._value(child)
         elif array.element_type != ValueType.STRING:
             numbers = self._source.array_numbers(array)
-            yield numbers.astype(numbers.dtype.newbyteorder(self._order), copy=False).tobytes()
+            yield numbers.astype(numbers.dtype.newbyteorder(self._encoder.order), copy=False).tobytes()
         elif self._strings_alike and n:
             yield FileRange(self._path, array.offset, self._source.strings_bytes(array))
         else:
             for first in range(0, n, _STRINGS_AT_ONCE):
                 texts = self._source.array_strings(array, first, min(_STRINGS_AT_ONCE, n - first))
-                yield b"".join([self._string(encode_text(text) or b"") for text in texts])
+                yield b"".join([self._encoder.string(encode_text(text) or b"") for text in texts])
 
     # ------------------------------------------------------------------------------------- writing
 
     def write(self, file: BinaryIO, report: Callable[[float], None]) -> int:
         """Write the file and return its size in bytes; `report` is called with the share that is done."""
-        counts = self._number("Q", len(self._infos)) + self._number("Q", self._n_metadata)
-        head = [b"GGUF" + self._number("I", 3) + counts, *self._metadata, *self._infos]
-        total = sum(_n_bytes(piece) for piece in head) + self._data_bytes
-        written = 0
-
-        def put(piece: Piece) -> None:
-            nonlocal written
-            for data in piece.chunks() if isinstance(piece, FileRange) else (piece,):
-                file.write(data)
-                written += len(data)
-                report(min(1.0, written / total))  # the padding before the first tensor is not counted
-
-        def pad() -> None:
-            left = -written % self._alignment
-            while left:
-                put(_ZEROS[:left])
-                left -= min(left, len(_ZEROS))
-
-        for piece in head:
-            put(piece)
+        counts = self._encoder.counts(3, len(self._infos), self._n_metadata)
+        head = [counts, *self._metadata, *self._infos]
+        # The padding before the first tensor is not counted.
+        writer = PieceWriter(file, sum(map(n_bytes_of, head)) + self._data_bytes, report)
+        writer.put_all(head)
         for tensor in self._tensors:
-            pad()
-            put(tensor)
+            writer.pad(self._alignment)
+            writer.put(tensor)
         if self._tensors:
-            pad()
-        return written
-
-
-def _n_bytes(piece: Piece) -> int:
-    return piece.n_bytes if isinstance(piece, FileRange) else len(piece)
+            writer.pad(self._alignment)
+        return writer.written

@@ -19,7 +19,7 @@ FLOORS = [
     ["extract"],
     ["tables"],
     ["tokens"],
-    ["inputs", "analysis"],
+    ["inputs", "analysis", "editing"],
     ["ngram"],
     ["splicing", "validation"],
     ["model"],

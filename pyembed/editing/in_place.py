@@ -1,0 +1,185 @@
+"""Changing bytes of a header where they lie, so that whatever interrupts it can be undone.
+
+A change that lies in one sector of a disk is one write, which is done or not. For any other, the old bytes
+are first kept beside the model, in ``MODEL.pyembed-undo``: an error puts them back at once; where the process
+was killed or the power went, `undo` does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import FileIO
+
+import numpy as np
+
+from ..errors import GGUFError
+from ..files.atomic_write import replacing
+from ..files.byte_ranges import FileRange
+from ..files.copying import Piece, n_bytes_of
+from ..safe_text import printable
+from .edit import FilePlan
+
+JOURNAL_SUFFIX = ".pyembed-undo"
+_MAGIC = b"pyembed undo 1\n\0"
+_HEAD = struct.Struct("<16sQQ")
+_SECTOR = 512
+#: Longer headers are not compared in memory: their files are rewritten.
+_MOST_HEADER = 256 << 20
+
+
+@dataclass(frozen=True)
+class HeaderPatch:
+    """Bytes of a file, and what is to stand in their place.
+
+    Attributes
+    ----------
+    path : str
+    offset : int
+    old, new : bytes
+        Of one length.
+    """
+
+    path: str
+    offset: int
+    old: bytes
+    new: bytes
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes are written."""
+        return len(self.new)
+
+    def apply(self, check: Callable[[], None]) -> None:
+        """Write the new bytes; what `check` raises afterwards, or anything else, brings back the old ones.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written, or another process is editing it.
+        GGUFError
+            If the file no longer holds the old bytes.
+        ValueError
+            If an earlier edit was interrupted and not undone.
+        """
+        journal = journal_of(self.path)
+        refuse_interrupted(self.path)
+        needs_journal = self.offset // _SECTOR != (self.offset + len(self.new) - 1) // _SECTOR
+        with open(self.path, "r+b", buffering=0) as file:
+            _lock(file)
+            if os.pread(file.fileno(), len(self.old), self.offset) != self.old:
+                raise GGUFError(f"{self.path} was changed meanwhile; try again", self.path, self.offset)
+            if needs_journal:
+                with replacing(journal) as kept:
+                    kept.write(_HEAD.pack(_MAGIC, self.offset, len(self.old)) + self.old + self.new)
+                _sync_folder(journal)
+            try:
+                _write(file, self.offset, self.new)
+                check()
+            except BaseException:
+                _write(file, self.offset, self.old)
+                if needs_journal:
+                    os.unlink(journal)
+                raise
+            if needs_journal:
+                os.unlink(journal)
+
+
+def patch_of(plan: FilePlan) -> HeaderPatch | None:
+    """Return how a file becomes what is planned by changing its header alone; None where it has no room."""
+    header = plan.layout.header
+    n_bytes = sum(map(n_bytes_of, plan.head))
+    padding = -n_bytes % plan.alignment
+    is_same_size = n_bytes + padding == header.n_bytes
+    if not plan.keeps_data or not is_same_size or n_bytes > _MOST_HEADER:
+        return None
+    new = b"".join(map(_bytes, plan.head)) + bytes(padding)
+    old = _bytes(header)
+    differing = np.flatnonzero(np.frombuffer(old, np.uint8) != np.frombuffer(new, np.uint8))
+    if not len(differing):
+        return HeaderPatch(header.path, header.offset, b"", b"")
+    first, end = int(differing[0]), int(differing[-1]) + 1
+    return HeaderPatch(header.path, header.offset + first, old[first:end], new[first:end])
+
+
+def journal_of(path: str) -> str:
+    """Return where the old bytes of a file are kept while its header is changed."""
+    return os.path.realpath(path) + JOURNAL_SUFFIX
+
+
+def refuse_interrupted(path: str) -> None:
+    """Raise ValueError if an edit of a file in place was interrupted and not undone."""
+    journal = journal_of(path)
+    if os.path.lexists(journal):
+        raise ValueError(
+            f"an earlier edit of {printable(path)} was interrupted: `pyembed edit MODEL undo` brings back "
+            f"what was there, from {printable(journal)}"
+        )
+
+
+def undo(path: str) -> int:
+    """Bring back the bytes of a file whose edit in place was interrupted, and return how many those are.
+
+    Raises
+    ------
+    OSError
+        If there is nothing to undo, or a file cannot be read or written.
+    ValueError
+        If what was kept does not belong to this file.
+    """
+    journal = journal_of(path)
+    with open(path, "r+b", buffering=0) as file, open(journal, "rb") as kept:
+        _lock(file)
+        size = os.fstat(kept.fileno()).st_size
+        head = kept.read(_HEAD.size)
+        magic, offset, n = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0)
+        room = os.fstat(file.fileno()).st_size
+        is_whole = magic == _MAGIC and n <= _MOST_HEADER and size == _HEAD.size + 2 * n
+        if not is_whole or offset > room or n > room - offset:
+            raise ValueError(f"{printable(journal)} does not hold bytes of {printable(path)}")
+        old, new = kept.read(n), kept.read(n)
+        now = np.frombuffer(os.pread(file.fileno(), n, offset), np.uint8)
+        if len(now) != n or not np.all(
+            (now == np.frombuffer(old, np.uint8)) | (now == np.frombuffer(new, np.uint8))
+        ):
+            raise ValueError(
+                f"{printable(path)} was changed otherwise since; {printable(journal)} does not fit it"
+            )
+        _write(file, offset, old)
+    os.unlink(journal)
+    return int(n)
+
+
+def _bytes(piece: Piece) -> bytes:
+    if isinstance(piece, bytes):
+        return piece
+    assert isinstance(piece, FileRange)
+    return b"".join(map(bytes, piece.chunks()))
+
+
+def _lock(file: FileIO) -> None:
+    """Keep other processes from editing a file at the same time; the lock goes when the file is closed."""
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(error.errno, "another process is editing this file", file.name) from None
+
+
+def _write(file: FileIO, offset: int, data: bytes) -> None:
+    """Put bytes on the disk."""
+    view = memoryview(data)
+    while view:
+        n = os.pwrite(file.fileno(), view, offset)
+        view, offset = view[n:], offset + n
+    os.fsync(file.fileno())
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,88 @@
+"""An edit that opens its model and writes the result."""
+
+from __future__ import annotations
+
+import os
+
+from ..core.handle import Source
+from ..core.paths import Files
+from ..core.progress import Progress
+from ..files.atomic_write import OutPath
+from .edit import Edit
+from .in_place import refuse_interrupted
+from .writing import Written, overwrite, write
+
+
+class ModelEdit(Edit):
+    """Changes to the metadata, the tensors and the rows of a GGUF model, from `pyembed.edit`.
+
+    Changes are collected and checked; `write` makes a changed copy of the model, `overwrite` changes the
+    model itself. What is not changed is copied byte for byte, in memory that does not grow with the model.
+    Close it, or use it in a ``with`` statement.
+
+    Raises
+    ------
+    OSError
+        If the model cannot be read.
+    GGUFError
+        If it is damaged, or of version 1.
+    ValueError
+        If an earlier edit in place was interrupted.
+    """
+
+    def __init__(self, path: Files) -> None:
+        source = Source(path, format="gguf")
+        try:
+            for shard in source.shards():
+                refuse_interrupted(shard.path)
+            super().__init__(source)
+        except BaseException:
+            source.close()
+            raise
+
+    def write(self, out: str | os.PathLike[str], *, progress: Progress | None = None) -> Written:
+        """Write the changed model to `out`; see `pyembed.editing.writing.write`."""
+        return write(self, _out(out), progress=progress)
+
+    def overwrite(self, *, progress: Progress | None = None) -> Written:
+        """Change the model where it lies; see `pyembed.editing.writing.overwrite`."""
+        return overwrite(self, progress=progress)
+
+    def close(self) -> None:
+        """Close the model; nothing more can be written then."""
+        self.source.close()
+
+    def __enter__(self) -> ModelEdit:
+        return self
+
+    def __exit__(self, kind: object, exception: object, trace: object) -> None:
+        self.close()
+
+
+def _out(out: OutPath) -> OutPath:
+    if isinstance(out, str | os.PathLike):
+        return out
+    raise TypeError(f"out is of type {type(out).__name__}; expected a path")
+
+
+def edit(path: Files) -> ModelEdit:
+    """Open a GGUF model to change it.
+
+    Parameters
+    ----------
+    path : path-like
+        The model, or the first file of a split set; or all files of a set, in order.
+
+    Returns
+    -------
+    ModelEdit
+        Its methods name the changes: `set_typed`, `unset`, `rename`, `drop_tensor`, `rename_tensor`; then
+        `write` or `overwrite`.
+
+    Examples
+    --------
+    >>> with pyembed.edit("model.gguf") as changes:  # doctest: +SKIP
+    ...     changes.set_typed("tokenizer.ggml.eos_token_id", "u32", 151645)
+    ...     changes.write("fixed.gguf")
+    """
+    return ModelEdit(path)
