@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from ..core.paths import file_name
 from ..editing.in_place import undo
 from ..editing.model_edit import ModelEdit
 from ..editing.operations import apply
-from ..files.atomic_write import is_stdout
+from ..files.atomic_write import check_is_not_read, is_stdout, replacing
+from ..safe_text import json_text
 from .arguments import add_json, output_argument
 from .files import model_path
 from .progress import progress_bar
@@ -23,6 +25,11 @@ _OPERATIONS = """operations, each followed by one argument; several are made tog
   rename OLD=NEW          a key under another name
   drop-tensor NAME        without this tensor
   rename-tensor OLD=NEW   a tensor under another name
+  resize ROWS[=FILL]      all tables with ROWS rows and the vocabulary with as many tokens; new rows are mean
+                          (of all, the default) or zeros, new tokens [PADi]
+  reorder FILE            tokens and rows in the order of a tokenizer.json or another reference
+  trim FILE               only the tokens whose ids are in FILE, a text or .npy file, and those they need
+  requantise TABLE=TYPE   token, output or a tensor's name, as a type such as Q8_0, F16 or MXFP4
   undo                    alone: bring back what an interrupted --in-place left half done"""
 
 
@@ -45,6 +52,9 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="change the model itself: only its header where that has room, else the file is replaced",
     )
+    parser.add_argument(
+        "--map", metavar="FILE", help="with trim: write the new id of each old one, or -1, as a list in JSON"
+    )
     add_json(parser, "print JSON")
     parser.set_defaults(run=run)
 
@@ -58,11 +68,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("name the new file with --out, or say --in-place")
     with ModelEdit(path) as edit, progress_bar() as progress:
         apply(edit, arguments.words)
+        if arguments.map is not None:
+            _check_map(edit, arguments)
         done = (
             edit.overwrite(progress=progress)
             if arguments.in_place
             else edit.write(arguments.out, progress=progress)
         )
+        if arguments.map is not None and edit.new_ids is not None:
+            with replacing(arguments.map) as file:
+                file.write(json_text(edit.new_ids.tolist()).encode() + b"\n")
     if is_stdout(done.path):
         return 0
     if arguments.json:
@@ -80,6 +95,15 @@ def run(arguments: argparse.Namespace) -> int:
         [("written", ", ".join(done.files)), ("size", f"{done.n_bytes} {what}" if done.in_header else what)]
     )
     return 0
+
+
+def _check_map(edit: ModelEdit, arguments: argparse.Namespace) -> None:
+    """Refuse a map that cannot be written before anything is."""
+    if edit.new_ids is None:
+        raise ValueError("--map is for trim: nothing else takes tokens out")
+    check_is_not_read(arguments.map, edit.source)
+    if arguments.out is not None and os.path.realpath(arguments.map) == os.path.realpath(arguments.out):
+        raise ValueError("--map and --out name the same file")
 
 
 def _undo(path: str, arguments: argparse.Namespace) -> int:

@@ -3,5 +3,5 @@
 ``edit`` collects changes to an open model; ``writing`` writes the files that change, ``in_place`` changes a
 header where it lies. ``values`` turns texts and Python values into metadata, ``layout`` knows where the parts
 of a file lie. ``rows`` and ``surgery`` put tables together from rows. Imports: ``core``, ``files``,
-``llama_cpp``, ``tables``, ``tokens``.
+``llama_cpp``, ``tables``, ``tokens``, ``validation.reference``.
 """

@@ -150,9 +150,9 @@ class Edit:
         self._entries = {new if key == old else key: entry for key, entry in self._entries.items()}
         self._changed.add(0)
 
-    def keys(self) -> list[str]:
-        """Return the keys that the new file will have, in order."""
-        return list(self._entries)
+    def has(self, key: str) -> bool:
+        """Return whether the new file will have a key."""
+        return key in self._entries
 
     def _entry(self, key: str) -> _Entry:
         if key not in self._entries:

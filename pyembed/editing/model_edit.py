@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..core.handle import Source
-from ..core.paths import Files
+from ..core.paths import Files, Path
 from ..core.progress import Progress
 from ..files.atomic_write import OutPath
 from .edit import Edit
 from .in_place import refuse_interrupted
+from .reference_order import order_of
+from .surgery import Fill, reorder, requantise, resize, trim
 from .writing import Written, overwrite, write
 
 
@@ -19,6 +26,11 @@ class ModelEdit(Edit):
     Changes are collected and checked; `write` makes a changed copy of the model, `overwrite` changes the
     model itself. What is not changed is copied byte for byte, in memory that does not grow with the model.
     Close it, or use it in a ``with`` statement.
+
+    Attributes
+    ----------
+    new_ids : ndarray of int64 or None
+        After `trim`, by old id the new one; -1 for a token that is gone.
 
     Raises
     ------
@@ -31,6 +43,7 @@ class ModelEdit(Edit):
     """
 
     def __init__(self, path: Files) -> None:
+        self.new_ids: npt.NDArray[np.int64] | None = None
         source = Source(path, format="gguf")
         try:
             for shard in source.shards():
@@ -39,6 +52,35 @@ class ModelEdit(Edit):
         except BaseException:
             source.close()
             raise
+
+    def resize(self, n: int, fill: Fill = "mean") -> None:
+        """Give all tables `n` rows and the vocabulary as many tokens; see `surgery.resize`."""
+        resize(self, n, fill)
+
+    def reorder(self, order: Path | Sequence[int] | npt.NDArray[np.integer[Any]]) -> None:
+        """Put tokens and their rows in another order.
+
+        Parameters
+        ----------
+        order : path-like or array of int
+            A tokenizer's file or another model, whose order is taken; or the present id of each new token.
+
+        Raises
+        ------
+        ValueError
+            If `order` does not have the same tokens, each once.
+        """
+        ids = order_of(self, order) if isinstance(order, str | bytes | os.PathLike) else order
+        reorder(self, np.asarray(ids, np.int64))
+
+    def trim(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+        """Keep some tokens and those they need, and return the new id of each old one; see `surgery.trim`."""
+        self.new_ids = trim(self, np.asarray(ids, np.int64))
+        return self.new_ids
+
+    def requantise(self, name: str, type_name: str) -> None:
+        """Store a table as another type; see `surgery.requantise`."""
+        requantise(self, name, type_name)
 
     def write(self, out: str | os.PathLike[str], *, progress: Progress | None = None) -> Written:
         """Write the changed model to `out`; see `pyembed.editing.writing.write`."""
@@ -76,8 +118,8 @@ def edit(path: Files) -> ModelEdit:
     Returns
     -------
     ModelEdit
-        Its methods name the changes: `set_typed`, `unset`, `rename`, `drop_tensor`, `rename_tensor`; then
-        `write` or `overwrite`.
+        Its methods name the changes: `set_typed`, `unset`, `rename`, `drop_tensor`, `rename_tensor`,
+        `resize`, `reorder`, `trim`, `requantise`; then `write` or `overwrite`.
 
     Examples
     --------

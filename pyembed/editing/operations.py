@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from ..safe_text import quote
+import numpy as np
+import numpy.typing as npt
+
+from ..safe_text import printable, quote
 from .model_edit import ModelEdit
+from .surgery import FILLS
 from .values import Value, parsed
 
+_NPY = b"\x93NUMPY"
 _TYPED = re.compile(r"(?P<type>[a-z0-9]+(\[\])?)(?P<mark>[:@])(?P<value>.*)", re.DOTALL)
 
 
@@ -64,10 +69,55 @@ def _rename_tensor(edit: ModelEdit, argument: str) -> None:
     edit.rename_tensor(*_halves(argument, "OLD=NEW"))
 
 
+def _resize(edit: ModelEdit, argument: str) -> None:
+    number, _, fill = argument.partition("=")
+    if not number.isdecimal() or (fill or "mean") not in FILLS:
+        raise ValueError(f"{quote(argument)} is not ROWS, ROWS=mean or ROWS=zeros")
+    edit.resize(int(number[:20]), "zeros" if fill == "zeros" else "mean")
+
+
+def _trim(edit: ModelEdit, argument: str) -> None:
+    edit.trim(read_ids(argument))
+
+
+def read_ids(path: str) -> npt.NDArray[np.int64]:
+    """Return the ids in a text file, with blanks or commas between them, or in an ``.npy`` file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it holds anything else.
+    """
+    with open(path, "rb") as file:
+        is_npy = file.read(len(_NPY)) == _NPY
+        file.seek(0)
+        try:
+            if is_npy:
+                found = np.load(file, allow_pickle=False)
+                if found.dtype.kind not in "iu":
+                    raise ValueError
+                ids: npt.NDArray[np.int64] = found.astype(np.int64).reshape(-1)
+                return ids
+            words = file.read().replace(b",", b" ").split()
+            return np.array([int(word) for word in words], np.int64)
+        except (ValueError, OverflowError):
+            raise ValueError(f"{printable(path)} is not a list of ids") from None
+
+
+def _requantise(edit: ModelEdit, argument: str) -> None:
+    edit.requantise(*_halves(argument, "TABLE=TYPE"))
+
+
 OPERATIONS: Mapping[str, Callable[[ModelEdit, str], object]] = {
     "set": _set,
     "unset": ModelEdit.unset,
     "rename": _rename,
     "drop-tensor": ModelEdit.drop_tensor,
     "rename-tensor": _rename_tensor,
+    "resize": _resize,
+    "reorder": ModelEdit.reorder,
+    "trim": _trim,
+    "requantise": _requantise,
 }

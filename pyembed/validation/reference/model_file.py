@@ -25,6 +25,13 @@ def of_subject(subject: Subject) -> Reference:
     return Reference(file, _rows_of_subject(subject), is_model=True)
 
 
+def tokens_of(path: str, vocabulary: Vocabulary, metadata: Metadata) -> TokenFile:
+    """Return an open model's tokens in the form in which they are compared."""
+    file = TokenFile("model", path)
+    _fill(file, vocabulary, metadata)
+    return file
+
+
 def _rows_of_subject(subject: Subject) -> Rows:
     if subject.table_name not in subject.tensors:
         return Rows()
