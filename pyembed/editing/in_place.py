@@ -11,6 +11,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 
@@ -79,13 +80,13 @@ class HeaderPatch:
             try:
                 _write(file, self.offset, self.new)
                 check()
-            except BaseException:
-                _write(file, self.offset, self.old)
                 if needs_journal:
                     os.unlink(journal)
+            except BaseException:
+                _write(file, self.offset, self.old)
+                with suppress(OSError):  # it is not there, or stays and does no harm
+                    os.unlink(journal)
                 raise
-            if needs_journal:
-                os.unlink(journal)
 
 
 def patch_of(plan: FilePlan) -> HeaderPatch | None:
