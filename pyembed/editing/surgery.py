@@ -106,6 +106,8 @@ def resize(edit: Edit, n: int, fill: Fill = "mean") -> None:
         lists.select(np.arange(n, dtype=np.int64))
     elif n > len(lists):
         lists.pad(n)
+    else:
+        lists.count(n)
 
 
 def resize_tensor(edit: Edit, info: TensorInfo, n: int, fill: Fill) -> None:
@@ -200,8 +202,9 @@ def trim(edit: Edit, ids: Sequence[int] | Ids) -> Ids:
 
 def _indispensable(edit: Edit, lists: VocabularyLists) -> npt.NDArray[np.bool_]:
     vocabulary = Vocabulary(edit.source, Metadata(edit.source))
-    flags = vocabulary.examine(merges=False).tokens["flags"]
-    kept: npt.NDArray[np.bool_] = (flags & int(TextFlag.BYTE | TextFlag.ALPHABET)) != 0
+    facts = vocabulary.examine(merges=False).tokens
+    is_symbol = ((facts["flags"] & int(TextFlag.ALPHABET)) != 0) & (facts["n_code_points"] == 1)
+    kept: npt.NDArray[np.bool_] = is_symbol | ((facts["flags"] & int(TextFlag.BYTE)) != 0)
     types = lists.numbers(TYPES)
     if types is not None:
         kept |= np.isin(types, (CONTROL, UNKNOWN, USER_DEFINED, BYTE))

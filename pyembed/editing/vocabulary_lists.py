@@ -107,7 +107,8 @@ class VocabularyLists:
         self._state_defaults(new_ids)
         self._select_suppressed(new_ids)
         self._select_merges(new_ids)
-        self._count(len(ids))
+        if len(ids) != len(self):
+            self.count(len(ids))
 
     def pad(self, n: int) -> None:
         """Fill the list up to `n` tokens with ``[PADi]``, as converters do.
@@ -128,7 +129,7 @@ class VocabularyLists:
             if values is not None:
                 more = np.full(len(added), filler, values.dtype)
                 self._put_numbers(key, np.concatenate([values, more]))
-        self._count(n)
+        self.count(n)
 
     def _refuse_other_forms(self) -> None:
         for key in _OTHER_FORMS:
@@ -160,7 +161,7 @@ class VocabularyLists:
         left = [text for text in merges if all(part in kept for part in merge_parts(text))]
         self._put_strings(MERGES, left)
 
-    def _count(self, n: int) -> None:
+    def count(self, n: int) -> None:
         """State the length of the list where the file does."""
         key = f"{self._metadata.text('general.architecture')}.vocab_size"
         if key in self._kinds and self._metadata.integer(key) is not None:
