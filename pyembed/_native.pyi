@@ -75,6 +75,18 @@ class _Lib:
     def pye_table_gather(
         self, table: CData, ids: CData, n_ids: int, out: CData, options: CData, error: CData
     ) -> int: ...
+    def pye_table_pool(
+        self,
+        table: CData,
+        ids: CData,
+        n_ids: int,
+        offsets: CData,
+        n_bags: int,
+        weights: CData,
+        out: CData,
+        options: CData,
+        error: CData,
+    ) -> int: ...
     def pye_table_digest(self, table: CData, step: int, digest: CData, error: CData) -> int: ...
     def pye_model_stats(self, model: CData, stats: CData, error: CData) -> int: ...
     def pye_table_scan(

@@ -460,6 +460,37 @@ typedef struct pye_gather_options {
 PYE_API pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                                     const pye_gather_options *options, pye_error *error);
 
+typedef enum pye_pool_mode {
+    PYE_POOL_MEAN = 0, /* the sum, divided by the number of ids */
+    PYE_POOL_SUM = 1,
+    PYE_POOL_MAX = 2 /* of each column */
+} pye_pool_mode;
+
+/* Zero the struct, set `struct_bytes` to its size, then the fields you need. */
+typedef struct pye_pool_options {
+    size_t struct_bytes;
+    pye_id_type id_type;
+    pye_pool_mode mode;
+    int32_t normalize;  /* non-zero: divides every result by its Euclidean norm, unless that is 0 */
+    uint32_t n_threads; /* 1: the calling thread alone; 0: as many as the work is worth */
+} pye_pool_options;
+
+/* Pools rows without writing them anywhere: out[b] becomes the sum, mean or maximum of the rows ids[offsets[b]] ..
+ * ids[offsets[b + 1] - 1]. `out` is [n_bags][n_columns]; a bag of no ids yields zeros. offsets[n_bags + 1] begins with 0,
+ * never falls and ends with n_ids. `weights`, one float an id, are multiplied into the rows; NULL: none, as for the
+ * maximum. `options` may be NULL: int32 ids, the mean.
+ *
+ * csrc/simd/generic/sums.h defines sums and maxima to the bit: sequential float32 in the order of the ids. A mean is that
+ * sum divided by the number of ids as float32, weights or not. A norm is that of pye_table_norms, in float64; the quotient
+ * is rounded to float32. The bits depend neither on processor nor threads (NaN as NaN).
+ *
+ * Everything is checked before the first write: PYE_ERROR_ID names the first id that is not a row. PYE_ERROR_ARGUMENT,
+ * with the position in the message, for offsets other than those above; for weights of a maximum; if the output overlaps
+ * an input; and, with part of the output written, if another thread changes the ids or offsets meanwhile. */
+PYE_API pye_status pye_table_pool(const pye_table *table, const void *ids, size_t n_ids,
+                                  const int64_t *offsets, size_t n_bags, const float *weights, float *out,
+                                  const pye_pool_options *options, pye_error *error);
+
 typedef enum pye_metric {
     PYE_METRIC_DOT = 0,
     PYE_METRIC_COSINE = 1 /* 0 if the norm of the row or of the query is 0 */

@@ -89,6 +89,17 @@ typedef void (*pye_dot_tiles)(const pye_coded_type *type, const pye_coded_tile *
 #define PYE_SQUARE_LANES 16
 typedef void (*pye_add_squares)(const float *row, size_t n, double lanes[PYE_SQUARE_LANES]);
 
+/* Adds n columns of rows that are floats, as they are stored, to `to`: simd/generic/sums.h says how. `weights`, one a row, may be
+ * NULL. Nothing outside those columns is touched, and nothing needs alignment. */
+typedef void (*pye_add_rows)(float *to, const uint8_t *const *rows, const float *weights, size_t n_rows, size_t n);
+
+/* Likewise the larger of each of n columns of a row and what `to` has. */
+typedef void (*pye_max_row)(float *to, const float *row, size_t n);
+
+/* Divides n floats by a number, each quotient rounded once to float32. */
+typedef void (*pye_divide)(float *to, size_t n, float by);
+typedef void (*pye_divide_by_double)(float *to, size_t n, double by);
+
 /* Columns first .. first + n - 1 of a row whose codes, scales and biases begin at parts[PYE_CODES], parts[PYE_SCALES] and
  * parts[PYE_BIASES]; parts that `how` has no use for need not be set. `first` is a multiple of 256, and only the end of the
  * row may lie inside 16 columns. Nothing is checked, and nothing but those columns' codes, scales and biases is read. No
@@ -112,6 +123,10 @@ typedef struct pye_kernels {
     pye_coded_type coded[PYE_TYPE_IDS]; /* NULL functions for all other types */
     pye_dot_tiles dot_tiles;
     pye_add_squares squares;
+    pye_add_rows add_rows[PYE_TYPE_IDS]; /* NULL for types that have none */
+    pye_max_row max_row;
+    pye_divide divide;
+    pye_divide_by_double divide_by_double;
 } pye_kernels;
 
 extern const pye_kernels pye_kernels_portable;

@@ -13,17 +13,6 @@
 /* Rows are shared out in portions of about this many bytes, so that a thread that started late does less. */
 #define PORTION_BYTES (UINT64_C(256) << 10)
 
-static pye_status fail_id(uint64_t id, pye_id_type type, size_t position, uint64_t n_rows, pye_error *error) {
-    if (type != PYE_ID_U64 && id > INT64_MAX)
-        return pye_fail(error, PYE_ERROR_ID, position,
-                        "the id at position %zu is %" PRId64
-                        ": ids are at least 0 and below the number of rows, %" PRIu64,
-                        position, (int64_t)id, n_rows);
-    return pye_fail(error, PYE_ERROR_ID, position,
-                    "the id at position %zu is %" PRIu64 ": ids are below the number of rows, %" PRIu64, position,
-                    id, n_rows);
-}
-
 /* Counts the ids that name rows. */
 static pye_status check_ids(const pye_row_job *job, size_t n_ids, size_t *n_inside, pye_error *error) {
     *n_inside = n_ids;
@@ -32,7 +21,7 @@ static pye_status check_ids(const pye_row_job *job, size_t n_ids, size_t *n_insi
         if (!pye_is_outside(job, id))
             continue;
         if (!job->has_window)
-            return fail_id(id, job->id_type, i, job->n_rows, error);
+            return pye_fail_id(id, job->id_type, i, job->n_rows, error);
         *n_inside -= 1;
     }
     return PYE_OK;
@@ -63,8 +52,9 @@ static pye_status check_output(const pye_row_job *job, size_t n_ids, pye_error *
 }
 
 static pye_status check_options(const pye_gather_options *options, uint64_t n_rows, pye_error *error) {
-    if (options->id_type < PYE_ID_I32 || options->id_type > PYE_ID_U8)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an id type", (int)options->id_type);
+    pye_status status = pye_check_id_type((int32_t)options->id_type, error);
+    if (status != PYE_OK)
+        return status;
     if (options->dtype < PYE_DTYPE_F32 || options->dtype > PYE_DTYPE_RAW)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an output type", (int)options->dtype);
     if (options->out_scales != NULL && options->dtype != PYE_DTYPE_RAW)

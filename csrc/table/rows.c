@@ -61,14 +61,6 @@ static void copy_columns(const pye_row_job *job, const pye_row *row, size_t firs
         memcpy(to, from, n_bytes);
 }
 
-/* The codes of some columns of a row, and with the first of them all of its scales and biases: those are short. */
-static void prefetch(const pye_table *table, const pye_row *row, size_t first, size_t n) {
-    size_t at = pye_table_offset(table, first);
-    pye_prefetch_bytes(row->parts[PYE_CODES] + at, pye_table_offset(table, first + n) - at);
-    for (size_t part = 1; first == 0 && part < table->n_parts; part++)
-        pye_prefetch_bytes(row->parts[part], (size_t)table->layout[part].row_bytes);
-}
-
 /* One row, step by step. Where there is a next one, as much of that is fetched before each step: all of it at once would be
  * more requests than a processor keeps. */
 static void gather_row(const pye_row_job *job, const pye_row *row, const pye_row *next, uint8_t *to) {
@@ -79,7 +71,7 @@ static void gather_row(const pye_row_job *job, const pye_row *row, const pye_row
     for (size_t i = 0; i < n_columns; i += step) {
         size_t n = n_columns - i < step ? n_columns - i : step;
         if (next != NULL)
-            prefetch(job->table, next, i, n);
+            pye_table_prefetch_span(job->table, next, pye_table_span(job->table, i, n));
         if (copy)
             copy_columns(job, row, i, n, to);
         else if (job->dtype == PYE_DTYPE_F32)

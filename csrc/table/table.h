@@ -82,6 +82,23 @@ static inline void pye_prefetch_bytes(const uint8_t *from, size_t n_bytes) {
         __builtin_prefetch(line, 0, 3);
 }
 
+/* Where some columns of a row lie in its codes: divisions, each of which costs as much as a block, are made once for many rows. */
+typedef struct pye_span {
+    size_t at, n_bytes;
+} pye_span;
+
+static inline pye_span pye_table_span(const pye_table *table, size_t first, size_t n) {
+    size_t at = first == 0 ? 0 : pye_table_offset(table, first);
+    return (pye_span){at, pye_table_offset(table, first + n) - at};
+}
+
+/* Asks for a span of a row, and with the first one for all of its scales and biases: those are short. */
+static inline void pye_table_prefetch_span(const pye_table *table, const pye_row *row, pye_span span) {
+    pye_prefetch_bytes(row->parts[PYE_CODES] + span.at, span.n_bytes);
+    for (size_t part = 1; span.at == 0 && part < table->n_parts; part++)
+        pye_prefetch_bytes(row->parts[part], (size_t)table->layout[part].row_bytes);
+}
+
 /* For blocks whose words are in the other byte order. */
 void pye_table_decode_swapped(const pye_table *table, const uint8_t *from, float *to, size_t n_weights);
 

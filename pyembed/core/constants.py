@@ -88,6 +88,14 @@ class DType(IntEnum):
     RAW = lib.PYE_DTYPE_RAW
 
 
+class PoolMode(IntEnum):
+    """What becomes of the rows of a bag."""
+
+    MEAN = lib.PYE_POOL_MEAN
+    SUM = lib.PYE_POOL_SUM
+    MAX = lib.PYE_POOL_MAX
+
+
 class Metric(IntEnum):
     """How a row is compared with a query."""
 

@@ -31,6 +31,7 @@ from .arguments import (
     row_stride,
     thread_count,
 )
+from .pooling import Pooled
 from .scan import Scored, index_of
 
 Out = TypeVar("Out")
@@ -82,7 +83,7 @@ class RawBytes(NamedTuple):
     scales: int
 
 
-class EmbeddingTable(Scored, Closing):
+class EmbeddingTable(Pooled, Scored, Closing):
     """The rows of one tensor, or of several that belong together: see `open_table` and `Model.open_table`.
 
     Every index of the tensor but the last, taken together, counts rows. Rows come out as the file stores

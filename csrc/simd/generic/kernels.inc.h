@@ -14,6 +14,7 @@
 #include "simd/generic/legacy.h"
 #include "simd/generic/micro.h"
 #include "simd/generic/scaled.h"
+#include "simd/generic/sums.h"
 #include "simd/generic/ternary.h"
 
 #define JOIN_(a, b, c) a##b##c
@@ -124,6 +125,24 @@ FUSE_LANES(f32, vf_load)
 FUSE_LANES(f16, vf_load_half)
 FUSE_LANES(bf16, vf_load_bfloat)
 #undef FUSE_LANES
+
+/* Floats are added as they are loaded, too. */
+#define ADD_LANES(name, load)                                                                                     \
+    static void JOIN(add_rows_##name, _, ISA)(float *to, const uint8_t *const *rows, const float *weights,        \
+                                              size_t n_rows, size_t n) {                                          \
+        if (weights == NULL)                                                                                      \
+            add_rows(to, rows, NULL, n_rows, n, sizeof(block_##name), load);                                      \
+        else                                                                                                      \
+            add_rows(to, rows, weights, n_rows, n, sizeof(block_##name), load);                                   \
+    }
+ADD_LANES(f32, vf_load)
+ADD_LANES(f16, vf_load_half)
+ADD_LANES(bf16, vf_load_bfloat)
+#undef ADD_LANES
+
+static void JOIN(max_row, _, ISA)(float *to, const float *row, size_t n) { max_row(to, row, n); }
+static void JOIN(divide, _, ISA)(float *to, size_t n, float by) { divide(to, n, by); }
+static void JOIN(divide_by_double, _, ISA)(float *to, size_t n, double by) { divide_by_double(to, n, by); }
 
 INLINE void narrow_lanes(const float *from, uint8_t *to, size_t n, void (*store)(void *, vf)) {
     size_t whole = n - n % 16;
@@ -260,4 +279,15 @@ const pye_kernels JOIN(pye_kernels, _, ISA) = {
     .dot_tiles = JOIN(dot_tiles, _, ISA),
     .dot = JOIN(dot, _, ISA),
     .squares = JOIN(squares, _, ISA),
+    .add_rows =
+        {
+#define ADDED(NAME, name) [PYE_TYPE_##NAME] = JOIN(add_rows_##name, _, ISA)
+            ADDED(F32, f32),
+            ADDED(F16, f16),
+            ADDED(BF16, bf16),
+#undef ADDED
+        },
+    .max_row = JOIN(max_row, _, ISA),
+    .divide = JOIN(divide, _, ISA),
+    .divide_by_double = JOIN(divide_by_double, _, ISA),
 };

@@ -1,0 +1,42 @@
+/* Ids of rows, as callers have them. */
+#pragma once
+
+#include <stddef.h>
+#include <string.h>
+
+#include "pyembed.h"
+
+/* ids[i], widened. Negative ids become the largest numbers there are: no table has 2^63 rows. */
+static inline uint64_t pye_id_at(const void *ids, pye_id_type type, size_t i) {
+    switch (type) {
+#define ID_CASE(name, number)                                                                                     \
+    case name: {                                                                                                  \
+        number id;                                                                                                \
+        memcpy(&id, (const uint8_t *)ids + i * sizeof id, sizeof id);                                             \
+        return (uint64_t)id;                                                                                      \
+    }
+        ID_CASE(PYE_ID_I32, int32_t)
+        ID_CASE(PYE_ID_I64, int64_t)
+        ID_CASE(PYE_ID_U32, uint32_t)
+        ID_CASE(PYE_ID_U64, uint64_t)
+        ID_CASE(PYE_ID_I16, int16_t)
+        ID_CASE(PYE_ID_U16, uint16_t)
+        ID_CASE(PYE_ID_I8, int8_t)
+        ID_CASE(PYE_ID_U8, uint8_t)
+#undef ID_CASE
+    }
+    return UINT64_MAX;
+}
+
+/* The position of the first id from `from` on that is not one of the rows first .. first + n_rows - 1; n_ids if there is none. */
+size_t pye_find_outside(const void *ids, pye_id_type type, size_t from, size_t n_ids, uint64_t first,
+                        uint64_t n_rows);
+
+/* PYE_ERROR_ARGUMENT if a number is not one of pye_id_type. */
+pye_status pye_check_id_type(int32_t type, pye_error *error);
+
+/* PYE_ERROR_ID: the id at `position` is not one of n_rows rows. */
+pye_status pye_fail_id(uint64_t id, pye_id_type type, size_t position, uint64_t n_rows, pye_error *error);
+
+/* Bytes of an id. */
+size_t pye_id_bytes(pye_id_type type);
