@@ -16,13 +16,12 @@
 /* Counts the ids that name rows. */
 static pye_status check_ids(const pye_row_job *job, size_t n_ids, size_t *n_inside, pye_error *error) {
     *n_inside = n_ids;
-    for (size_t i = 0; i < n_ids; i++) {
-        uint64_t id = pye_id_at(job->ids, job->id_type, i);
-        if (!pye_is_outside(job, id))
-            continue;
+    size_t i = pye_find_outside(job->ids, job->id_type, 0, n_ids, job->first, job->n_rows);
+    while (i < n_ids) {
         if (!job->has_window)
-            return pye_fail_id(id, job->id_type, i, job->n_rows, error);
+            return pye_fail_id(pye_id_at(job->ids, job->id_type, i), job->id_type, i, job->n_rows, error);
         *n_inside -= 1;
+        i = pye_find_outside(job->ids, job->id_type, i + 1, n_ids, job->first, job->n_rows);
     }
     return PYE_OK;
 }

@@ -1,6 +1,6 @@
 /* Every back end that runs here against the portable one, bit for bit: all decoders on random blocks, with the row
  * followed by a canary, at an odd address and past the caches, and every half; copies past the caches; dot products of one block, by themselves and straight from
- * stored floats, against their definition, and those of codes against the portable ones; and both narrowings, on hard and
+ * stored floats, against their definition, and those of codes against the portable ones; sums, maxima and quotients of rows, against theirs; and both narrowings, on hard and
  * random floats, against base/half.h. A NaN must be met by a NaN, whatever its payload, since processors differ there; narrowed
  * NaNs must agree in full.
  *
@@ -282,6 +282,54 @@ static void check_coded(const pye_kernels *kernels, const pye_type_info *type) {
     }
 }
 
+enum { SUM_ROWS = 7, SUM_COLUMNS = 300 };
+
+static void expect_floats(const pye_kernels *kernels, const char *what, const float *expected, const float *got,
+                          size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t a = pye_float_bits(expected[i]), b = pye_float_bits(got[i]);
+        if (a != b && !(is_nan(a) && is_nan(b)))
+            fail(kernels->isa, what, i, a, b);
+    }
+    if (got[n] != 1234)
+        fail(kernels->isa, what, n, 0, 0);
+}
+
+/* Sums of stored floats, at odd addresses, maxima and quotients against their definitions, and nothing behind them. */
+static void check_sums(const pye_kernels *kernels, const pye_type_info *type) {
+    static uint8_t stored[SUM_ROWS][1 + 8 * SUM_COLUMNS];
+    static float rows[SUM_ROWS][SUM_COLUMNS], expected[SUM_COLUMNS], got[SUM_COLUMNS + 1], weights[SUM_ROWS];
+    const uint8_t *starts[SUM_ROWS];
+    size_t n = 1 + (size_t)(random_u64() % SUM_COLUMNS), n_rows = 1 + (size_t)(random_u64() % SUM_ROWS);
+    int is_wild = random_u64() % 4 == 0, is_weighted = random_u64() % 2;
+    if (kernels->add_rows[type->id] == NULL)
+        return;
+    for (size_t i = 0; i < n; i++)
+        got[i] = expected[i] = dot_float(is_wild);
+    got[n] = 1234;
+    for (size_t row = 0; row < n_rows; row++) {
+        starts[row] = stored[row] + 1;
+        weights[row] = dot_float(is_wild);
+        random_bytes(stored[row] + 1, n * type->block_bytes);
+        pye_kernels_portable.decode[type->id](starts[row], rows[row], n);
+        for (size_t i = 0; i < n; i++) {
+            float product = is_weighted ? weights[row] * rows[row][i] : rows[row][i];
+            expected[i] = expected[i] + product;
+        }
+    }
+    kernels->add_rows[type->id](got, starts, is_weighted ? weights : NULL, n_rows, n);
+    expect_floats(kernels, "sum of rows", expected, got, n);
+    for (size_t i = 0; i < n; i++)
+        expected[i] = rows[0][i] > expected[i] || isnan(rows[0][i]) ? rows[0][i] : expected[i];
+    kernels->max_row(got, rows[0], n);
+    expect_floats(kernels, "maximum", expected, got, n);
+    for (size_t i = 0; i < n; i++)
+        expected[i] = (float)((double)(expected[i] / 3) / 7.5);
+    kernels->divide(got, n, 3);
+    kernels->divide_by_double(got, n, 7.5);
+    expect_floats(kernels, "quotient", expected, got, n);
+}
+
 static void check_back_end(const pye_kernels *kernels, long rounds) {
     check_halves(kernels);
     for (long round = 0; round < rounds; round++) {
@@ -291,6 +339,7 @@ static void check_back_end(const pye_kernels *kernels, long rounds) {
             check_decoder(kernels, &type);
             check_fused(kernels, &type);
             check_coded(kernels, &type);
+            check_sums(kernels, &type);
         }
         check_dot(kernels);
         check_stream(kernels);
