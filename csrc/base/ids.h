@@ -43,3 +43,12 @@ static inline size_t pye_id_bytes(pye_id_type type) {
         return 4;
     }
 }
+
+/* The position of the first id that is not below n_rows; n_ids if there is none. */
+size_t pye_find_outside(const void *ids, pye_id_type type, size_t n_ids, uint64_t n_rows);
+
+/* PYE_ERROR_ARGUMENT if a number is not one of pye_id_type. */
+pye_status pye_check_id_type(int32_t type, pye_error *error);
+
+/* PYE_ERROR_ID: the id at `position` is not one of n_rows rows. */
+pye_status pye_fail_id(uint64_t id, pye_id_type type, size_t position, uint64_t n_rows, pye_error *error);

@@ -2,7 +2,6 @@
 #include <inttypes.h>
 
 #include "base/cpu.h"
-#include "base/ids.h"
 #include "base/options.h"
 #include "base/portions.h"
 #include "table/rows.h"
@@ -16,14 +15,12 @@
 /* Counts the ids that name rows. */
 static pye_status check_ids(const pye_row_job *job, size_t n_ids, size_t *n_inside, pye_error *error) {
     *n_inside = n_ids;
-    size_t i = pye_find_outside(job->ids, job->id_type, 0, n_ids, job->first, job->n_rows);
-    while (i < n_ids) {
-        if (!job->has_window)
-            return pye_fail_id(pye_id_at(job->ids, job->id_type, i), job->id_type, i, job->n_rows, error);
-        *n_inside -= 1;
-        i = pye_find_outside(job->ids, job->id_type, i + 1, n_ids, job->first, job->n_rows);
-    }
-    return PYE_OK;
+    for (size_t i = 0; job->has_window && i < n_ids; i++)
+        *n_inside -= pye_is_outside(job, pye_id_at(job->ids, job->id_type, i));
+    size_t wrong = job->has_window ? n_ids : pye_find_outside(job->ids, job->id_type, n_ids, job->n_rows);
+    if (wrong == n_ids)
+        return PYE_OK;
+    return pye_fail_id(pye_id_at(job->ids, job->id_type, wrong), job->id_type, wrong, job->n_rows, error);
 }
 
 /* Writing a row must not change the ids that follow. */

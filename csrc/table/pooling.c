@@ -37,7 +37,7 @@ static pye_status check_offsets(const pye_bag_job *job, size_t n_bags, pye_error
 
 static pye_status check_ids(const pye_bag_job *job, pye_error *error) {
     uint64_t n_rows = job->table->info.n_rows;
-    size_t found = pye_find_outside(job->ids, job->id_type, 0, job->n_ids, 0, n_rows);
+    size_t found = pye_find_outside(job->ids, job->id_type, job->n_ids, n_rows);
     if (found == job->n_ids)
         return PYE_OK;
     return pye_fail_id(pye_id_at(job->ids, job->id_type, found), job->id_type, found, n_rows, error);

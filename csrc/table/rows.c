@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/float_mode.h"
-#include "base/ids.h"
 #include "table/raw_rows.h"
 
 /* Weights in a step: a multiple of every block, and few enough for two tiles of them to stay in the first cache. */

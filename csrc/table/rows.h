@@ -1,7 +1,7 @@
 /* The work of a gather, once everything about it has been checked. */
 #pragma once
 
-#include "table/ids.h"
+#include "base/ids.h"
 #include "table/table.h"
 
 typedef struct pye_row_job {

@@ -194,7 +194,7 @@ SUFFIXES = [
 
 @pytest.mark.parametrize("seed", range(8))
 def test_headers_that_were_changed_at_random(seed: int, tmp_path: Path) -> None:
-    """Whatever becomes of names, types and shapes: rows of the right shape, or one of the documented errors."""
+    """Whatever becomes of names, types and shapes: rows of the right shape, or a documented error."""
     rng = np.random.default_rng(seed)
     path = tmp_path / "m.safetensors"
     n_opened = 0
