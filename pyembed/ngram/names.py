@@ -47,8 +47,11 @@ class LayerTables(Mapping[int, EmbeddingTable]):
 
     def __getitem__(self, key: int) -> EmbeddingTable:
         table = self._opened.get(key)
-        if table is not None and not table.closed:
-            return table
+        if table is None or table.closed:  # no lock: a model's own is taken to open it, and to close it all
+            table = self._opened[key] = self._open(key)
+        return table
+
+    def _open(self, key: int) -> EmbeddingTable:
         if key not in self._names:
             raise NotFoundError(
                 f"{self._path}: {quote(key)} is not a layer with hashed rows; these are: "
@@ -64,7 +67,7 @@ class LayerTables(Mapping[int, EmbeddingTable]):
                 f"{self._used[key] - 1}",
                 table.path,
             )
-        return self._opened.setdefault(key, table)
+        return table
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._names)
@@ -74,7 +77,7 @@ class LayerTables(Mapping[int, EmbeddingTable]):
 
     def close(self) -> None:
         """Close the tables that were opened."""
-        for table in self._opened.values():
+        for table in list(self._opened.values()):
             table.close()
 
 

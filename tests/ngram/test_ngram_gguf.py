@@ -109,6 +109,8 @@ def test_embed_writes_where_it_is_told_and_reads_histories(tmp_path: Path, rng: 
         again = pickle.loads(pickle.dumps(ngram))
         np.testing.assert_array_equal(again.embed(stream[11:], history, layer=14), whole[11:])
         assert set(ngram.tables) == {1, 14}
+        ngram.tables[1].close()
+        assert ngram.tables[1].shape == (420, WIDTH)  # opened anew
         assert ngram.tables[1] is model.open_table("blk.1.engram_embd.weight")
         with pytest.raises(KeyError, match="2 is not a layer with hashed rows; these are: 1, 14"):
             ngram.tables[2]

@@ -162,6 +162,17 @@ WRONG: dict[str, tuple[Callable[[], dict[str, Any]], list[tuple[str, str, str]]]
         lambda: {**files.engram_d1(), ENGRAM + "token_map": files.SMALL_MAP[::-1].copy()},
         [("token-map-order", "warning", "maps token 0 to 9, and all tokens before it to -1 or less")],
     ),
+    "wide": (
+        lambda: {
+            **files.ple_of_llama_cpp(),
+            PLE + "ngram_size": 2,
+            PLE + "heads_per_ngram": 1,
+            PLE + "layer_multipliers": u64(3, 5),
+            PLE + "head_vocab_sizes": u64(4294967311),
+            PLE + "head_offsets": u64(0),
+        },
+        [("rows-beyond-int32", "warning", "names of rows go up to 4294967310")],
+    ),
     "padding": (
         lambda: {**files.engram_d1(), ENGRAM + "pad_id": 30},
         [("stand-in", "error", "'deepseek41.engram.pad_id' is 30, and ids that are hashed are below 30")],

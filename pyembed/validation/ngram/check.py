@@ -28,6 +28,7 @@ from ..report import Findings
 from ..rules import Severity
 from ..subject import Subject
 from .rules import (
+    BEYOND_INT32,
     CONTRADICTION,
     KEYS,
     MODULUS,
@@ -65,6 +66,7 @@ def examine(subject: Subject, findings: Findings) -> None:
     _examine_moduli(constants, findings)
     _examine_offsets(constants, findings)
     _examine_rows(constants, findings)
+    _examine_width(constants, findings)
     _examine_map(subject, constants, findings)
     if constants.stand_in >= constants.n_hashed:
         findings.add(
@@ -159,6 +161,12 @@ def _examine_rows(constants: Constants, findings: Findings) -> None:
                 f"the table of layer {layer}, {table}, has {rows} rows, and its moduli add up to {used}",
                 tensor=name,
             )
+
+
+def _examine_width(constants: Constants, findings: Findings) -> None:
+    ends = constants.n_used_rows
+    if constants.scheme is Scheme.PLE and max(ends) > 2**31 - 1:
+        findings.add(BEYOND_INT32, f"names of rows go up to {max(ends) - 1}")
 
 
 def _examine_map(subject: Subject, constants: Constants, findings: Findings) -> None:

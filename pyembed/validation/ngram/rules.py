@@ -74,6 +74,15 @@ ROWS = Rule(
     "Files of two models that were mixed, layers in another order, or a table that lost a shard.",
     _ANEW,
 )
+BEYOND_INT32 = Rule(
+    "ngram/rows-beyond-int32",
+    Severity.WARNING,
+    "Names of rows pass 2^31 - 1",
+    "llama.cpp, whose names are 32 bits wide, refuses the model. Here they are 64 bits wide.",
+    "A table of more than 2,147,483,647 rows.",
+    "Nothing, if llama.cpp is not what the file is for.",
+    Outcome.REFUSE,
+)
 TOKEN_MAP = Rule(
     "ngram/token-map",
     Severity.ERROR,
@@ -127,6 +136,7 @@ EVIDENCE = Evidence(
         NOT_CONSECUTIVE,
         OFFSETS,
         ROWS,
+        BEYOND_INT32,
         TOKEN_MAP,
         TOKEN_MAP_ORDER,
         STAND_IN,
