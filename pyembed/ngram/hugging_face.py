@@ -27,7 +27,7 @@ _MAX_NUMBER = 2**62
 _MAX_BASE, _MAX_DERIVED = 2**40, 4096
 
 _PLE_TENSOR = re.compile(r"(?:.*\.)?layers\.(?P<layer>\d{1,6})\.ple\.ple_embedding\.(?P<what>.+)")
-_PLE_SHARD = re.compile(r"ngram_embedding(?:\.shards?[._]\d{1,9})?(?:\.weight)?")
+_PLE_ROWS = re.compile(r"ngram_embedding(?P<shard>\.shards?[._]\d{1,9})?(?:\.weight(?:_packed)?)?")
 _PLE_FIELDS = {
     "layer_multipliers": "multipliers",
     "ngram_heads_vocab_sizes": "moduli",
@@ -238,11 +238,11 @@ def _ple_tables(
     rows: dict[int, int] = {}
     for name, info in tensors.items():
         match = _PLE_TENSOR.fullmatch(name)
-        if match is None or not _PLE_SHARD.fullmatch(match["what"]) or len(info.shape) != 2:
+        part = None if match is None else _PLE_ROWS.fullmatch(match["what"])
+        if match is None or part is None or len(info.shape) != 2:
             continue
-        layer, is_whole = int(match["layer"]), match["what"] in ("ngram_embedding", "ngram_embedding.weight")
-        together = name[: -len(match["what"])] + "ngram_embedding"
-        names[layer] = name if is_whole else together
+        layer, together = int(match["layer"]), name[: -len(match["what"])] + "ngram_embedding"
+        names[layer] = together if part["shard"] else name
         rows[layer] = rows.get(layer, 0) + info.shape[0]
     return tuple(names.get(layer) for layer in layers), tuple(rows.get(layer) for layer in layers)
 

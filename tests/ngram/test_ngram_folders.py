@@ -155,9 +155,11 @@ def test_embed_from_a_table_in_one_piece(tmp_path: Path, rng: np.random.Generato
         assert ngram.constants.n_rows == (424,)
 
 
-def test_shards_go_by_one_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spelled", ["shard_{}.weight", "shards.{}.weight", "shard_{}.weight_packed"])
+def test_shards_go_by_one_name(spelled: str, tmp_path: Path) -> None:
     shards = {
-        PLE.format(1) + f"ngram_embedding.shard_{i}.weight": np.zeros((53, 8), np.float32) for i in range(8)
+        PLE.format(1) + f"ngram_embedding.{spelled.format(i)}": np.zeros((53, 8), np.float32)
+        for i in range(8)
     }
     config = {**SMALL_QWEN, "ple_layer_ids": [2]}
     constants = pyembed.open_ngram(folder(tmp_path, config, shards)).constants
