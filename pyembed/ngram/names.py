@@ -234,7 +234,7 @@ class Ngram(Closing):
         if history is None:
             return None
         if n_sequences is None:
-            if history is not None and not isinstance(history, History):
+            if not isinstance(history, History):
                 raise TypeError(f"history is a {type(history).__name__}; without offsets expected a History")
             given: list[object] = [history]
         elif isinstance(history, History) or not isinstance(history, Sequence):
