@@ -49,3 +49,14 @@ model.nearest("file", metric="euclid")  # wrong
 model.nearest("file", 5, "dot")
 table.scores(rows, "cos")  # wrong
 table.top(rows, 3, metric="cosine", exclude=[1])
+
+# Names of hashed rows, and what a sequence remembers.
+ngram = pyembed.open_ngram("m.gguf")
+history = ngram.history(max_rewind=8)
+history.advance([1, 2])
+names: npt.NDArray[np.int64] = ngram.rows([1, 2], history=history)
+names = ngram.rows(np.arange(4), offsets=[0, 1, 4], history=[None, history], layer=1)
+names = ngram.rows("file")  # wrong
+names = ngram.rows([1], history=[1])  # wrong
+names = model.ngram.rows([1])  # wrong
+history.advance("file")  # wrong
