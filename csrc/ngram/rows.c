@@ -151,17 +151,15 @@ static pye_status name_portion(void *context, uint64_t first, uint64_t n, pye_er
 
 static pye_status check_ids(const name_job *job, pye_error *error) {
     uint64_t n_vocab = job->ngram->n_vocab;
-    for (size_t i = 0; i < job->n_ids; i++) {
-        uint64_t id = pye_id_at(job->ids, job->id_type, i);
-        if (id < n_vocab)
-            continue;
-        bool is_negative = job->id_type != PYE_ID_U64 && id > INT64_MAX;
-        return pye_fail(error, PYE_ERROR_ID, i,
-                        "the id at position %zu is %s%" PRIu64 ": ids are at least 0 and below the size of the "
-                        "vocabulary, %" PRIu64,
-                        i, is_negative ? "-" : "", is_negative ? 0 - id : id, n_vocab);
-    }
-    return PYE_OK;
+    size_t i = pye_find_outside(job->ids, job->id_type, job->n_ids, n_vocab);
+    if (i == job->n_ids)
+        return PYE_OK;
+    uint64_t id = pye_id_at(job->ids, job->id_type, i);
+    bool is_negative = job->id_type != PYE_ID_U64 && id > INT64_MAX;
+    return pye_fail(error, PYE_ERROR_ID, i,
+                    "the id at position %zu is %s%" PRIu64 ": ids are at least 0 and below the size of the "
+                    "vocabulary, %" PRIu64,
+                    i, is_negative ? "-" : "", is_negative ? 0 - id : id, n_vocab);
 }
 
 static pye_status check_offsets(const name_job *job, pye_error *error) {
@@ -207,8 +205,8 @@ static bool overlaps_ids(const name_job *job) {
 }
 
 static pye_status check(const name_job *job, pye_error *error) {
-    if (job->id_type < PYE_ID_I32 || job->id_type > PYE_ID_U8)
-        return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "%d is not an id type", (int)job->id_type);
+    if (pye_check_id_type((int32_t)job->id_type, error) != PYE_OK)
+        return PYE_ERROR_ARGUMENT;
     if (job->n_ids > SIZE_MAX / sizeof *job->out / job->ngram->n_columns)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "names of %zu ids do not fit memory",
                         job->n_ids);
