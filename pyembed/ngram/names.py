@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
-from ..core.aliases import DTypeLike, IdsLike
+from ..core.aliases import DTypeLike, IdsLike, Raw
 from ..core.callbacks import raise_kept
 from ..core.closing import Closing
 from ..errors import CData, ClosedError, FormatError, NotFoundError, Status
 from ..inputs.batching import as_offsets
 from ..safe_text import printable, quote
-from ..tables.arguments import ID_TYPES, IntArray, as_ids, as_rows, id_error, rows_kind, thread_count
+from ..tables.arguments import ID_TYPES, IntArray, as_ids, as_rows, gathered_kind, id_error, thread_count
 from ..tables.table import EmbeddingTable
 from .constants import Constants, Scheme
 from .history import History
@@ -287,7 +287,7 @@ class Ngram(Closing):
         ids: IdsLike,
         history: History | Sequence[History | None] | None = None,
         out: Any = None,
-        dtype: DTypeLike | None = None,
+        dtype: DTypeLike | Raw | None = None,
         *,
         offsets: IdsLike | None = None,
         layer: int | None = None,
@@ -300,7 +300,8 @@ class Ngram(Closing):
         ids, history, offsets, layer, threads
             As for `rows`.
         out, dtype
-            As for `EmbeddingTable.gather`, of shape (n, columns, width).
+            As for `EmbeddingTable.gather`, of shape (n, columns, width); with ``dtype="raw"`` the stored
+            bytes, of PLE and Engram also to two outputs, codes and scales.
 
         Returns
         -------
@@ -319,11 +320,19 @@ class Ngram(Closing):
         if self._constants.scheme is not Scheme.LONGCAT:
             table = self._tables[self.layers[self._layer_number(layer)]]
             return table.gather(names, out=out, dtype=dtype, threads=threads)
+        return self._embed_columns(names, out, dtype, threads)
+
+    def _embed_columns(
+        self, names: npt.NDArray[np.int64], out: Any, dtype: DTypeLike | Raw | None, threads: int | None
+    ) -> Any:
+        """Gather each column from a table of its own."""
+        if isinstance(out, tuple):
+            raise ValueError("two outputs are for rows of one table; here each column has its own")
+        kind = gathered_kind(dtype, out)
         tables = list(self._tables.values())
-        widths = {table.shape[1] for table in tables}
+        widths = {table.raw_stride if kind.name == "raw" else table.shape[1] for table in tables}
         if len(widths) > 1:
             raise FormatError(f"{self._constants.path}: tables of hashed rows are of {len(widths)} widths")
-        kind = rows_kind(dtype, out)
         shape = (*names.shape, widths.pop())
         found = np.empty(shape, kind.storage) if out is None else out
         rows = as_rows(found, shape, kind)

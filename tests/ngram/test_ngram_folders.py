@@ -425,6 +425,11 @@ def test_longcat(tmp_path: Path, rng: np.random.Generator) -> None:
         out = np.empty((5, 4, 4), np.float16)
         assert ngram.embed(stream, out=out) is out
         np.testing.assert_array_equal(out, want.astype(np.float16))
+        raw = ngram.embed(stream, dtype="raw")
+        assert (raw.shape, raw.dtype) == ((5, 4, 16), np.uint8)
+        np.testing.assert_array_equal(raw.view(np.float32), want)
+        with pytest.raises(ValueError, match="two outputs are for rows of one table"):
+            ngram.embed(stream, out=(raw, raw), dtype="raw")
         assert len(ngram.tables) == 4
     (tmp_path / "other").mkdir()
     tensors["model.ngram_embeddings.embedders.3.weight"] = rows[0]

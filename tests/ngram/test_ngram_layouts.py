@@ -70,6 +70,10 @@ def test_deepseeks_rows_with_scales_of_groups(tmp_path: Path, rng: np.random.Gen
             rows = (codes[number].float().numpy().reshape(-1, 2, 32) * factors[..., None]).reshape(-1, 64)
             names = ngram.rows(range(12), layer=layer)
             np.testing.assert_array_equal(ngram.embed(range(12), layer=layer), rows[names])
+            out = np.empty((12, 6, 64), np.uint8), np.empty((12, 6, 2), np.uint8)
+            ngram.embed(range(12), out=out, dtype="raw", layer=layer)
+            np.testing.assert_array_equal(out[0], codes[number].view(torch.uint8).numpy()[names])
+            np.testing.assert_array_equal(out[1], scales[number].numpy()[names])
 
 
 def test_ds4s_rows_of_264_bytes(tmp_path: Path, rng: np.random.Generator) -> None:
