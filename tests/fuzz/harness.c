@@ -91,7 +91,7 @@ static void exercise_rows(const pye_table *table, const pye_table_info *info, ui
     fuzz_require(pye_table_digest(table, info->n_rows / SOME + 1, digest, NULL) == PYE_OK, "rows have a digest");
     fuzz_require(pye_table_check(table, info->n_rows - n, n, faults, key, hashes, NULL) == PYE_OK,
                  "rows can be checked");
-    if (info->n_columns == 0)
+    if (info->n_columns == 0 && file_bytes > 0)
         fuzz_require(pye_table_norms(table, 1, &norms, NULL) ==
                          (info->n_rows > file_bytes ? PYE_ERROR_ARGUMENT : PYE_OK),
                      "nothing is normed as often as the file has bytes");
@@ -103,13 +103,39 @@ static void exercise_rows(const pye_table *table, const pye_table_info *info, ui
     free(query);
 }
 
-static void exercise_table(pye_model *model, const pye_tensor *tensor, uint64_t file_bytes) {
+/* What a table is made of holds together. */
+static void exercise_layout(const pye_table *table, const pye_table_info *info) {
+    pye_table_layout layout = {.struct_bytes = sizeof layout};
+    pye_tensor tensor;
+    uint64_t n_bytes = 0, codes, scales;
+    fuzz_require(pye_table_get_layout(table, &layout, NULL) == PYE_OK, "a table has a layout");
+    for (size_t i = 0; i < layout.n_tensors; i++) {
+        fuzz_require(pye_table_tensor_at(table, i, &tensor, NULL) == PYE_OK, "its tensors are there");
+        (void)touch(tensor.name);
+        n_bytes += tensor.n_bytes;
+    }
+    fuzz_require(pye_table_tensor_at(table, layout.n_tensors, &tensor, NULL) == PYE_ERROR_ARGUMENT,
+                 "there is a last tensor");
+    fuzz_require(n_bytes == info->n_bytes, "its bytes are its tensors'");
+    bool is_apart = !layout.has_mapping && layout.sharing != PYE_SCALES_A_TABLE;
+    fuzz_require(!is_apart || info->n_rows == 0 || info->row_bytes <= n_bytes / info->n_rows,
+                 "rows lie in their tensors");
+    fuzz_require(layout.n_shards == 1 || (layout.shard_rows <= info->n_rows / (layout.n_shards - 1)),
+                 "all shards but the last are full");
+    pye_table_raw_bytes(table, &codes, &scales);
+    fuzz_require(codes + scales == info->row_bytes, "raw rows are all that belongs to a row");
+    (void)touch((pye_string){layout.codes, strlen(layout.codes)});
+    (void)touch((pye_string){layout.scales, strlen(layout.scales)});
+}
+
+/* file_bytes: of the only file that rows lie in; 0 if there may be more. */
+static void exercise_table(pye_model *model, pye_string name, uint64_t file_bytes) {
     pye_table *table;
     pye_table_info info;
-    if (pye_table_open(model, tensor->name.data, tensor->name.size, &table, NULL) != PYE_OK)
+    if (pye_table_open(model, name.data, name.size, &table, NULL) != PYE_OK)
         return;
     pye_table_get_info(table, &info);
-    fuzz_require(info.n_rows == 0 || info.row_bytes <= tensor->n_bytes / info.n_rows, "rows lie in their tensor");
+    exercise_layout(table, &info);
     if (info.n_rows > 0 && info.n_columns <= 1u << 20) {
         uint64_t ids[3] = {0, info.n_rows - 1, info.n_rows / 2};
         pye_gather_options options = {.struct_bytes = sizeof options, .id_type = PYE_ID_U64, .n_threads = 1};
@@ -143,8 +169,15 @@ static void exercise_tensors(pye_model *model) {
         fuzz_require(tensor.offset <= shard.file_bytes && tensor.n_bytes <= shard.file_bytes - tensor.offset,
                      "a tensor lies in its file");
         if (n_tables++ < MAX_TABLES)
-            exercise_table(model, &tensor, shard.file_bytes);
+            exercise_table(model, tensor.name, pye_model_n_shards(model) == 1 ? shard.file_bytes : 0);
     }
+}
+
+static void exercise_sharded_tables(pye_model *model) {
+    pye_string name;
+    size_t position = 0, n_tables = 0;
+    while (n_tables++ < MAX_TABLES && pye_sharded_table_next(model, &position, &name, NULL) == PYE_OK)
+        exercise_table(model, name, 0);
 }
 
 /* All facts of a small vocabulary, and of its merges if it has as few. */
@@ -201,6 +234,7 @@ void fuzz_exercise(pye_model *model) {
     uint32_t shard;
     exercise_metadata(model);
     exercise_tensors(model);
+    exercise_sharded_tables(model);
     exercise_vocabulary(model);
     fuzz_require(pye_model_check(model, &change, &shard, NULL) == PYE_OK && change == PYE_CHANGE_NONE,
                  "nobody changed the file");

@@ -135,8 +135,8 @@ static pye_model *open_table(const request *it, reader *from, pye_table **table)
 static uint8_t *move_rows(pye_table *table) {
     size_t n_bytes = (size_t)table->info.n_bytes;
     uint8_t *copy = memory_of(1 + n_bytes, 1);
-    memcpy(copy + 1, table->rows, n_bytes);
-    table->rows = copy + 1;
+    memcpy(copy + 1, table->pieces[0].parts[PYE_CODES], n_bytes);
+    table->pieces[0].parts[PYE_CODES] = copy + 1;
     return copy;
 }
 
@@ -271,15 +271,17 @@ static void check_rows(const pye_table *table, const request *it, uint8_t *fault
     float *row = memory_of(it->n_columns, sizeof *row);
     const float *found;
     size_t row_bytes = (size_t)table->info.row_bytes;
+    pye_row first = pye_table_row(table, 0);
     fuzz_require(pye_table_check(table, 0, it->n_rows, faults, key, hashes, NULL) == PYE_OK &&
                      pye_table_norms(table, it->options.n_threads, &found, NULL) == PYE_OK,
                  "rows can be looked at");
     memcpy(norms, found, it->n_rows * sizeof *norms);
     for (size_t i = 0; i < it->n_rows; i++) {
-        pye_table_decode(table, table->rows + i * row_bytes, row, it->n_columns);
+        pye_row stored = pye_table_row(table, i);
+        pye_table_decode(table, &stored, 0, it->n_columns, row);
         fuzz_require((faults[i] & ~PYE_ROW_REFUSED) == faults_of(row, it->n_columns), "a row has its faults");
         check_norm(row, it->n_columns, norms[i]);
-        bool same = memcmp(table->rows, table->rows + i * row_bytes, row_bytes) == 0;
+        bool same = memcmp(first.parts[PYE_CODES], stored.parts[PYE_CODES], row_bytes) == 0;
         fuzz_require(same == (hashes[0] == hashes[i]), "equal rows, and no others, have equal hashes");
     }
     free(hashes);
@@ -291,7 +293,7 @@ static void check_digest(const pye_table *table, const request *it) {
     pye_sha256 hash;
     pye_sha256_begin(&hash);
     for (size_t i = 0; i < it->n_rows; i += it->step)
-        pye_sha256_add(&hash, table->rows + i * table->info.row_bytes, (size_t)table->info.row_bytes);
+        pye_sha256_add(&hash, pye_table_row(table, i).parts[PYE_CODES], (size_t)table->info.row_bytes);
     pye_sha256_text(&hash, expected);
     fuzz_require(pye_table_digest(table, it->step, digest, NULL) == PYE_OK && strcmp(digest, expected) == 0,
                  "a digest is that of the rows");

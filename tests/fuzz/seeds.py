@@ -57,6 +57,11 @@ WORDS = {
         b"'<f4'", b"'>f8'", b"'|i1'", b"'<M8[ns]'", b"'<U2'", b"18446744073709551615", b"2L", b"[('a', '<f4')]",
     ],
 }  # fmt: skip
+WORDS["layouts"] = WORDS["safetensors"] + [
+    *(f".{end}".encode() for end in ("weight", "weight_scale", "scales", "biases", "weight_scale_2", "scale", "zero")),
+    b"shard_", b"shards.", b"F8_E4M3", b"F8_E5M2", b"F8_E8M0", b"U32", b'"quantization":', b'"bits":', b'"group_size":',
+    b'"mode":', b"mxfp4", b"nvfp4", b"embeddings", b"mapping", b"weights",
+]  # fmt: skip
 WORDS["laws"] = [
     b"<0x0A>", b"<0xf", b"[PAD", b"<pad", b"<unused", b"[unused", b"<|reserved_special_token_", b"<reserved_", b"<|unused_",
     b"|>", b"\xe2\x96\x81", b"\xc4\xa0", b"\xc2\xad", b"\xed\xa0\x80", b"\xf4\x8f\xbf\xbf", b"\xf4\x90\x80\x80",
@@ -120,6 +125,56 @@ def safetensors_headers() -> Iterator[bytes]:
     yield json.dumps(
         {"w": {**entry, "dtype": "NEW"}, "z": {**half[0], "shape": [0, 9], "data_offsets": [0, 0]}}
     ).encode()
+
+
+def layout_seeds() -> Iterator[bytes]:
+    """Yield headers of tables of several tensors over 512 bytes, and the config.json of some."""
+
+    def header(*tensors: tuple[str, str, list[int], int]) -> bytes:
+        entries, at = {}, 0
+        for name, dtype, shape, n_bytes in (*tensors, ("rest", "U8", [], 0)):
+            end = 512 if name == "rest" else at + n_bytes
+            shape = [end - at] if name == "rest" else shape
+            entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, end]}
+            at = end
+        return json.dumps(entries).encode()
+
+    for dtype, scale, size in (
+        ("F8_E4M3", "F32", 4),
+        ("F8_E5M2", "BF16", 2),
+        ("I8", "F16", 2),
+        ("I8", "F64", 8),
+    ):
+        yield header(("e.weight", dtype, [3, 33], 99), ("e.weight_scale", scale, [3, 1], 3 * size))
+        yield header(("e.weight", dtype, [3, 33], 99), ("e.scale", scale, [], size))
+        yield header(("e.weight", dtype, [3, 32], 96), ("e.weight_scale_inv", scale, [3, 2], 6 * size))
+    yield header(("e.weight", "F8_E4M3", [3, 64], 192), ("e.scale", "F8_E8M0", [3, 2], 6))
+    yield header(("e.weight", "U8", [3, 64], 192), ("e.scale", "U8", [3, 2], 6))
+    yield header(("e.weight", "F8_E4M3", [3, 7], 21))
+    for factor in ("weight_scale_2", "weight_global_scale"):
+        parts = ("e.weight_scale", "F8_E4M3", [3, 2], 6), (f"e.{factor}", "F32", [1], 4)
+        yield header(("e.weight_packed", "U8", [3, 16], 48), *parts)
+        yield header(("e.weight", "F4", [3, 32], 48), *parts)
+    yield header(("e.weight", "F4", [3, 64], 96), ("e.weight_scale", "F8_E8M0", [3, 2], 6))
+    for words, groups in ((8, 2), (6, 2), (20, 5)):
+        parts = ("e.scales", "F16", [2, groups], 4 * groups), ("e.biases", "F16", [2, groups], 4 * groups)
+        mlx = header(("e.weight", "U32", [2, words], 8 * words), *parts)
+        yield mlx
+        for settings in (
+            {"bits": 4, "group_size": 32},
+            {"bits": 3, "group_size": 32, "mode": "affine", "e": True},
+        ):
+            yield mlx + b"\0" + json.dumps({"a": [1], "quantization": {**settings, "e": settings}}).encode()
+    for words, groups in ((4, 1), (8, 1), (4, 2)):
+        yield header(("e.weight", "U32", [2, words], 8 * words), ("e.scales", "U8", [2, groups], 2 * groups))
+    for spelling in ("shard_{}", "shards.{}"):
+        shards = [(f"e.{spelling}.weight".format(i), "F8_E4M3", [3 - i, 16], 16 * (3 - i)) for i in range(2)]
+        yield header(*shards, ("e.weight_scale", "F32", [1], 4))
+        scales = [(f"e.{spelling}.weight_scale".format(i), "F32", [3 - i, 1], 4 * (3 - i)) for i in range(2)]
+        yield header(*shards, *scales)
+    table, mapping = ("embeddings", "F16", [4, 3], 24), ("mapping", "U8", [9], 9)
+    yield header(table, mapping, ("weights", "F32", [9], 36))
+    yield header(table, ("weights", "F64", [4], 32))
 
 
 def npy_headers() -> Iterator[bytes]:
@@ -206,6 +261,7 @@ def all_seeds() -> dict[str, list[bytes]]:
             *safetensors_headers(),
             *(struct.pack("<Q", len(h)) + h + data for h in safetensors_headers()),
         ],
+        "layouts": list(layout_seeds()),
         "npy": [
             *npy_headers(),
             *(b"\x93NUMPY\2\0" + struct.pack("<I", len(h)) + h + data for h in npy_headers()),
