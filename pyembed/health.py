@@ -274,9 +274,12 @@ def _tied(model: Model) -> str | None:
 
 def _share(table: EmbeddingTable) -> Share:
     tensors = list(Tensors(table._source).values())
+    layout, own = table.layout, set(table.layout.tensors)
+    n_weights = layout.n_stored_rows * table.shape[1]
+    others = (info for info in tensors if info.n_bytes is not None and info.name not in own)
     return Share(
-        math.prod(table.shape),
-        sum(math.prod(info.shape) for info in tensors if info.n_bytes is not None),
+        n_weights,
+        n_weights + sum(math.prod(info.shape) for info in others),
         table.n_bytes,
         sum(info.n_bytes or 0 for info in tensors),
     )

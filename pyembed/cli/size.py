@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    rows, columns, stored = _shape(arguments.what, arguments.tensor)
+    rows, columns, stored, layout = _shape(arguments.what, arguments.tensor)
     types = []
     for kind in TENSOR_TYPES.values():
         types.append(
@@ -44,9 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
             }
         )
     if arguments.json:
-        print_json({"rows": rows, "columns": columns, "type": stored, "types": types})
+        print_json({"rows": rows, "columns": columns, "type": stored, "layout": layout, "types": types})
         return 0
-    stored_as = [] if stored is None else [("stored as", stored)]
+    stored_as = [] if layout is None else [("stored as", layout)]
     print_facts([("rows", str(rows)), ("columns", str(columns)), *stored_as])
     print()
     print_table(
@@ -68,8 +68,8 @@ def _size(n_bytes: object) -> str:
     return size_text(n_bytes) if isinstance(n_bytes, int) else "-"
 
 
-def _shape(what: list[str], tensor: str | None) -> tuple[int, int, str | None]:
-    """Return rows, columns, and the type a file stores the table in."""
+def _shape(what: list[str], tensor: str | None) -> tuple[int, int, str | None, str | None]:
+    """Return rows, columns, and how a file stores the table: its type, and its layout."""
     if len(what) == 2:
         try:
             rows, columns = map(int, what)
@@ -81,7 +81,7 @@ def _shape(what: list[str], tensor: str | None) -> tuple[int, int, str | None]:
             raise ValueError(f"{what[0][:20]} x {what[1][:20]} is not a table")
         if max(rows, columns) >= 2**63:
             raise ValueError("rows and columns of a table are below 2^63")
-        return rows, columns, None
+        return rows, columns, None, None
     if len(what) != 1:
         raise ValueError(f"expected one MODEL or two numbers, got {len(what)} arguments")
     source = Source(model_path(what[0]))
@@ -92,14 +92,14 @@ def _shape(what: list[str], tensor: str | None) -> tuple[int, int, str | None]:
         source.close()
 
 
-def _stored(source: Source, name: str) -> tuple[int, int, str]:
-    """Return rows, columns and type of a table, or of a tensor that is none or cannot be decoded."""
+def _stored(source: Source, name: str) -> tuple[int, int, str, str]:
+    """Return rows, columns, type and layout of a table, or of a tensor that is none or cannot be decoded."""
     info = source.tensor(name)
     if info is None or info.shape:
         try:
             table = EmbeddingTable(source, name)
-            return *table.shape, str(table.layout)
+            return *table.shape, table.type, str(table.layout)
         except UnsupportedTypeError:
             if info is None:
                 raise
-    return math.prod(info.shape[:-1]), info.shape[-1] if info.shape else 1, info.type
+    return math.prod(info.shape[:-1]), info.shape[-1] if info.shape else 1, info.type, info.type

@@ -75,8 +75,9 @@ def find_token_table(source: Source) -> TokenTable:
     rows = [info for info, name in known if name.is_rows and _has_rows(info)]
     if not is_gguf:
         rows += [info for info, name in known if name.part == _PACKED]
-    _refuse_coded(source, _without_rows(known, rows, is_gguf), infos)
     sharded = [] if is_gguf else [name for name in source.sharded_tables() if is_token_table(name)]
+    opened = set() if is_gguf else {*(parse_name(info.name).stem for info in rows), *sharded}
+    _refuse_coded(source, {name.stem for _, name in known if not name.is_rows} - opened, infos)
     if sharded:
         found = _only_sharded(source, sharded, rows)
     elif rows:
@@ -88,14 +89,6 @@ def find_token_table(source: Source) -> TokenTable:
     if source.tensor(found.name) is not None:
         _refuse_codes(source, found.name, infos)
     return found
-
-
-def _without_rows(
-    known: Sequence[tuple[TensorInfo, Named]], rows: Sequence[TensorInfo], is_gguf: bool
-) -> set[str]:
-    """Return the modules of which there are parts of codes, and no tensor that can be opened with them."""
-    opened = set() if is_gguf else {parse_name(info.name).stem for info in rows}
-    return {name.stem for _, name in known if not name.is_rows} - opened
 
 
 def refuse_scaled_integers(source: Source, tensor: str) -> None:
