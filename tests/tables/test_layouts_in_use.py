@@ -89,7 +89,7 @@ def test_health(folder: Path, table: ScaledTable) -> None:
     assert found.shape == (12, 64)
     assert (found.share.table_weights, found.share.all_weights) == (12 * 64, 12 * 64 + 16 * 8)
     assert (found.share.table_bytes, found.share.all_bytes) == (12 * 36 + 4, 12 * 36 + 4 + 512)
-    shortest = found.norms.shortest_rows[0]
+    shortest = found.norms.lowest[0]
     norms = np.linalg.norm(table.weights().astype(np.float64), axis=1)
     assert shortest.norm == pytest.approx(norms.min(), rel=1e-6)
 
