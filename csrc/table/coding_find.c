@@ -131,7 +131,7 @@ static pye_status check_floats(pye_finder *f) {
     static const char *const ends[] = {".weight_scale", ".weight_scale_inv", ".scale_weight", ".weight_scale_2",
                                        ".weight_global_scale"};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        const pye_tensor *part = pye_model_tensor(f->model, f->stem, ends[i]);
+        const pye_tensor *part = pye_model_tensor(f->model, f->stem, ends[i] + (f->stem.size == 0));
         if (part != NULL && part != f->codes)
             return pye_finder_fail(f, part, "lies beside it, though the tensor holds floats and not codes");
     }

@@ -32,11 +32,17 @@ static const char *const coded_words[] = {
 
 #define N_ENDS (sizeof ends / sizeof ends[0])
 
+/* The module without a name has tensors that are called `weight` and so on. */
+static const char *end_of(pye_string stem, const char *end) { return stem.size == 0 ? end + 1 : end; }
+
 pye_string pye_module_of(pye_string tensor) {
     static const char *const weights[] = {".weight", ".weight_packed"};
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 2; i++) {
+        if (pye_string_compare(tensor, pye_text(weights[i] + 1)) == 0)
+            return (pye_string){tensor.data, 0};
         if (pye_string_ends(tensor, pye_text(weights[i])))
             return (pye_string){tensor.data, tensor.size - strlen(weights[i])};
+    }
     return tensor;
 }
 
@@ -93,11 +99,21 @@ static bool is_part(pye_string part) {
     return memchr(part.data, '.', part.size) == NULL || pye_string_starts(part, pye_text("weight."));
 }
 
-static bool is_known(pye_string end) {
+static bool is_known(pye_string part) {
     for (size_t i = 0; i < N_ENDS; i++)
-        if (pye_string_compare(end, pye_text(ends[i].end)) == 0)
+        if (pye_string_compare(part, pye_text(ends[i].end + 1)) == 0)
             return true;
     return false;
+}
+
+/* What a tensor's name has after its module's and the dot, or, where the module has no name or the codes are named as it is, an
+ * underscore; empty for a tensor that is no part of it. */
+static pye_string part_of(pye_string name, pye_string stem, const pye_tensor *holder) {
+    pye_string end = pye_string_after(name, stem.size);
+    if (stem.size == 0)
+        return end;
+    bool is_part = end.size > 1 && (end.data[0] == '.' || (end.data[0] == '_' && holder->name.size == stem.size));
+    return pye_string_after(end, is_part ? 1 : end.size);
 }
 
 pye_status pye_companions_refuse_unknown(const pye_model *model, pye_string stem, const pye_tensor *holder,
@@ -106,10 +122,10 @@ pye_status pye_companions_refuse_unknown(const pye_model *model, pye_string stem
         const pye_tensor *part = &model->tensors[model->tensors_by_name[at]];
         if (!pye_string_starts(part->name, stem))
             break;
-        pye_string end = pye_string_after(part->name, stem.size);
-        if (part == holder || end.size < 2 || end.data[0] != '.' || is_known(end))
+        pye_string name = part_of(part->name, stem, holder);
+        bool is_underscored = stem.size > 0 && name.size > 0 && part->name.data[stem.size] == '_';
+        if (part == holder || name.size == 0 || (is_known(name) && !is_underscored))
             continue;
-        pye_string name = pye_string_after(end, 1);
         char names[2][PYE_QUOTE_BYTES];
         if (is_part(name) && has_coded_word(name))
             return pye_fail(error, PYE_ERROR_TYPE, PYE_NO_OFFSET,
@@ -124,7 +140,7 @@ pye_status pye_companions_find(const pye_model *model, pye_string stem, const py
     memset(found, 0, sizeof *found);
     pye_status status = PYE_OK;
     for (size_t i = 0; i < N_ENDS && status == PYE_OK; i++) {
-        const pye_tensor *part = pye_model_tensor(model, stem, ends[i].end);
+        const pye_tensor *part = pye_model_tensor(model, stem, end_of(stem, ends[i].end));
         if (part != NULL && part != holder)
             status = add(found, ends[i].role, part, error);
     }
@@ -139,11 +155,12 @@ static bool is_of_type(const pye_tensor *tensor, const pye_tensor *like) {
 static const pye_tensor *scaled_by(const pye_model *model, const pye_tensor *part, const pye_tensor *codes) {
     static const char *const weights[] = {"", ".weight", ".weight_packed"};
     for (size_t i = 0; i < N_ENDS; i++) {
-        if (ends[i].role != SCALES || !pye_string_ends(part->name, pye_text(ends[i].end)))
+        bool is_bare = pye_string_compare(part->name, pye_text(ends[i].end + 1)) == 0;
+        if (ends[i].role != SCALES || (!is_bare && !pye_string_ends(part->name, pye_text(ends[i].end))))
             continue;
-        pye_string stem = {part->name.data, part->name.size - strlen(ends[i].end)};
+        pye_string stem = {part->name.data, is_bare ? 0 : part->name.size - strlen(ends[i].end)};
         for (size_t k = 0; k < sizeof weights / sizeof weights[0]; k++) {
-            const pye_tensor *other = pye_model_tensor(model, stem, weights[k]);
+            const pye_tensor *other = pye_model_tensor(model, stem, k > 0 ? end_of(stem, weights[k]) : "");
             if (other != NULL && other != codes && is_of_type(other, codes))
                 return other;
         }

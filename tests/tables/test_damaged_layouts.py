@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import pyembed
+from tests.helpers.oracles.compare import assert_bit_equal
 from tests.helpers.oracles.scaled import ScaledRow
 from tests.helpers.scaled_tables import DTYPES, Stored, make_table, save, save_set
 
@@ -164,6 +165,33 @@ def test_a_scale_that_others_have(row: ScaledRow, tmp_path: Path) -> None:
     others["a.q.weight"] = zeros("F16", 4, 4)
     with pyembed.open_table(save(path, tensors | others), tensor=f"{NAME}.weight") as table:
         assert table.layout.scales is None
+
+
+def test_codes_without_a_module(tmp_path: Path) -> None:
+    """Tensors at the top have names without a dot."""
+    table = make_table(INT8, 6, "row")
+    path = save(tmp_path / "m.safetensors", {"weight": table.codes(), "weight_scale": table.beside(1)})
+    with pyembed.open_table(path, tensor="weight") as opened:
+        assert_bit_equal(opened[:], table.weights())
+    others = {"q.weight": table.codes(), "q.weight_scale": table.beside(1)}
+    for name in ("weight", "e.table"):
+        with pytest.raises(BAD, match="no scale of its lies beside it"):
+            pyembed.open_table(save(path, {name: table.codes()} | others), tensor=name)
+    with pytest.raises(BAD, match="no scale of its lies beside it, though others .*'weight'"):
+        save(path, {"weight": table.codes(), "weight_scale": table.beside(1), "e.table": table.codes()})
+        pyembed.open_table(path, tensor="e.table")
+    for name, scale in (
+        ("weight", "weight_zero_point"),
+        ("e.table", "e.table_scale"),
+        ("table", "table_zeros"),
+    ):
+        tensors = {name: table.codes(), scale: table.beside(1)}
+        with pytest.raises(UNKNOWN, match=f"'{scale}' belongs to them"):
+            pyembed.open_table(save(path, tensors), tensor=name)
+    with pyembed.open_table(
+        save(path, {"e.table": table.codes(), "e.table_norm": ONE}), tensor="e.table"
+    ) as opened:
+        assert opened.layout.scales is None
 
 
 def test_an_mlx_table_without_its_config_says_what_it_may_be(tmp_path: Path) -> None:

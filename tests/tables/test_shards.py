@@ -149,6 +149,35 @@ def test_mlx_shards(tmp_path: Path) -> None:
         pyembed.open_table(path, tensor=BASE)
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_scans_and_gathers_across_many_shards(threads: int, tmp_path: Path) -> None:
+    """Shards whose borders lie inside tiles, portions and steps."""
+    sizes = [701] * 5 + [333]
+    table = make_table(ScaledRow(48, "I8", scales="f32"), sum(sizes), "row")
+    expected = table.weights()
+    query = np.random.default_rng(3).normal(size=(2, 48)).astype(np.float32)
+    whole = save(tmp_path / "w.safetensors", {"e.weight": table.codes(), "e.weight_scale": table.beside(1)})
+    with (
+        pyembed.open_table(in_files(tmp_path, shards_of(table, sizes), 3), tensor=BASE) as opened,
+        pyembed.open_table(whole, tensor="e.weight") as joined,
+    ):
+        ids = np.random.default_rng(4).permutation(len(opened))
+        assert_bit_equal(opened.gather(ids, threads=threads), expected[ids])
+        np.testing.assert_array_equal(
+            opened.scores(query, threads=threads), joined.scores(query, threads=threads)
+        )
+        best, same = (one.top(query, 9, "cosine", threads=threads) for one in (opened, joined))
+        np.testing.assert_array_equal(best.ids, same.ids)
+        for first, n in ((0, len(opened)), (650, 100), (3504, 2), (3505, 333)):
+            for key in (None, bytes(16)):
+                ours, theirs = (one.check_rows(first, n, key=key) for one in (opened, joined))
+                np.testing.assert_array_equal(ours[0], theirs[0])
+                np.testing.assert_array_equal(ours[1], theirs[1])
+        assert opened.digest(7) == joined.digest(7)
+        raw = opened.gather(ids[:50], dtype="raw")
+        np.testing.assert_array_equal(raw, joined.gather(ids[:50], dtype="raw"))
+
+
 # ------------------------------------------------------------------------------------- what is damaged
 
 
