@@ -12,6 +12,8 @@ import numpy as np
 
 import pyembed
 from tests.helpers.gguf_bytes import ARRAY, I32, STRING, U16, Array, GGUFBytes
+from tests.helpers.oracles.scaled import ScaledRow
+from tests.helpers.scaled_tables import Stored, make_table, save
 from tools.native import PROGRAMS, Build, clean_environment
 
 ALLOCATORS = ("malloc", "calloc", "realloc", "strdup")
@@ -51,7 +53,28 @@ def files_of_every_kind(folder: Path) -> list[Path]:
     (folder / "set/model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     shutil.copy(folder / "set/0.safetensors", folder / "one.safetensors")
     names = ("m.gguf", "s-00001-of-00003.gguf", "a.npy", "set", "one.safetensors")
-    return [folder / name for name in names]
+    return [*(folder / name for name in names), *tables_of_several_tensors(folder)]
+
+
+def tables_of_several_tensors(folder: Path) -> list[Path]:
+    (folder / "config.json").write_text(
+        json.dumps({"quantization": {"bits": 4, "group_size": 32, "\u00e9": {}}})
+    )
+    mlx = make_table(ScaledRow(64, "bits", 4, scales="f16", biases="f16", group=32), 4, "group")
+    shards = {}
+    for i in range(2):
+        part = mlx.part(2 * i, 2 * i + 2)
+        shards |= {
+            f"e.shard_{i}.weight": part.codes(),
+            f"e.shard_{i}.scales": part.beside(1),
+            f"e.shard_{i}.biases": part.beside(2),
+        }
+    mapped = {
+        "embeddings": Stored("F16", (2, 4), bytes(16)),
+        "mapping": Stored("U8", (9,), bytes(9)),
+        "weights": Stored("F32", (9,), bytes(36)),
+    }
+    return [save(folder / "shards.safetensors", shards), save(folder / "mapped.safetensors", mapped)]
 
 
 def test_every_allocation_may_fail(asan_build: Build, tmp_path: Path) -> None:

@@ -46,9 +46,13 @@ static pye_status open_and_close(const trial *it, pye_error *error) {
 
 enum { MAX_COLUMNS = 4096, MAX_TOKENS = 256 };
 
+/* The first table of shards, else the first tensor. */
 static pye_status open_first_table(const trial *it, pye_table **table, pye_table_info *info, pye_error *error) {
     pye_tensor tensor;
-    pye_status status = pye_tensor_at(it->model, 0, &tensor, error);
+    size_t position = 0;
+    pye_status status = pye_sharded_table_next(it->model, &position, &tensor.name, error);
+    if (status == PYE_ERROR_NOT_FOUND)
+        status = pye_tensor_at(it->model, 0, &tensor, error);
     if (status == PYE_OK)
         status = pye_table_open(it->model, tensor.name.data, tensor.name.size, table, error);
     if (status == PYE_OK)
