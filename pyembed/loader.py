@@ -315,7 +315,8 @@ def open_table(
         The file; of safetensors also a ``*.index.json`` or the directory that holds a model; of a split GGUF
         set as for `load_model`.
     tensor : str, optional
-        Which tensor. Without it the token table: in GGUF ``token_embd.weight``; elsewhere the tensor whose
+        Which tensor, with the scales and biases that lie beside it; or what comes before the numbers of a
+        table's shards. Without it the token table: in GGUF ``token_embd.weight``; elsewhere the tensor whose
         name ends as token tables' names do, such as ``model.embed_tokens.weight``; in safetensors also the
         only tensor of two dimensions, unless its name is known to be something else's. `EmbeddingTable.name`
         says which it is.
@@ -338,9 +339,10 @@ def open_table(
     OSError
         If the file cannot be read.
     FormatError
-        If it is damaged, or of no kind that can be read here.
+        If it is damaged, or of no kind that can be read here; if a part of the table is missing, such as its
+        scales or a shard, or does not fit the rest.
     UnsupportedTypeError
-        If the table is stored as codes that other tensors, its scales, belong to.
+        If the table is stored as codes that cannot be decoded here.
     NotFoundError
         (a KeyError) if there is no such tensor, or the GGUF file has no token table.
     ValueError

@@ -120,6 +120,9 @@ class Model(TokenRows, FirstLayer, Texts, Closing):
     def open_table(self, name: str) -> EmbeddingTable:
         """Return the table of any tensor of one dimension or more; the same object each time.
 
+        Codes come with what lies beside them, such as their scales, and a table that is cut into shards has
+        the name before their numbers: see `EmbeddingTable.layout`.
+
         Raises
         ------
         NotFoundError

@@ -81,6 +81,13 @@ const pye_tensor *pye_model_tensor(const pye_model *model, pye_string stem, cons
 /* How many names are below `name`: its place among tensors_by_name. */
 size_t pye_model_seek(const pye_model *model, pye_string name);
 
+/* The status of what contradicts itself in a model's files. */
+static inline pye_status pye_model_bad(const pye_model *model) {
+    return model->format == PYE_FORMAT_SAFETENSORS ? PYE_ERROR_SAFETENSORS
+           : model->format == PYE_FORMAT_NPY       ? PYE_ERROR_NPY
+                                                   : PYE_ERROR_GGUF;
+}
+
 /* Notes in an error which file a tensor lies in; returns `status`. */
 static inline pye_status pye_blame_file(const pye_tensor *tensor, pye_status status, pye_error *error) {
     if (error != NULL)

@@ -278,7 +278,7 @@ pye_status pye_coding_find(const pye_model *model, const pye_tensor *codes, cons
                     .stem = pye_module_of(codes->name),
                     .first = first,
                     .coding = coding,
-                    .bad = is_safetensors ? PYE_ERROR_SAFETENSORS : PYE_ERROR_GGUF,
+                    .bad = pye_model_bad(model),
                     .error = error};
     char name[PYE_QUOTE_BYTES];
     if (codes->n_dims == 0)

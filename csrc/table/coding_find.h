@@ -5,7 +5,7 @@
 #include "table/coding.h"
 
 /* Reads no rows. `first` is NULL, or for a further shard of a table the coding of the first one, which it is compared with
- * afterwards: what would only be found once more is not looked for again. PYE_ERROR_TYPE for types and kinds of codes that cannot be decoded; PYE_ERROR_SAFETENSORS or PYE_ERROR_GGUF for
- * tensors that contradict each other. */
+ * afterwards: what would only be found once more is not looked for again. PYE_ERROR_TYPE for types and kinds of codes that
+ * cannot be decoded; the format's error for tensors that contradict each other. */
 pye_status pye_coding_find(const pye_model *model, const pye_tensor *codes, const pye_coding *first,
                            pye_coding *coding, pye_error *error);

@@ -1,6 +1,6 @@
 /* Rows of bytes that are codes, in GGUF files: the tables of DeepSeek's Engram, which llama.cpp has no type for.
  *
- * Two spellings are known. Rows of 264 bytes are 256 codes of E4M3 and then their 8 scales, where the key
+ * Two spellings are decoded. Rows of 264 bytes are 256 codes of E4M3 and then their 8 scales, where the key
  * ARCHITECTURE.engram.encoding says "e4m3_e8m0_32_row264". And engram_embd_scale beside engram_embd holds the scales. All other
  * types of GGUF are ggml's, decoded as ggml does. */
 #include <inttypes.h>
@@ -67,8 +67,15 @@ static pye_status find_joined(pye_finder *f) {
 }
 
 pye_status pye_finder_gguf(pye_finder *f) {
+    char name[PYE_QUOTE_BYTES];
     if (f->codes->type != PYE_TYPE_I8)
         return PYE_OK;
+    if (pye_string_ends(f->stem, pye_text(".engram.embed")))
+        return pye_fail(
+            f->error, PYE_ERROR_TYPE, PYE_NO_OFFSET,
+            "tensor %s holds bytes that are blocks of 33, an exponent and 32 codes of E4M3, which cannot be "
+            "decoded",
+            pye_quote(name, f->codes->name));
     if (!pye_string_ends(f->stem, pye_text(TABLE)))
         return PYE_OK;
     const pye_tensor *scales = pye_model_tensor(f->model, f->stem, "_scale.weight");

@@ -46,18 +46,24 @@ pye_string pye_module_of(pye_string tensor) {
     return tensor;
 }
 
-static pye_status fail_two(const pye_tensor *a, const pye_tensor *b, const char *what, pye_error *error) {
+static pye_status fail_two(const pye_model *model, const pye_tensor *a, const pye_tensor *b, const char *what,
+                           pye_error *error) {
     char names[2][PYE_QUOTE_BYTES];
     pye_status status =
-        pye_fail(error, PYE_ERROR_SAFETENSORS, b->offset, "%s and %s are both there: which are the %s?",
+        pye_fail(error, pye_model_bad(model), b->offset, "%s and %s are both there: which are the %s?",
                  pye_quote(names[0], a->name), pye_quote(names[1], b->name), what);
     return pye_blame_file(b, status, error);
 }
 
-static pye_status add(pye_companions *found, role role, const pye_tensor *part, pye_error *error) {
+static pye_status add(const pye_model *model, pye_companions *found, role role, const pye_tensor *part,
+                      pye_error *error) {
     const pye_tensor **place = role == SCALES ? &found->scales : role == BIASES ? &found->biases : &found->factor;
     if (*place != NULL)
-        return fail_two(*place, part, role == BIASES ? "biases" : role == SCALES ? "scales" : "factor", error);
+        return fail_two(model, *place, part,
+                        role == BIASES   ? "biases"
+                        : role == SCALES ? "scales"
+                                         : "factor",
+                        error);
     *place = part;
     if (role == MULTIPLIER || role == DIVISOR)
         found->factor_kind = role == MULTIPLIER ? PYE_FACTOR_MULTIPLIES : PYE_FACTOR_DIVIDES;
@@ -142,7 +148,7 @@ pye_status pye_companions_find(const pye_model *model, pye_string stem, const py
     for (size_t i = 0; i < N_ENDS && status == PYE_OK; i++) {
         const pye_tensor *part = pye_model_tensor(model, stem, end_of(stem, ends[i].end));
         if (part != NULL && part != holder)
-            status = add(found, ends[i].role, part, error);
+            status = add(model, found, ends[i].role, part, error);
     }
     return status;
 }

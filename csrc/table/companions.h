@@ -16,8 +16,8 @@ typedef struct pye_companions {
 /* The module that a tensor belongs to: its name without .weight or .weight_packed at its end. */
 pye_string pye_module_of(pye_string tensor);
 
-/* What lies beside the weights of the module `stem`, which `holder` is the tensor of. PYE_ERROR_SAFETENSORS if there are two of
- * a kind. */
+/* What lies beside the weights of the module `stem`, which `holder` is the tensor of. The format's error if there are
+ * two of a kind. */
 pye_status pye_companions_find(const pye_model *model, pye_string stem, const pye_tensor *holder,
                                pye_companions *found, pye_error *error);
 

@@ -42,10 +42,11 @@ static void make_alike(pye_coding *coding, const pye_coding *first) {
                 coding->layout[part].stride = first->layout[part].stride;
 }
 
-static pye_status fail_shard(pye_string name, const pye_tensor *shard, const char *why, pye_error *error) {
+static pye_status fail_shard(const pye_model *model, pye_string name, const pye_tensor *shard, const char *why,
+                             pye_error *error) {
     char names[2][PYE_QUOTE_BYTES];
     return pye_blame_file(shard,
-                          pye_fail(error, PYE_ERROR_SAFETENSORS, shard->offset, "table %s: the shard %s %s",
+                          pye_fail(error, pye_model_bad(model), shard->offset, "table %s: the shard %s %s",
                                    pye_quote(names[0], name), pye_quote(names[1], shard->name), why),
                           error);
 }
@@ -62,11 +63,11 @@ static pye_status add_shard(const pye_model *model, pye_string name, const pye_t
     }
     make_alike(&coding, &layout->coding);
     if (coding.n_parts < layout->coding.n_parts)
-        return fail_shard(name, shard, "has no scales, and others have", error);
+        return fail_shard(model, name, shard, "has no scales, and others have", error);
     if (!is_same_coding(&coding, &layout->coding))
-        return fail_shard(name, shard, "does not have scales like the first one's", error);
+        return fail_shard(model, name, shard, "does not have scales like the first one's", error);
     if (__builtin_add_overflow(layout->n_rows, coding.n_rows, &layout->n_rows) || layout->n_rows > INT64_MAX)
-        return fail_shard(name, shard, "makes the number of rows larger than 63 bits", error);
+        return fail_shard(model, name, shard, "makes the number of rows larger than 63 bits", error);
     keep_tensors(&layout->pieces[i], &coding);
     return PYE_OK;
 }

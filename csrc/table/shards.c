@@ -82,11 +82,11 @@ static const pye_tensor *next_shard(const pye_model *model, pye_string base, siz
     return NULL;
 }
 
-static pye_status fail_number(const pye_tensor *tensor, const pye_tensor *other, pye_string base,
-                              pye_error *error) {
+static pye_status fail_number(const pye_model *model, const pye_tensor *tensor, const pye_tensor *other,
+                              pye_string base, pye_error *error) {
     char name[PYE_QUOTE_BYTES], names[2][PYE_QUOTE_BYTES];
     pye_status status =
-        pye_fail(error, PYE_ERROR_SAFETENSORS, tensor->offset, "table %s: %s and %s are shards of the same number",
+        pye_fail(error, pye_model_bad(model), tensor->offset, "table %s: %s and %s are shards of the same number",
                  pye_quote(name, base), pye_quote(names[0], other->name), pye_quote(names[1], tensor->name));
     return pye_blame_file(tensor, status, error);
 }
@@ -102,7 +102,7 @@ static pye_status sort_shards(const pye_model *model, pye_string base, size_t fi
     at = first;
     for (const pye_tensor *tensor; (tensor = next_shard(model, base, &at, &name)) != NULL;) {
         if (name.is_numbered_module != first_name.is_numbered_module) {
-            pye_status status = pye_fail(error, PYE_ERROR_SAFETENSORS, tensor->offset,
+            pye_status status = pye_fail(error, pye_model_bad(model), tensor->offset,
                                          "table %s: its shards are named in two ways, of which %s is one",
                                          pye_quote(quoted, base), pye_quote(other, tensor->name));
             return pye_blame_file(tensor, status, error);
@@ -111,12 +111,12 @@ static pye_status sort_shards(const pye_model *model, pye_string base, size_t fi
         if (name.number >= n)
             continue;
         if (shards[name.number] != NULL)
-            return fail_number(tensor, shards[name.number], base, error);
+            return fail_number(model, tensor, shards[name.number], base, error);
         shards[name.number] = tensor;
     }
     for (size_t i = 0; i < n; i++)
         if (shards[i] == NULL)
-            return pye_fail(error, PYE_ERROR_SAFETENSORS, PYE_NO_OFFSET,
+            return pye_fail(error, pye_model_bad(model), PYE_NO_OFFSET,
                             "table %s: shard %zu is missing; the highest that is there is %" PRIu64
                             ", and of all %zu are",
                             pye_quote(quoted, base), i, highest, n);
@@ -127,29 +127,30 @@ static bool is_same_type(const pye_tensor *a, const pye_tensor *b) {
     return a->type == b->type && pye_string_compare(a->type_name, b->type_name) == 0;
 }
 
-static pye_status check_shapes(pye_string base, const pye_tensor *const *shards, size_t n, pye_error *error) {
+static pye_status check_shapes(const pye_model *model, pye_string base, const pye_tensor *const *shards, size_t n,
+                               pye_error *error) {
     const pye_tensor *first = shards[0];
     char name[PYE_QUOTE_BYTES], quoted[PYE_QUOTE_BYTES], types[2][PYE_QUOTE_BYTES];
     for (size_t i = 0; i < n; i++) {
         const pye_tensor *shard = shards[i];
         pye_status status = PYE_OK;
         if (shard->n_dims != 2)
-            status = pye_fail(error, PYE_ERROR_SAFETENSORS, shard->offset,
+            status = pye_fail(error, pye_model_bad(model), shard->offset,
                               "table %s: the shard %s has %" PRIu32 " dimensions instead of 2",
                               pye_quote(quoted, base), pye_quote(name, shard->name), shard->n_dims);
         else if (!is_same_type(first, shard))
-            status = pye_fail(error, PYE_ERROR_SAFETENSORS, shard->offset,
+            status = pye_fail(error, pye_model_bad(model), shard->offset,
                               "table %s: the shard %s is of type %s, the first of %s", pye_quote(quoted, base),
                               pye_quote(name, shard->name), pye_quote(types[0], shard->type_name),
                               pye_quote(types[1], first->type_name));
         else if (shard->shape[1] != first->shape[1])
             status =
-                pye_fail(error, PYE_ERROR_SAFETENSORS, shard->offset,
+                pye_fail(error, pye_model_bad(model), shard->offset,
                          "table %s: the shard %s is %" PRIu64 " wide, the first %" PRIu64, pye_quote(quoted, base),
                          pye_quote(name, shard->name), shard->shape[1], first->shape[1]);
         else if (i + 1 < n ? shard->shape[0] != first->shape[0] : shard->shape[0] > first->shape[0])
             status =
-                pye_fail(error, PYE_ERROR_SAFETENSORS, shard->offset,
+                pye_fail(error, pye_model_bad(model), shard->offset,
                          "table %s: the shard %s has %" PRIu64 " rows, the first %" PRIu64
                          ": all but the last must have as many, and the last no more",
                          pye_quote(quoted, base), pye_quote(name, shard->name), shard->shape[0], first->shape[0]);
@@ -177,7 +178,7 @@ pye_status pye_shards_find(const pye_model *model, pye_string base, const pye_te
         return pye_fail_memory(error, count * sizeof *found);
     pye_status status = sort_shards(model, base, first, found, count, error);
     if (status == PYE_OK)
-        status = check_shapes(base, found, count, error);
+        status = check_shapes(model, base, found, count, error);
     if (status != PYE_OK) {
         pye_release(found);
         return status;

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import pyembed
+from pyembed._native import ffi, lib
+from pyembed.errors import Status
 from pyembed.tables.table import RowFault
 from tests.helpers.oracles.compare import assert_bit_equal
 from tests.helpers.oracles.scaled import ScaledRow
@@ -280,12 +282,54 @@ def test_rows_by_a_mapping(name: str, dtype: str, tmp_path: Path) -> None:
             expected = rows[mapping].astype(np.float32) * weights.astype(np.float32)[:, None]
             assert_bit_equal(table[:], expected)
             assert table.layout.weights
+            assert "mapped to 20 stored rows" in str(table.layout)
     del stored["mapping"]
     with pytest.raises(pyembed.SafetensorsError, match="is not as long"):
         pyembed.open_table(save(path, stored))
     stored["weights"] = Stored("F32", (20,), weights[:20].astype("<f4").tobytes())
     with pyembed.open_table(save(path, stored)) as table:
         assert_bit_equal(table[:], rows.astype(np.float32) * weights[:20].astype(np.float32)[:, None])
+
+
+@pytest.mark.parametrize("has_weights", [False, True])
+@pytest.mark.parametrize("dtype", ["F16", "F32", "I8"])
+def test_scans_of_mapped_rows(dtype: str, has_weights: bool, tmp_path: Path) -> None:
+    """A row of the table may lie anywhere among those that are stored."""
+    rng = np.random.default_rng(5)
+    kind = {"F16": "<f2", "F32": "<f4", "I8": "|i1"}[dtype]
+    rows, mapping = (20 * rng.normal(size=(700, 72))).astype(kind), rng.integers(0, 700, 3000)
+    weights = rng.uniform(0.5, 2, 3000).astype("<f4")
+    stored = {
+        "embeddings": Stored(dtype, rows.shape, rows.tobytes()),
+        "mapping": Stored("I64", (3000,), mapping.astype("<i8").tobytes()),
+    }
+    expected = rows[mapping].astype(np.float32)
+    if has_weights:
+        stored["weights"] = Stored("F32", (3000,), weights.tobytes())
+        expected *= weights[:, None]
+    query = rng.normal(size=(3, 72)).astype(np.float32)
+    whole = save(tmp_path / "w.safetensors", {"w": Stored("F32", expected.shape, expected.tobytes())})
+    path = save(tmp_path / "m.safetensors", stored)
+    with pyembed.open_table(path, tensor="embeddings") as table, pyembed.open_table(whole) as plain:
+        np.testing.assert_array_equal(table.scores(query), plain.scores(query))
+        np.testing.assert_array_equal(table.top(query, 5, "cosine").ids, plain.top(query, 5, "cosine").ids)
+        np.testing.assert_array_equal(table.norms, plain.norms)
+        np.testing.assert_array_equal(table.check_rows(0, 3000)[0], plain.check_rows(0, 3000)[0])
+        hashes = table.check_rows(0, 3000, key=bytes(16))[1]
+        n_kinds = 3000 if has_weights else len(set(mapping.tolist()))
+        assert len(set(hashes.tolist())) == n_kinds
+        ids = rng.integers(0, 3000, 5000)
+        np.testing.assert_array_equal(table.gather(ids, dtype="float16"), plain.gather(ids, dtype="float16"))
+
+
+def test_a_layout_has_a_size() -> None:
+    """A caller of another version, whose struct is of another size, is refused."""
+    with pyembed.open_table(pyembed.demo_model()) as table:
+        layout, none = ffi.new("pye_table_layout *"), ffi.NULL
+        assert lib.pye_table_get_layout(table._table, layout, none) == Status.ARGUMENT
+        layout.struct_bytes = ffi.sizeof("pye_table_layout")
+        assert lib.pye_table_get_layout(table._table, layout, none) == Status.OK
+        assert lib.pye_table_tensor_at(table._table, 1, ffi.new("pye_tensor *"), none) == Status.ARGUMENT
 
 
 @pytest.mark.parametrize("bad", [-1, 20, 2**40, -(2**63)])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import pyembed
+from tests.helpers.gguf_bytes import STRING, GGUFBytes
 from tests.helpers.model_files import rows_of_floats, write_model
 from tests.helpers.oracles.compare import assert_bit_equal
 from tests.helpers.oracles.scaled import ScaledRow
@@ -52,6 +53,39 @@ def test_rows_of_264_bytes(architecture: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(opened.gather(np.arange(31), dtype="raw"), joined(table).view(np.uint8))
         assert not [f for f in model.validate("full").findings if f.rule == "tensor/table-parts"]
         assert model.tensors[NAME].type == "I8"
+
+
+def test_bytes_have_no_byte_order(tmp_path: Path) -> None:
+    table = make_table(ROW, 5, "group")
+    file = GGUFBytes(big_endian=True).add("deepseek41.engram.encoding", STRING, ENCODING)
+    file.tensor(NAME, (5, 264), 24, joined(table).tobytes())
+    path = tmp_path / "m.gguf"
+    path.write_bytes(bytes(file))
+    with pyembed.open_table(path, tensor=NAME) as opened:
+        assert_bit_equal(opened[:], table.weights())
+
+
+def test_blocks_of_33_bytes_are_refused(tmp_path: Path) -> None:
+    codes = joined(make_table(ROW, 31, "group"))
+    path = write_model(tmp_path / "m.gguf", tensors={"layers.1.engram.embed.weight": codes})
+    with pytest.raises(pyembed.UnsupportedTypeError, match="blocks of 33"):
+        pyembed.open_table(path, tensor="layers.1.engram.embed.weight")
+
+
+def test_shards_in_gguf_files(tmp_path: Path) -> None:
+    rows = rows_of_floats(12, 8)
+    shards = {f"x.shard_{i}.weight": rows[4 * i : 4 * i + 4] for i in range(3)}
+    path = write_model(tmp_path / "m.gguf", tensors=shards)
+    with pyembed.load_model(path, validate="off") as model:
+        np.testing.assert_array_equal(model.open_table("x")[:], rows)
+        with pytest.raises(KeyError, match="'y'"):
+            model.open_table("y")
+    path = write_model(tmp_path / "m.gguf", tensors=dict(list(shards.items())[1:]))
+    with (
+        pyembed.load_model(path, validate="off") as model,
+        pytest.raises(pyembed.GGUFError, match="shard 0 is missing"),
+    ):
+        model.open_table("x")
 
 
 @pytest.mark.parametrize("scales_name", ["blk.1.engram_embd_scale.weight", "blk.1.engram_embd_scale"])
