@@ -131,6 +131,18 @@ def e4m3_halved() -> list[str]:
     return constants
 
 
+def e4m3() -> list[str]:
+    """Return every E4M3 number as a C constant: sign, subnormal numbers and both NaNs."""
+    constants = []
+    for code in range(256):
+        exponent, significand = code >> 3 & 15, code & 7
+        if exponent > 0:
+            significand += 8
+        magnitude = f"0x{significand:X}p{max(exponent, 1) - 10}f"
+        constants.append("NAN" if code % 128 == 127 else "-" * (code > 127) + magnitude)
+    return constants
+
+
 def format_constants(constants: list[str]) -> list[str]:
     """Return the initialiser lines of a table, eight constants on each."""
     entries = [f"{constant}," for constant in constants]
@@ -145,6 +157,7 @@ def declarations() -> dict[str, str]:
     found["pye_even_signs"] = "_Alignas(64) const float pye_even_signs[128 * 8]"
     found["pye_e8m0_halved"] = "_Alignas(64) const float pye_e8m0_halved[256]"
     found["pye_e4m3_halved"] = "_Alignas(64) const float pye_e4m3_halved[256]"
+    found["pye_e4m3"] = "_Alignas(64) const float pye_e4m3[256]"
     return found
 
 
@@ -179,6 +192,8 @@ def render_header() -> str:
         f"extern {declared['pye_e8m0_halved']};",
         "/* Half of every E4M3 scale without its sign; the NaN code 0x7F, but not 0xFF, is 0. */",
         f"extern {declared['pye_e4m3_halved']};",
+        "/* Every E4M3 number, with its sign; 0x7F and 0xFF are NaN. */",
+        f"extern {declared['pye_e4m3']};",
         "",
     ]
     return "\n".join(lines)
@@ -187,7 +202,7 @@ def render_header() -> str:
 def render_source() -> str:
     """Return the text of ``grids.c``."""
     declared = declarations()
-    lines = [BANNER, "/* clang-format off */", '#include "simd/grids.h"']
+    lines = [BANNER, "/* clang-format off */", '#include "simd/grids.h"', "", "#include <math.h>"]
     for grid in GRIDS:
         lines += ["", f"/* SHA-256 of int8 entries: {grid.sha256} */", f"{declared[grid.symbol]} = {{"]
         table = load_grid(grid)
@@ -198,7 +213,8 @@ def render_source() -> str:
     for symbol, masks in (("pye_signs", np.arange(256)), ("pye_even_signs", sign_masks())):
         bits = masks[:, None] >> np.arange(8) & 1
         lines += ["", f"{declared[symbol]} = {{", *format_signs(bits), "};"]
-    for symbol, scales in (("pye_e8m0_halved", e8m0_halved()), ("pye_e4m3_halved", e4m3_halved())):
+    small_floats = {"pye_e8m0_halved": e8m0_halved(), "pye_e4m3_halved": e4m3_halved(), "pye_e4m3": e4m3()}
+    for symbol, scales in small_floats.items():
         lines += ["", f"{declared[symbol]} = {{", *format_constants(scales), "};"]
     lines.append("")
     return "\n".join(lines)

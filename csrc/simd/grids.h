@@ -29,3 +29,5 @@ extern _Alignas(64) const float pye_even_signs[128 * 8];
 extern _Alignas(64) const float pye_e8m0_halved[256];
 /* Half of every E4M3 scale without its sign; the NaN code 0x7F, but not 0xFF, is 0. */
 extern _Alignas(64) const float pye_e4m3_halved[256];
+/* Every E4M3 number, with its sign; 0x7F and 0xFF are NaN. */
+extern _Alignas(64) const float pye_e4m3[256];

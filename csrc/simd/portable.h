@@ -348,13 +348,19 @@ INLINE vf vf_select(uint32_t bits, vf set, vf clear) {
 /* table[index] of each lane; every index is below 16. */
 INLINE vf vf_lookup(vf table, vb index) {
     float from[16];
-    uint8_t at[16];
+    uint64_t at[2];
     vf_store(from, table);
     memcpy(at, &index, sizeof at);
-    return (vf){{from[at[0]], from[at[1]], from[at[2]], from[at[3]]},
-                {from[at[4]], from[at[5]], from[at[6]], from[at[7]]},
-                {from[at[8]], from[at[9]], from[at[10]], from[at[11]]},
-                {from[at[12]], from[at[13]], from[at[14]], from[at[15]]}};
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define FOUND(i) from[at[(i) / 8] >> (56 - 8 * ((i) % 8)) & 15]
+#else
+#define FOUND(i) from[at[(i) / 8] >> 8 * ((i) % 8) & 15]
+#endif
+    return (vf){{FOUND(0), FOUND(1), FOUND(2), FOUND(3)},
+                {FOUND(4), FOUND(5), FOUND(6), FOUND(7)},
+                {FOUND(8), FOUND(9), FOUND(10), FOUND(11)},
+                {FOUND(12), FOUND(13), FOUND(14), FOUND(15)}};
+#undef FOUND
 }
 
 /* pye_half_to_float, eight at a time, in 16-bit lanes as far as that goes. The exponent gets the other bias; a subnormal

@@ -71,6 +71,18 @@ def test_the_oracle_knows_every_code_and_scale() -> None:
         assert_bit_equal(row.weights(), values)
 
 
+def test_torch_has_the_same_numbers() -> None:
+    torch = pytest.importorskip("torch")
+    every = np.arange(256, dtype=np.uint8)
+    for name, numbers in (
+        ("float8_e4m3fn", scaled.e4m3),
+        ("float8_e5m2", scaled.e5m2),
+        ("float8_e8m0fnu", scaled.e8m0),
+    ):
+        values = torch.from_numpy(every.copy()).view(getattr(torch, name)).to(torch.float32)
+        assert_bit_equal(values.numpy(), numbers(every))
+
+
 # ---------------------------------------------------------------- what other implementations decode
 
 

@@ -66,8 +66,8 @@ INLINE uint64_t spread_eight(const uint8_t *from, int n_bits) {
     uint64_t x = 0, one = (UINT64_C(1) << n_bits) - 1, two = (UINT64_C(1) << 2 * n_bits) - 1,
              four = (UINT64_C(1) << 4 * n_bits) - 1;
     uint64_t each_two = two * UINT64_C(0x0000000100000001), each = one * UINT64_C(0x0001000100010001);
-    memcpy(&x, from, (size_t)n_bits);
-    x = lowest_first(x);
+    for (int i = 0; i < n_bits; i++)
+        x |= (uint64_t)from[i] << 8 * i;
     x = (x & four) | x >> 4 * n_bits << 32;
     x = (x & each_two) | (x >> 2 * n_bits & each_two) << 16;
     x = (x & each) | (x >> n_bits & each) << 8;

@@ -7,6 +7,7 @@
 
 #include "base/half.h"
 #include "simd/generic/decoder.h"
+#include "simd/grids.h"
 #include "simd/scaling.h"
 
 enum {
@@ -157,11 +158,7 @@ INLINE float float_of_e8m0(const uint8_t *from) {
     return pye_float_from_bits(e << 23 | is_special << 22);
 }
 
-INLINE float float_of_e4m3(const uint8_t *from) {
-    uint32_t magnitude = *from & 127u, sign = *from & 128u;
-    float half = half_to_float((uint16_t)(sign << 8 | magnitude << 7 | (magnitude == 127 ? 0x4000u : 0)));
-    return half * E4M3_UNIT;
-}
+INLINE float float_of_e4m3(const uint8_t *from) { return pye_e4m3[*from]; }
 
 INLINE float float_of_f32(const uint8_t *from) { return pye_float_from_bits(load_u32(from)); }
 INLINE float float_of_f16(const uint8_t *from) { return load_half(from); }
