@@ -11,7 +11,7 @@ from typing import Any
 from ..loader import validate_all
 from ..safe_text import json_text, printable
 from ..validation import LEVELS, Report, Reports, Severity, Verdict
-from ..validation.text import SEVERITIES, count, report_text
+from ..validation.report_text import SEVERITIES, count, report_text
 from .files import model_path
 from .progress import progress_bar
 from .show import terminal_width

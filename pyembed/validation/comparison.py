@@ -17,7 +17,7 @@ from .reference import EVIDENCE, NotCompared, open_reference
 from .reference import compare as compare_references
 from .reference.rules import ROWS_UNREAD
 from .report import Conclusion, Finding, Findings, Report
-from .text import count
+from .report_text import count
 
 _SHOWN = 20
 #: Keys that the comparison of the vocabularies judges.

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from ..safe_text import json_text, printable
 from .pinned import Pinned
+from .report_text import count, in_short, report_html, report_text
 from .rules import Evidence, Outcome, Rule, Severity, Verdict
 from .sarif import sarif
-from .text import count, in_short, report_html, report_text
 
 #: Findings of one rule, severity and outcome that a report holds; further ones are only counted.
 MAX_FINDINGS_A_RULE = 20

@@ -8,9 +8,9 @@ from typing import Any, overload
 
 from ..safe_text import json_text, printable
 from .report import Report
+from .report_text import count
 from .rules import Rule
 from .sarif import sarif
-from .text import count
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from ...llama_cpp.architectures import ARCHITECTURES
 from ...llama_cpp.metadata_types import expected_types
 from ...safe_text import quote
 from ..report import Findings
+from ..report_text import count
 from ..subject import Subject
-from ..text import count
 from .extents import Extents
 from .rules import (
     ALIGNMENT,

@@ -19,9 +19,9 @@ from ...safe_text import quote
 from ...tables.table import EmbeddingTable, RowFault
 from ...tokens.token_text import TokenType
 from ..report import Findings
+from ..report_text import count
 from ..rules import Rule, Severity
 from ..subject import Subject
-from ..text import count
 from .rules import CONSTANT_ROWS, DUPLICATE_ROWS, NOT_FINITE, REFUSED, TABLE_PARTS, TIED_COPY, ZERO_ROWS
 from .shared_bytes import apart
 

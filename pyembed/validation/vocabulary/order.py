@@ -23,8 +23,8 @@ import numpy.typing as npt
 from ...core.constants import TextFlag
 from ..facts import Facts, Ids, Mask
 from ..report import Findings
+from ..report_text import count
 from ..rules import Severity
-from ..text import count
 from .rules import EXTENDED, ORDER, SHIFT, TRIMMED
 
 #: Tokens in a row with one displacement that cannot be chance.

@@ -21,8 +21,8 @@ from ....safe_text import quote
 from ....tokens.token_text import TokenType
 from ...facts import MAX_QUOTED, PLACEHOLDER, Facts, Ids, Mask
 from ...report import Findings
+from ...report_text import count
 from ...rules import Outcome
-from ...text import count
 from ..order import LONG_RUN, Order, find_order, report_order, scattered
 from ..rules import (
     MERGE_ORDER,

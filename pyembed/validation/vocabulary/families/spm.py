@@ -22,8 +22,8 @@ import numpy as np
 from ....core.constants import TextFlag
 from ...facts import Facts, Ids, Mask, distinct
 from ...report import Findings
+from ...report_text import count
 from ...rules import Severity
-from ...text import count
 from ..order import LONG_RUN, find_order, report_order, report_tail, scattered
 from ..rules import NO_LAW, PIECE_ORDER, TRIMMED
 from . import unigram
