@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Protocol, TypeAlias
 
-from .byte_ranges import FileRange
+from .byte_ranges import PAGE, FileRange
 
 _ZEROS = bytes(1 << 16)
 #: Bytes that the kernel copies in one call: between two, signals are handled and progress is reported.
@@ -58,9 +58,17 @@ class PieceWriter:
         if isinstance(piece, FileRange):
             copied = self._copy(piece)
             piece = FileRange(piece.path, piece.offset + copied, piece.n_bytes - copied)
-        for data in (piece,) if isinstance(piece, bytes) else piece.chunks():
+        for data in self._chunks(piece):
             self._file.write(data)
             self._advance(len(data))
+
+    def _chunks(self, piece: Piece) -> Iterator[bytes | memoryview]:
+        if isinstance(piece, bytes):
+            return iter((piece,))
+        if isinstance(piece, FileRange):
+            self._file.flush()
+            return piece.chunks(target=self.written)
+        return piece.chunks()
 
     def put_all(self, pieces: Sequence[Piece]) -> None:
         """Write some pieces."""
@@ -81,10 +89,12 @@ class PieceWriter:
     def _copy(self, piece: FileRange) -> int:
         """Let the kernel copy as much of a range as it will, and return how much that was.
 
-        What it refuses (a pipe, another file system, a system without the call) is left to reads and writes,
-        which also say what is wrong.
+        File systems that can do so let the two files share what is copied. It takes whole pages: where those
+        of the two files do not meet, it would be slower than reads and writes. To these is left all that it
+        refuses (a pipe, another file system, a system without the call); they also say what is wrong.
         """
-        if not hasattr(os, "copy_file_range") or not self._file.seekable():
+        apart = (piece.offset - self.written) % PAGE
+        if apart or not hasattr(os, "copy_file_range") or not self._file.seekable():
             return 0
         self._file.flush()
         target, done = self._file.fileno(), 0
