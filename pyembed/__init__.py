@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from . import export, extract, health
     from .editing.model_edit import ModelEdit, edit
     from .lock import check_lock, make_lock
+    from .mending.plan import RepairPlan, repair
+    from .mending.proof import RepairError
     from .validation import Failure, Finding, Report, Reports, Severity
     from .validation.comparison import Comparison, compare
 
@@ -51,6 +53,8 @@ _LATER = {
     "Failure": "validation",
     "Finding": "validation",
     "ModelEdit": "editing.model_edit",
+    "RepairError": "mending.proof",
+    "RepairPlan": "mending.plan",
     "Report": "validation",
     "Reports": "validation",
     "Severity": "validation",
@@ -61,6 +65,7 @@ _LATER = {
     "extract": "",
     "health": "",
     "make_lock": "lock",
+    "repair": "mending.plan",
 }
 
 __all__ = [
@@ -92,6 +97,8 @@ __all__ = [
     "Piece",
     "PyembedError",
     "RecipeError",
+    "RepairError",
+    "RepairPlan",
     "Report",
     "Reports",
     "RowFault",
@@ -120,6 +127,7 @@ __all__ = [
     "make_lock",
     "open_ngram",
     "open_table",
+    "repair",
     "runs_of",
     "validate",
     "validate_all",

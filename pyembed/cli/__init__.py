@@ -12,11 +12,11 @@ from .. import __version__
 from ..errors import PyembedError
 from ..files.atomic_write import is_stdout
 from ..safe_text import printable
-from . import diff, edit, embed, export, extract, health, info, lock, plot, size, tokenize, validate
+from . import diff, edit, embed, export, extract, health, info, lock, plot, repair, size, tokenize, validate
 from . import similarity as geometry
 from .process import drop_output, ending_by_signals, prepare_streams
 
-_COMMANDS = (info, embed, tokenize, validate, diff, geometry, health, plot, lock, size, extract, edit, export)
+_COMMANDS = (info, embed, tokenize, validate, diff, geometry, health, plot, lock, size, extract, edit, repair, export)
 
 
 class _Parser(argparse.ArgumentParser):

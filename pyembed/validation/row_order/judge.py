@@ -84,6 +84,8 @@ class Judgement:
         In order of id.
     map_name : str or None
         What was done to the rows as a whole, where it is not a shift.
+    rows_of : int64, shape (tokens,), or None
+        The row of each token then.
     random_runs : list of Run
         Ids whose rows look like random numbers.
     in_place : bool, shape (tokens,)
@@ -96,6 +98,7 @@ class Judgement:
     first_rate: float = 0.0
     misplaced: list[Misplaced] = field(default_factory=list)
     map_name: str | None = None
+    rows_of: Ints | None = None
     random_runs: list[Run] = field(default_factory=list)
     in_place: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
 
@@ -185,7 +188,7 @@ class _Case:
                 if any(place.run.shift and place.certain for place in weighed.misplaced):
                     return weighed
             elif self._agrees(candidate):
-                return Judgement(Verdict.MISPLACED, z=z, map_name=candidate.name)
+                return Judgement(Verdict.MISPLACED, z=z, map_name=candidate.name, rows_of=candidate.rows_of)
         z_of_all = score.of(np.arange(len(self.texts)), score.within(0, len(self.texts), _MOST_PAIRS))
         if z_of_all >= LEAST_Z:
             return self._weigh(cut(self.rows, self.partners, np.arange(len(self.texts))), z_of_all)
