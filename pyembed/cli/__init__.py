@@ -16,7 +16,22 @@ from . import diff, edit, embed, export, extract, health, info, lock, plot, repa
 from . import similarity as geometry
 from .process import drop_output, ending_by_signals, prepare_streams
 
-_COMMANDS = (info, embed, tokenize, validate, diff, geometry, health, plot, lock, size, extract, edit, repair, export)
+_COMMANDS = (
+    info,
+    embed,
+    tokenize,
+    validate,
+    diff,
+    geometry,
+    health,
+    plot,
+    lock,
+    size,
+    extract,
+    edit,
+    repair,
+    export,
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..mending.plan import RepairPlan, repair
 from ..safe_text import printable
-from ..validation.text import in_short
+from ..validation.report_text import in_short
 from .arguments import add_json
 from .files import model_path
 from .progress import progress_bar
