@@ -231,6 +231,19 @@ def test_every_width(plain: tuple[Path], code: str) -> None:
     require(plain, rows, [row.weights() for row in rows], "portable")
 
 
+def test_a_nan_far_into_a_long_row(plain: tuple[Path]) -> None:
+    """Codes are looked at before they are decoded, some thousands at a time."""
+    rows = []
+    for n, at in ((9001, 9000), (9001, 4096), (8192, 4095), (8192, 8191), (4112, 4111), (4112, 0)):
+        for group in (0, 16, 32):
+            codes = bytearray(np.random.default_rng(n).integers(0, 127, n, np.uint8).tobytes())
+            codes[at] = 0xFF
+            row = ScaledRow(n, "e4m3", scales="bf16", group=group)
+            scales = np.full(row.part_bytes()[1] // 2, 0x3F9D, "<u2").tobytes()
+            rows.append(replace(row, parts=(bytes(codes), scales, b"")))
+    require(plain, rows, [row.weights() for row in rows], "portable")
+
+
 def test_nothing_beside_a_row_is_read(asan_build: Build) -> None:
     rows = random_rows(3, 1)
     program = asan_build.program("scaled", [PROGRAMS / "scaled.c"])

@@ -12,8 +12,9 @@
 
 enum {
     SCALED_GROUPS = 32,
-    SCALED_COLUMNS = 512, /* of blocks, decoded before they are scaled */
-    SCALED_MOST_BYTES = 8 /* of a code */
+    SCALED_COLUMNS = 512,       /* that are decoded before they are scaled */
+    SCALED_LOOKED_AT = 8 * 512, /* for NaNs at a time: whoever finds one looks at most of them again */
+    SCALED_MOST_BYTES = 8       /* of a code */
 };
 
 /* How a weight ends: q s, q s + b, (q s) g or (q s) / g. */
@@ -321,12 +322,14 @@ INLINE bool has_e4m3_nan(const uint8_t *codes, size_t n) {
 
 /* Of the n columns from `first` on, a multiple of 16 whose codes are at `codes`, as many as one run can be. Returns how
  * many. */
-static size_t scaled_some(const pye_scaling *how, const uint8_t *const parts[PYE_N_PARTS], const uint8_t *codes,
-                          size_t first, size_t n, float *to, bool past_caches, const scaled_kernels *kernels) {
+static size_t scaled_piece(const pye_scaling *how, const uint8_t *const parts[PYE_N_PARTS], const uint8_t *codes,
+                           size_t first, size_t n, float *to, bool past_caches, const scaled_kernels *kernels) {
     _Alignas(PYE_LINE_BYTES) float decoded[SCALED_COLUMNS];
     scaled_run run;
     scaled_way way = scaled_way_of(how);
     pye_decode_row decode_first = NULL;
+    if (way == SCALED_e4m3 && n > SCALED_LOOKED_AT)
+        n = SCALED_LOOKED_AT;
     n = enter_groups(how, parts, first, n, &run);
     run.codes = codes;
     run.factor = how->factor;
@@ -359,8 +362,8 @@ INLINE void scaled_row(const pye_scaling *how, const uint8_t *const parts[PYE_N_
     }
     size_t end = first + n, whole = end - n % 16;
     while (first < whole) {
-        size_t done = scaled_some(how, parts, codes + scaled_code_bytes(how, first), first, whole - first, to,
-                                  past_caches, kernels);
+        size_t done = scaled_piece(how, parts, codes + scaled_code_bytes(how, first), first, whole - first, to,
+                                   past_caches, kernels);
         first += done;
         to += done;
     }
@@ -368,7 +371,7 @@ INLINE void scaled_row(const pye_scaling *how, const uint8_t *const parts[PYE_N_
         uint8_t padded[16 * SCALED_MOST_BYTES] = {0};
         float weights[16];
         memcpy(padded, codes + scaled_code_bytes(how, first), scaled_code_bytes(how, end - first));
-        scaled_some(how, parts, padded, first, 16, weights, false, kernels);
+        scaled_piece(how, parts, padded, first, 16, weights, false, kernels);
         memcpy(to, weights, (end - first) * sizeof *to);
     }
 }

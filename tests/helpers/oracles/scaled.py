@@ -53,7 +53,7 @@ def e2m1(codes: U8) -> F32:
 
 def e8m0(codes: U8) -> F32:
     """Return powers of two, and NaN for 255."""
-    powers = np.ldexp(1.0, codes.astype(np.int64) - 127).astype(np.float32)
+    powers = np.ldexp(1.0, np.minimum(codes, 254).astype(np.int64) - 127).astype(np.float32)
     return np.where(codes == 255, np.float32(np.nan), powers)
 
 
