@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ._native import ffi as _ffi
 from ._native import lib as _lib
 from .analysis.similarity import Baseline, Geometry, Neighbour, Neighbours
+from .core.layouts import TableLayout
 from .core.records import Change, ChangeKind, Stats, TensorInfo
 from .errors import (
     ClosedError,
@@ -106,6 +107,7 @@ __all__ = [
     "Severity",
     "Stats",
     "StringArray",
+    "TableLayout",
     "TensorInfo",
     "Tensors",
     "Token",

@@ -23,7 +23,6 @@ from .records import (
     RawLayout,
     Shard,
     Stats,
-    TableLayout,
     TensorInfo,
 )
 from .strings import decode_string, decode_strings, encode_text
@@ -81,12 +80,6 @@ _CHANGES: Mapping[int, ChangeKind] = {
     FileChange.REMOVED: ChangeKind.REMOVED,
     FileChange.OVERWRITTEN: ChangeKind.OVERWRITTEN,
     FileChange.TRUNCATED: ChangeKind.TRUNCATED,
-}
-_SHARING: Mapping[int, str | None] = {
-    lib.PYE_SCALES_NONE: None,
-    lib.PYE_SCALES_A_TABLE: "table",
-    lib.PYE_SCALES_A_ROW: "row",
-    lib.PYE_SCALES_A_GROUP: "group",
 }
 _TENSOR_FIELDS = (
     ("name_bytes", np.uint64, ("name", "size")),
@@ -462,47 +455,6 @@ class Source:
         raise_kept()
         known = status != Status.OK and error.offset != lib.PYE_NO_OFFSET and len(self._paths) > 1
         check(status, error, self.path, self._paths if known else self._given)
-
-    def table_layout(self, table: CData) -> TableLayout:
-        """Return what an open table is made of."""
-        layout, error = ffi.new("pye_table_layout *"), ffi.new("pye_error *")
-        layout.struct_bytes = ffi.sizeof("pye_table_layout")
-        self.check(lib.pye_table_get_layout(table, layout, error), error)
-        tensor, names = ffi.new("pye_tensor *"), []
-        for index in range(layout.n_tensors):
-            self.check(lib.pye_table_tensor_at(table, index, tensor, error), error)
-            names.append(decode_string(tensor.name))
-        self.ensure_intact(self._handle())
-        scales, biases = (ffi.string(name).decode("ascii") or None for name in (layout.scales, layout.biases))
-        return TableLayout(
-            codes=ffi.string(layout.codes).decode("ascii"),
-            scales=scales,
-            biases=biases,
-            sharing=_SHARING[layout.sharing],
-            group=None if scales is None else layout.group,
-            factor=layout.factor_value if layout.factor else None,
-            divides=layout.factor == 2,
-            code_bytes=layout.code_bytes,
-            scale_bytes=layout.scale_bytes,
-            bias_bytes=layout.bias_bytes,
-            n_shards=layout.n_shards,
-            shard_rows=layout.shard_rows,
-            n_stored_rows=layout.n_stored_rows,
-            mapping=bool(layout.has_mapping),
-            weights=bool(layout.has_weights),
-            tensors=tuple(names),
-        )
-
-    def sharded_tables(self) -> list[str]:
-        """Return the names of the tables that are cut into shards, in order."""
-        model, name, error = self._handle(), ffi.new("pye_string *"), ffi.new("pye_error *")
-        position, names = ffi.new("size_t *"), []
-        while (status := lib.pye_sharded_table_next(model, position, name, error)) == Status.OK:
-            names.append(decode_string(name[0]))
-        if status != Status.NOT_FOUND:
-            self.check(status, error)
-        self.ensure_intact(model)
-        return names
 
     def open_vocabulary(self) -> CData:
         """Return the ``pye_vocabulary *``, which is closed when the last reference goes."""

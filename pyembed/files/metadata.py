@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..core.constants import ValueType
 from ..core.handle import Source
+from ..core.layouts import sharded_tables
 from ..core.records import TensorInfo
 from ..errors import CData, NotFoundError, nearest_names
 from ..safe_text import printable, quote
@@ -355,7 +356,7 @@ def near_tables(source: Source, name: object) -> Callable[[], list[str]]:
     def near() -> list[str]:
         if source.closed:
             return []
-        return nearest_names(str(name), [*source.sharded_tables(), *Tensors(source)])
+        return nearest_names(str(name), [*sharded_tables(source), *Tensors(source)])
 
     return near
 

@@ -15,7 +15,8 @@ from ..core.closing import Closing
 from ..core.constants import DIGEST_BYTES
 from ..core.dtypes import RAW, TENSOR_TYPES, OutputType
 from ..core.handle import Source
-from ..core.records import Change, TableLayout
+from ..core.layouts import TableLayout, layout_of
+from ..core.records import Change
 from ..errors import CData, ClosedError, NotFoundError, Status
 from ..files.metadata import near_tables
 from ..safe_text import printable, quote
@@ -159,7 +160,7 @@ class EmbeddingTable(Pooled, Scored, Closing):
     def layout(self) -> TableLayout:
         """What the table is made of: as data, and, as a text, in words."""
         if self._layout is None:
-            self._layout = self._source.table_layout(self._ensure_open())
+            self._layout = layout_of(self._source, self._ensure_open())
         return self._layout
 
     def __len__(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..core.handle import Source
+from ..core.layouts import sharded_tables
 from ..core.records import TensorInfo
 from ..errors import FormatError, NotFoundError, UnsupportedTypeError
 from ..files.byte_ranges import same_bytes, tensor_range
@@ -75,7 +76,7 @@ def find_token_table(source: Source) -> TokenTable:
     rows = [info for info, name in known if name.is_rows and _has_rows(info)]
     if not is_gguf:
         rows += [info for info, name in known if name.part == _PACKED]
-    sharded = [] if is_gguf else [name for name in source.sharded_tables() if is_token_table(name)]
+    sharded = [] if is_gguf else [name for name in sharded_tables(source) if is_token_table(name)]
     opened = set() if is_gguf else {*(parse_name(info.name).stem for info in rows), *sharded}
     _refuse_coded(source, {name.stem for _, name in known if not name.is_rows} - opened, infos)
     if sharded:
