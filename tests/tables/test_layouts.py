@@ -350,6 +350,17 @@ def test_what_belongs_to_no_mapping(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     with pytest.raises(pyembed.SafetensorsError, match="not a list of row numbers"):
         pyembed.open_table(save(path, {"embeddings": rows, "mapping": one(1.0)}), tensor="embeddings")
+    shards = {f"embeddings.shard_{i}.weight": rows for i in range(2)}
+    for name, part in (
+        ("mapping", Stored("U8", (9,), bytes(9))),
+        ("weights", Stored("F32", (8,), bytes(32))),
+    ):
+        with pytest.raises(pyembed.SafetensorsError, match="lies beside a table in shards"):
+            pyembed.open_table(save(path, {**shards, name: part}), tensor="embeddings")
+    scaled = make_table(ScaledRow(4, "I8", scales="f32"), 4, "row")
+    both = {"embeddings": scaled.codes(), "embeddings.scale": scaled.beside(1)}
+    with pytest.raises(pyembed.SafetensorsError, match="lies beside codes that have scales"):
+        pyembed.open_table(save(path, {**both, "mapping": Stored("U8", (9,), bytes(9))}), tensor="embeddings")
     matrix = Stored("F32", (1, 2), bytes(8))
     with pyembed.open_table(
         save(path, {"embeddings": rows, "weights": matrix}), tensor="embeddings"

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import pyembed
+from tests.helpers.gguf_bytes import GGUFBytes
+from tests.helpers.oracles.blocks import TYPES, finite_blocks
 from tests.helpers.oracles.compare import assert_bit_equal
 from tests.helpers.oracles.scaled import ScaledRow
 from tests.helpers.scaled_tables import ScaledTable, Stored, make_table, save, save_set
@@ -176,6 +178,40 @@ def test_scans_and_gathers_across_many_shards(threads: int, tmp_path: Path) -> N
         assert opened.digest(7) == joined.digest(7)
         raw = opened.gather(ids[:50], dtype="raw")
         np.testing.assert_array_equal(raw, joined.gather(ids[:50], dtype="raw"))
+
+
+@pytest.mark.parametrize("type_name", ["Q8_0", "F32", "F16", "Q4_K", "IQ4_NL", "TQ1_0"])
+def test_blocks_in_shards(type_name: str, tmp_path: Path) -> None:
+    """Rows whose codes are multiplied as they lie, and such that are decoded first, across borders."""
+    kind, n_weights, block_bytes = TYPES[type_name]
+    sizes, width = [301] * 3 + [7], 512
+    row_bytes = width // n_weights * block_bytes
+    blocks = finite_blocks(type_name, sum(sizes) * width // n_weights, np.random.default_rng(0))
+    data = blocks.tobytes()
+    joined, cut, first = GGUFBytes().tensor("x", (sum(sizes), width), kind, data), GGUFBytes(), 0
+    for i, size in enumerate(sizes):
+        part = data[first * row_bytes : (first + size) * row_bytes]
+        cut.tensor(f"x.shard_{i}.weight", (size, width), kind, part)
+        first += size
+    (tmp_path / "joined.gguf").write_bytes(bytes(joined))
+    (tmp_path / "cut.gguf").write_bytes(bytes(cut))
+    query = np.random.default_rng(1).normal(size=(3, width)).astype(np.float32)
+    with (
+        pyembed.open_table(tmp_path / "joined.gguf", tensor="x") as one,
+        pyembed.open_table(tmp_path / "cut.gguf", tensor="x") as many,
+    ):
+        np.testing.assert_array_equal(many[:], one[:])
+        ids = np.random.default_rng(2).integers(0, sum(sizes), 999)
+        np.testing.assert_array_equal(many.gather(ids, threads=3), one[:][ids])
+        np.testing.assert_array_equal(many.scores(query), one.scores(query))
+        np.testing.assert_array_equal(many.scores(query[:1], ids=ids), one.scores(query[:1], ids=ids))
+        np.testing.assert_array_equal(many.top(query, 5, "cosine").ids, one.top(query, 5, "cosine").ids)
+        np.testing.assert_array_equal(many.norms, one.norms)
+        for ours, theirs in zip(*(t.check_rows(0, len(t), key=bytes(16)) for t in (many, one)), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert many.digest() == one.digest()
+        assert many.type == type_name
+        assert many.layout.n_shards == 4
 
 
 # ------------------------------------------------------------------------------------- what is damaged
