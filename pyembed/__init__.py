@@ -40,6 +40,7 @@ from .tokens.vocabulary import Token, Vocabulary
 if TYPE_CHECKING:
     from . import export, extract, health
     from .editing.model_edit import ModelEdit, edit
+    from .encoders import Encoder, EngineChoice, load_encoder
     from .lock import check_lock, make_lock
     from .mending.plan import RepairPlan, repair
     from .mending.proof import RepairError
@@ -51,6 +52,8 @@ __version__ = _ffi.string(_lib.pye_version()).decode("ascii")
 # What is loaded when it is first asked for, and where from; "" for a module itself.
 _LATER = {
     "Comparison": "validation.comparison",
+    "Encoder": "encoders",
+    "EngineChoice": "encoders",
     "Failure": "validation",
     "Finding": "validation",
     "ModelEdit": "editing.model_edit",
@@ -65,6 +68,7 @@ _LATER = {
     "export": "",
     "extract": "",
     "health": "",
+    "load_encoder": "encoders",
     "make_lock": "lock",
     "repair": "mending.plan",
 }
@@ -76,6 +80,8 @@ __all__ = [
     "ClosedError",
     "Comparison",
     "EmbeddingTable",
+    "Encoder",
+    "EngineChoice",
     "Failure",
     "Finding",
     "FormatError",
@@ -125,6 +131,7 @@ __all__ = [
     "export",
     "extract",
     "health",
+    "load_encoder",
     "load_model",
     "make_lock",
     "open_ngram",

@@ -25,7 +25,7 @@ FLOORS = [
     ["model"],
     ["health", "lock", "model_handle", "editing"],
     ["loader"],
-    ["export", "plot", "mending"],
+    ["export", "plot", "encoders", "mending"],
     ["__init__"],
     ["integrations", "cli"],
     ["__main__"],

@@ -1,0 +1,220 @@
+"""Which engine cuts the texts of an encoder: a fast one where it was seen to give the ids of `tokenizers`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..safe_text import quote
+from .corpus import corpus_digest, fixed_texts, own_texts
+from .engines import FAST, Cuts, Engine, Standard, version_of
+from .verdicts import Verdict, read_verdicts, write_verdicts
+
+_PLAIN = bytes([9, 10, 13, *range(32, 127)])
+
+EngineName: TypeAlias = Literal["auto", "tokenizers", "gigatoken", "tokie"]
+
+
+class EngineChoice(NamedTuple):
+    """What cuts the texts.
+
+    Attributes
+    ----------
+    name, version : str
+        The package.
+    reason : str
+        Why it and no other.
+    """
+
+    name: str
+    version: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What engines are made of.
+
+    Attributes
+    ----------
+    path : str
+        For messages.
+    standard : str
+        The ``tokenizer.json`` that says what is right.
+    spellings : tuple of str
+        What fast engines are given: that file, and others that should cut the same.
+    sample : tuple of str
+        Some of its tokens.
+    """
+
+    path: str
+    standard: str
+    spellings: tuple[str, ...]
+    sample: tuple[str, ...]
+
+    def digest(self) -> str:
+        """Return a digest of all that a verdict depends on, but for the versions of packages."""
+        hashed = hashlib.sha256(corpus_digest().encode())
+        for text in (self.standard, *self.spellings, *self.sample):
+            hashed.update(b"%d " % len(text) + text.encode("utf-8", "surrogatepass"))
+        return hashed.hexdigest()
+
+
+class Chosen:
+    """The engine of an encoder; `tokenizers` in a process that was forked from the one that chose."""
+
+    def __init__(self, vocabulary: Vocabulary, wanted: EngineName, use_cache: bool) -> None:
+        self._vocabulary = vocabulary
+        self._process = os.getpid()
+        self._standard: Standard | None = None
+        self._engine: Engine | None = None
+        self._is_for_plain = False
+        self.choice = self._choose(wanted, use_cache)
+
+    def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
+        """Return the ids of some texts."""
+        if self._engine is None or os.getpid() != self._process:  # whose threads stayed in the parent
+            return self._reference().cut(texts, parallel)
+        if not self._is_for_plain:
+            return self._engine.cut(texts, parallel)
+        if is_plain("".join(texts)):
+            return self._engine.cut(texts, parallel)
+        plain = np.fromiter(map(is_plain, texts), np.bool_, len(texts))
+        found = self._reference().cut(list(compress(texts, ~plain)), parallel)
+        return merged(plain, self._engine.cut(list(compress(texts, plain)), parallel), found)
+
+    def _reference(self) -> Standard:
+        if self._standard is None:
+            self._standard = Standard(self._vocabulary.path, self._vocabulary.standard)
+        return self._standard
+
+    def _choose(self, wanted: EngineName, use_cache: bool) -> EngineChoice:
+        standard = version_of(Standard.package) or ""
+        if wanted == Standard.package:
+            self._reference()
+            return EngineChoice(wanted, standard, "asked for")
+        digest = self._vocabulary.digest() if use_cache else ""
+        known = read_verdicts(digest) if use_cache else {}
+        n_known = len(known)
+        choice, against = self._best(wanted, standard, known)
+        if use_cache and len(known) > n_known:
+            write_verdicts(digest, known)
+        if choice is not None:
+            return choice
+        self._reference()
+        if wanted != "auto":
+            raise ValueError(f"{self._vocabulary.path}: {wanted} cannot be used: {'; '.join(against)}")
+        return EngineChoice(Standard.package, standard, "; ".join(against))
+
+    def _best(
+        self, wanted: EngineName, standard: str, known: dict[str, Verdict]
+    ) -> tuple[EngineChoice | None, list[str]]:
+        """Keep the engine that may cut most; return it, and what speaks against the others. Fill `known`."""
+        choice, against = None, []
+        for kind in FAST:
+            version = version_of(kind.package)
+            if wanted not in ("auto", kind.package):
+                continue
+            if version is None:
+                against.append(f"{kind.package} is not installed")
+                continue
+            for number, spelling in enumerate(self._vocabulary.spellings):
+                key = f"{kind.package} {version}, {Standard.package} {standard}, spelling {number}"
+                verdict = known.get(key)
+                is_useful = (
+                    verdict is None or verdict.texts == "all" or (verdict.texts == "plain" and not choice)
+                )
+                engine = _built(kind, spelling) if is_useful else ""
+                if verdict is None:
+                    verdict = known[key] = self._compare(engine)
+                if isinstance(engine, str) or verdict.texts == "none":
+                    against.append(f"{kind.package} {version} {verdict.reason or engine}")
+                elif verdict.texts == "all":
+                    self._engine, self._is_for_plain = engine, False
+                    reason = f"it gave the ids of {Standard.package} {standard} on {self._n_texts()} texts"
+                    return EngineChoice(kind.package, version, reason), against
+                elif choice is None:
+                    self._engine, self._is_for_plain = engine, True
+                    reason = (
+                        f"for plain texts, on which it gave the ids of {Standard.package} {standard}, which "
+                        f"cuts all others: it {verdict.reason}"
+                    )
+                    choice = EngineChoice(kind.package, version, reason)
+        return choice, against
+
+    def _n_texts(self) -> int:
+        return len(fixed_texts()) + len(own_texts(self._vocabulary.sample))
+
+    def _compare(self, engine: Engine | str) -> Verdict:
+        """Return which texts an engine cuts as `tokenizers` does."""
+        if isinstance(engine, str):
+            return Verdict("none", engine)
+        texts = [*fixed_texts(), *own_texts(self._vocabulary.sample)]
+        right = self._reference().cut(texts, parallel=True)
+        differing: set[int] = set()
+        for parallel in (True, False):
+            try:
+                differing.update(differing_texts(right, engine.cut(texts, parallel)).tolist())
+            except BaseException as error:
+                return Verdict("none", _reason(error))
+        if not differing:
+            return Verdict("all", "")
+        beyond = not any(is_plain(texts[which]) for which in differing)
+        first = texts[min(differing)]
+        reason = f"cuts {len(differing)} of {len(texts)} texts differently, such as {quote(first[:60])}"
+        return Verdict("plain" if beyond else "none", reason)
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a text has nothing but printable ASCII, tabs and ends of lines."""
+    return text.isascii() and not text.encode().translate(None, _PLAIN)
+
+
+def _built(kind: type[Engine], spelling: str) -> Engine | str:
+    try:
+        return kind(spelling)  # type: ignore[call-arg]
+    except BaseException as error:
+        return _reason(error)
+
+
+def _reason(error: BaseException) -> str:
+    """Return why an engine failed: Rust's panics are no `Exception`, and interrupts are nobody's failure."""
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+    text = str(error).partition("\n")[0]
+    return f"does not take it: {text[:200]}"
+
+
+def differing_texts(right: Cuts, found: Cuts) -> npt.NDArray[np.intp]:
+    """Return which texts are cut differently."""
+    if found.lengths.shape != right.lengths.shape:
+        return np.arange(right.lengths.size)
+    same = right.lengths == found.lengths
+    starts = [np.cumsum(cuts.lengths) - cuts.lengths for cuts in (right, found)]
+    for which in np.flatnonzero(same):
+        a, b = (
+            cuts.ids[begin[which] : begin[which] + cuts.lengths[which]]
+            for cuts, begin in zip((right, found), starts, strict=True)
+        )
+        same[which] = np.array_equal(a, b)
+    return np.flatnonzero(~same)
+
+
+def merged(is_first: npt.NDArray[np.bool_], first: Cuts, second: Cuts) -> Cuts:
+    """Return the cuts of texts in their order, of which some are in `first` and the others in `second`."""
+    lengths = np.empty(is_first.size, np.int64)
+    lengths[is_first], lengths[~is_first] = first.lengths, second.lengths
+    from_first = np.repeat(is_first, lengths)
+    ids = np.empty(from_first.size, np.int64)
+    ids[from_first], ids[~from_first] = first.ids, second.ids
+    return Cuts(ids, lengths)

@@ -1,0 +1,343 @@
+"""Texts to vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.aliases import DTypeLike
+from ..core.closing import Closing
+from ..core.dtypes import output_type, round_to
+from ..core.progress import Progress, report_to
+from ..errors import ClosedError
+from ..safe_text import printable
+from ..tables.arguments import thread_count
+from ..tables.scan import index_of
+from ..tables.table import EmbeddingTable
+from ..tokens.cutting.cutter import batches
+from .choice import Chosen, EngineChoice
+from .engines import Cuts
+from .rules import Rules
+from .tokenizer_facts import TokenizerFacts
+
+#: The model's own limit, where None is for none.
+OfModel: TypeAlias = Literal["model"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an encoder is made of.
+
+    Attributes
+    ----------
+    table : EmbeddingTable
+        The encoder closes it.
+    rules : Rules
+    facts : TokenizerFacts
+    chosen : Chosen
+    mapping : ndarray of int64, shape (tokens,), optional
+        The row of each token.
+    weights : ndarray of float32, shape (tokens,), optional
+        What a token's row is multiplied by.
+    """
+
+    table: EmbeddingTable
+    rules: Rules
+    facts: TokenizerFacts
+    chosen: Chosen
+    mapping: npt.NDArray[np.int64] | None
+    weights: npt.NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The options of one call, with the model's where the caller gave none."""
+
+    normalize: bool
+    normalizes_first: bool  # before columns are left out
+    max_length: int | None
+    dim: int
+    dtype: str | None
+    threads: int | None
+
+
+class Encoder(Closing):
+    """A static embedding model: the vector of a text is made of the rows of its tokens. See `load_encoder`.
+
+    Any number of threads may use one encoder. It pickles, as the paths and options that it was opened with.
+    """
+
+    def __init__(self, parts: Parts, reopen: tuple[Any, ...], close: Any) -> None:
+        self._parts = parts
+        self._reopen = reopen
+        self._close = close
+        self._closed = False
+
+    @property
+    def engine(self) -> EngineChoice:
+        """What cuts the texts, and why that."""
+        return self._parts.chosen.choice
+
+    @property
+    def library(self) -> str:
+        """The library whose rules make vectors of tokens; ``"none"``: the mean of the rows of all tokens."""
+        return self._parts.rules.library
+
+    @property
+    def dim(self) -> int:
+        """How many numbers a vector has where the caller does not say."""
+        return self._parts.rules.dim or self._parts.table.shape[1]
+
+    @property
+    def max_length(self) -> int | None:
+        """How many tokens of a text count where the caller does not say; None for all."""
+        return self._parts.rules.max_length
+
+    @property
+    def normalize(self) -> bool:
+        """Whether vectors are divided by their norm where the caller does not say."""
+        return self._parts.rules.normalize
+
+    @property
+    def table(self) -> EmbeddingTable:
+        """The rows."""
+        return self._parts.table
+
+    @property
+    def closed(self) -> bool:
+        """Whether the encoder was closed."""
+        return self._closed
+
+    def close(self) -> None:
+        """Let go of the table and its file. Closing twice is allowed."""
+        self._closed = True
+        self._close()
+
+    def encode(
+        self,
+        texts: str | Iterable[str],
+        *,
+        normalize: bool | None = None,
+        max_length: int | OfModel | None = "model",
+        dim: int | None = None,
+        dtype: DTypeLike | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[Any]:
+        """Return the vectors of a text, or of several.
+
+        Parameters
+        ----------
+        texts : str or iterable of str
+            An iterable is read a thousand texts at a time, so that only the vectors are in memory; `stream`
+            does not even keep those.
+        normalize : bool, optional
+            Whether to divide each vector by its Euclidean norm; without it as the model says. A text without
+            tokens yields zeros, whatever its library makes of it.
+        max_length : int or None, optional
+            How many tokens of a text count at most, None for all; without it as the model says.
+        dim : int, optional
+            Keep so many columns, the first ones: for models that were trained for that.
+        dtype : {"float32", "float16", "bfloat16"}, optional
+            Sums and means are float32, rounded once to this at the end. Without it vectors have the dtype and
+            the roundings of the model's own library: those of a float16 model are float16, rounded as often
+            as there.
+        threads : int, optional
+            1: the calling thread alone. Else cutting takes as many as its package likes, and pooling at most
+            this many.
+        progress : callable, optional
+            Called with what is being done and the share that is done, 0 for an iterable of unknown length; a
+            false answer that is not None cancels.
+
+        Returns
+        -------
+        numpy.ndarray, shape (dim,) or (texts, dim)
+
+        Raises
+        ------
+        TypeError
+            For a text that is not a str.
+        ValueError
+            For a text that is too long to be cut, or has a lone surrogate; for an option out of range; if the
+            encoder is closed.
+        LoadCancelledError
+            If `progress` cancelled.
+        """
+        if isinstance(texts, str):
+            vectors = self.encode(
+                [texts], normalize=normalize, max_length=max_length, dim=dim, dtype=dtype, threads=threads
+            )
+            one: npt.NDArray[Any] = vectors[0]
+            return one
+        wanted = self._wanted(normalize, max_length, dim, dtype, threads)
+        parts = list(self._stream(texts, wanted, progress))
+        return np.concatenate(parts) if parts else self._vectors([], wanted)
+
+    def stream(
+        self,
+        texts: Iterable[str],
+        *,
+        normalize: bool | None = None,
+        max_length: int | OfModel | None = "model",
+        dim: int | None = None,
+        dtype: DTypeLike | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[npt.NDArray[Any]]:
+        """Yield the vectors of texts, those of at most a thousand texts at a time, in their order.
+
+        Memory does not grow with the number of texts. Options and errors are those of `encode`.
+        """
+        wanted = self._wanted(normalize, max_length, dim, dtype, threads)
+        return self._stream(texts, wanted, progress)
+
+    def _stream(
+        self, texts: Iterable[str], wanted: _Wanted, progress: Progress | None
+    ) -> Iterator[npt.NDArray[Any]]:
+        report = report_to(progress)
+        total = len(texts) if isinstance(texts, Sized) else 0
+        done = 0
+        for batch in batches(texts):
+            yield self._vectors(batch, wanted)
+            done += len(batch)
+            report("encoding texts", min(1.0, done / total) if total else 0.0)
+
+    def tokenize(
+        self, texts: Iterable[str], *, max_length: int | OfModel | None = "model", threads: int | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the ids of the tokens that count, and offsets: of text i ``ids[offsets[i]:offsets[i + 1]]``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `encode`.
+        """
+        wanted = self._wanted(None, max_length, None, None, threads)
+        found = [self._cut(batch, wanted) for batch in batches(texts)]
+        ids = np.concatenate([cuts.ids for cuts in found]) if found else np.empty(0, np.int64)
+        lengths = np.concatenate([cuts.lengths for cuts in found]) if found else np.empty(0, np.int64)
+        return ids, _offsets(lengths)
+
+    # ------------------------------------------------------------------------------------- one batch
+
+    def _wanted(
+        self, normalize: bool | None, max_length: int | str | None, dim: int | None, dtype: Any, threads: Any
+    ) -> _Wanted:
+        if self._closed:
+            raise ClosedError(f"the encoder of {self._parts.table.path} is closed")
+        rules, width = self._parts.rules, self._parts.table.shape[1]
+        if isinstance(max_length, str):
+            if max_length != "model":
+                raise ValueError(f'max_length is {max_length!r}; expected an int, None or "model"')
+            max_length = rules.max_length
+        elif max_length is not None:
+            max_length = index_of("max_length", max_length)
+            if max_length < 0:
+                raise ValueError(f"max_length is {max_length}; expected at least 0, or None")
+        columns = self.dim if dim is None else index_of("dim", dim)
+        if not 1 <= columns <= max(width, 1):
+            raise ValueError(f"dim is {columns}; expected 1 to {width}, the columns of the table")
+        return _Wanted(
+            normalize=rules.normalize if normalize is None else bool(normalize),
+            normalizes_first=normalize is None and rules.narrows_last,
+            max_length=max_length,
+            dim=columns,
+            dtype=None if dtype is None else output_type(dtype).name,
+            threads=thread_count(threads) or None,
+        )
+
+    def _vectors(self, texts: list[str], wanted: _Wanted) -> npt.NDArray[Any]:
+        parts = self._parts
+        cuts = self._cut(texts, wanted)
+        own = self._own_dtype(wanted)
+        is_whole = wanted.dim == parts.table.shape[1] or wanted.normalizes_first
+        at_once = wanted.normalize and is_whole and own.itemsize >= 4
+        vectors: npt.NDArray[Any] = parts.table.pool(
+            cuts.ids if parts.mapping is None else parts.mapping[cuts.ids],
+            _offsets(cuts.lengths),
+            weights=None if parts.weights is None else parts.weights[cuts.ids],
+            normalize=at_once,
+            threads=wanted.threads,
+        )
+        if not wanted.normalizes_first:
+            vectors = vectors[:, : wanted.dim]
+        with np.errstate(over="ignore", under="ignore"):
+            vectors = vectors.astype(own, copy=False)
+            if wanted.normalize and not at_once:
+                vectors = _normalized(vectors)
+        vectors = np.ascontiguousarray(vectors[:, : wanted.dim])
+        if wanted.dtype is not None:
+            return round_to(vectors, output_type(wanted.dtype))
+        return _bits(vectors) if parts.rules.as_bits else vectors
+
+    def _own_dtype(self, wanted: _Wanted) -> np.dtype[Any]:
+        """Return the dtype that means and quotients are rounded to."""
+        keeps = wanted.dtype is None and self._parts.rules.keeps_dtype
+        name = {"F16": "float16", "F64": "float64"}.get(self._parts.table.type) if keeps else None
+        return np.dtype(name or "float32")
+
+    def _cut(self, texts: list[str], wanted: _Wanted) -> Cuts:
+        """Return the ids whose rows are pooled."""
+        rules, facts = self._parts.rules, self._parts.facts
+        if rules.prompt:
+            texts = [rules.prompt + text for text in texts]
+        if wanted.max_length is not None and rules.cuts_characters:
+            n = wanted.max_length * facts.median_length
+            texts = [text[:n] for text in texts]
+        cuts = self._parts.chosen.cut(texts, wanted.threads != 1)
+        if wanted.max_length is not None and cuts.lengths.max(initial=0) > wanted.max_length:
+            starts = _offsets(cuts.lengths)[:-1]
+            places = np.arange(cuts.ids.size) - np.repeat(starts, cuts.lengths)
+            cuts = _kept(cuts, places < wanted.max_length)
+        if rules.drops_unknown and facts.unknown is not None:
+            is_known = cuts.ids != facts.unknown
+            if not is_known.all():
+                cuts = _kept(cuts, is_known)
+        if rules.clips_ids:
+            cuts = Cuts(np.clip(cuts.ids, 0, len(self._parts.table) - 1), cuts.lengths)
+        return cuts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._closed:
+            raise ClosedError(f"the encoder of {self._parts.table.path} is closed")
+        return self._reopen
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._closed else ""
+        path, engine = printable(self._parts.table.path), self.engine.name
+        return f"<Encoder of {path}: {self.dim} columns, {self.library}, {engine}{state}>"
+
+
+def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    offsets = np.zeros(lengths.size + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def _kept(cuts: Cuts, mask: npt.NDArray[np.bool_]) -> Cuts:
+    """Return the tokens at which `mask` is true."""
+    texts = np.repeat(np.arange(cuts.lengths.size), cuts.lengths)
+    return Cuts(cuts.ids[mask], np.bincount(texts[mask], minlength=cuts.lengths.size).astype(np.int64))
+
+
+def _normalized(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return vectors divided by their norms, rounded to their own dtype; zeros stay zeros."""
+    wide = vectors.astype(np.float64)
+    norms = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
+    divided: npt.NDArray[Any] = (
+        (wide / np.where(norms == 0, 1, norms)).astype(np.float32).astype(vectors.dtype)
+    )
+    return divided
+
+
+def _bits(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    """Return one bit a column, whether it is above 0; the first is the highest of the first byte."""
+    if vectors.shape[1] % 64:
+        raise ValueError(
+            f"vectors of {vectors.shape[1]} bits do not fill words of 64; give dtype= for floats"
+        )
+    return np.packbits(vectors > 0, axis=1).view(np.uint64)

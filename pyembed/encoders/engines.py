@@ -1,0 +1,109 @@
+"""The packages that cut texts: `tokenizers`, and faster ones that may do the same."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..tokens.cutting.engine import load
+
+
+class Cuts(NamedTuple):
+    """The ids of some texts one after the other, and how many each text has."""
+
+    ids: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+
+
+class Engine(Protocol):
+    """Cuts texts by one vocabulary, without special tokens around them and without a limit."""
+
+    def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
+        """Return the ids of some texts; `parallel`: on as many threads as it likes, else on this one."""
+
+
+class Standard:
+    """`tokenizers`, which says what is right."""
+
+    package = "tokenizers"
+
+    def __init__(self, path: str, document: str) -> None:
+        self._tokenizer = load(path, document)
+
+    def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
+        """Return the ids of some texts."""
+        cut = self._tokenizer.encode_batch_fast
+        if parallel:
+            lists = [one.ids for one in cut(list(texts), add_special_tokens=False)]
+        else:  # a batch of one is cut by the thread that asks
+            lists = [cut([text], add_special_tokens=False)[0].ids for text in texts]
+        return _joined(lists)
+
+
+class Tokie:
+    """`tokie`: WordPiece, BPE and Unigram."""
+
+    package = "tokie"
+
+    def __init__(self, document: str) -> None:
+        package = importlib.import_module(self.package)
+        with tempfile.TemporaryDirectory(prefix="pyembed-") as folder:
+            path = os.path.join(folder, "tokenizer.json")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(document)
+            self._tokenizer: Any = package.Tokenizer.from_json(path)
+
+    def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
+        """Return the ids of some texts."""
+        if not parallel:
+            return _joined([self._tokenizer.encode(text, add_special_tokens=False).ids for text in texts])
+        ids, lengths = self._tokenizer.encode_batch_flat(list(texts), add_special_tokens=False)
+        return Cuts(ids.astype(np.int64), lengths.astype(np.int64))
+
+
+class Gigatoken:
+    """`gigatoken`: BPE alone."""
+
+    package = "gigatoken"
+
+    def __init__(self, document: str) -> None:
+        package = importlib.import_module(self.package)
+        self._tokenizer: Any = package.Tokenizer.from_json(document)
+
+    def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
+        """Return the ids of some texts."""
+        layout = self._tokenizer.encode_batch(list(texts), parallel=parallel).layout
+        bounds = np.asarray(layout.offsets.data).astype(np.int64)
+        ids = np.asarray(layout.content.data)[bounds[0] : bounds[-1]]
+        return Cuts(ids.astype(np.int64), np.diff(bounds))
+
+
+#: In the order in which they are tried: the first is the fastest.
+FAST: tuple[type[Gigatoken] | type[Tokie], ...] = (Gigatoken, Tokie)
+
+
+def _joined(lists: list[list[int]]) -> Cuts:
+    lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+    return Cuts(np.fromiter(chain.from_iterable(lists), np.int64, int(lengths.sum())), lengths)
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package; None if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def bare(document: dict[str, Any]) -> str:
+    """Return the text of a ``tokenizer.json`` without what is done after the cut."""
+    return json.dumps({**document, "truncation": None, "padding": None, "post_processor": None})

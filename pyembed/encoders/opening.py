@@ -1,0 +1,229 @@
+"""Opening encoders, and opening them again in another process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.handle import Source
+from ..core.paths import Path
+from ..errors import FormatError, VocabularyError
+from ..loader import load_model
+from ..safe_text import quote
+from ..tables.reopening import TableMark, mark_table
+from ..tables.table import EmbeddingTable
+from ..tokens.readers.checked_reads import as_json, as_object, read_bytes
+from .choice import Chosen, EngineName, Vocabulary
+from .encoder import Encoder, Parts
+from .engines import FAST, bare
+from .files import EncoderFiles, find_encoder
+from .rules import LIBRARIES, LibraryName
+from .tokenizer_facts import TokenizerFacts, tokenizer_facts
+
+
+class _Arguments(NamedTuple):
+    """What `load_encoder` was called with; paths are absolute."""
+
+    path: str
+    library: LibraryName | None
+    tokenizer: str | None
+    engine: EngineName
+    cache: bool
+
+
+def load_encoder(
+    path: Path,
+    *,
+    library: LibraryName | None = None,
+    tokenizer: Path | None = None,
+    engine: EngineName = "auto",
+    cache: bool = True,
+) -> Encoder:
+    """Open a static embedding model.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder of model2vec, or of sentence-transformers with a StaticEmbedding; WordLlama's weights, with
+        its tokenizer beside them or in the folder ``tokenizers`` beside theirs, or the folder that has both;
+        a GGUF file with a vocabulary; or a safetensors file or folder with a token table and a
+        ``tokenizer.json``.
+    library : {"model2vec", "sentence-transformers", "wordllama", "none"}, optional
+        By whose rules tokens become vectors; they differ in what they do with unknown tokens, long texts and
+        dtypes. Without it that of the files; ``"none"`` is the mean of the rows of all tokens.
+    tokenizer : path-like, optional
+        The ``tokenizer.json`` to use, in place of the one beside the table.
+    engine : {"auto", "tokenizers", "gigatoken", "tokie"}, optional
+        What cuts the texts. A fast package is taken only where it is installed and gave the ids of
+        ``tokenizers`` on a fixed corpus and on texts of this vocabulary's own tokens: `Encoder.engine` says
+        which is used, and why.
+    cache : bool, optional
+        Whether to remember such a comparison, by digests and versions, in the user's cache folder
+        (``PYEMBED_CACHE`` names another one, or is ``off``).
+
+    Returns
+    -------
+    Encoder
+        It holds the file of its table open: close it, or use it in a ``with`` block.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    FormatError
+        If the files are not an encoder, are damaged, or do not belong together: the message says which part.
+    ImportError
+        If the extra ``text`` is not installed.
+    ValueError
+        If an argument is unknown, or `engine` names a package that cannot be used.
+    """
+    if library is not None and library not in LIBRARIES:
+        raise ValueError(f"library is {library!r}; expected one of {', '.join(LIBRARIES)}")
+    engines = ("auto", "tokenizers", *(kind.package for kind in FAST))
+    if engine not in engines:
+        raise ValueError(f"engine is {engine!r}; expected one of {', '.join(engines)}")
+    found = find_encoder(path, library, tokenizer)
+    arguments = _Arguments(
+        os.path.abspath(os.fsdecode(path)),
+        library,
+        None if tokenizer is None else os.path.abspath(os.fsdecode(tokenizer)),
+        engine,
+        cache,
+    )
+    return _of_model(found, arguments) if not found.tokenizer_file else _of_files(found, arguments)
+
+
+def reopen_encoder(arguments: _Arguments, mark: TableMark, tokenizer: str) -> Encoder:
+    """Open an encoder that was pickled.
+
+    Raises
+    ------
+    FormatError
+        If its table or tokenizer are not what they were.
+    """
+    path, library, tokenizer_file, engine, cache = arguments
+    encoder = load_encoder(path, library=library, tokenizer=tokenizer_file, engine=engine, cache=cache)
+    found = encoder.__reduce__()[1]
+    if found != (arguments, mark, tokenizer):
+        encoder.close()
+        raise FormatError(f"{path}: not the encoder that was pickled: its table or tokenizer differ", path)
+    return encoder
+
+
+def _of_model(found: EncoderFiles, arguments: _Arguments) -> Encoder:
+    """Open a GGUF file, by its own vocabulary."""
+    model = load_model(found.table_file)
+    try:
+        cutter = model.vocabulary.cutter
+        standard = cutter.json(special=False)
+        document = as_object(found.table_file, as_json(found.table_file, standard.encode()), "tokenizer.json")
+        published = cutter.json(special=False, published_patterns=True)
+        facts = tokenizer_facts(found.table_file, document)
+        texts = [
+            bare(document),
+            *([] if published == standard else [_bare_text(found.table_file, published)]),
+        ]
+        vocabulary = Vocabulary(found.table_file, texts[0], tuple(texts), facts.sample)
+        chosen = Chosen(vocabulary, arguments.engine, arguments.cache)
+        parts = Parts(model.table, found.rules, facts, chosen, None, None)
+        return Encoder(parts, _recipe(arguments, model.table, vocabulary), model.close)
+    except BaseException:
+        model.close()
+        raise
+
+
+def _of_files(found: EncoderFiles, arguments: _Arguments) -> Encoder:
+    where = found.tokenizer_file
+    document = as_object(where, as_json(where, read_bytes(where)), "the content")
+    facts = tokenizer_facts(where, document)
+    rules = found.rules
+    if rules.library == "sentence-transformers" and facts.truncation is not None:
+        rules = type(rules)(**{**vars(rules), "max_length": facts.truncation})
+    source = Source(found.table_file)
+    try:
+        table = EmbeddingTable(source, found.tensor, owns_source=True)
+        mapping = (
+            _numbers(source, "mapping", facts)
+            if rules.library in ("model2vec", "sentence-transformers")
+            else None
+        )
+        weights = (
+            _numbers(source, "weights", facts)
+            if rules.library in ("model2vec", "sentence-transformers")
+            else None
+        )
+        _check(found, table, facts, mapping)
+        text = bare(document)
+        vocabulary = Vocabulary(where, text, (text,), facts.sample)
+        chosen = Chosen(vocabulary, arguments.engine, arguments.cache)
+        parts = Parts(
+            table,
+            rules,
+            facts,
+            chosen,
+            None if mapping is None else mapping.astype(np.int64),
+            None if weights is None else weights.astype(np.float32),
+        )
+        return Encoder(parts, _recipe(arguments, table, vocabulary), table.close)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _bare_text(path: str, text: str) -> str:
+    return bare(as_object(path, as_json(path, text.encode()), "tokenizer.json"))
+
+
+def _recipe(arguments: _Arguments, table: EmbeddingTable, vocabulary: Vocabulary) -> tuple[Any, ...]:
+    return reopen_encoder, (arguments, mark_table(table), vocabulary.digest())
+
+
+_DTYPES = {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1"}
+
+
+def _numbers(source: Source, name: str, facts: TokenizerFacts) -> npt.NDArray[Any] | None:
+    """Return a tensor of one number a token, as it is stored; None if there is none."""
+    if source.tensor(name) is None:
+        return None
+    table = EmbeddingTable(source, name)
+    try:
+        if table.type not in _DTYPES:
+            raise FormatError(f"{source.path}: {quote(name)} is of type {table.type}", source.path)
+        shape = table.shape
+        raw = table.gather(np.arange(shape[0]), dtype="raw").reshape(-1)
+    finally:
+        table.close()
+    is_integer = _DTYPES[table.type].startswith("i")
+    if is_integer != (name == "mapping") or min(shape) > 1 or raw.size == 0 or max(shape) < facts.n_ids:
+        raise FormatError(
+            f"{source.path}: {quote(name)} is of type {table.type} and shape {shape}; expected "
+            f"{'integers' if name == 'mapping' else 'floats'}, one for each of the {facts.n_ids} tokens",
+            source.path,
+        )
+    return raw.view(f"<{_DTYPES[table.type]}")
+
+
+def _check(
+    found: EncoderFiles, table: EmbeddingTable, facts: TokenizerFacts, mapping: npt.NDArray[Any] | None
+) -> None:
+    """Raise FormatError if rows and tokens do not belong together."""
+    n_rows = len(table)
+    if mapping is not None:
+        if mapping.min() < 0 or mapping.max() >= n_rows:
+            at = int(np.argmax((mapping < 0) | (mapping >= n_rows)))
+            raise FormatError(
+                f"{found.table_file}: 'mapping' sends token {at} to row {mapping[at]}, but "
+                f"{quote(found.tensor)} has {n_rows} rows",
+                found.table_file,
+            )
+        return
+    is_exact = found.rules.library == "model2vec"
+    if (is_exact and n_rows != facts.n_tokens) or (not found.rules.clips_ids and facts.n_ids > n_rows):
+        raise VocabularyError(
+            f"{found.tokenizer_file}: it has {facts.n_tokens} tokens with ids up to {facts.n_ids - 1}, but "
+            f"{quote(found.tensor)} of {found.table_file} has {n_rows} rows: the two do not belong together",
+            found.tokenizer_file,
+        )
