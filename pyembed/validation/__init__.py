@@ -1,9 +1,9 @@
 """Whether a model file is what it claims to be: kinds of evidence, one report.
 
 ``kinds`` lists the kinds of evidence and runs them over one `Subject`, the open file; each is a package
-here: ``container``, ``tensors``, ``vocabulary``, ``ngram``, ``reference``, ``row_order``, with its ``rules``
-and its ``check``. None of them knows another. ``report`` has `Report` and `Finding`, ``rules`` what a
-rule is, ``sarif`` the log. Imports: ``core``, ``files``, ``llama_cpp``, ``tables``, ``tokens``, ``inputs``,
+here: ``container``, ``tensors``, ``vocabulary``, ``ngram``, ``reference``, ``text``, ``row_order``, with its
+``rules`` and its ``check``. None of them knows another. ``report`` has `Report` and `Finding`, ``rules`` what
+a rule is, ``sarif`` the log. Imports: ``core``, ``files``, ``llama_cpp``, ``tables``, ``tokens``, ``inputs``,
 ``ngram``.
 """
 

@@ -18,6 +18,8 @@ from .reference import compare as compare_references
 from .reference.rules import ROWS_UNREAD
 from .report import Conclusion, Finding, Findings, Report
 from .report_text import count
+from .text import EVIDENCE as TEXT
+from .text import compare_files as compare_texts
 
 _SHOWN = 20
 #: Keys that the comparison of the vocabularies judges.
@@ -191,7 +193,10 @@ def compare(a: Path, b: Path, *, progress: Progress | None = None) -> Comparison
             raise ValueError(f"{ours.file.path}: its ids have gaps; give the complete list first")
         n_tokens = 0 if tokens is None else len(tokens)
         report = Report(ours.file.path, "full", pinned=Pinned(n_tokens))
-        skipped = compare_references(ours, theirs, Findings(report, EVIDENCE), report_to(progress))
+        tell = report_to(progress)
+        skipped = compare_references(ours, theirs, Findings(report, EVIDENCE), tell)
+        if ours.file.tokens is not None and theirs.file.tokens is not None:
+            compare_texts(ours.file.path, theirs.file.path, Findings(report, TEXT), tell)
         paths = (ours.file.path, theirs.file.path)
         sides = Sides.of(*paths) if ours.is_model and theirs.is_model else None
         conclusions = [*report.verdicts, *([] if sides is None else [sides.conclusion])]

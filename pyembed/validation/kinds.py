@@ -46,12 +46,22 @@ class Examiner(Protocol):
 class Kind:
     """A kind of evidence and when it is looked at: from `level` on, some only where there is a reference.
 
+    Where there is one, those with a `level_with_reference` are looked at from that one on.
+
     A module that does more at a deeper level asks ``subject.level``.
     """
 
     level: str
     module: Examiner
     needs_reference: bool = False
+    level_with_reference: str | None = None
+
+    def is_wanted(self, level: str, has_reference: bool) -> bool:
+        """Return whether it is looked at: at this level, with a reference or without."""
+        if self.needs_reference and not has_reference:
+            return False
+        first = self.level_with_reference if has_reference else None
+        return LEVELS.index(first or self.level) <= LEVELS.index(level)
 
 
 class Later:
@@ -81,6 +91,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("order", vocabulary),
     Kind("order", Later("ngram")),
     Kind("order", Later("reference"), needs_reference=True),
+    Kind("full", Later("text"), level_with_reference="order"),
     Kind("full", Later("row_order")),
 )
 
@@ -141,9 +152,7 @@ def run(
     vocabulary = subject.vocabulary
     report = Report(subject.source.path, level, pinned=Pinned(0 if vocabulary is None else len(vocabulary)))
     for kind in KINDS:
-        if LEVELS.index(kind.level) <= LEVELS.index(level) and (
-            compared_with is not None or not kind.needs_reference
-        ):
+        if kind.is_wanted(level, compared_with is not None):
             _examine(kind, subject, report, ignored)
     _describe_unpinned(subject, report)
     return report

@@ -32,7 +32,7 @@ FLOORS = [
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Kinds of evidence do not know each other.
-EVIDENCE = {"container", "tensors", "vocabulary", "ngram", "reference", "row_order"}
+EVIDENCE = {"container", "tensors", "vocabulary", "ngram", "reference", "text", "row_order"}
 FILES = sorted((ROOT / "pyembed").rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT / "pyembed").with_suffix("").parts): path for path in FILES}
 

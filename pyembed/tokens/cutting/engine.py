@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ...errors import VocabularyError
@@ -41,7 +43,36 @@ def load(path: str, text: str) -> Tokenizer:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise ImportError(MISSING) from error
-    try:
+    with _refusals_named(path, "take it"):
         return Tokenizer.from_str(text)
-    except Exception as error:
-        raise VocabularyError(f"{path}: tokenizers does not take it: {error}", path) from None
+
+
+def pre_tokenizer(path: str, step: dict[str, Any] | None) -> Any:
+    """Return a step of a ``tokenizer.json`` by itself, to put in another tokenizer's place for it."""
+    model = {"type": "BPE", "vocab": {}, "merges": []}
+    return build(path, {"version": "1.0", "pre_tokenizer": step, "model": model}).pre_tokenizer
+
+
+def cut(path: str, tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    """Return the ids of some texts by a tokenizer that may be another one's; what it panics at is an error.
+
+    Raises
+    ------
+    VocabularyError
+        If it cannot cut one of them.
+    """
+    with _refusals_named(path, "cut by it"):
+        return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+@contextmanager
+def _refusals_named(path: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        # A panic of Rust is not an Exception, although it ends nothing but the call.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        if isinstance(error, MemoryError):
+            raise
+        raise VocabularyError(f"{path}: tokenizers does not {what}: {error}", path) from None

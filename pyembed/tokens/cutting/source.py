@@ -59,6 +59,8 @@ class TokenSource:
     charsmap : bytes or None
         SentencePiece's map of characters.
     name, architecture : str or None
+    by_text : frozenset of str
+        Texts of the tokens that llama.cpp gives another type than the file does.
     """
 
     path: str
@@ -73,6 +75,7 @@ class TokenSource:
     charsmap: bytes | None = None
     name: str | None = None
     architecture: str | None = None
+    by_text: frozenset[str] = frozenset()
 
     def fail(self, message: str) -> NoReturn:
         """Raise the error that says why there is no tokenizer for this file."""
@@ -106,7 +109,11 @@ def source_of(vocabulary: Vocabulary, metadata: Metadata) -> TokenSource:
         architecture=metadata.text("general.architecture"),
     )
     _check_texts(source)
+    stored = source.types
     source.types = _types_by_text(source, {role for role, key in ROLE_KEYS if _PREFIX + key in metadata})
+    source.by_text = frozenset(
+        text for text, a, b in zip(source.texts, stored, source.types, strict=True) if a != b
+    )
     merges = metadata.strings(_PREFIX + "merges")
     if merges is not None:
         source.merges = _merges(source, vocabulary, list(merges))

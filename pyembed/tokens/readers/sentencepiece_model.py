@@ -23,7 +23,10 @@ from .hugging_face_config import added_tokens, overlaid, special_ids
 
 KIND = "SentencePiece model"
 
-_PIECE, _TRAINER = 1, 2  # fields of ModelProto
+_PIECE, _TRAINER, _NORMALIZER = 1, 2, 3  # fields of ModelProto
+_MODEL_TYPE = 3  # of TrainerSpec
+_UNIGRAM, _BPE = 1, 2
+_CHARSMAP, _DUMMY_PREFIX, _EXTRA_SPACES = 2, 3, 4  # of NormalizerSpec
 _TEXT, _SCORE, _TYPE = 1, 2, 3  # of a piece
 #: Fields of TrainerSpec with the pieces that have a role, and what stands there if they do not.
 _ROLES = {45: ("unk", "<unk>"), 46: ("bos", "<s>"), 47: ("eos", "</s>"), 48: ("pad", "<pad>")}
@@ -93,6 +96,52 @@ def read_sentencepiece(path: str, data: bytes) -> SentencePieceFile:
         if renumbered is not None:
             return _file(path, renumbered, added, None)
     return _file(path, pieces, added, pieces)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a SentencePiece model cuts texts.
+
+    Attributes
+    ----------
+    is_unigram : bool
+        False for BPE.
+    charsmap : bytes
+    adds_prefix, squeezes_spaces : bool
+        Whether a text begins with a space, and whether runs of spaces become one.
+    """
+
+    is_unigram: bool
+    charsmap: bytes
+    adds_prefix: bool
+    squeezes_spaces: bool
+
+
+def read_rules(path: str, data: bytes) -> Rules:
+    """Return how a model cuts texts.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or of another kind than unigram and BPE.
+    """
+    kind, charsmap, flags = _UNIGRAM, b"", {_DUMMY_PREFIX: 1, _EXTRA_SPACES: 1}
+    try:
+        for field, wire, first, last in _fields(data, 0, len(data)):
+            if wire != _BYTES or field not in (_TRAINER, _NORMALIZER):
+                continue
+            for inner, inner_wire, begin, end in _fields(data, first, last):
+                if field == _TRAINER and inner == _MODEL_TYPE and inner_wire == _VARINT:
+                    kind, _ = _varint(data, begin, end)
+                elif field == _NORMALIZER and inner == _CHARSMAP and inner_wire == _BYTES:
+                    charsmap = data[begin:end]
+                elif field == _NORMALIZER and inner in flags and inner_wire == _VARINT:
+                    flags[inner], _ = _varint(data, begin, end)
+        if kind not in (_UNIGRAM, _BPE):
+            raise ValueError(f"a model of type {kind}; known: 1 (unigram), 2 (BPE)")
+    except ValueError as error:
+        raise FormatError(f"{path}: not a SentencePiece model: {error}", path) from None
+    return Rules(kind == _UNIGRAM, charsmap, bool(flags[_DUMMY_PREFIX]), bool(flags[_EXTRA_SPACES]))
 
 
 def is_sentencepiece(head: bytes) -> bool:

@@ -46,13 +46,18 @@ def parts(source: TokenSource, *, published: bool, special: bool) -> Parts:
     before, after = ends(source, bos=pre in WITH_BOS, eos=False)
     return Parts(
         sequence("normalizers", normalizers),
-        sequence("pretokenizers", _byte_level(cuts)),
+        byte_level_steps(cuts),
         _model(source, ignore_merges=pre in WHOLE_PARTS),
         {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
         before,
         after,
         source.texts,
     )
+
+
+def byte_level_steps(cuts: Sequence[Cut]) -> Step | None:
+    """Return the pre-tokenizer that makes some cuts and spells bytes."""
+    return sequence("pretokenizers", _byte_level(cuts))
 
 
 def _byte_level(cuts: Sequence[Cut]) -> Iterator[Step]:
