@@ -12,7 +12,7 @@ from ..llama_cpp.special_tokens import END_TEXTS, TURN_TEXTS
 from ..tokens.token_list import BYTE, CONTROL, NORMAL, UNUSED
 from ..tokens.token_text import text_bytes
 from .draft import Draft
-from .mendings import CannotMend, Mending
+from .mendings import REFERENCE, CannotMend, Mending
 
 _MODEL = "tokenizer.ggml.model"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -39,7 +39,9 @@ def by_merges(draft: Draft) -> None:
     Only for lists with one merge a token, of a family with a byte alphabet.
     """
     texts, merges = _texts(draft), draft.tokens.merges
-    if draft.text(_MODEL) != "gpt2" or merges is None or len(merges) < _LEAST_MERGES:
+    if draft.text(_MODEL) != "gpt2":
+        raise CannotMend(REFERENCE)
+    if merges is None or len(merges) < _LEAST_MERGES:
         raise CannotMend("merges, of a list that has one for each token")
     products = _unique([merge_parts(merge)[2] for merge in merges])
     if len(products) < 0.98 * len(merges):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from .draft import Draft
 
+#: What many mendings would need.
+REFERENCE = "a reference: a model or a tokenizer's file with the right tokens"
+
 
 class CannotMend(Exception):
     """A mending does not apply to this model; the message says what would be needed, if anything is known."""

@@ -21,12 +21,10 @@ from ..validation import Finding, Report
 from .by_law import MENDINGS
 from .draft import Draft
 from .from_reference import mendings_from
-from .mendings import CannotMend, Mending, NothingToMend
+from .mendings import REFERENCE, CannotMend, Mending, NothingToMend
 from .proof import RepairError, require_better, require_unchanged
 from .row_mendings import TheirRows, mendings_of_counts, mendings_of_rows, rows_of_reference
 from .trial import badness, is_gone, judge, matters
-
-_NO_REFERENCE = "a reference: a model or a tokenizer's file with the right tokens"
 
 
 @dataclass(frozen=True)
@@ -370,7 +368,7 @@ class _Planner:
                 return self._needs[name]
         if finding.rule.startswith("tensor/"):
             return "the original weights"
-        return _NO_REFERENCE if self._reference is None else "another reference: this one does not settle it"
+        return REFERENCE if self._reference is None else "another reference: this one does not settle it"
 
 
 #: Whose answers say what would mend a finding, best first.
@@ -384,7 +382,10 @@ _ASKED = {
         ("the reference's tokens",),
     ),
     **dict.fromkeys(
-        ("reference/rows-shifted", "reference/rows-moved", "geometry/shifted", "geometry/permuted"),
+        (
+            *("reference/rows-shifted", "reference/rows-moved"),
+            *("geometry/shifted", "geometry/permuted", "geometry/unrelated"),
+        ),
         ("rows of the reference", "rows by spelling"),
     ),
     "vocabulary/row-count": ("rows for padding",),
@@ -394,7 +395,7 @@ _ASKED = {
 _RULES_OF_ROWS = {
     "rows of the reference": ("geometry/shifted", "geometry/permuted", "geometry/unrelated",
                               "reference/rows-shifted", "reference/rows-moved"),
-    "rows by spelling": ("geometry/shifted", "geometry/permuted"),
+    "rows by spelling": ("geometry/shifted", "geometry/permuted", "geometry/unrelated"),
     "rows that are not finite": ("tensor/not-finite", "tensor/check-tensors"),
 }  # fmt: skip
 

@@ -114,7 +114,7 @@ def by_spelling(
     if judgement.verdict is Verdict.ORDERED:
         raise NothingToMend("rows that spellings show to be misplaced")
     if judgement.verdict is not Verdict.MISPLACED:
-        raise CannotMend("rows that spellings show to be misplaced")
+        raise CannotMend("a reference with rows: spellings show no order in these")
     if judgement.rows_of is not None:
         return judgement.rows_of
     certain = [place.run for place in judgement.misplaced if place.certain]
