@@ -1,0 +1,236 @@
+"""Rows that lie at the ids of other tokens go back, by a reference or by spellings alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyembed
+from pyembed.cli import main
+from pyembed.mending import plan as planning
+from pyembed.mending.row_places import completed
+
+DEMO = Path(pyembed.demo_model())
+
+
+@pytest.fixture(scope="module")
+def demo() -> tuple[bytes, int, np.ndarray]:
+    """Return the demo model, where its table begins, and its rows as they are stored."""
+    data = DEMO.read_bytes()
+    with pyembed.load_model(DEMO) as model:
+        info = model.tensors["token_embd.weight"]
+        assert info.n_bytes is not None
+        stored = np.frombuffer(data, np.uint8, info.n_bytes, info.offset)
+        return data, info.offset, stored.reshape(len(model.table), -1)
+
+
+def put(path: Path, demo: tuple[bytes, int, np.ndarray], rows: np.ndarray) -> Path:
+    data, offset, _ = demo
+    changed = bytearray(data)
+    changed[offset : offset + rows.size] = rows.tobytes()
+    path.write_bytes(changed)
+    return path
+
+
+N = 5286
+ORDERS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+    "swapped": lambda rng: swapped(1000, 3000, 400),
+    "one pair": lambda rng: swapped(2000, 4000, 1),
+    "rolled": lambda rng: np.roll(np.arange(N), 7),
+    "reversed": lambda rng: np.arange(N)[::-1].copy(),
+    "permuted": lambda rng: rng.permutation(N),
+    "window": lambda rng: np.concatenate([np.arange(1500), 1500 + rng.permutation(300), np.arange(1800, N)]),
+}
+
+
+def swapped(first: int, second: int, n: int) -> np.ndarray:
+    order = np.arange(N)
+    order[first : first + n], order[second : second + n] = (
+        np.arange(second, second + n),
+        np.arange(first, first + n),
+    )
+    return order
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_by_the_rows_of_a_reference(name: str, demo: tuple[bytes, int, np.ndarray], tmp_path: Path) -> None:
+    order = ORDERS[name](np.random.default_rng(5))
+    path = put(tmp_path / "m.gguf", demo, demo[2][order])
+    plan = pyembed.repair(path, DEMO)
+    done = plan.apply(tmp_path / "out.gguf")
+    assert (tmp_path / "out.gguf").read_bytes() == demo[0]
+    assert (done.keys, done.tensors) == ((), ("token_embd.weight",))
+
+
+def test_by_the_rows_of_another_quantisation(demo: tuple[bytes, int, np.ndarray], tmp_path: Path) -> None:
+    with pyembed.edit(DEMO) as edit:
+        edit.requantise("token", "Q4_0")
+        edit.write(tmp_path / "q4.gguf")
+    path = put(tmp_path / "m.gguf", demo, demo[2][ORDERS["swapped"](np.random.default_rng(5))])
+    pyembed.repair(path, tmp_path / "q4.gguf").apply(tmp_path / "out.gguf")
+    assert (tmp_path / "out.gguf").read_bytes() == demo[0]
+
+
+def test_rows_that_the_file_lost_are_the_references(
+    demo: tuple[bytes, int, np.ndarray], tmp_path: Path
+) -> None:
+    rows = demo[2].copy()
+    rows[2001:] = demo[2][2000:-1]  # one was put in, and the last fell out
+    path = put(tmp_path / "m.gguf", demo, rows)
+    pyembed.repair(path, DEMO).apply(tmp_path / "out.gguf")
+    with pyembed.load_model(tmp_path / "out.gguf") as model, pyembed.load_model(DEMO) as right:
+        np.testing.assert_array_equal(model.table[:-1], right.table[:-1])
+        np.testing.assert_allclose(model.table[-1:], right.table[-1:], atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["reversed", "rolled"])
+def test_by_spellings_alone(name: str, demo: tuple[bytes, int, np.ndarray], tmp_path: Path) -> None:
+    path = put(tmp_path / "m.gguf", demo, demo[2][ORDERS[name](np.random.default_rng(5))])
+    pyembed.repair(path).apply(tmp_path / "out.gguf")
+    assert (tmp_path / "out.gguf").read_bytes() == demo[0]
+
+
+def test_by_spellings_alone_edges_may_be_off_by_a_few(
+    demo: tuple[bytes, int, np.ndarray], tmp_path: Path
+) -> None:
+    path = put(tmp_path / "m.gguf", demo, demo[2][ORDERS["swapped"](np.random.default_rng(5))])
+    pyembed.repair(path).apply(tmp_path / "out.gguf")
+    with pyembed.load_model(tmp_path / "out.gguf") as model, pyembed.load_model(DEMO) as right:
+        assert (model.table[:] != right.table[:]).any(axis=1).sum() <= 16
+
+
+def test_what_spellings_do_not_reveal_is_refused(demo: tuple[bytes, int, np.ndarray], tmp_path: Path) -> None:
+    path = put(tmp_path / "m.gguf", demo, demo[2][ORDERS["permuted"](np.random.default_rng(5))])
+    plan = pyembed.repair(path)
+    assert not plan.mendable
+    assert any("a reference with rows" in str(planned.refused) for planned in plan.findings)
+    assert "refused: it needs a reference with rows" in str(plan)
+
+
+@pytest.mark.parametrize("reference", [None, DEMO])
+def test_rows_that_are_not_finite(
+    demo: tuple[bytes, int, np.ndarray], tmp_path: Path, reference: Path | None
+) -> None:
+    rows = demo[2].copy()
+    rows[[700, 4000], :2] = (0, 0x7E)  # a scale that is NaN
+    path = put(tmp_path / "m.gguf", demo, rows)
+    done = pyembed.repair(path, reference).apply(tmp_path / "out.gguf")
+    assert done.report.ok
+    with pyembed.load_model(tmp_path / "out.gguf") as model, pyembed.load_model(DEMO) as right:
+        expected = right.table[:]
+        kept = np.ones(N, np.bool_)
+        kept[[700, 4000]] = False
+        np.testing.assert_array_equal(model.table[:][kept], expected[kept])
+        if reference is None:
+            trained = expected[kept & expected.any(axis=1)]
+            np.testing.assert_allclose(model.table[[700]], trained.mean(axis=0)[None], atol=0.01)
+        else:
+            np.testing.assert_allclose(model.table[[700, 4000]], expected[[700, 4000]], atol=0.02)
+
+
+def test_rows_and_tokens_that_moved_together_go_back_together(tmp_path: Path) -> None:
+    order = swapped(500, 3000, 300)
+    with pyembed.edit(DEMO) as edit:
+        edit.reorder(order)
+        edit.write(tmp_path / "m.gguf")
+    pyembed.repair(tmp_path / "m.gguf", DEMO).apply(tmp_path / "out.gguf")
+    assert (tmp_path / "out.gguf").read_bytes() == DEMO.read_bytes()
+
+
+def test_tokens_that_moved_without_their_rows(tmp_path: Path) -> None:
+    with pyembed.load_model(DEMO) as model, pyembed.edit(DEMO) as edit:
+        texts = list(model.vocabulary.tokens)
+        texts[500:800], texts[3000:3300] = texts[3000:3300], texts[500:800]
+        edit.set_typed("tokenizer.ggml.tokens", "string[]", texts)
+        edit.write(tmp_path / "m.gguf")
+    done = pyembed.repair(tmp_path / "m.gguf", DEMO).apply(tmp_path / "out.gguf")
+    assert (tmp_path / "out.gguf").read_bytes() == DEMO.read_bytes()
+    assert done.tensors == ()
+
+
+# ------------------------------------------------------------------------------------ what is kept
+
+
+def test_a_result_that_is_no_better_is_not_kept(
+    demo: tuple[bytes, int, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path / "m.gguf", demo, demo[2][ORDERS["swapped"](np.random.default_rng(5))])
+    plan = pyembed.repair(path, DEMO)
+    monkeypatch.setattr(planning, "validate", lambda *given, **named: plan.report)
+    with pytest.raises(pyembed.RepairError, match="the result still has"):
+        plan.apply(tmp_path / "out.gguf")
+    assert [file.name for file in tmp_path.iterdir()] == ["m.gguf"]
+
+
+def test_a_byte_that_changes_elsewhere_is_seen(
+    demo: tuple[bytes, int, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path / "m.gguf", demo, demo[2][ORDERS["swapped"](np.random.default_rng(5))])
+    plan = pyembed.repair(path, DEMO)
+    commit = planning.Draft.commit
+
+    def careless(draft: planning.Draft, edit: pyembed.ModelEdit) -> tuple[set[str], set[str]]:
+        edit.set_typed("general.name", "string", "pyembed demO")
+        return commit(draft, edit)
+
+    monkeypatch.setattr(planning.Draft, "commit", careless)
+    with pytest.raises(pyembed.RepairError, match=r"'general\.name' changed, which was not to change"):
+        plan.apply(tmp_path / "out.gguf")
+    assert [file.name for file in tmp_path.iterdir()] == ["m.gguf"]
+
+
+def test_nothing_to_repair(tmp_path: Path) -> None:
+    plan = pyembed.repair(DEMO)
+    assert plan.findings == ()
+    assert str(plan).endswith("nothing to repair")
+    with pytest.raises(ValueError, match="nothing that can be mended"):
+        plan.apply(tmp_path / "out.gguf")
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(DEMO.read_bytes()[:1000])
+    (planned,) = pyembed.repair(path).findings
+    assert planned.rule == "container/damaged"
+    assert planned.refused == "a file that can be opened"
+
+
+@pytest.mark.parametrize("length", [1, 5, 100])
+def test_leftover_rows_go_to_tokens_without_one(length: int) -> None:
+    """A roll: all but the last tokens find their rows, and these get what is left, in order."""
+    n = 1000
+    place = np.arange(n) + length
+    moved = np.ones(n, np.bool_)
+    np.testing.assert_array_equal(completed(place, moved, n), np.roll(np.arange(n), -length))
+
+
+# ------------------------------------------------------------------------------------- the command
+
+
+def test_the_command(
+    demo: tuple[bytes, int, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = put(tmp_path / "m.gguf", demo, demo[2][ORDERS["swapped"](np.random.default_rng(5))])
+    out = tmp_path / "out.gguf"
+    words = ["repair", str(path), "--reference", str(DEMO)]
+    assert main([*words, "--dry-run"]) == 0
+    assert "mended: rows lie at the ids of their tokens" in capsys.readouterr().out
+    assert not out.exists()
+    assert main([*words, "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {finding["mending"] for finding in found["findings"]} == {"rows of the reference"}
+    assert main([*words, "--dry-run", "--format", "sarif"]) == 0
+    log = json.loads(capsys.readouterr().out)
+    assert any(result["properties"].get("mending") for result in log["runs"][0]["results"])
+    assert main([*words, "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "changed: token_embd.weight; all else is the same bytes" in text
+    assert out.read_bytes() == demo[0]
+    assert main(words) == 2
+    assert "--out, or say --dry-run" in capsys.readouterr().err
+    assert main([*words, "--out", str(path)]) == 2
+    assert "the model itself" in capsys.readouterr().err
