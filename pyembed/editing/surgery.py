@@ -270,7 +270,11 @@ def requantise(edit: Edit, name: str, type_name: str) -> None:
         )
     table = EmbeddingTable(edit.source, _NAMES.get(name, name))
     info = edit.source.tensor(table.name)
-    assert info is not None
+    if info is None or table.layout.tensors != (table.name,) or info.shape[-1] != table.shape[1]:
+        raise ValueError(
+            f"{quote(table.name)} is stored as {table.layout}; only tables of one tensor, whose rows are "
+            "nothing but weights, are stored as another type here"
+        )
     if table.shape[1] % kind.block_weights:
         raise ValueError(f"rows of {table.shape[1]} weights do not divide into blocks of {kind.name}")
     rows = EncodedRows(table.gather, *table.shape, kind, _big_endian(edit, info))

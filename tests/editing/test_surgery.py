@@ -14,6 +14,7 @@ import pyembed
 from pyembed.core.dtypes import tensor_type
 from pyembed.editing.rows import encodable_types
 from tests.helpers.gguf_bytes import ARRAY, F32, I32, STRING, U32, Array, GGUFBytes
+from tests.helpers.model_files import write_model
 from tests.helpers.oracles.gguf_py import gguf_py_dequantize
 
 WIDTH = 64
@@ -335,3 +336,18 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 48 << 20
+
+
+def test_tables_of_several_parts_keep_their_type(tmp_path: Path) -> None:
+    """Rows that hold their scales have more bytes than weights, and shards no common tensor."""
+    rows = np.random.default_rng(0).integers(-100, 100, (6, 264)).astype(np.int8)
+    shards = {f"x.shard_{i}.weight": np.ones((2, 32), np.float32) for i in range(2)}
+    path = write_model(
+        tmp_path / "m.gguf",
+        tensors={"blk.1.engram_embd.weight": rows, **shards},
+        add=lambda writer: writer.add_string("deepseek41.engram.encoding", "e4m3_e8m0_32_row264"),
+    )
+    with pyembed.edit(path) as edit:
+        for name in ("blk.1.engram_embd.weight", "x"):
+            with pytest.raises(ValueError, match="only tables of one tensor"):
+                edit.requantise(name, "F16")
