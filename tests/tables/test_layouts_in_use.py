@@ -13,6 +13,7 @@ import pytest
 import pyembed
 from pyembed.cli import main
 from pyembed.health import examine
+from tests.helpers.model_files import write_model
 from tests.helpers.oracles.compare import assert_bit_equal
 from tests.helpers.oracles.scaled import ScaledRow
 from tests.helpers.scaled_tables import ScaledTable, Stored, make_table, save, save_set
@@ -127,3 +128,23 @@ def test_layouts_are_data(folder: Path, tmp_path: Path) -> None:
     with pyembed.open_table(path) as plain:
         assert plain.layout.code_bytes == 4
         assert (plain.layout.scales, plain.layout.sharing, plain.layout.group) == (None, None, None)
+
+
+def test_references_with_scales(tmp_path: Path) -> None:
+    """Rows of a model are compared with those of a quantised one: their values, not their codes."""
+    table = make_table(ScaledRow(64, "I8", scales="f32"), 300, "row")
+    reference = save(
+        tmp_path / "m.safetensors", {f"{BASE}.weight": table.codes(), f"{BASE}.weight_scale": table.beside(1)}
+    )
+    rows = table.weights()
+    facts: dict[str, Any] = {
+        "tokens": [f"t{i}" for i in range(300)],
+        "scores": [0.0] * 300,
+        "types": [1] * 300,
+    }
+    model = write_model(tmp_path / "a.gguf", model="llama", tensors={"token_embd.weight": rows}, **facts)
+    assert not pyembed.compare(model, reference).findings
+    rows = rows[[0, 1, 2, 3, 4, 9, 6, 7, 8, 5, *range(10, 300)]]
+    model = write_model(tmp_path / "b.gguf", model="llama", tensors={"token_embd.weight": rows}, **facts)
+    found = pyembed.compare(model, reference).findings
+    assert [(f.rule, f.first_id, f.last_id) for f in found] == [("reference/rows-moved", 5, 9)]
