@@ -20,6 +20,7 @@ from ..tables.scan import index_of
 from ..tables.table import EmbeddingTable
 from ..tokens.cutting.cutter import batches
 from .choice import Chosen, EngineChoice
+from .doubles import float64_means
 from .engines import Cuts
 from .rules import Rules
 from .tokenizer_facts import TokenizerFacts
@@ -39,18 +40,12 @@ class Parts:
     rules : Rules
     facts : TokenizerFacts
     chosen : Chosen
-    mapping : ndarray of int64, shape (tokens,), optional
-        The row of each token.
-    weights : ndarray of float32, shape (tokens,), optional
-        What a token's row is multiplied by.
     """
 
     table: EmbeddingTable
     rules: Rules
     facts: TokenizerFacts
     chosen: Chosen
-    mapping: npt.NDArray[np.int64] | None
-    weights: npt.NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -116,6 +111,10 @@ class Encoder(Closing):
         """Let go of the table and its file. Closing twice is allowed."""
         self._closed = True
         self._close()
+
+    def _ensure_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the encoder of {self._parts.table.path} is closed")
 
     def encode(
         self,
@@ -227,8 +226,7 @@ class Encoder(Closing):
     def _wanted(
         self, normalize: bool | None, max_length: int | str | None, dim: int | None, dtype: Any, threads: Any
     ) -> _Wanted:
-        if self._closed:
-            raise ClosedError(f"the encoder of {self._parts.table.path} is closed")
+        self._ensure_open()
         rules, width = self._parts.rules, self._parts.table.shape[1]
         if isinstance(max_length, str):
             if max_length != "model":
@@ -255,14 +253,13 @@ class Encoder(Closing):
         cuts = self._cut(texts, wanted)
         own = self._own_dtype(wanted)
         is_whole = wanted.dim == parts.table.shape[1] or wanted.normalizes_first
-        at_once = wanted.normalize and is_whole and own.itemsize >= 4
-        vectors: npt.NDArray[Any] = parts.table.pool(
-            cuts.ids if parts.mapping is None else parts.mapping[cuts.ids],
-            _offsets(cuts.lengths),
-            weights=None if parts.weights is None else parts.weights[cuts.ids],
-            normalize=at_once,
-            threads=wanted.threads,
-        )
+        at_once = wanted.normalize and is_whole and own == np.float32
+        vectors: npt.NDArray[Any]
+        if own == np.float64:
+            vectors = float64_means(parts.table, cuts)
+        else:
+            bounds = _offsets(cuts.lengths)
+            vectors = parts.table.pool(cuts.ids, bounds, normalize=at_once, threads=wanted.threads)
         if not wanted.normalizes_first:
             vectors = vectors[:, : wanted.dim]
         with np.errstate(over="ignore", under="ignore"):
@@ -277,7 +274,7 @@ class Encoder(Closing):
     def _own_dtype(self, wanted: _Wanted) -> np.dtype[Any]:
         """Return the dtype that means and quotients are rounded to."""
         keeps = wanted.dtype is None and self._parts.rules.keeps_dtype
-        name = {"F16": "float16", "F64": "float64"}.get(self._parts.table.type) if keeps else None
+        name = {"F16": "float16", "F64": "float64"}.get(self._parts.table.layout.codes) if keeps else None
         return np.dtype(name or "float32")
 
     def _cut(self, texts: list[str], wanted: _Wanted) -> Cuts:
@@ -302,8 +299,7 @@ class Encoder(Closing):
         return cuts
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._closed:
-            raise ClosedError(f"the encoder of {self._parts.table.path} is closed")
+        self._ensure_open()
         return self._reopen
 
     def __repr__(self) -> str:

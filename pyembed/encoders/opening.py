@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from ..core.handle import Source
 from ..core.paths import Path
 from ..errors import FormatError, VocabularyError
@@ -128,7 +125,7 @@ def _of_model(found: EncoderFiles, arguments: _Arguments) -> Encoder:
         ]
         vocabulary = Vocabulary(found.table_file, texts[0], tuple(texts), facts.sample)
         chosen = Chosen(vocabulary, arguments.engine, arguments.cache)
-        parts = Parts(model.table, found.rules, facts, chosen, None, None)
+        parts = Parts(model.table, found.rules, facts, chosen)
         return Encoder(parts, _recipe(arguments, model.table, vocabulary), model.close)
     except BaseException:
         model.close()
@@ -145,28 +142,11 @@ def _of_files(found: EncoderFiles, arguments: _Arguments) -> Encoder:
     source = Source(found.table_file)
     try:
         table = EmbeddingTable(source, found.tensor, owns_source=True)
-        mapping = (
-            _numbers(source, "mapping", facts)
-            if rules.library in ("model2vec", "sentence-transformers")
-            else None
-        )
-        weights = (
-            _numbers(source, "weights", facts)
-            if rules.library in ("model2vec", "sentence-transformers")
-            else None
-        )
-        _check(found, table, facts, mapping)
+        _check(found, table, facts)
         text = bare(document)
         vocabulary = Vocabulary(where, text, (text,), facts.sample)
         chosen = Chosen(vocabulary, arguments.engine, arguments.cache)
-        parts = Parts(
-            table,
-            rules,
-            facts,
-            chosen,
-            None if mapping is None else mapping.astype(np.int64),
-            None if weights is None else weights.astype(np.float32),
-        )
+        parts = Parts(table, rules, facts, chosen)
         return Encoder(parts, _recipe(arguments, table, vocabulary), table.close)
     except BaseException:
         source.close()
@@ -181,46 +161,10 @@ def _recipe(arguments: _Arguments, table: EmbeddingTable, vocabulary: Vocabulary
     return reopen_encoder, (arguments, mark_table(table), vocabulary.digest())
 
 
-_DTYPES = {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1"}
-
-
-def _numbers(source: Source, name: str, facts: TokenizerFacts) -> npt.NDArray[Any] | None:
-    """Return a tensor of one number a token, as it is stored; None if there is none."""
-    if source.tensor(name) is None:
-        return None
-    table = EmbeddingTable(source, name)
-    try:
-        if table.type not in _DTYPES:
-            raise FormatError(f"{source.path}: {quote(name)} is of type {table.type}", source.path)
-        shape = table.shape
-        raw = table.gather(np.arange(shape[0]), dtype="raw").reshape(-1)
-    finally:
-        table.close()
-    is_integer = _DTYPES[table.type].startswith("i")
-    if is_integer != (name == "mapping") or min(shape) > 1 or raw.size == 0 or max(shape) < facts.n_ids:
-        raise FormatError(
-            f"{source.path}: {quote(name)} is of type {table.type} and shape {shape}; expected "
-            f"{'integers' if name == 'mapping' else 'floats'}, one for each of the {facts.n_ids} tokens",
-            source.path,
-        )
-    return raw.view(f"<{_DTYPES[table.type]}")
-
-
-def _check(
-    found: EncoderFiles, table: EmbeddingTable, facts: TokenizerFacts, mapping: npt.NDArray[Any] | None
-) -> None:
-    """Raise FormatError if rows and tokens do not belong together."""
+def _check(found: EncoderFiles, table: EmbeddingTable, facts: TokenizerFacts) -> None:
+    """Raise VocabularyError if rows and tokens do not belong together."""
     n_rows = len(table)
-    if mapping is not None:
-        if mapping.min() < 0 or mapping.max() >= n_rows:
-            at = int(np.argmax((mapping < 0) | (mapping >= n_rows)))
-            raise FormatError(
-                f"{found.table_file}: 'mapping' sends token {at} to row {mapping[at]}, but "
-                f"{quote(found.tensor)} has {n_rows} rows",
-                found.table_file,
-            )
-        return
-    is_exact = found.rules.library == "model2vec"
+    is_exact = found.rules.library == "model2vec" and not table.layout.mapping
     if (is_exact and n_rows != facts.n_tokens) or (not found.rules.clips_ids and facts.n_ids > n_rows):
         raise VocabularyError(
             f"{found.tokenizer_file}: it has {facts.n_tokens} tokens with ids up to {facts.n_ids - 1}, but "

@@ -1,0 +1,445 @@
+"""Vectors of texts, against the libraries themselves where they are installed, and against their rules."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyembed
+from pyembed.encoders.choice import differing_texts
+from pyembed.encoders.engines import Cuts
+from tests.helpers.encoders import TEXTS, Array, save_model2vec, save_transformers, word_tokenizer
+
+tokenizers = pytest.importorskip("tokenizers")
+
+VOCABULARY = word_tokenizer()
+N = VOCABULARY.get_vocab_size(with_added_tokens=True)
+DTYPES = {"float16": np.float16, "float32": np.float32, "float64": np.float64, "int8": np.int8}
+
+
+@pytest.fixture(autouse=True)
+def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYEMBED_CACHE", "off")
+
+
+def rows(dtype: str, n: int = N, width: int = 96, seed: int = 0) -> Array:
+    rng = np.random.default_rng(seed)
+    if dtype == "int8":
+        return rng.integers(-127, 128, (n, width)).astype(np.int8)
+    return rng.standard_normal((n, width)).astype(dtype)
+
+
+def difference(found: Array, wanted: Array) -> float:
+    assert found.dtype == wanted.dtype
+    assert found.shape == wanted.shape
+    return float(np.abs(found.astype(np.float64) - wanted).max(initial=0))
+
+
+# ---------------------------------------------------------------------------------------- model2vec
+
+
+@pytest.mark.parametrize("parts", ["plain", "weights", "mapping", "both"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("normalize", [True, False])
+def test_model2vec(tmp_path: Path, dtype: str, parts: str, normalize: bool) -> None:
+    model2vec = pytest.importorskip("model2vec")
+    rng = np.random.default_rng(1)
+    weights = rng.random(N).astype(np.float32) if parts in ("weights", "both") else None
+    mapping = rng.integers(0, 20, N) if parts in ("mapping", "both") else None
+    table = rows(dtype, 20 if mapping is not None else N)
+    save_model2vec(tmp_path, table, VOCABULARY, {"normalize": normalize}, weights, mapping)
+    model = model2vec.StaticModel.from_pretrained(tmp_path)
+    with pyembed.load_encoder(tmp_path, engine="tokenizers") as encoder:
+        assert encoder.library == "model2vec"
+        assert encoder.normalize is normalize
+        for options in ({}, {"max_length": 3}, {"max_length": None}, {"normalize": not normalize}):
+            found, wanted = encoder.encode(TEXTS, **options), model.encode(TEXTS, **options)
+            assert difference(found, wanted) <= 1e-6 * max(1, np.abs(wanted).max())
+
+
+def test_model2vec_sums_are_the_same_bits(tmp_path: Path) -> None:
+    model2vec = pytest.importorskip("model2vec")
+    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {"normalize": False})
+    model = model2vec.StaticModel.from_pretrained(tmp_path)
+    with pyembed.load_encoder(tmp_path) as encoder:
+        assert encoder.encode(TEXTS).tobytes() == model.encode(TEXTS).tobytes()
+
+
+def test_unknown_tokens_use_up_the_limit(tmp_path: Path) -> None:
+    """Of three tokens, two unknown, one counts; the characters are cut before."""
+    table = rows("float32")
+    save_model2vec(tmp_path, table, VOCABULARY, {"max_length": 3})
+    with pyembed.load_encoder(tmp_path) as encoder:
+        ids, offsets = encoder.tokenize(["zz9 the zz8 cat dog", "the cat dog house"])
+        the, cat, dog = (VOCABULARY.token_to_id(word) for word in ("the", "cat", "dog"))
+        assert ids[: offsets[1]].tolist() == [the]
+        assert ids[offsets[1] :].tolist()[:3] == [the, cat, dog][: offsets[2] - offsets[1]]
+        np.testing.assert_array_equal(encoder.encode("zz9 the zz8 cat dog"), table[the])
+
+
+def test_columns_are_left_out_before_the_norm(tmp_path: Path) -> None:
+    model2vec = pytest.importorskip("model2vec")
+    save_model2vec(tmp_path, rows("float16"), VOCABULARY, {"normalize": True})
+    model = model2vec.StaticModel.from_pretrained(tmp_path, dimensionality=40)
+    with pyembed.load_encoder(tmp_path) as encoder:
+        assert difference(encoder.encode(TEXTS, dim=40), model.encode(TEXTS)) <= 1e-6
+
+
+def test_a_published_layout_with_quantised_rows() -> None:
+    """The Unigram model that a package ships: int8 rows behind a mapping, with weights."""
+    model2vec = pytest.importorskip("model2vec")
+    static_model = pytest.importorskip("static_model")
+    folder = Path(static_model.__file__).parent / "model"
+    model = model2vec.StaticModel.from_pretrained(folder)
+    with pyembed.load_encoder(folder, engine="tokenizers") as encoder:
+        assert difference(encoder.encode(TEXTS), model.encode(TEXTS)) <= 1e-6
+
+
+# -------------------------------------------------------------------------- sentence-transformers
+
+
+def transformers_vectors(table: Array, texts: list[str], limit: int | None = None) -> Array:
+    """Return the plain means: unknown tokens count, nothing is cut but by the file's own truncation."""
+    out = np.zeros((len(texts), table.shape[1]), np.float32)
+    for number, text in enumerate(texts):
+        ids = VOCABULARY.encode(text, add_special_tokens=False).ids[:limit]
+        for token in ids:
+            out[number] += table[token]
+        out[number] /= max(len(ids), 1)
+    return out
+
+
+@pytest.mark.parametrize("layout", ["root", "nested", "nested, no modules.json"])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_sentence_transformers(tmp_path: Path, layout: str, normalize: bool) -> None:
+    if layout == "nested, no modules.json" and normalize:
+        pytest.skip("without modules nothing says so")
+    table = rows("float32")
+    save_transformers(tmp_path, table, VOCABULARY, layout, normalize)
+    wanted = transformers_vectors(table, TEXTS)
+    if normalize:
+        wanted /= np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-12)
+    with pyembed.load_encoder(tmp_path) as encoder:
+        assert encoder.library == "sentence-transformers"
+        assert difference(encoder.encode(TEXTS), wanted) <= 1e-6
+        narrow = wanted[:, :30]  # of unit length before, not after
+        assert difference(encoder.encode(TEXTS, dim=30), np.ascontiguousarray(narrow)) <= 1e-6
+        explicit = encoder.encode(TEXTS[:1], dim=30, normalize=True)
+        np.testing.assert_allclose(np.linalg.norm(explicit), 1, rtol=1e-6)
+
+
+def test_sentence_transformers_settings(tmp_path: Path) -> None:
+    """The default prompt, the columns that are kept, and the truncation of the tokenizer's file."""
+    table = rows("float32")
+    limited = word_tokenizer()
+    limited.enable_truncation(4)
+    settings = {"prompts": {"query": "dog "}, "default_prompt_name": "query", "truncate_dim": 24}
+    save_transformers(tmp_path, table, limited, "root", False, settings)
+    wanted = transformers_vectors(table, [f"dog {text}" for text in TEXTS], 4)[:, :24]
+    with pyembed.load_encoder(tmp_path) as encoder:
+        assert encoder.dim == 24
+        assert difference(encoder.encode(TEXTS), np.ascontiguousarray(wanted)) <= 1e-6
+
+
+def test_the_same_files_by_the_rules_of_another_library(tmp_path: Path) -> None:
+    model2vec = pytest.importorskip("model2vec")
+    table = rows("float32")
+    save_transformers(tmp_path, table, VOCABULARY, "root", False)
+    model = model2vec.StaticModel.from_pretrained(tmp_path)
+    with pyembed.load_encoder(tmp_path, library="model2vec") as encoder:
+        assert difference(encoder.encode(TEXTS), model.encode(TEXTS)) <= 1e-6
+    with pyembed.load_encoder(tmp_path) as encoder:
+        assert difference(encoder.encode(TEXTS), model.encode(TEXTS)) > 0.01
+
+
+def test_rows_of_model2vec_without_its_config(tmp_path: Path) -> None:
+    """sentence-transformers folds weights and mapping into the rows."""
+    rng = np.random.default_rng(2)
+    table, weights, mapping = rows("float32", 12), rng.random(N).astype(np.float32), rng.integers(0, 12, N)
+    save_model2vec(tmp_path, table, VOCABULARY, {}, weights, mapping)
+    with pyembed.load_encoder(tmp_path, library="sentence-transformers") as encoder:
+        wanted = transformers_vectors(table[mapping] * weights[:, None], TEXTS)
+        assert difference(encoder.encode(TEXTS), wanted) <= 1e-6
+
+
+# --------------------------------------------------------------------------------------- WordLlama
+
+
+@pytest.fixture(scope="module")
+def wordllama_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    wordllama = pytest.importorskip("wordllama")
+    base = Path(wordllama.__file__).parent
+    folder = tmp_path_factory.mktemp("wordllama")
+    for name in ("weights/l2_supercat_256.safetensors", "tokenizers/l2_supercat_tokenizer_config.json"):
+        (folder / name).parent.mkdir()
+        shutil.copy(base / name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("part", ["", "weights/l2_supercat_256.safetensors"])
+def test_wordllama(wordllama_files: Path, part: str) -> None:
+    from wordllama import WordLlama
+
+    model = WordLlama.load(config="l2_supercat", dim=256, cache_dir=wordllama_files, disable_download=True)
+    with pyembed.load_encoder(wordllama_files / part) as encoder:
+        assert encoder.library == "wordllama"
+        wanted = model.embed(TEXTS)
+        assert difference(encoder.encode(TEXTS), wanted) <= 1e-6
+        has_tokens = np.abs(wanted).max(axis=1) > 0
+        with np.errstate(invalid="ignore"):
+            wanted = model.embed(TEXTS, norm=True)
+        found = encoder.encode(TEXTS, normalize=True)
+        assert difference(found[has_tokens], wanted[has_tokens]) <= 1e-6
+        assert not found[~has_tokens].any()  # there it is NaN
+
+
+def test_wordllama_in_bits(wordllama_files: Path, tmp_path: Path) -> None:
+    from wordllama import WordLlama
+
+    for name in ("weights", "tokenizers"):
+        shutil.copytree(wordllama_files / name, tmp_path / name)
+    weights = tmp_path / "weights" / "l2_supercat_256.safetensors"
+    binary = weights.rename(weights.with_name("l2_supercat_256_binary.safetensors"))
+    model = WordLlama.load(
+        config="l2_supercat", dim=256, binary=True, cache_dir=tmp_path, disable_download=True
+    )
+    with pyembed.load_encoder(binary) as encoder:
+        np.testing.assert_array_equal(encoder.encode(TEXTS), model.embed(TEXTS))
+        assert encoder.encode(TEXTS, dtype="float32").shape == (len(TEXTS), 256)
+
+
+# ------------------------------------------------------------------------------------ other models
+
+
+def test_a_gguf_file_by_its_own_vocabulary() -> None:
+    texts = ["file and string", "", "the\tother   one", "日本"]
+    with (
+        pyembed.load_encoder(pyembed.demo_model()) as encoder,
+        pyembed.load_model(pyembed.demo_model()) as model,
+    ):
+        assert encoder.library == "none"
+        found = encoder.encode(texts)
+        tokenized = model.tokenize(texts)
+        np.testing.assert_array_equal(found, model.table.pool(*tokenized))
+
+
+def test_a_table_with_a_tokenizer_beside_it(tmp_path: Path) -> None:
+    table = rows("float32")
+    save_transformers(tmp_path, table, VOCABULARY, "root", False)
+    for name in ("modules.json", "config_sentence_transformers.json"):
+        (tmp_path / name).unlink()
+    (tmp_path / "tokenizer.json").rename(tmp_path / "words.json")
+    with pytest.raises(pyembed.FormatError, match="no tokenizer beside the table"):
+        pyembed.load_encoder(tmp_path / "model.safetensors")
+    with pyembed.load_encoder(tmp_path, tokenizer=tmp_path / "words.json") as encoder:
+        assert encoder.library == "none"
+        assert difference(encoder.encode(TEXTS), transformers_vectors(table, TEXTS)) <= 1e-6
+
+
+# ------------------------------------------------------------------------------------------ texts
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pyembed.Encoder]:
+    folder = tmp_path_factory.mktemp("encoder")
+    save_model2vec(folder, rows("float16"), VOCABULARY, {"normalize": True})
+    with pyembed.load_encoder(folder, cache=False) as opened:
+        yield opened
+
+
+def test_one_text_and_none(encoder: pyembed.Encoder) -> None:
+    assert encoder.encode("the cat").shape == (96,)
+    np.testing.assert_array_equal(encoder.encode("the cat"), encoder.encode(["the cat"])[0])
+    assert encoder.encode([]).shape == (0, 96)
+    assert encoder.encode([]).dtype == np.float16
+    assert not encoder.encode("").any()
+
+
+def test_dtypes(encoder: pyembed.Encoder) -> None:
+    wide = encoder.encode(TEXTS, dtype="float32")
+    assert wide.dtype == np.float32
+    assert encoder.encode(TEXTS, dtype="float16").tobytes() == wide.astype(np.float16).tobytes()
+    assert encoder.encode(TEXTS, dtype="bfloat16").dtype == np.uint16
+    np.testing.assert_allclose(np.linalg.norm(wide[np.abs(wide).max(axis=1) > 0], axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_change_nothing(encoder: pyembed.Encoder, threads: int) -> None:
+    texts = TEXTS * 40
+    np.testing.assert_array_equal(encoder.encode(texts, threads=threads), encoder.encode(texts))
+
+
+def test_streams(encoder: pyembed.Encoder) -> None:
+    texts = TEXTS * 300
+    taken = 0
+
+    def feed() -> Iterator[str]:
+        nonlocal taken
+        for text in texts:
+            taken += 1
+            yield text
+
+    parts = encoder.stream(feed())
+    first = next(parts)
+    assert taken < len(texts)
+    np.testing.assert_array_equal(np.concatenate([first, *parts]), encoder.encode(texts))
+    np.testing.assert_array_equal(encoder.encode(feed()), encoder.encode(texts))
+
+
+def test_memory_does_not_grow_with_a_stream(encoder: pyembed.Encoder) -> None:
+    def peak(n: int) -> int:
+        texts = (f"the cat {number} dog house" for number in range(n))
+        tracemalloc.start()
+        for part in encoder.stream(texts, threads=1):
+            assert len(part)
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    peak(2000)
+    assert peak(20_000) < 1.3 * peak(4000)
+
+
+def test_progress(encoder: pyembed.Encoder) -> None:
+    seen: list[float] = []
+    encoder.encode(TEXTS * 200, progress=lambda what, share: seen.append(share))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    with pytest.raises(pyembed.LoadCancelledError):
+        encoder.encode(iter(TEXTS), progress=lambda what, share: False)
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "error", "message"),
+    [
+        ([b"x"], {}, TypeError, "text 0 is of type bytes"),
+        (5, {}, TypeError, "a text is a str"),
+        (["a", "\ud800"], {}, ValueError, "surrogate"),
+        (["a"], {"max_length": -1}, ValueError, "max_length is -1"),
+        (["a"], {"max_length": "mine"}, ValueError, "max_length is 'mine'"),
+        (["a"], {"dim": 97}, ValueError, "dim is 97; expected 1 to 96"),
+        (["a"], {"dim": 0}, ValueError, "dim is 0"),
+        (["a"], {"dtype": "int8"}, ValueError, "int8"),
+        (["a"], {"threads": 0}, ValueError, "threads is 0"),
+    ],
+)
+def test_bad_arguments(
+    encoder: pyembed.Encoder, texts: Any, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        encoder.encode(texts, **options)
+
+
+def test_pickles_and_closing(tmp_path: Path) -> None:
+    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {"normalize": True})
+    encoder = pyembed.load_encoder(tmp_path)
+    data = pickle.dumps(encoder)
+    with pickle.loads(data) as again:
+        assert again.encode(TEXTS).tobytes() == encoder.encode(TEXTS).tobytes()
+    encoder.close()
+    encoder.close()
+    assert encoder.closed
+    for use in (lambda: encoder.encode("a"), lambda: pickle.dumps(encoder)):
+        with pytest.raises(pyembed.ClosedError):
+            use()
+    save_model2vec(tmp_path, rows("float32", seed=5), VOCABULARY, {"normalize": True})
+    with pytest.raises(pyembed.FormatError, match="not the encoder that was pickled"):
+        pickle.loads(data)
+
+
+# ---------------------------------------------------------------------------------- files not so
+
+
+def broken(folder: Path, name: str, content: Any) -> None:
+    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", "{", "not JSON"),
+        ("config.json", {"max_length": -1}, "max_length must be"),
+        ("config.json", {"max_length": 1.5}, "max_length must be"),
+        ("tokenizer.json", "[]", "must be an object"),
+        ("tokenizer.json", {"model": {"vocab": {}}}, "empty"),
+        (
+            "tokenizer.json",
+            {"model": {"type": "WordPiece", "vocab": {"a": "x"}}},
+            "must give each text an id",
+        ),
+        (
+            "tokenizer.json",
+            {"model": {"type": "WordPiece", "vocab": {"a": 0, "b": 1}}},
+            "do not belong together",
+        ),
+        ("model.safetensors", "no", "."),
+    ],
+)
+def test_damaged_files(tmp_path: Path, name: str, content: Any, message: str) -> None:
+    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {})
+    broken(tmp_path, name, content)
+    with pytest.raises(pyembed.FormatError, match=message):
+        pyembed.load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ([{"type": "x.Transformer", "path": ""}], "expected StaticEmbedding"),
+        ([{"type": "x.StaticEmbedding", "path": "../elsewhere"}], "leads out of the folder"),
+        ([{"type": "x.StaticEmbedding", "path": "/etc"}], "leads out of the folder"),
+        ([{"type": "x.StaticEmbedding", "path": ""}, {"type": "x.Dense", "path": "1"}], "Dense"),
+        ([], "none"),
+        ({}, "must be a list"),
+    ],
+)
+def test_modules_that_are_not_an_encoders(tmp_path: Path, modules: Any, message: str) -> None:
+    save_transformers(tmp_path, rows("float32"), VOCABULARY, "root", False)
+    broken(tmp_path, "modules.json", modules)
+    with pytest.raises(pyembed.FormatError, match=message):
+        pyembed.load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("weights", "mapping", "message"),
+    [
+        (np.ones(N - 1, np.float32), None, "weights"),
+        (np.ones(N, np.int32), None, "weights"),
+        (None, np.zeros(N, np.float32), "mapping"),
+        (None, np.zeros(N - 1, np.int64), "do not belong together"),
+        (None, np.full(N, N, np.int64), "mapping.*not one of the"),
+        (None, np.full(N, -1, np.int32), "mapping.*not one of the"),
+    ],
+)
+def test_parts_that_do_not_fit(tmp_path: Path, weights: Any, mapping: Any, message: str) -> None:
+    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {}, weights, mapping)
+    with pytest.raises(pyembed.FormatError, match=message):
+        pyembed.load_encoder(tmp_path)
+
+
+def test_paths_that_are_no_encoder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        pyembed.load_encoder(tmp_path / "nothing")
+    with pytest.raises(pyembed.FormatError, match="0 safetensors files"):
+        pyembed.load_encoder(tmp_path)
+    with pytest.raises(ValueError, match="library is 'fasttext'"):
+        pyembed.load_encoder(tmp_path, library="fasttext")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="engine is 'sed'"):
+        pyembed.load_encoder(tmp_path, engine="sed")  # type: ignore[arg-type]
+
+
+def test_cuts_are_compared_text_by_text() -> None:
+    right = Cuts(np.array([1, 2, 3, 4, 5]), np.array([2, 0, 3]))
+    assert differing_texts(right, right).size == 0
+    assert differing_texts(right, Cuts(np.array([1, 2, 3, 9, 5]), right.lengths)).tolist() == [2]
+    moved = Cuts(np.array([1, 2, 3, 4, 5]), np.array([1, 1, 3]))
+    assert differing_texts(right, moved).tolist() == [0, 1]
+    assert differing_texts(right, Cuts(np.array([1]), np.array([1]))).tolist() == [0, 1, 2]
