@@ -37,7 +37,21 @@ class Section:
 
 def all_sections() -> dict[str, Section]:
     """Return the sections by name, in the order in which they run."""
-    from . import call, growth, half, hot, memory, names, opening, parts, scan, servers, threads
+    from . import (
+        call,
+        growth,
+        half,
+        hot,
+        memory,
+        names,
+        opening,
+        parts,
+        pooling,
+        scan,
+        servers,
+        texts,
+        threads,
+    )
 
     return {
         "open": Section(opening.run, opening.tables),
@@ -49,6 +63,8 @@ def all_sections() -> dict[str, Section]:
         "servers": Section(servers.run, servers.tables),
         "threads": Section(threads.run, threads.tables),
         "scan": Section(scan.run, scan.tables),
+        "pool": Section(pooling.run, pooling.tables),
+        "text": Section(texts.run, texts.tables),
         "names": Section(names.run, names.tables),
         "growth": Section(growth.run, growth.tables),
     }
