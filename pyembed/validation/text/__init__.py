@@ -48,7 +48,11 @@ def _compare(ours: Side, theirs: Side, findings: Findings, report: Report) -> No
         if side.document is None:
             findings.no_evidence(f"no text was cut: of {which} no tokenizer can be made: {side.why}")
             return
-    compare_sides(ours, theirs, findings, report)
+    try:
+        compare_sides(ours, theirs, findings, report)
+    except VocabularyError as error:
+        which = "the reference" if error.path == theirs.path else "the file"
+        findings.no_evidence(f"no text was cut: {which}: {_without_path(error)}")
 
 
 def _without_path(error: VocabularyError) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MOST = 20_000
 #: Of these, the share that no text may become: vocabularies keep some from before their merges were made.
 _UNREACHED_SHARE = 0.05
-#: And the share that the pre-tokenizer may cut apart: of Qwen 2 that is 0.011, of marks behind letters.
+#: And the share that the pre-tokenizer may cut apart: of Qwen 2 that is 0.011, of letters with marks.
 _SPLIT_SHARE = 0.015
 _SHOWN = 4
 

@@ -111,9 +111,36 @@ def _of_json(path: str) -> Side:
     if not isinstance(document.get("model"), dict) or "vocab" not in document["model"]:
         return Side(path, None, "the reference says which tokens there are, and not how it cuts texts")
     document["truncation"] = document["padding"] = None
+    document.setdefault("version", "1.0")
+    _complete_added(document.get("added_tokens"))
+    for part in ("pre_tokenizer", "decoder", "post_processor"):
+        _complete_step(document.get(part), _DEPTH)
     for raw in _charsmaps(document.get("normalizer"), _DEPTH):
         check_charsmap(TokenSource(path, None, None, [], [], []), raw)
     return Side(path, document)
+
+
+def _complete_added(entries: Any) -> None:
+    """Fill in what older files, and those of other programs, leave out of added tokens."""
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict):
+            special = entry.setdefault("special", False)
+            entry.setdefault("normalized", not special)
+            for flag in ("single_word", "lstrip", "rstrip"):
+                entry.setdefault(flag, False)
+
+
+def _complete_step(step: Any, depth: int) -> None:
+    """Fill in what a step of bytes may leave out."""
+    if not isinstance(step, dict) or not depth:
+        return
+    if step.get("type") == "ByteLevel":
+        for flag in ("add_prefix_space", "trim_offsets", "use_regex"):
+            step.setdefault(flag, True)
+    for name in ("pretokenizers", "decoders", "processors"):
+        parts = step.get(name)
+        for part in parts if isinstance(parts, list) else []:
+            _complete_step(part, depth - 1)
 
 
 def _charsmaps(step: Any, depth: int) -> Iterator[bytes]:
