@@ -139,7 +139,19 @@ def _scores(draft: Draft, stated: Stated) -> None:
     draft.tokens.scores = list(scores)
 
 
+def _require_related(draft: Draft, stated: Stated) -> None:
+    """Raise CannotMend unless the reference has nearly all of the model's tokens, whatever their order."""
+    theirs, ours = stated.file.tokens, draft.tokens.texts
+    assert theirs is not None
+    if ours is None or draft.text(_MODEL) != stated.file.family:
+        raise CannotMend("a reference of the same family")
+    partner = align(_list_of(draft, ours), theirs).partner
+    if int((partner >= 0).sum()) < _LEAST_COMMON * len(theirs):
+        raise CannotMend(f"a reference that shares {_LEAST_COMMON:.0%} of its tokens with the model")
+
+
 def _merges(draft: Draft, stated: Stated) -> None:
+    _require_related(draft, stated)
     if not stated.file.merges or draft.text(_MODEL) not in ("gpt2", "gemma4"):
         raise CannotMend("a reference with merges")
     draft.tokens.merges = list(stated.file.merges)
@@ -173,6 +185,7 @@ def _without_others(draft: Draft, stated: Stated) -> None:
 
 
 def _pre(draft: Draft, stated: Stated) -> None:
+    _require_related(draft, stated)
     if stated.file.pre is None or stated.file.pre == draft.text(_PRE):
         raise CannotMend("a reference that states the pre-tokenizer")
     draft.put(_PRE, ValueType.STRING, stated.file.pre)

@@ -24,6 +24,7 @@ from .from_reference import mendings_from
 from .mendings import REFERENCE, CannotMend, Mending, NothingToMend
 from .proof import RepairError, require_better, require_unchanged
 from .row_mendings import TheirRows, mendings_of_counts, mendings_of_rows, rows_of_reference
+from .sarif_fixes import fix_of
 from .trial import badness, is_gone, judge, matters
 
 
@@ -209,16 +210,33 @@ class RepairPlan:
         return json_text(self.to_dict(), indent=2)
 
     def to_sarif(self) -> str:
-        """Return the report as a SARIF 2.1.0 log, with a fix for each finding that can be mended."""
+        """Return the report as a SARIF 2.1.0 log.
+
+        Each finding has its mending, or what that would need, as a property; where a mending replaces a few
+        bytes of the header, these are its ``fixes``.
+        """
         log = json.loads(self.report.to_sarif())
         texts = {id(planned.finding): planned for planned in self.findings}
+        fixes = self._fixes()
         for finding, result in zip(self.report.findings, log["runs"][0]["results"], strict=True):
             planned = texts.get(id(finding))
             if planned is None:
                 continue
             what = planned.text if planned.mending else f"it needs {planned.refused}"
             result["properties"].update({"mending": planned.mending, "repair": plain(what)})
+            if planned.mending in fixes:
+                result["fixes"] = [plain(fixes[planned.mending])]
         return json_text(log, indent=2)
+
+    def _fixes(self) -> dict[str | None, dict[str, Any]]:
+        """Return by mending the replacement in the header that it comes to, where it is a short one."""
+        names = {planned.mending for planned in self.mendable}
+        if not names:
+            return {}
+        with rows_of_reference(self.reference) as theirs:
+            known = _of_vocabulary(self.reference, theirs)
+            made = {one.name: fix_of(self._files, one) for one in known if one.name in names}
+        return {name: fix for name, fix in made.items() if fix is not None}
 
 
 def _check_rules(rules: set[str], plan: RepairPlan) -> None:

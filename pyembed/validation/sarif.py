@@ -89,7 +89,7 @@ def _result(path: str, finding: Json, index: int) -> dict[str, Any]:
 
 
 def _location(path: str, finding: Json) -> dict[str, Any]:
-    place: dict[str, Any] = {"artifactLocation": {"uri": _uri(path)}}
+    place: dict[str, Any] = {"artifactLocation": {"uri": uri_of(path)}}
     if finding["offset"] is not None:
         place["region"] = {"byteOffset": finding["offset"]}
     location: dict[str, Any] = {"physicalLocation": place}
@@ -105,7 +105,7 @@ def _location(path: str, finding: Json) -> dict[str, Any]:
     return location
 
 
-def _uri(path: str) -> str:
+def uri_of(path: str) -> str:
     """Return a path as a URI, relative if the path is: it then means the same wherever it is shown."""
     pure = PurePath(path)
     data = path.encode("utf-8", "surrogateescape")
@@ -114,7 +114,7 @@ def _uri(path: str) -> str:
 
 def _notifications(reports: Iterable[Json]) -> Iterable[dict[str, Any]]:
     for report in reports:
-        where = [{"physicalLocation": {"artifactLocation": {"uri": _uri(report["path"])}}}]
+        where = [{"physicalLocation": {"artifactLocation": {"uri": uri_of(report["path"])}}}]
         texts = [f"{verdict['evidence']}: {verdict['text']}" for verdict in report["verdicts"]]
         texts += [f"{n} more findings of {rule}" for rule, n in report["omitted"].items()]
         for text in texts:
@@ -134,5 +134,5 @@ def _notifications(reports: Iterable[Json]) -> Iterable[dict[str, Any]]:
 
 
 def _failure(path: str, message: str) -> dict[str, Any]:
-    where = [{"physicalLocation": {"artifactLocation": {"uri": _uri(path)}}}]
+    where = [{"physicalLocation": {"artifactLocation": {"uri": uri_of(path)}}}]
     return {"level": "error", "message": {"text": f"cannot be read: {message}"}, "locations": where}

@@ -77,3 +77,45 @@ def test_another_type_of_the_table(model: Path, tmp_path: Path) -> None:
     out = edited(model, tmp_path / "out.gguf", lambda edit: edit.requantise("token", "F32"))
     expected, found = logits(model, IDS), logits(out, IDS)  # tied: the output table is another type too
     np.testing.assert_allclose(found, expected, atol=0.05 * float(np.abs(expected).max()))
+
+
+def test_a_repaired_model_computes_what_the_original_does(model: Path, tmp_path: Path) -> None:
+    with pyembed.load_model(model) as named:
+        texts = list(named.vocabulary.tokens)
+        types = named.vocabulary.types.tolist()
+    damaged = {
+        "tokens swapped": {
+            "tokens": (
+                "string[]",
+                [*texts[:600], texts[20000], *texts[601:20000], texts[600], *texts[20001:]],
+            )
+        },
+        "types": {"token_type": ("i32[]", [*types[:100], 1, *types[101:]])},
+        "eos": {"eos_token_id": ("u32", 99_999)},
+    }
+    expected = logits(model, IDS)
+    for changes in damaged.values():
+
+        def damage(edit: pyembed.ModelEdit, changes: dict[str, tuple[str, object]] = changes) -> None:
+            for key, (kind, value) in changes.items():
+                edit.set_typed(f"tokenizer.ggml.{key}", kind, value)
+
+        wrong = edited(model, tmp_path / "wrong.gguf", damage)
+        out = tmp_path / "repaired.gguf"
+        pyembed.repair(wrong, model).apply(out)
+        assert out.read_bytes() == model.read_bytes()
+        np.testing.assert_array_equal(logits(out, IDS), expected)
+
+
+def test_rows_that_were_moved_are_back(model: Path, tmp_path: Path) -> None:
+    data = bytearray(model.read_bytes())
+    with pyembed.load_model(model) as named:
+        info = named.tensors["token_embd.weight"]
+        assert info.n_bytes is not None
+        rows = np.frombuffer(bytes(data), np.uint8, info.n_bytes, info.offset).reshape(32000, -1)
+    data[info.offset : info.offset + info.n_bytes] = np.roll(rows, 3, axis=0).tobytes()
+    wrong, out = tmp_path / "wrong.gguf", tmp_path / "repaired.gguf"
+    wrong.write_bytes(data)
+    assert not np.array_equal(logits(wrong, IDS), logits(model, IDS))
+    pyembed.repair(wrong, model).apply(out)
+    np.testing.assert_array_equal(logits(out, IDS), logits(model, IDS))

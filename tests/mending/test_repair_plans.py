@@ -1,0 +1,127 @@
+"""Plans as data, of split sets, of strange models; and models that an engine then runs."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyembed
+from tests.helpers.damaged_files import DAMAGED
+from tests.helpers.gguf_bytes import ARRAY, F32, I32, I64, STRING, U16, U32, Array, GGUFBytes
+
+TEXTS = ["<s>", "<|im_end|>", *(f"word{i}" for i in range(38))]
+
+
+def shard(number: int, *, types: tuple[int, int] = (3, 3)) -> bytes:
+    builder = GGUFBytes()
+    if number == 0:
+        builder.add("general.architecture", STRING, "llama").add("tokenizer.ggml.model", STRING, "gpt2")
+        builder.add("tokenizer.ggml.pre", STRING, "gpt-2")
+        builder.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, TEXTS))
+        builder.add("tokenizer.ggml.token_type", ARRAY, Array(I32, [*types, *[1] * 38]))
+        builder.add("tokenizer.ggml.merges", ARRAY, Array(STRING, ["word 1"]))
+        builder.add("tokenizer.ggml.bos_token_id", U32, 0).add("tokenizer.ggml.eos_token_id", U32, 1)
+    builder.add("split.no", U16, number).add("split.count", U16, 2).add("split.tensors.count", I32, 2)
+    rows = np.random.default_rng(number).standard_normal((40, 8)).astype(np.float32)
+    name = ("output_norm.weight", "token_embd.weight")[number]
+    return bytes(builder.tensor(name, rows.shape, 0, rows.tobytes()))
+
+
+def test_a_split_set_is_repaired_as_one_model(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    for number in range(2):
+        (tmp_path / f"m-{number + 1:05d}-of-00002.gguf").write_bytes(shard(number, types=(3, 1)))
+    plan = pyembed.repair(tmp_path / "m-00001-of-00002.gguf")
+    assert {planned.rule for planned in plan.mendable} >= {"vocabulary/control-token-as-text"}
+    done = plan.apply(tmp_path / "new/m-00001-of-00002.gguf")
+    assert done.keys == ("tokenizer.ggml.token_type",)
+    assert [(tmp_path / f"new/m-{k}-of-00002.gguf").read_bytes() for k in ("00001", "00002")] == [
+        shard(0),
+        shard(1),
+    ]
+
+
+def test_a_sarif_fix_makes_the_repaired_file(tmp_path: Path) -> None:
+    def one(kind: int) -> bytes:
+        builder = GGUFBytes().add("general.architecture", STRING, "llama")
+        builder.add("tokenizer.ggml.model", STRING, "gpt2").add("tokenizer.ggml.pre", STRING, "gpt-2")
+        builder.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, TEXTS))
+        return bytes(builder.add("tokenizer.ggml.token_type", ARRAY, Array(I32, [3, kind, *[1] * 38])))
+
+    path = tmp_path / "m.gguf"
+    path.write_bytes(one(1))
+    text = pyembed.repair(path).to_sarif()
+    (result,) = [found for found in json.loads(text)["runs"][0]["results"] if "fixes" in found]
+    assert result["ruleId"] == "vocabulary/control-token-as-text"
+    data = bytearray(path.read_bytes())
+    ((change,),) = [fix["artifactChanges"] for fix in result["fixes"]]
+    for replacement in change["replacements"]:
+        region = replacement["deletedRegion"]
+        first, end = region["byteOffset"], region["byteOffset"] + region["byteLength"]
+        data[first:end] = base64.b64decode(replacement["insertedContent"]["binary"])
+    assert bytes(data) == one(3)
+    pytest.importorskip("pydantic_sarif", reason="pydantic-sarif is not installed")
+    model = importlib.import_module("pydantic_sarif.model")
+    model.StaticAnalysisResultsFormatSarifVersion210JsonSchema.model_validate_json(text)
+
+
+def odd(**values: tuple[int, object]) -> bytes:
+    given: dict[str, tuple[int, object]] = {
+        "tokens": (ARRAY, Array(STRING, ["a", "b", "c", ""])),
+        "token_type": (ARRAY, Array(I32, [1, 1, 9, 1])),
+        **values,
+    }
+    builder = GGUFBytes().add("general.architecture", STRING, "llama")
+    builder.add("tokenizer.ggml.model", STRING, "gpt2")
+    for key, (kind, value) in given.items():
+        builder.add(f"tokenizer.ggml.{key}", kind, value)
+    return bytes(builder.tensor("token_embd.weight", (4, 4), 0, bytes(64)))
+
+
+ODD = {
+    "short types": odd(token_type=(ARRAY, Array(I32, [1]))),
+    "types of strings": odd(token_type=(ARRAY, Array(STRING, ["1"] * 4))),
+    "types beyond 32 bits": odd(token_type=(ARRAY, Array(I64, [2**62, -1, 1, 1]))),
+    "scores that are NaN": odd(scores=(ARRAY, Array(F32, [float("nan")] * 4))),
+    "tokens as a text": odd(tokens=(STRING, "abcd")),
+    "merges as numbers": odd(merges=(ARRAY, Array(I64, [1, 2]))),
+    "merges without a space": odd(merges=(ARRAY, Array(STRING, ["", "ab", " ", "a  b"] * 8))),
+    "an id as a text": odd(bos_token_id=(STRING, "a"), eos_token_id=(F32, 1.0)),
+    "a huge id": odd(bos_token_id=(I64, -5), eos_token_id=(U32, 2**32 - 1)),
+    "no table": bytes(GGUFBytes().add("tokenizer.ggml.tokens", ARRAY, Array(STRING, ["", "a", "a"]))),
+    "no tokens": bytes(GGUFBytes().add("a", U32, 1).tensor("token_embd.weight", (4, 4), 0, b"\xff" * 64)),
+    "an unknown type": bytes(
+        GGUFBytes()
+        .add("tokenizer.ggml.tokens", ARRAY, Array(STRING, ["a"] * 4))
+        .tensor("token_embd.weight", (4, 4), 99, bytes(64))
+    ),
+}
+
+
+@pytest.mark.parametrize("reference", ["none", "itself", "another"])
+@pytest.mark.parametrize("name", [*ODD, *DAMAGED])
+def test_strange_models_are_mended_or_refused(name: str, reference: str, tmp_path: Path) -> None:
+    path, out = tmp_path / "m.gguf", tmp_path / "out.gguf"
+    data = ODD[name] if name in ODD else DAMAGED[name][0]
+    path.write_bytes(data)
+    given = {"none": None, "itself": path, "another": pyembed.demo_model()}[reference]
+    try:
+        plan = pyembed.repair(path, given)
+    except (ValueError, OSError):
+        assert reference == "itself"  # a damaged reference
+        return
+    assert json.loads(plan.to_json())["path"] == str(path)
+    json.loads(plan.to_sarif())
+    assert all((planned.mending is None) != (planned.refused is None) for planned in plan.findings)
+    assert "the reference" not in " ".join(str(planned.mending) for planned in plan.mendable)
+    try:
+        plan.apply(out)
+    except ValueError:
+        assert not out.exists()
+    assert path.read_bytes() == data
+    assert len(list(tmp_path.iterdir())) == 1 + out.exists()
