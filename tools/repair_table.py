@@ -5,7 +5,7 @@ order of ``tests/helpers/order_cases.py`` in the rows of the demo model; each is
 the reference, and by the file alone.
 
 Usage: ``python -m tools.repair_table [--vocabulary NAME ...]``, with the real vocabularies that
-`make test-data` fetches; in some 20 minutes.
+`make test-data` fetches: both kinds of damage at the same time, in some minutes a vocabulary.
 """
 
 from __future__ import annotations
