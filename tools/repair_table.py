@@ -11,9 +11,11 @@ Usage: ``python -m tools.repair_table [--vocabulary NAME ...]``, with the real v
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from pathlib import Path
 
@@ -66,6 +68,16 @@ def of_vocabularies(folder: Path, scratch: Path, names: Iterable[str] | None) ->
                 outcome = "as it was" if lists[0] == lists[1] else "mended"
             print(f"{case.vocabulary}: {case.name}: {how}: {outcome} {why}", file=sys.stderr, flush=True)
             yield "vocabulary", case.name.split(":")[0], how, outcome
+
+
+def _vocabularies(folder: Path, names: list[str] | None) -> list[Line]:
+    with tempfile.TemporaryDirectory() as scratch:
+        return list(of_vocabularies(folder, Path(scratch), names))
+
+
+def _rows() -> list[Line]:
+    with tempfile.TemporaryDirectory() as scratch:
+        return list(of_rows(Path(scratch)))
 
 
 def of_rows(scratch: Path) -> Iterator[Line]:
@@ -126,19 +138,16 @@ def _cell(outcomes: list[str]) -> str:
 def main() -> None:
     """Write the tables into the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--vocabulary", action="append", metavar="NAME", help="these alone; nothing is written"
-    )
+    parser.add_argument("--vocabulary", action="append", metavar="NAME", help="these alone; may be repeated")
     given = parser.parse_args()
     folder = test_data.find()
     if folder is None:
         parser.error(test_data.MISSING)
-    with tempfile.TemporaryDirectory() as scratch:
-        lines = of_vocabularies(folder, Path(scratch), given.vocabulary)
-        made = render(lines if given.vocabulary else chain(lines, of_rows(Path(scratch))))
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        kinds = (pool.submit(_vocabularies, folder, given.vocabulary), pool.submit(_rows))
+        made = render(chain.from_iterable(kind.result() for kind in kinds))
     if given.vocabulary:
-        print(made)
-        return
+        made = f"Vocabularies: {', '.join(given.vocabulary)}.\n\n{made}"
     page = PAGE.read_text("utf-8")
     before, rest = page.split(BEGIN)
     with replacing(PAGE) as file:
