@@ -8,7 +8,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/* csrc/*/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h csrc/*/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-data test-slow test-integrations fuzz asan tsan mutate lint fmt bench latency golden install clean
+.PHONY: demo test test-data test-slow test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency golden install clean
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -29,6 +29,9 @@ test-integrations: .venv/.test-packages  ## install real engines and run beside 
 
 fuzz: .venv/.installed  ## fuzz the C library, then drive all of the package at random: make fuzz SECONDS=600 ARGS="gguf npy api"
 	$(BIN)/python -m tools.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
+fuzz-text: .venv/.test-packages  ## compare the ids of random texts with llama.cpp's: make fuzz-text TEXTS=100000
+	$(BIN)/python -m tools.compare_cutting --texts $(or $(TEXTS),100000) $(ARGS)
 
 asan: .venv/.test-packages  ## run the tests under AddressSanitizer and UBSan: make asan ARGS="-k gather"
 	$(BIN)/python -m tools.sanitize asan $(ARGS)

@@ -24,6 +24,7 @@ from ...tokens.vocabulary import Vocabulary
 
 _IN_FOLDERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 _DEPTH = 16
+_ONLY_TOKENS = "it says which tokens there are, and not how texts are cut"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def side_of_file(path: object) -> Side:
         return _of_json(name)
     if is_sentencepiece(head):
         return _of_sentencepiece(name)
-    return Side(name, None, "the reference says which tokens there are, and not how it cuts texts")
+    return Side(name, None, _ONLY_TOKENS)
 
 
 def _of_source(source: TokenSource) -> Side:
@@ -109,15 +110,24 @@ def _of_model(path: str) -> Side:
 def _of_json(path: str) -> Side:
     document = as_json(path, read_bytes(path))
     if not isinstance(document.get("model"), dict) or "vocab" not in document["model"]:
-        return Side(path, None, "the reference says which tokens there are, and not how it cuts texts")
+        return Side(path, None, _ONLY_TOKENS)
+    if not (document.get("normalizer") or document.get("pre_tokenizer")) or _lacks_merges(document["model"]):
+        return Side(path, None, _ONLY_TOKENS)
     document["truncation"] = document["padding"] = None
     document.setdefault("version", "1.0")
     _complete_added(document.get("added_tokens"))
     for part in ("pre_tokenizer", "decoder", "post_processor"):
         _complete_step(document.get(part), _DEPTH)
-    for raw in _charsmaps(document.get("normalizer"), _DEPTH):
-        check_charsmap(TokenSource(path, None, None, [], [], []), raw)
+    try:
+        for raw in _charsmaps(document.get("normalizer"), _DEPTH):
+            check_charsmap(TokenSource(path, None, None, [], [], []), raw)
+    except VocabularyError as error:
+        return Side(path, None, str(error).removeprefix(f"{path}: "))
     return Side(path, document)
+
+
+def _lacks_merges(model: dict[str, Any]) -> bool:
+    return model.get("type", "BPE") == "BPE" and not model.get("merges")
 
 
 def _complete_added(entries: Any) -> None:
