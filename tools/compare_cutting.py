@@ -1,10 +1,10 @@
-"""Compare the ids of random texts with llama.cpp's, in a process of its own: every vocabulary, every pre-tokenizer.
+"""Compare the ids of random texts with llama.cpp's: every vocabulary, every pre-tokenizer.
 
-Texts with what the engines are known to cut differently (``tests/helpers/cut_differently.py``) are counted and left
-out. The exit code is 1 if any other text gets other ids; the shortest few are shown.
+Texts with what the engines are known to cut differently (``tests/helpers/cut_differently.py``) are counted and
+left out. The exit code is 1 if any other text gets other ids; the shortest few are shown.
 
-Usage: ``python -m tools.compare_cutting [--texts N] [--seed N] [VOCABULARY ...]``; without a vocabulary, all that
-``PYEMBED_TEST_DATA`` has, and all pre-tokenizers with the vocabulary of llama 3.
+Usage: ``python -m tools.compare_cutting [--texts N] [--seed N] [VOCABULARY ...]``; without a vocabulary, all
+that ``PYEMBED_TEST_DATA`` has, and all pre-tokenizers with the vocabulary of llama 3.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def compare(path: Path, n_texts: int, seed: int, pre: str | None = None) -> bool
         flush=True,
     )
     for text, ours, theirs in sorted(wrong, key=lambda one: len(one[0]))[:_SHOWN]:
-        print(f"    {ascii(text)}\n      here      {ours}\n      llama.cpp {theirs}")
+        print(f"    {text!a}\n      here      {ours}\n      llama.cpp {theirs}")
     return not wrong
 
 
