@@ -1,7 +1,7 @@
 """Compare the ids of random texts with llama.cpp's: every vocabulary, every pre-tokenizer.
 
-Texts with what the engines are known to cut differently (``tests/helpers/cut_differently.py``) are counted and
-left out. The exit code is 1 if any other text gets other ids; the shortest few are shown.
+Texts with what the engines are known to cut differently (``tests/helpers/cut_differently.py``) are counted
+and left out. The exit code is 1 if any other text gets other ids; the shortest few are shown.
 
 Usage: ``python -m tools.compare_cutting [--texts N] [--seed N] [VOCABULARY ...]``; without a vocabulary, all
 that ``PYEMBED_TEST_DATA`` has, and all pre-tokenizers with the vocabulary of llama 3.

@@ -32,6 +32,10 @@ def test_codebooks() -> None:
     check("make_grids.py")
 
 
+def test_corpus() -> None:
+    check("make_corpus.py")
+
+
 def test_golden_files() -> None:
     need("gguf", "pywhispercpp")
     if platform.machine() != "x86_64":
