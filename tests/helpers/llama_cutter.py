@@ -60,7 +60,7 @@ class LlamaCutter:
         return self.ask(texts=list(texts), add_special=add_special, parse_special=parse_special)
 
     def join(self, ids: Sequence[int], *, special: bool) -> bytes:
-        """Return the text of some tokens, with control tokens where `special` says so."""
+        """Return the bytes of some tokens, with control tokens where `special` says so."""
         return bytes.fromhex(self.ask(ids=[int(i) for i in ids], special=special))
 
     def __enter__(self) -> LlamaCutter:
@@ -102,13 +102,14 @@ def _cut(api: Any, vocabulary: Any, text: str, add_special: bool, parse_special:
 
 
 def _join(api: Any, vocabulary: Any, ids: list[int], special: bool) -> str:
-    room = 64 + 256 * len(ids)
-    out = ctypes.create_string_buffer(room)
-    n = api.llama_detokenize(
-        vocabulary, (ctypes.c_int32 * len(ids))(*ids), len(ids), out, room, False, special
-    )
-    assert n >= 0
-    return out.raw[:n].hex()
+    """Return the bytes of tokens as hexadecimal digits, one behind the other."""
+    out = ctypes.create_string_buffer(4096)
+    found = b""
+    for token_id in ids:
+        n = api.llama_token_to_piece(vocabulary, token_id, out, len(out), 0, special)
+        assert n >= 0
+        found += out.raw[:n]
+    return found.hex()
 
 
 def main(path: str, pre: str | None = None) -> None:

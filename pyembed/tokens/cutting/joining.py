@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from ...files.metadata import Metadata
 from ..token_text import SPACE_MARK, TokenType
+from .source import control_texts
 
 if TYPE_CHECKING:
     from ..vocabulary import Token, Vocabulary
@@ -20,16 +20,16 @@ _IN_NO_TEXT = frozenset({TokenType.CONTROL, TokenType.UNKNOWN})
 def join(vocabulary: Vocabulary, metadata: Metadata, ids: npt.NDArray[Any], *, special: bool) -> str:
     """Return the text that tokens stand for; see `Model.detokenize`."""
     spell = _word_piece if vocabulary.model == "bert" else _bytes
-    kept = {token_id: _spelled(vocabulary, token_id, spell, special) for token_id in np.unique(ids).tolist()}
+    control = frozenset() if special else control_texts(vocabulary.model, metadata)
+    kept: dict[int, bytes] = {}
+    for token_id in np.unique(ids).tolist():
+        token = vocabulary[token_id]
+        left_out = not special and (token.type in _IN_NO_TEXT or token.text in control)
+        kept[token_id] = b"" if left_out else spell(token)
     data = b"".join([kept[token_id] for token_id in ids.tolist()])
     if data.startswith(b" ") and _has_prefix(vocabulary, metadata):
         data = data[1:]
     return data.decode("utf-8", "replace")
-
-
-def _spelled(vocabulary: Vocabulary, token_id: int, spell: Callable[[Token], bytes], special: bool) -> bytes:
-    token = vocabulary[token_id]
-    return b"" if token.type in _IN_NO_TEXT and not special else spell(token)
 
 
 def _bytes(token: Token) -> bytes:

@@ -110,7 +110,7 @@ def source_of(vocabulary: Vocabulary, metadata: Metadata) -> TokenSource:
     )
     _check_texts(source)
     stored = source.types
-    source.types = _types_by_text(source, {role for role, key in ROLE_KEYS if _PREFIX + key in metadata})
+    source.types = _types_by_text(source, metadata)
     source.by_text = frozenset(
         text for text, a, b in zip(source.texts, stored, source.types, strict=True) if a != b
     )
@@ -148,16 +148,26 @@ def _check_texts(source: TokenSource) -> None:
                 )
 
 
-def _types_by_text(source: TokenSource, stated: set[str]) -> list[int]:
-    """Return the types, with those that llama.cpp gives to some texts; `stated` are the roles with a key."""
+def _texts_of_roles(metadata: Metadata) -> list[frozenset[str]]:
+    """Return the texts of each role for which the file has no key."""
+    stated = {role for role, key in ROLE_KEYS if _PREFIX + key in metadata}
+    return [texts for role, texts in CONTROL_TEXTS_BY_ROLE.items() if role not in stated]
+
+
+def control_texts(family: str | None, metadata: Metadata) -> frozenset[str]:
+    """Return the texts that make a token a control token to llama.cpp, whatever its type."""
+    always = CONTROL_TEXTS - {"</s>"} if family == "gemma4" else CONTROL_TEXTS
+    return always.union(*_texts_of_roles(metadata))
+
+
+def _types_by_text(source: TokenSource, metadata: Metadata) -> list[int]:
+    """Return the types, with those that llama.cpp gives to some texts."""
     types = list(source.types)
-    of_roles = [texts for role, texts in CONTROL_TEXTS_BY_ROLE.items() if role not in stated]
-    known = CONTROL_TEXTS.union(USER_DEFINED_TEXTS, *of_roles)
+    known = control_texts(source.family, metadata) | USER_DEFINED_TEXTS
     there = {text: token_id for token_id, text in enumerate(source.texts) if text in known}
-    if source.family == "gemma4":
-        there.pop("</s>", None)
     control = [token_id for text, token_id in there.items() if text in CONTROL_TEXTS]
-    control += [min(ids) for texts in of_roles if (ids := [i for text, i in there.items() if text in texts])]
+    for texts in _texts_of_roles(metadata):
+        control += sorted(token_id for text, token_id in there.items() if text in texts)[:1]
     for token_id in control:
         types[token_id] = int(TokenType.CONTROL)
     for text in there.keys() & USER_DEFINED_TEXTS:
@@ -174,7 +184,7 @@ def _merges(source: TokenSource, vocabulary: Vocabulary, merges: list[str]) -> l
         source.fail(
             f"{wrong.size} merges name what is not a token; first merge {index}, {quote(merges[index])}"
         )
-    return list(dict.fromkeys(merges))
+    return merges if len(set(merges)) == len(merges) else list(dict.fromkeys(merges))
 
 
 def _charsmap(source: TokenSource, metadata: Metadata) -> bytes | None:

@@ -115,7 +115,7 @@ def _model(source: TokenSource, *, ignore_merges: bool) -> Step:
 
 def _written(merges: list[str]) -> list[str] | list[list[str]]:
     """Return merges as one text each, which loads three times as fast; as two if a part has a space."""
-    if all(merge.count(" ") == 1 for merge in merges):
+    if "".join(merges).count(" ") == len(merges):  # each has one at least
         return merges
     pairs = []
     for merge in merges:
