@@ -13,6 +13,7 @@ from ..core.paths import Path, file_name
 from ..errors import FormatError
 from ..safe_text import quote
 from ..tables.token_table import find_token_table
+from ..tokens.cutting.cutter import checked_text
 from ..tokens.readers.checked_reads import as_json, as_list, as_object, read_bytes
 from .rules import LibraryName, Rules
 
@@ -161,7 +162,10 @@ def _prompt(folder: str, settings: dict[str, Any]) -> str:
     prompt = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
     if not isinstance(prompt, str):
         raise FormatError(f"{folder}: the default prompt {quote(str(name))} is not among the prompts", folder)
-    return prompt
+    try:
+        return checked_text(prompt)
+    except ValueError as error:
+        raise FormatError(f"{folder}: the default prompt cannot be cut: {error}", folder) from None
 
 
 def _of_table(path: str, library: LibraryName | None, tokenizer: str | None) -> EncoderFiles:

@@ -425,6 +425,26 @@ def test_parts_that_do_not_fit(tmp_path: Path, weights: Any, mapping: Any, messa
         pyembed.load_encoder(tmp_path)
 
 
+def test_vocabularies_that_lack_what_texts_need(tmp_path: Path) -> None:
+    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {})
+    document = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
+    document["model"]["unk_token"] = "[NONE]"
+    broken(tmp_path, "tokenizer.json", document)
+    with pytest.raises(pyembed.VocabularyError, match="tokenizers cannot cut by it: WordPiece error"):  # noqa: SIM117
+        with pyembed.load_encoder(tmp_path, engine="tokenizers") as encoder:
+            encoder.encode("zzz")
+
+
+def test_a_prompt_that_is_no_text(tmp_path: Path) -> None:
+    settings = {"prompts": {"query": "\ud800"}, "default_prompt_name": "query"}
+    save_transformers(tmp_path, rows("float32"), VOCABULARY, "root", False, settings)
+    with pytest.raises(pyembed.FormatError, match="the default prompt cannot be cut"):
+        pyembed.load_encoder(tmp_path)
+    broken(tmp_path, "config_sentence_transformers.json", {**settings, "prompts": None})
+    with pytest.raises(pyembed.FormatError, match="is not among the prompts"):
+        pyembed.load_encoder(tmp_path)
+
+
 def test_paths_that_are_no_encoder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         pyembed.load_encoder(tmp_path / "nothing")
