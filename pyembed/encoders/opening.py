@@ -12,6 +12,7 @@ from ..loader import load_model
 from ..safe_text import quote
 from ..tables.reopening import TableMark, mark_table
 from ..tables.table import EmbeddingTable
+from ..tokens.cutting.document import tokenizer_document
 from ..tokens.readers.checked_reads import as_json, as_object, read_bytes
 from .choice import Chosen, EngineName, Vocabulary
 from .encoder import Encoder, Parts
@@ -114,15 +115,13 @@ def _of_model(found: EncoderFiles, arguments: _Arguments) -> Encoder:
     """Open a GGUF file, by its own vocabulary."""
     model = load_model(found.table_file)
     try:
-        cutter = model.vocabulary.cutter
-        standard = cutter.json(special=False)
-        document = as_object(found.table_file, as_json(found.table_file, standard.encode()), "tokenizer.json")
-        published = cutter.json(special=False, published_patterns=True)
+        source = model.vocabulary.cutter.source()
+        document = tokenizer_document(source, special=False)
+        published = tokenizer_document(source, special=False, published=True)
         facts = tokenizer_facts(found.table_file, document)
-        texts = [
-            bare(document),
-            *([] if published == standard else [_bare_text(found.table_file, published)]),
-        ]
+        texts = [bare(document)]
+        if published["pre_tokenizer"] != document["pre_tokenizer"]:
+            texts.append(bare(published))
         vocabulary = Vocabulary(found.table_file, texts[0], tuple(texts), facts.sample)
         chosen = Chosen(vocabulary, arguments.engine, arguments.cache)
         parts = Parts(model.table, found.rules, facts, chosen)
@@ -151,10 +150,6 @@ def _of_files(found: EncoderFiles, arguments: _Arguments) -> Encoder:
     except BaseException:
         source.close()
         raise
-
-
-def _bare_text(path: str, text: str) -> str:
-    return bare(as_object(path, as_json(path, text.encode()), "tokenizer.json"))
 
 
 def _recipe(arguments: _Arguments, table: EmbeddingTable, vocabulary: Vocabulary) -> tuple[Any, ...]:

@@ -75,7 +75,9 @@ def _vocabulary(path: str, model: dict[str, Any]) -> dict[str, int]:
     pairs: Iterable[tuple[Any, Any]]
     if isinstance(vocab, list):  # Unigram: pairs of text and score
         pairs = (
-            (entry[0], number) for number, entry in enumerate(vocab) if isinstance(entry, list) and entry
+            (entry[0], number)
+            for number, entry in enumerate(vocab)
+            if isinstance(entry, list | tuple) and entry
         )
     else:
         pairs = as_object(path, vocab, "model.vocab").items()

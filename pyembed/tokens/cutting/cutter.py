@@ -67,10 +67,13 @@ class Cutter:
         self._source_of = source
         self._built: dict[bool, Tokenizer] = {}
 
-    def json(self, *, published_patterns: bool = False, special: bool = True) -> str:
-        """Return the content of a ``tokenizer.json``, for control tokens that are `special`; see `Model`."""
-        source = self._source_of()
-        return document_text(tokenizer_document(source, published=published_patterns, special=special))
+    def source(self) -> TokenSource:
+        """Return what the file says of its tokenizer."""
+        return self._source_of()
+
+    def json(self, *, published_patterns: bool = False) -> str:
+        """Return the content of a ``tokenizer.json``; see `Model.tokenizer_json`."""
+        return document_text(tokenizer_document(self._source_of(), published=published_patterns))
 
     def tokenizer(self, *, special: bool = True) -> Tokenizer:
         """Return a new tokenizer, in which control tokens are found in texts if they are `special`."""
