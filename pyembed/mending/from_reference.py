@@ -175,12 +175,14 @@ def _specials(draft: Draft, stated: Stated) -> None:
 
 
 def _without_others(draft: Draft, stated: Stated) -> None:
-    """Take ids of special tokens out that a GGUF reference does not have and that are not tokens."""
+    """Take out ids of special tokens that a GGUF reference does not have, where no special token is."""
+    types = draft.tokens.types or []
     for key in draft.metadata:
-        token_id = (
-            draft.metadata.integer(key) if key.startswith(PREFIX) and key.endswith("_token_id") else None
-        )
-        if token_id is not None and key not in stated.values and token_id >= draft.n_tokens:
+        if not (key.startswith(PREFIX) and key.endswith("_token_id")) or key in stated.values:
+            continue
+        token_id = draft.metadata.count(key)
+        is_ordinary = token_id is not None and token_id < len(types) and types[token_id] == NORMAL
+        if token_id is None or token_id >= draft.n_tokens or is_ordinary:
             draft.values[key] = None
 
 
