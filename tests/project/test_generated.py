@@ -64,7 +64,7 @@ def test_every_rule_is_whole() -> None:
     for rule in rules:
         kind, slash, name = rule.name.partition("/")
         assert slash
-        assert kind in {"container", "tensor", "vocabulary", "ngram", "reference", "geometry"}
+        assert kind in {"container", "tensor", "vocabulary", "ngram", "reference", "text", "geometry"}
         assert name == name.lower().replace(" ", "-")
         assert not rule.title.endswith(".")
         assert all(text.endswith(".") for text in (rule.meaning, rule.cause, rule.advice)), rule.name
