@@ -132,6 +132,33 @@ pye_status pye_map_open(pye_map *map, const pye_allocator *allocator, const char
     return status;
 }
 
+/* Large pages begin at multiples of so many bytes of a file, and of memory. */
+#define LARGE_PAGE (UINT64_C(2) << 20)
+#define ASIDE (UINT64_C(64) << 10)
+
+pye_status pye_map_avoid_large_pages(pye_map *map, pye_error *error) {
+    if (mode_reads(map->mode))
+        return PYE_OK;
+    size_t n_bytes = region_bytes(map), wanted = n_bytes + 2 * (size_t)LARGE_PAGE;
+    uint8_t *space = wanted < n_bytes
+                         ? MAP_FAILED
+                         : mmap(NULL, wanted, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (space == MAP_FAILED)
+        return pye_fail_errno(error, errno, "cannot map %" PRIu64 " bytes", map->size);
+    uint8_t *base = space + (LARGE_PAGE - (uintptr_t)space % LARGE_PAGE) + ASIDE;
+    if (mmap(base, n_bytes, PROT_READ, MAP_SHARED | MAP_FIXED, map->fd, 0) == MAP_FAILED) {
+        int number = errno;
+        (void)munmap(space, wanted);
+        return pye_fail_errno(error, number, "cannot map %" PRIu64 " bytes", map->size);
+    }
+    uint8_t *end = base + round_down(n_bytes + (size_t)map->page_bytes - 1, map->page_bytes);
+    (void)munmap(space, (size_t)(base - space));
+    (void)munmap(end, (size_t)(space + wanted - end));
+    (void)munmap((void *)(uintptr_t)map->base, n_bytes);
+    map->base = base;
+    return PYE_OK;
+}
+
 pye_status pye_map_protect(pye_map *map, pye_error *error) {
     if (mode_reads(map->mode))
         return PYE_OK;
@@ -193,6 +220,7 @@ void pye_map_close(pye_map *map) {
     if (map->fd >= 0)
         (void)close(map->fd);
     (void)pthread_mutex_destroy(&map->lock);
+    pye_pages_close(&map->pages);
     pye_release(map->loaded);
     pye_release(map->path);
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/guard.h"
+#include "base/pages.h"
 #include "base/watch.h"
 #include "pyembed.h"
 
@@ -42,6 +43,8 @@ typedef struct pye_map {
     pye_identity identity; /* of the file when it was opened */
     pye_guard *guard;      /* NULL for an unguarded mapping */
     uint64_t page_bytes;   /* of a mapped file; 0 for one that is read */
+    pye_pages pages;       /* of a mapped file, once a pye_fetcher has it */
+    uint32_t number;       /* of the file for that fetcher, and for errors */
     atomic_bool damaged;   /* a page of the guarded mapping could not be read, or the file got shorter */
 } pye_map;
 
@@ -49,6 +52,11 @@ typedef struct pye_map {
 pye_status pye_map_open(pye_map *map, const pye_allocator *allocator, const char *path, pye_load_mode mode,
                         pye_error *error);
 void pye_map_close(pye_map *map);
+
+/* Maps the file anew, at once after it was opened, where the system cannot use large pages for it: a page that is touched
+ * brings its 15 neighbours along then, but not 511. Advice against large pages does not help where a file's page cache
+ * already consists of them. Does nothing for a file that is read. */
+pye_status pye_map_avoid_large_pages(pye_map *map, pye_error *error);
 
 /* Guards a mapped file against the loss of its pages; does nothing for one that is read. */
 pye_status pye_map_protect(pye_map *map, pye_error *error);

@@ -1,12 +1,12 @@
 #include "base/pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/signals.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
 
@@ -73,27 +73,19 @@ static pye_pool *pool_of(pye_pool_slot *slot, const pye_allocator *allocator) {
     return pool;
 }
 
-/* Signals that an instruction causes. A thread that blocks them is not spared: the system kills the process, without
- * asking the handler that would have dealt with it. */
-static const int caused_by_instructions[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP};
-
-/* Workers leave all other signals to the threads that the program knows about. */
 static void grow(pye_pool *pool, size_t n_workers) {
-    sigset_t all, previous;
+    sigset_t previous;
     pthread_attr_t attributes;
     if (pthread_attr_init(&attributes) != 0)
         return;
     (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    (void)sigfillset(&all);
-    for (size_t i = 0; i < sizeof caused_by_instructions / sizeof caused_by_instructions[0]; i++)
-        (void)sigdelset(&all, caused_by_instructions[i]);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &previous);
+    pye_signals_block(&previous);
     while (pool->n_threads < n_workers && pool->n_threads < PYE_POOL_MAX_THREADS) {
         if (pthread_create(&pool->threads[pool->n_threads], &attributes, serve, pool) != 0)
             break;
         pool->n_threads++;
     }
-    (void)pthread_sigmask(SIG_SETMASK, &previous, NULL);
+    pye_signals_restore(&previous);
     (void)pthread_attr_destroy(&attributes);
 }
 

@@ -1,0 +1,195 @@
+#include "base/tasks.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/signals.h"
+
+#define STACK_BYTES ((size_t)256 << 10)
+
+struct pye_tasks {
+    pid_t owner; /* threads do not survive a fork */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;    /* there is a task, or the end */
+    pthread_cond_t changed; /* a thread has left a task, or the queue has room again */
+    pthread_t threads[PYE_TASKS_MAX_THREADS];
+    size_t n_threads;
+    size_t n_idle;
+    bool is_closing;
+    pye_task *first;
+    pye_task **end; /* where the next one goes */
+    size_t n_queued;
+};
+
+static void unlink_task(pye_tasks *tasks, pye_task *task) {
+    for (pye_task **at = &tasks->first; *at != NULL; at = &(*at)->next) {
+        if (*at != task)
+            continue;
+        *at = task->next;
+        if (tasks->end == &task->next)
+            tasks->end = at;
+        tasks->n_queued--;
+        (void)pthread_cond_broadcast(&tasks->changed);
+        return;
+    }
+}
+
+/* With the lock held, which is let go meanwhile. */
+static void do_first(pye_tasks *tasks) {
+    pye_task *task = tasks->first;
+    if (--task->n_wanted == 0)
+        unlink_task(tasks, task);
+    task->n_running++;
+    (void)pthread_mutex_unlock(&tasks->lock);
+    task->run(task);
+    (void)pthread_mutex_lock(&tasks->lock);
+    bool is_last = --task->n_running == 0 && task->n_wanted == 0;
+    (void)pthread_cond_broadcast(&tasks->changed);
+    if (!is_last || task->retire == NULL)
+        return; /* a task without `retire` may be gone as soon as the lock is */
+    (void)pthread_mutex_unlock(&tasks->lock);
+    task->retire(task);
+    (void)pthread_mutex_lock(&tasks->lock);
+}
+
+static void *serve(void *argument) {
+    pye_tasks *tasks = argument;
+    (void)pthread_mutex_lock(&tasks->lock);
+    for (;;) {
+        tasks->n_idle++;
+        while (tasks->first == NULL && !tasks->is_closing)
+            (void)pthread_cond_wait(&tasks->wake, &tasks->lock);
+        tasks->n_idle--;
+        if (tasks->first == NULL)
+            break;
+        do_first(tasks);
+    }
+    (void)pthread_mutex_unlock(&tasks->lock);
+    return NULL;
+}
+
+static pye_tasks *create(const pye_allocator *allocator) {
+    pye_tasks *tasks = pye_allocate_zeros(allocator, sizeof *tasks);
+    if (tasks == NULL)
+        return NULL;
+    tasks->owner = getpid();
+    tasks->end = &tasks->first;
+    if (pthread_mutex_init(&tasks->lock, NULL) != 0 || pthread_cond_init(&tasks->wake, NULL) != 0 ||
+        pthread_cond_init(&tasks->changed, NULL) != 0) {
+        pye_release(tasks);
+        return NULL;
+    }
+    return tasks;
+}
+
+/* The queue of this process; NULL if memory is short. What a parent left behind cannot be destroyed, its locks may be held
+ * by threads that are not there. */
+static pye_tasks *tasks_of(pye_tasks_slot *slot, const pye_allocator *allocator) {
+    pye_tasks *tasks = atomic_load(slot);
+    if (tasks != NULL && tasks->owner == getpid())
+        return tasks;
+    pye_tasks *made = create(allocator);
+    if (made == NULL)
+        return NULL;
+    if (atomic_compare_exchange_strong(slot, &tasks, made))
+        return made;
+    pye_release(made);
+    return tasks;
+}
+
+static void grow(pye_tasks *tasks, size_t n_threads) {
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return;
+    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigset_t previous;
+    pye_signals_block(&previous);
+    while (tasks->n_threads < n_threads && tasks->n_threads < PYE_TASKS_MAX_THREADS) {
+        if (pthread_create(&tasks->threads[tasks->n_threads], &attributes, serve, tasks) != 0)
+            break;
+        tasks->n_threads++;
+    }
+    pye_signals_restore(&previous);
+    (void)pthread_attr_destroy(&attributes);
+}
+
+static void enqueue(pye_tasks *tasks, pye_task *task, bool is_first) {
+    task->next = is_first ? tasks->first : NULL;
+    if (is_first) {
+        tasks->first = task;
+        if (task->next == NULL)
+            tasks->end = &task->next;
+    } else {
+        *tasks->end = task;
+        tasks->end = &task->next;
+    }
+    tasks->n_queued++;
+}
+
+bool pye_tasks_post(pye_tasks_slot *slot, const pye_allocator *allocator, pye_task *task, size_t n_threads,
+                    pye_place place) {
+    pye_tasks *tasks = tasks_of(slot, allocator);
+    if (tasks == NULL)
+        return false;
+    (void)pthread_mutex_lock(&tasks->lock);
+    if (tasks->n_idle < n_threads)
+        grow(tasks, tasks->n_threads + n_threads - tasks->n_idle);
+    bool is_taken = tasks->n_threads > 0;
+    while (is_taken && place != PYE_PLACE_FIRST && tasks->n_queued >= PYE_TASKS_MAX_QUEUED) {
+        is_taken = place == PYE_PLACE_LAST;
+        if (is_taken)
+            (void)pthread_cond_wait(&tasks->changed, &tasks->lock);
+    }
+    if (is_taken) {
+        task->n_wanted = n_threads < tasks->n_threads ? n_threads : tasks->n_threads;
+        task->n_running = 0;
+        enqueue(tasks, task, place == PYE_PLACE_FIRST);
+        for (size_t i = 0; i < task->n_wanted; i++)
+            (void)pthread_cond_signal(&tasks->wake);
+    }
+    (void)pthread_mutex_unlock(&tasks->lock);
+    return is_taken;
+}
+
+void pye_tasks_withdraw(pye_tasks_slot *slot, pye_task *task) {
+    pye_tasks *tasks = atomic_load(slot);
+    if (tasks == NULL || tasks->owner != getpid())
+        return;
+    (void)pthread_mutex_lock(&tasks->lock);
+    if (task->n_wanted > 0) {
+        task->n_wanted = 0;
+        unlink_task(tasks, task);
+    }
+    while (task->n_running > 0)
+        (void)pthread_cond_wait(&tasks->changed, &tasks->lock);
+    (void)pthread_mutex_unlock(&tasks->lock);
+}
+
+size_t pye_tasks_n_threads(const pye_tasks_slot *slot) {
+    pye_tasks *tasks = atomic_load(slot);
+    if (tasks == NULL || tasks->owner != getpid())
+        return 0;
+    (void)pthread_mutex_lock(&tasks->lock);
+    size_t n = tasks->n_threads;
+    (void)pthread_mutex_unlock(&tasks->lock);
+    return n;
+}
+
+void pye_tasks_close(pye_tasks_slot *slot) {
+    pye_tasks *tasks = atomic_exchange(slot, NULL);
+    if (tasks == NULL)
+        return;
+    if (tasks->owner == getpid()) {
+        (void)pthread_mutex_lock(&tasks->lock);
+        tasks->is_closing = true;
+        (void)pthread_cond_broadcast(&tasks->wake);
+        (void)pthread_mutex_unlock(&tasks->lock);
+        for (size_t i = 0; i < tasks->n_threads; i++)
+            (void)pthread_join(tasks->threads[i], NULL);
+        (void)pthread_cond_destroy(&tasks->wake);
+        (void)pthread_cond_destroy(&tasks->changed);
+        (void)pthread_mutex_destroy(&tasks->lock);
+    }
+    pye_release(tasks);
+}
