@@ -14,8 +14,11 @@ pye_status pye_model_add_file(pye_model *model, const char *path, pye_load_mode 
     if (added == NULL)
         return pye_fail_memory(error, sizeof *added);
     status = pye_map_open(&added->map, &model->allocator, path, mode, error);
-    if (status == PYE_OK && model->is_guarded) {
-        status = pye_map_protect(&added->map, error);
+    if (status == PYE_OK) {
+        if (model->has_budget)
+            status = pye_map_avoid_large_pages(&added->map, error);
+        if (status == PYE_OK && model->is_guarded)
+            status = pye_map_protect(&added->map, error);
         if (status != PYE_OK)
             pye_map_close(&added->map);
     }
@@ -111,6 +114,7 @@ void pye_metadata_free(pye_metadata *metadata) {
 }
 
 static void free_model(pye_model *model) {
+    pye_fetcher_close(&model->fetcher); /* before the pool: what is still on its way may use it */
     pye_pool_close(&model->pool);
     for (size_t i = 0; i < model->n_files; i++) {
         pye_map_close(&model->files[i]->map);

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "base/pool.h"
+#include "base/fetcher.h"
 #include "base/types.h"
 
 /* One file: the bytes, and the facts about it that pyembed.h hands out. */
@@ -40,10 +41,12 @@ struct pye_model {
     atomic_size_t n_references; /* the model handle itself and every table and vocabulary of it */
     pye_format format;
     bool is_guarded; /* its mappings are */
+    bool has_budget; /* its mappings avoid large pages */
     pye_progress progress;
     void *progress_data;
     pye_interrupt interrupt;
-    pye_pool_slot pool; /* for gathers of any table of the model */
+    pye_pool_slot pool;  /* for gathers of any table of the model */
+    pye_fetcher fetcher; /* of pages of mapped files that are not in memory */
     pye_counters counters;
 
     pye_file **files;

@@ -58,6 +58,20 @@ static pye_status parse(pye_model *model, const char *path, const pye_open_optio
     }
 }
 
+/* Every mapped file gets a fetcher, and all of them together the budget. */
+static pye_status begin_reading(pye_model *model, uint64_t memory_budget, pye_error *error) {
+    if (memory_budget > 0 && model->files[0]->map.mode != PYE_LOAD_MMAP)
+        return pye_fail(
+            error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
+            "a memory budget is for files that are mapped: this load mode keeps all of a table in memory");
+    pye_status status = PYE_OK;
+    if (memory_budget > 0)
+        status = pye_fetcher_limit(&model->fetcher, memory_budget, error);
+    for (size_t i = 0; i < model->n_files && status == PYE_OK; i++)
+        status = pye_fetcher_add(&model->fetcher, &model->files[i]->map, error);
+    return status;
+}
+
 pye_status pye_model_open(const char *path, const pye_open_options *options, pye_model **model, pye_error *error) {
     pye_open_options known;
     pye_status status = pye_copy_options(&known, sizeof known, options, "pye_open_options", error);
@@ -82,8 +96,10 @@ pye_status pye_model_open(const char *path, const pye_open_options *options, pye
     opened->allocator = *allocator;
     atomic_init(&opened->n_references, 1);
     atomic_init(&opened->pool, NULL);
+    opened->fetcher.allocator = &opened->allocator;
     opened->format = known.format;
     opened->is_guarded = known.guard != 0;
+    opened->has_budget = known.memory_budget > 0;
     opened->progress = known.progress;
     opened->progress_data = known.progress_data;
     opened->interrupt = (pye_interrupt){known.interrupted, known.interrupted_data};
@@ -92,6 +108,8 @@ pye_status pye_model_open(const char *path, const pye_open_options *options, pye
     pye_status intact = pye_model_intact(opened, error);
     if (intact != PYE_OK)
         status = intact;
+    if (status == PYE_OK)
+        status = begin_reading(opened, known.memory_budget, error);
     if (status != PYE_OK) {
         pye_model_release(opened);
         return status;

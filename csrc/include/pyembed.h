@@ -182,6 +182,10 @@ typedef struct pye_open_options {
         *paths; /* not NULL: all files of a split GGUF set, under any names, in the order of split.no;
                                * `path` is then ignored, and pye_error.shard is an index into this array */
     size_t n_paths;
+    /* Bytes; 0: none. Of the model's mapped files together no more than that stays mapped, however rows are asked for:
+     * what was not used lately is unmapped again, and the system decides what remains in its page cache. For load modes
+     * that map. PYE_ERROR_ARGUMENT below 16 MiB, or where there is no /proc/self/pagemap. */
+    uint64_t memory_budget;
 } pye_open_options;
 
 /* Opens `path`, or the files of options->paths, and checks everything but the tensors' bytes: counts,
@@ -490,6 +494,41 @@ typedef struct pye_pool_options {
 PYE_API pye_status pye_table_pool(const pye_table *table, const void *ids, size_t n_ids,
                                   const int64_t *offsets, size_t n_bags, const float *weights, float *out,
                                   const pye_pool_options *options, pye_error *error);
+/* Fetches the rows of some ids in the background and returns at once: a hint, for rows that will be asked for soon. Of
+ * `options` the type of the ids counts. Does nothing for tables whose files are in memory; a hint too many is given up, which
+ * pye_stats counts. PYE_ERROR_ID as pye_table_gather. The ids are no longer needed when it returns. */
+PYE_API pye_status pye_table_prefetch(const pye_table *table, const void *ids, size_t n_ids,
+                                      const pye_gather_options *options, pye_error *error);
+
+/* A gather that goes on in the background. */
+typedef struct pye_ticket pye_ticket;
+
+/* As pye_table_gather, in a thread of the model's: returns a ticket at once. The ids are copied; `out` is written until the
+ * ticket is done and has to stay; so has the table. What is wrong, an id that is not a row for example, is reported by
+ * pye_ticket_wait. Up to eight tickets of a model are worked on at a time, up to 1024 wait, the next waits here. Where no
+ * thread can be made the work is done here. PYE_ERROR_ARGUMENT, PYE_ERROR_MEMORY. */
+PYE_API pye_status pye_table_submit(const pye_table *table, const void *ids, size_t n_ids, void *out,
+                                    const pye_gather_options *options, pye_ticket **ticket,
+                                    pye_error *error);
+
+/* Waits until the ticket is done and returns what pye_table_gather would have returned: any thread, as often as you like.
+ * PYE_ERROR_CANCELLED also if the model's `interrupted` asked for an end of the wait; the work then goes on. A ticket is of
+ * no use in the child of a fork: PYE_ERROR_ARGUMENT. */
+PYE_API pye_status pye_ticket_wait(pye_ticket *ticket, pye_error *error);
+
+/* Non-zero if pye_ticket_wait would not wait. */
+PYE_API int pye_ticket_done(pye_ticket *ticket);
+
+/* Writes 8 bytes to the file descriptor `fd`, an eventfd or a pipe that does not block, when the ticket is done; now if it
+ * is. Replaces the descriptor given before; -1: none. It has to stay open until then, or until the ticket is closed. */
+PYE_API void pye_ticket_notify(pye_ticket *ticket, int fd);
+
+/* Asks for an end: a ticket that was not begun, or is still reading, ends with PYE_ERROR_CANCELLED. Returns at once. */
+PYE_API void pye_ticket_cancel(pye_ticket *ticket);
+
+/* Cancels the ticket if it is not done, waits until nothing is written to `out` any more, and frees it. No other thread may
+ * use it then. NULL is allowed. */
+PYE_API void pye_ticket_close(pye_ticket *ticket);
 
 typedef enum pye_metric {
     PYE_METRIC_DOT = 0,
@@ -582,6 +621,20 @@ typedef struct pye_stats {
     uint64_t nanoseconds; /* in gathers, all threads together; of gathers below 16 rows every 16th is timed
                                * and counted 16 times */
     uint64_t n_major_faults; /* page faults of the whole process that needed a disk, since it started */
+    /* Of mapped files: how rows that were not in memory came there. */
+    uint64_t n_rows_missed;    /* rows that were not known to be in memory when they were asked for */
+    uint64_t n_reads;          /* runs of adjacent pages that were asked of the system */
+    uint64_t n_bytes_fetched;  /* bytes of these pages */
+    uint64_t n_pages_found;    /* pages not known to be in memory that were there, by a sample */
+    uint64_t wait_nanoseconds; /* that gathers waited for pages, all threads together */
+    uint64_t n_prefetches;     /* calls of pye_table_prefetch that had something to fetch */
+    uint64_t
+        n_prefetches_lost;    /* and those that were given up: too many at a time, no thread, or an error */
+    uint64_t n_forgotten;     /* how often it was noticed that the system had taken pages back */
+    uint64_t budget_bytes;    /* as the model was opened; 0: none */
+    uint64_t held_bytes;      /* of the mappings, within a budget; 0 without one */
+    uint64_t n_pages_evicted; /* unmapped for the sake of the budget */
+    const char *mechanism;    /* how pages are read here, in a few words; static memory */
 } pye_stats;
 
 /* Reads the totals, without a lock: any thread may call it at any time. */

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "base/watch.h"
 #include "table/finder.h"
+#include "table/pass.h"
 #include "table/rows.h"
 
 /* Weights that are decoded at once: a multiple of every block. */
@@ -204,13 +205,21 @@ pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, u
     checker check = {.table = table};
     if (table->is_blocks)
         check.n_scales = pye_type_scales(info->type, check.scales);
-    pye_table_expect(table, first, n);
+    pye_pass pass;
+    pye_pass_begin(&pass, table, first, n);
+    uint64_t step = WATCHED_BYTES / (info->row_bytes + 1) + 1, entered = 0;
     uint8_t always = info->type == PYE_TYPE_Q8_1 ? PYE_ROW_REFUSED : 0;
     uint64_t mode = pye_float_mode_begin();
     pye_watch watch = pye_watch_begin(&table->model->interrupt);
     bool is_interrupted = false;
     uint64_t n_unwatched = 0;
     for (uint64_t i = 0; i < n && !is_interrupted; i++) {
+        if (i == entered) {
+            if (i > 0)
+                pye_pass_leave(&pass, first + i - step, step);
+            entered += step;
+            pye_pass_enter(&pass, first + i, n - i < step ? n - i : step);
+        }
         pye_row row = pye_table_row(table, first + i);
         faults[i] = always;
         if (info->n_columns > 0 && table->is_blocks)
@@ -230,5 +239,7 @@ pye_status pye_table_check(const pye_table *table, uint64_t first, uint64_t n, u
     pye_float_mode_end(mode);
     if (is_interrupted)
         return pye_fail_interrupted(error);
+    if (n > 0)
+        pye_pass_leave(&pass, first + entered - step, n - (entered - step));
     return pye_table_intact(table, error);
 }

@@ -4,6 +4,8 @@
 #include "base/cpu.h"
 #include "base/options.h"
 #include "base/portions.h"
+#include "table/gather.h"
+#include "table/presence.h"
 #include "table/rows.h"
 
 /* Waking a thread costs as much as moving a few hundred KiB; one is worth it for several times that. */
@@ -98,21 +100,22 @@ static pye_status gather_portion(void *context, uint64_t first, uint64_t n, pye_
     return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET, "another thread changed the ids during the gather");
 }
 
-static pye_status run(pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, uint32_t n_threads, pye_error *error) {
+static pye_status run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id, uint32_t n_threads,
+                      pye_error *error) {
     size_t threads = pye_pool_threads(n_threads, n_ids * bytes_an_id / BYTES_A_THREAD);
     if (n_ids == 1 || (threads == 1 && n_ids <= WATCHED_BYTES / bytes_an_id))
-        return gather_portion(job, 0, n_ids, error);
+        return gather_portion((void *)(uintptr_t)job, 0, n_ids, error);
     uint64_t portion = (threads == 1 ? WATCHED_BYTES : PORTION_BYTES) / bytes_an_id + 1;
     uint64_t even = (n_ids - 1) / threads + 1;
     pye_model *model = job->table->model;
     const pye_portions portions = {.pool = &model->pool,
                                    .allocator = &model->allocator,
-                                   .interrupt = &model->interrupt,
+                                   .interrupt = job->interrupt,
                                    .n_threads = threads,
                                    .n_items = n_ids,
                                    .portion = portion < even ? portion : even,
                                    .work = gather_portion,
-                                   .context = job};
+                                   .context = (void *)(uintptr_t)job};
     return pye_portions_run(&portions, error);
 }
 
@@ -135,6 +138,39 @@ static void count(const pye_row_job *job, pye_counter_shard *shard, size_t n_ids
     pye_count(&shard->count.n_bytes_written, n_ids * (job->out_bytes + job->scales_bytes));
 }
 
+/* As `run`, of rows that are in memory by then, as far as is known. `was_there` says whether all were before. */
+static pye_status run_present(const pye_row_job *job, size_t n_ids, uint64_t n_before, uint64_t bytes_an_id,
+                              uint32_t n_threads, bool *was_there, pye_error *error) {
+    const pye_ids ids = {job->ids, job->id_type, n_ids, job->first, job->n_rows};
+    pye_status status = pye_presence_ensure(job->table, &ids, n_before, job->interrupt, was_there, error);
+    return status == PYE_OK ? run(job, n_ids, bytes_an_id, n_threads, error) : status;
+}
+
+/* The same of any number of rows: as many at a time as can be in memory. */
+static pye_status run_batches(const pye_row_job *job, size_t n_ids, uint64_t n_before, uint64_t bytes_an_id,
+                              uint32_t n_threads, bool *was_there, pye_error *error) {
+    size_t most = pye_presence_batch_rows(job->table);
+    if (n_ids <= most)
+        return run_present(job, n_ids, n_before, bytes_an_id, n_threads, was_there, error);
+    pye_status status = PYE_OK;
+    for (size_t first = 0; first < n_ids && status == PYE_OK; first += most) {
+        pye_row_job batch = *job;
+        bool is_there;
+        batch.ids = (const uint8_t *)job->ids + first * pye_id_bytes(job->id_type);
+        batch.out = job->out + first * job->out_stride;
+        if (job->scales != NULL)
+            batch.scales = job->scales + first * job->scales_stride;
+        status = run_present(&batch, n_ids - first < most ? n_ids - first : most, n_before + first, bytes_an_id,
+                             n_threads, &is_there, error);
+        *was_there &= is_there;
+    }
+    return status;
+}
+
+/* A gather that takes longer than this for each row, and for each byte, may have waited for a disk. */
+#define SLOW_NANOSECONDS_A_ROW 5000
+#define SLOW_NANOSECONDS_A_BYTE 4
+
 /* Does the work of a checked job and counts it. */
 static pye_status run_counted(pye_row_job *job, size_t n_ids, size_t n_inside, uint32_t n_threads,
                               pye_error *error) {
@@ -142,9 +178,18 @@ static pye_status run_counted(pye_row_job *job, size_t n_ids, size_t n_inside, u
     uint64_t bytes_an_id = job->out_bytes + job->scales_bytes + job->table->info.row_bytes;
     uint64_t weight = time_weight(shard, n_ids);
     uint64_t begin = weight > 0 ? pye_clock_nanoseconds() : 0;
-    pye_status status = run(job, n_ids, bytes_an_id, n_threads, error);
-    if (weight > 0)
-        pye_count(&shard->count.nanoseconds, (pye_clock_nanoseconds() - begin) * weight);
+    bool was_there = true;
+    uint64_t n_before = atomic_load_explicit(&shard->count.n_rows, memory_order_relaxed);
+    pye_status status = job->table->asks
+                            ? run_batches(job, n_ids, n_before, bytes_an_id, n_threads, &was_there, error)
+                            : run(job, n_ids, bytes_an_id, n_threads, error);
+    if (weight > 0) {
+        uint64_t nanoseconds = pye_clock_nanoseconds() - begin;
+        pye_count(&shard->count.nanoseconds, nanoseconds * weight);
+        if (job->table->asks && was_there &&
+            nanoseconds > n_ids * (SLOW_NANOSECONDS_A_ROW + bytes_an_id * SLOW_NANOSECONDS_A_BYTE))
+            pye_presence_doubt(job->table);
+    }
     if (status == PYE_OK)
         count(job, shard, n_ids, n_inside);
     return status;
@@ -171,6 +216,11 @@ static pye_status check_intact(const pye_row_job *job, size_t n_ids, pye_error *
 
 pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_ids, void *out,
                             const pye_gather_options *options, pye_error *error) {
+    return pye_gather_run(table, ids, n_ids, out, options, &table->model->interrupt, error);
+}
+
+pye_status pye_gather_run(const pye_table *table, const void *ids, size_t n_ids, void *out,
+                          const pye_gather_options *options, const pye_interrupt *interrupt, pye_error *error) {
     pye_gather_options known;
     pye_status status = pye_copy_options(&known, sizeof known, options, "pye_gather_options", error);
     if (status == PYE_OK)
@@ -178,6 +228,7 @@ pye_status pye_table_gather(const pye_table *table, const void *ids, size_t n_id
     if (status != PYE_OK)
         return status;
     pye_row_job job = job_of(table, &known);
+    job.interrupt = interrupt;
     job.ids = ids;
     job.out = out;
     size_t n_inside;

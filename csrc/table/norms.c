@@ -4,6 +4,7 @@
 
 #include "base/portions.h"
 #include "base/status.h"
+#include "table/pass.h"
 #include "table/scan_rows.h"
 
 #define PORTION_ROWS 256
@@ -12,12 +13,15 @@
 typedef struct norms_job {
     const pye_table *table;
     float *norms;
+    pye_pass pass;
 } norms_job;
 
 static pye_status compute_portion(void *context, uint64_t first, uint64_t n, pye_error *error) {
     (void)error;
-    const norms_job *job = context;
+    norms_job *job = context;
+    pye_pass_enter(&job->pass, first, n);
     pye_scan_norms(job->table, first, n, job->norms);
+    pye_pass_leave(&job->pass, first, n);
     return PYE_OK;
 }
 
@@ -35,7 +39,8 @@ static pye_status compute(const pye_table *table, uint32_t n_threads, float **co
                                 ((size_t)n_rows + 1) * sizeof *norms); /* one more, as 0 bytes may be NULL */
     if (norms == NULL)
         return fail_norms(table, error);
-    norms_job job = {table, norms};
+    norms_job job = {.table = table, .norms = norms};
+    pye_pass_begin(&job.pass, table, 0, n_rows);
     uint64_t worth = n_rows * (table->info.n_columns / 64 + 1) / (WEIGHTS_A_THREAD / 64);
     const pye_portions portions = {.pool = &model->pool,
                                    .allocator = &model->allocator,

@@ -6,6 +6,7 @@
 #include "base/half.h"
 #include "base/status.h"
 #include "table/raw_rows.h"
+#include "table/presence.h"
 
 /* A table of n pieces, closed by pye_table_close; NULL if memory is short. */
 static pye_table *allocate_table(pye_model *model, size_t n_pieces) {
@@ -240,6 +241,8 @@ pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, 
         status = fill_table(opened, &layout, error);
     }
     pye_layout_free(&layout);
+    if (status == PYE_OK)
+        status = pye_presence_begin(opened, error);
     if (status != PYE_OK) {
         pye_table_close(opened);
         return status;

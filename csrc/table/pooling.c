@@ -5,6 +5,7 @@
 #include "base/options.h"
 #include "base/portions.h"
 #include "table/bags.h"
+#include "table/presence.h"
 
 /* Waking a thread is worth several times as many bytes as it costs; portions are small, since bags may differ in length. */
 #define BYTES_A_THREAD (UINT64_C(4) << 20)
@@ -79,13 +80,41 @@ static pye_status fail_changed(pye_error *error) {
                     "another thread changed the ids or offsets during the call");
 }
 
+/* Brings rows ids[first] .. ids[first + n - 1] into memory, as many at a time as there is room for. Any thread may ask, and
+ * callbacks expect one of them only. */
+static pye_status bring(const pye_bag_job *job, size_t first, size_t n, pye_error *error) {
+    static const pye_interrupt nobody = {NULL, NULL};
+    size_t most = pye_presence_batch_rows(job->table);
+    pye_status status = PYE_OK;
+    for (size_t i = 0; i < n && job->table->asks && status == PYE_OK; i += most) {
+        const pye_ids ids = {.ids = (const uint8_t *)job->ids + (first + i) * pye_id_bytes(job->id_type),
+                             .type = job->id_type,
+                             .n = n - i < most ? n - i : most,
+                             .n_rows = job->table->info.n_rows};
+        status = pye_presence_ensure(job->table, &ids, first + i, &nobody, NULL, error);
+    }
+    return status;
+}
+
 static pye_status pool_portion(void *context, uint64_t first, uint64_t n, pye_error *error) {
     const bag_run *run = context;
+    int64_t begin = run->job->offsets[run->first + first], end = run->job->offsets[run->first + first + n];
+    if (begin < 0 || end < begin || (uint64_t)end > run->job->n_ids)
+        return fail_changed(error);
+    pye_status status = bring(run->job, (size_t)begin, (size_t)(end - begin), error);
+    if (status != PYE_OK)
+        return status;
     return pye_bags_pool(run->job, run->first + (size_t)first, (size_t)n) ? PYE_OK : fail_changed(error);
 }
 
 static pye_status pool_long_portion(void *context, uint64_t first, uint64_t n, pye_error *error) {
     const bag_run *run = context;
+    int64_t begin = run->job->offsets[run->first];
+    if (begin < 0 || (uint64_t)begin > run->job->n_ids || first + n > run->job->n_ids - (uint64_t)begin)
+        return fail_changed(error);
+    pye_status status = bring(run->job, (size_t)begin + (size_t)first, (size_t)n, error);
+    if (status != PYE_OK)
+        return status;
     return pye_bag_part(run->job, run->first, (size_t)first, (size_t)n) ? PYE_OK : fail_changed(error);
 }
 
@@ -165,6 +194,10 @@ pye_status pye_table_pool(const pye_table *table, const void *ids, size_t n_ids,
     status = check_job(&job, n_bags, error);
     if (status != PYE_OK || table->info.n_columns == 0 || n_bags == 0)
         return status;
-    status = run_all(&job, n_bags, known.n_threads, error);
+    /* Together, as far as there is room for all of them; what is left, portion by portion. */
+    size_t most = pye_presence_batch_rows(table);
+    status = bring(&job, 0, n_ids < most ? n_ids : most, error);
+    if (status == PYE_OK)
+        status = run_all(&job, n_bags, known.n_threads, error);
     return status == PYE_OK ? pye_table_intact(table, error) : status;
 }

@@ -6,6 +6,7 @@
 
 typedef struct pye_row_job {
     const pye_table *table;
+    const pye_interrupt *interrupt; /* may end the work */
     const void *ids;
     pye_id_type id_type;
     pye_dtype dtype;

@@ -8,6 +8,8 @@
 #include "base/options.h"
 #include "base/watch.h"
 #include "table/norms.h"
+#include "table/pass.h"
+#include "table/presence.h"
 #include "table/queries.h"
 #include "table/scan_rows.h"
 
@@ -35,6 +37,7 @@ typedef struct scan {
     uint8_t *memory;
     size_t n_threads;
     uint64_t portion;
+    pye_pass pass; /* without ids */
     pye_watch watch;
     bool has_forked; /* a callback did, and this is the child */
     _Atomic uint64_t next;
@@ -189,6 +192,17 @@ static void tell(scan *s, uint64_t done) {
     s->has_forked = pye_watch_has_forked(&s->watch);
 }
 
+/* What cannot be read is met again, and reported, where the rows are. */
+static void come_to(scan *s, uint64_t first, uint64_t n) {
+    static const pye_interrupt nobody = {NULL, NULL};
+    if (s->job.ids == NULL) {
+        pye_pass_enter(&s->pass, first, n);
+    } else if (s->job.table->asks) {
+        const pye_ids ids = {s->job.ids + first, PYE_ID_U64, (size_t)n, 0, s->job.table->info.n_rows};
+        (void)pye_presence_ensure(s->job.table, &ids, first, &nobody, NULL, NULL);
+    }
+}
+
 static void take_portions(void *context) {
     scan *s = context;
     pye_scan_scratch scratch = scratch_of(s, atomic_fetch_add_explicit(&s->n_started, 1, memory_order_relaxed));
@@ -197,8 +211,11 @@ static void take_portions(void *context) {
         uint64_t first = atomic_fetch_add_explicit(&s->next, s->portion, memory_order_relaxed);
         if (first >= s->job.n_rows)
             return;
-        uint64_t left = s->job.n_rows - first;
-        pye_scan_rows(&s->job, &scratch, first, left < s->portion ? left : s->portion);
+        uint64_t left = s->job.n_rows - first, n = left < s->portion ? left : s->portion;
+        come_to(s, first, n);
+        pye_scan_rows(&s->job, &scratch, first, n);
+        if (s->job.ids == NULL)
+            pye_pass_leave(&s->pass, first, n);
         tell(s, first);
     }
 }
@@ -211,6 +228,8 @@ static void plan_threads(scan *s) {
         PORTION_PRODUCTS / (info->n_columns + 1) / (s->job.n_queries + 1) / PYE_SCAN_ROWS * PYE_SCAN_ROWS;
     portion = portion < most ? portion : most;
     s->portion = portion > 0 ? portion : PYE_SCAN_ROWS;
+    if (s->options.ids != NULL && s->job.table->asks && s->portion > pye_presence_batch_rows(s->job.table))
+        s->portion = pye_presence_batch_rows(s->job.table); /* they are brought into memory together */
     uint64_t n_portions = s->job.n_rows / s->portion + 1;
     size_t threads = pye_pool_threads(s->options.n_threads, products / (PRODUCTS_A_THREAD / 64));
     s->n_threads = threads < n_portions ? threads : (size_t)n_portions;
@@ -218,6 +237,7 @@ static void plan_threads(scan *s) {
 
 static void run_portions(scan *s) {
     pye_model *model = s->job.table->model;
+    pye_pass_begin(&s->pass, s->job.table, 0, s->job.table->info.n_rows);
     s->watch = pye_watch_begin(&model->interrupt);
     pye_pool_run(&model->pool, &model->allocator, s->n_threads, take_portions, s);
     while (s->has_forked) { /* the child has no workers, nor what they found: it does all of the work */

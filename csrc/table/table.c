@@ -29,25 +29,6 @@ bool pye_table_row_may_be_cut(const pye_table *table, uint64_t id) {
     return false;
 }
 
-/* Piece by piece, the rows of each that are among them. */
-void pye_table_expect(const pye_table *table, uint64_t first, uint64_t n) {
-    while (n > 0) {
-        uint64_t in_piece = table->piece_rows - first % table->piece_rows;
-        if (in_piece > n || table->n_pieces == 1)
-            in_piece = n;
-        pye_row row = pye_table_row(table, first);
-        const pye_piece *piece = pye_table_piece(table, first);
-        for (size_t part = 0; part < table->n_parts; part++) {
-            if (part == PYE_CODES && table->mapping != NULL)
-                continue; /* those are anywhere */
-            const pye_map *map = map_of(table, piece->files[part]);
-            pye_map_expect(map, (uint64_t)(row.parts[part] - map->base), in_piece * table->layout[part].stride);
-        }
-        first += in_piece;
-        n -= in_piece;
-    }
-}
-
 /* A few at a time, through a copy in this machine's order. */
 void pye_table_decode_swapped(const pye_table *table, const uint8_t *from, float *to, size_t n_weights) {
     uint8_t blocks[PYE_MAX_BLOCK_BYTES * 8];

@@ -38,8 +38,14 @@ struct pye_table {
     const pye_tensor **tensors; /* of which it is made, each once */
     size_t n_tensors;
     pye_part_layout layout[PYE_N_PARTS];
-    _Atomic(float *) norms; /* of the rows; NULL until they are first needed */
-    pye_piece pieces[];     /* [n_pieces] */
+    bool asks;                     /* whether rows are in memory: some of the files are mapped */
+    const pye_pages *pages;        /* of the only file of a table that is one array; NULL for others */
+    uint64_t first_offset;         /* of that array in its file */
+    uint64_t row_pages;            /* that a row lies on, at most */
+    _Atomic(uint64_t) complete;    /* the fetcher's epoch in which all rows were seen, plus 1; 0: none */
+    _Atomic(uint64_t) until_check; /* rows to gather before it is looked whether all were seen */
+    _Atomic(float *) norms;        /* of the rows; NULL until they are first needed */
+    pye_piece pieces[];            /* [n_pieces] */
 };
 
 /* One row: the first byte of each of its parts. */
@@ -128,6 +134,3 @@ pye_status pye_table_undamaged(const pye_table *table, pye_error *error);
 
 /* Whether a row that was read may lie where a file lost bytes that pye_table_undamaged misses. */
 bool pye_table_row_may_be_cut(const pye_table *table, uint64_t id);
-
-/* Advises the system that rows first .. first + n - 1 will be read from start to end. */
-void pye_table_expect(const pye_table *table, uint64_t first, uint64_t n);
