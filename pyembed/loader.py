@@ -39,6 +39,7 @@ def load_model(
     require_evidence: bool = False,
     lock: str | os.PathLike[str] | Lock | None = None,
     guard: bool = True,
+    memory_budget: int | str | None = None,
     kv_overrides: Mapping[str, int | float | bool | str] | None = None,
     progress_callback: Callable[[float], object] | None = None,
 ) -> Model:
@@ -74,6 +75,10 @@ def load_model(
     guard : bool, optional
         A mapped file that is truncated while the model is open makes calls raise OSError. False leaves out
         the handler of SIGBUS that this takes: the process then dies of the signal.
+    memory_budget : int or str, optional
+        Bytes, or a text such as ``"8GiB"``: what of the mapped files may be in this process's memory at a
+        time, however rows are asked for. Rows that were not used lately make room; the system decides
+        whether they stay in its page cache. `Model.stats` shows what is held. For ``"mmap"`` on Linux.
     kv_overrides : mapping of str to int, float, bool or str, optional
         Values that replace scalars of the file's metadata, of the same type, or add new keys.
     progress_callback : callable, optional
@@ -112,7 +117,9 @@ def load_model(
         ignore = check_ignored(ignore)
     fraction = _Fraction(progress_callback)
     progress = fraction.tell if fraction.callback else None
-    source = Source(path, format="gguf", load_mode=load_mode, guard=guard, progress=progress)
+    source = Source(
+        path, format="gguf", load_mode=load_mode, guard=guard, memory_budget=memory_budget, progress=progress
+    )
     try:
         model = Model(source, kv_overrides)
         if validate != "off":
@@ -306,6 +313,7 @@ def open_table(
     dtype: RawDTypeLike | None = None,
     offset: int = 0,
     guard: bool = True,
+    memory_budget: int | str | None = None,
 ) -> EmbeddingTable:
     """Open one table of a GGUF, safetensors or .npy file, or of a raw file of known shape.
 
@@ -326,7 +334,7 @@ def open_table(
         Of a raw file's weights: a float or signed integer type, of either byte order.
     offset : int, optional
         Byte at which a raw file's rows begin.
-    guard : bool, optional
+    guard, memory_budget
         As for `load_model`.
 
     Returns
@@ -358,8 +366,10 @@ def open_table(
         if not isinstance(path, str | bytes | os.PathLike):
             raise TypeError("a raw file is one file: path is a sequence")
         layout = _raw_layout(path, shape, dtype, offset)
-        return table_of(Source(path, format="raw", raw=layout, guard=guard), "data")
-    return table_of(Source(path, guard=guard), tensor)
+        return table_of(
+            Source(path, format="raw", raw=layout, guard=guard, memory_budget=memory_budget), "data"
+        )
+    return table_of(Source(path, guard=guard, memory_budget=memory_budget), tensor)
 
 
 def open_ngram(path: Path) -> Ngram:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .._native import ffi, lib
 from ..errors import FORMAT_ERRORS, CData, ClosedError, NotFoundError, Status, check, shard_path
+from .budget import budget_bytes
 from .callbacks import ProgressRelay, raise_kept
 from .constants import MAX_DIMS, UNKNOWN_BYTES, FileChange, Format, LoadMode, ValueType
 from .paths import Files, Path, file_names, identity
@@ -120,6 +121,8 @@ class Source:
         For the format ``"raw"``.
     guard : bool, optional
         Whether a mapped file that is truncated raises OSError; without it, it ends the process (SIGBUS).
+    memory_budget : int or str, optional
+        As for `budget_bytes`.
     progress : callable, optional
         Called with (bytes done, bytes in all) while a tensor is read into memory; a false answer that is not
         None cancels. What it raises is raised by the method that was reading.
@@ -133,6 +136,7 @@ class Source:
         load_mode: str = "auto",
         raw: RawLayout | None = None,
         guard: bool = True,
+        memory_budget: int | str | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> None:
         self._model: CData | None = None
@@ -148,6 +152,7 @@ class Source:
         options.format = FORMATS[format]
         options.load_mode = LOAD_MODES[load_mode]
         options.guard = bool(guard)
+        options.memory_budget = budget_bytes(memory_budget)
         if raw is not None:
             options.raw_rows, options.raw_columns, options.raw_offset = raw.rows, raw.columns, raw.offset
             options.raw_type, options.raw_big_endian = raw.type_id, raw.big_endian
@@ -170,7 +175,7 @@ class Source:
         self.format = self._name_in(FORMATS, lib.pye_model_format(self._model))
         self.load_mode = self._name_in(LOAD_MODES, lib.pye_model_load_mode(self._model))
         files = tuple(map(os.path.abspath, self._given)) or os.path.abspath(self.path)
-        self.options = OpenOptions(files, format, load_mode, guard, raw)
+        self.options = OpenOptions(files, format, load_mode, guard, raw, options.memory_budget)
         self._paths = [shard.path for shard in self.shards()]
         self._read = {found for path in self._files_read() if (found := identity(path)) is not None}
 
@@ -392,6 +397,18 @@ class Source:
             stats.n_bytes_written,
             stats.nanoseconds / 1e9,
             stats.n_major_faults,
+            stats.n_rows_missed,
+            stats.n_reads,
+            stats.n_bytes_fetched,
+            stats.n_pages_found,
+            stats.wait_nanoseconds / 1e9,
+            stats.n_prefetches,
+            stats.n_prefetches_lost,
+            stats.n_forgotten,
+            stats.budget_bytes,
+            stats.held_bytes,
+            stats.n_pages_evicted,
+            ffi.string(stats.mechanism).decode("ascii"),
         )
 
     # -------------------------------------------------------------------------------------- tensors

@@ -23,6 +23,24 @@ class Stats(NamedTuple):
         and counted 16 times.
     n_major_faults : int
         Of the whole process since its start: pages that had to be read from a disk.
+    n_rows_missed : int
+        Rows of mapped files that were not known to be in memory when they were asked for.
+    n_reads, n_bytes_fetched : int
+        Runs of adjacent pages that were asked of the system for them, and the bytes of these pages.
+    n_pages_found : int
+        Pages that were not known to be in memory and were there after all, by a sample.
+    wait_seconds : float
+        Time that gathers waited for pages, all threads together.
+    n_prefetches, n_prefetches_lost : int
+        Prefetches that had something to fetch, and those of them that were given up.
+    n_forgotten : int
+        How often it was noticed that the system had taken pages back.
+    budget_bytes, held_bytes : int
+        The memory budget, 0 without one, and what of the mapped files is in memory within it.
+    n_pages_evicted : int
+        Pages that were unmapped for the sake of the budget.
+    mechanism : str
+        How pages are read here.
     """
 
     n_gathers: int
@@ -31,6 +49,23 @@ class Stats(NamedTuple):
     n_bytes_written: int
     seconds: float
     n_major_faults: int
+    n_rows_missed: int
+    n_reads: int
+    n_bytes_fetched: int
+    n_pages_found: int
+    wait_seconds: float
+    n_prefetches: int
+    n_prefetches_lost: int
+    n_forgotten: int
+    budget_bytes: int
+    held_bytes: int
+    n_pages_evicted: int
+    mechanism: str
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of the rows that were known to be in memory when they were asked for; 1 before any was."""
+        return 1 - min(self.n_rows_missed, self.n_rows) / self.n_rows if self.n_rows else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +88,7 @@ class OpenOptions:
     load_mode: str
     guard: bool
     raw: RawLayout | None
+    memory_budget: int
 
 
 @dataclass(frozen=True, slots=True)

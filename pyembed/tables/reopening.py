@@ -62,6 +62,7 @@ def reopen(mark: FileMark) -> Source:
         load_mode=options.load_mode,
         guard=options.guard,
         raw=options.raw,
+        memory_budget=options.memory_budget or None,
     )
     try:
         require_same(source, "size in bytes", sum(mark.n_bytes), sum(mark_file(source).n_bytes))

@@ -20,6 +20,7 @@ from ..core.records import Change
 from ..errors import CData, ClosedError, NotFoundError, Status
 from ..files.metadata import near_tables
 from ..safe_text import printable, quote
+from .ahead import Ahead
 from .arguments import (
     ID_TYPES,
     IntArray,
@@ -84,7 +85,7 @@ class RawBytes(NamedTuple):
     scales: int
 
 
-class EmbeddingTable(Pooled, Scored, Closing):
+class EmbeddingTable(Ahead, Pooled, Scored, Closing):
     """The rows of one tensor, or of several that belong together: see `open_table` and `Model.open_table`.
 
     Every index of the tensor but the last, taken together, counts rows. Rows come out as the file stores
@@ -117,7 +118,7 @@ class EmbeddingTable(Pooled, Scored, Closing):
         self._n_bytes: int = info.n_bytes
         codes, scales = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         lib.pye_table_raw_bytes(self._table, codes, scales)
-        self._raw_bytes = RawBytes(codes[0], scales[0])
+        self._raw_bytes: RawBytes = RawBytes(codes[0], scales[0])
         self._norms: npt.NDArray[np.float32] | None = None
         self._calls: dict[tuple[np.dtype[Any], object, int | None], _Call] = {}
 
