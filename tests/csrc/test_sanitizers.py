@@ -6,9 +6,11 @@ import json
 import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import pyembed
 from tests.helpers.gguf_bytes import ARRAY, I32, STRING, U16, Array, GGUFBytes
@@ -89,3 +91,24 @@ def test_threads_do_not_race(tsan_build: Build) -> None:
     # Some kernels spread addresses wider than ThreadSanitizer bears.
     fixed = ["setarch", "-R"] if shutil.which("setarch") else []
     assert "8 threads" in run(*fixed, program, pyembed.demo_model(), 40)
+
+
+def numbered_rows(folder: Path) -> tuple[Path, int, int]:
+    """Write 32 MiB of float32 rows: column j of row i is 7 i + j."""
+    rows, columns = 200_000, 40
+    path = folder / "rows.bin"
+    (np.arange(rows, dtype=np.float32)[:, None] * 7 + np.arange(columns, dtype=np.float32)).tofile(path)
+    return path, rows, columns
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a memory budget needs Linux")
+def test_tickets_do_not_race(tsan_build: Build, tmp_path: Path) -> None:
+    program = tsan_build.program("tickets", [PROGRAMS / "tickets.c"])
+    fixed = ["setarch", "-R"] if shutil.which("setarch") else []
+    assert "1000 tickets" in run(*fixed, program, *numbered_rows(tmp_path), 1000)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a memory budget needs Linux")
+def test_tickets_leave_nothing_behind(asan_build: Build, tmp_path: Path) -> None:
+    program = asan_build.program("tickets", [PROGRAMS / "tickets.c"])
+    assert "4000 tickets" in run(program, *numbered_rows(tmp_path), 4000)

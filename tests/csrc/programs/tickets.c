@@ -1,0 +1,233 @@
+/* Tickets from many threads: submitted here, collected there, cancelled, closed early, beside gathers and prefetches, of a
+ * file that is driven out of the page cache again and again, within a budget.
+ *
+ *     tickets FILE ROWS COLUMNS TICKETS
+ *
+ * FILE holds float32 rows; column j of row i is 7 i + j. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "pyembed.h"
+
+enum { N_SUBMITTERS = 3, N_COLLECTORS = 3, N_OTHERS = 2, SHELF = 64, MAX_IDS = 96, MAX_COLUMNS = 64 };
+
+typedef struct order {
+    pye_ticket *ticket;
+    uint32_t seed;
+    int n;
+    int is_bad, is_cancelled;
+    float out[MAX_IDS * MAX_COLUMNS];
+} order;
+
+static pye_table *table;
+static pye_table_info info;
+static const char *path;
+static atomic_int n_left;
+static atomic_int n_collected, n_refused, n_cancelled;
+static atomic_bool over;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static order *shelf[SHELF];
+static int n_shelved, n_submitters = N_SUBMITTERS;
+
+static void require(int holds, const char *what) {
+    if (holds)
+        return;
+    printf("does not hold: %s\n", what);
+    exit(1);
+}
+
+static uint32_t next(uint32_t *seed) { return *seed = *seed * 1664525u + 1013904223u; }
+
+static void choose(uint32_t seed, int n, uint32_t *ids) {
+    for (int i = 0; i < n; i++)
+        ids[i] = (uint32_t)((uint64_t)next(&seed) * info.n_rows >> 32);
+}
+
+static void compare(const order *filled) {
+    uint32_t ids[MAX_IDS];
+    choose(filled->seed, filled->n, ids);
+    for (int i = 0; i < filled->n; i++)
+        for (uint64_t j = 0; j < info.n_columns; j++)
+            require(filled->out[(uint64_t)i * info.n_columns + j] == (float)(7 * (uint64_t)ids[i] + j),
+                    "a row is what the file holds");
+}
+
+static void put(order *made) {
+    (void)pthread_mutex_lock(&lock);
+    while (n_shelved == SHELF)
+        (void)pthread_cond_wait(&changed, &lock);
+    shelf[n_shelved++] = made;
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static order *take(void) {
+    order *taken = NULL;
+    (void)pthread_mutex_lock(&lock);
+    while (n_shelved == 0 && n_submitters > 0)
+        (void)pthread_cond_wait(&changed, &lock);
+    if (n_shelved > 0)
+        taken = shelf[--n_shelved];
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+    return taken;
+}
+
+static void *submit(void *argument) {
+    uint32_t seed = (uint32_t)(*(int *)argument * 977 + 1);
+    while (atomic_fetch_sub(&n_left, 1) > 0) {
+        uint32_t ids[MAX_IDS];
+        order *made = calloc(1, sizeof *made);
+        require(made != NULL, "there is memory");
+        made->seed = next(&seed);
+        made->n = 1 + (int)(next(&seed) >> 16) % MAX_IDS;
+        made->is_bad = (next(&seed) >> 16) % 50 == 0;
+        made->is_cancelled = (next(&seed) >> 16) % 20 == 0;
+        choose(made->seed, made->n, ids);
+        if (made->is_bad)
+            ids[made->n - 1] = (uint32_t)info.n_rows;
+        pye_gather_options options = {.struct_bytes = sizeof options, .id_type = PYE_ID_U32, .n_threads = 1};
+        require(pye_table_submit(table, ids, (size_t)made->n, made->out, &options, &made->ticket, NULL) == PYE_OK,
+                "a ticket is had");
+        memset(ids, 0xff, sizeof ids); /* they were copied */
+        put(made);
+    }
+    (void)pthread_mutex_lock(&lock);
+    n_submitters--;
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+static void await_notice(order *taken) {
+    int fd = eventfd(0, EFD_CLOEXEC);
+    uint64_t count = 0;
+    require(fd >= 0, "an eventfd is had");
+    pye_ticket_notify(taken->ticket, fd);
+    require(read(fd, &count, sizeof count) == sizeof count && count == 1, "the notice comes once");
+    require(pye_ticket_done(taken->ticket), "a ticket that gave notice is done");
+    pye_ticket_notify(taken->ticket, -1);
+    (void)close(fd);
+}
+
+static void *collect(void *argument) {
+    uint32_t seed = (uint32_t)(*(int *)argument * 131 + 7);
+    for (order *taken = take(); taken != NULL; taken = take()) {
+        pye_error error;
+        if (taken->is_cancelled)
+            pye_ticket_cancel(taken->ticket);
+        if ((next(&seed) >> 16) % 8 == 0)
+            await_notice(taken);
+        pye_status status = pye_ticket_wait(taken->ticket, &error);
+        require(pye_ticket_wait(taken->ticket, NULL) == status, "who waits again gets the same answer");
+        if (status == PYE_ERROR_CANCELLED && taken->is_cancelled) {
+            atomic_fetch_add(&n_cancelled, 1);
+        } else if (status == PYE_ERROR_ID && taken->is_bad) {
+            require(error.offset == (uint64_t)taken->n - 1, "the bad id is named");
+            atomic_fetch_add(&n_refused, 1);
+        } else {
+            require(status == PYE_OK && !taken->is_bad, "a ticket is done");
+            compare(taken);
+        }
+        atomic_fetch_add(&n_collected, 1);
+        pye_ticket_close(taken->ticket);
+        free(taken);
+    }
+    return NULL;
+}
+
+/* What goes on beside tickets; closes some that are not done. */
+static void *disturb(void *argument) {
+    uint32_t seed = (uint32_t)(*(int *)argument * 71 + 3);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    order *own = calloc(1, sizeof *own);
+    require(fd >= 0 && own != NULL, "the file and memory are there");
+    while (!atomic_load(&over)) {
+        uint32_t ids[MAX_IDS];
+        pye_gather_options options = {.struct_bytes = sizeof options, .id_type = PYE_ID_U32};
+        own->seed = next(&seed);
+        own->n = MAX_IDS;
+        choose(own->seed, own->n, ids);
+        require(pye_table_prefetch(table, ids, MAX_IDS, &options, NULL) == PYE_OK, "a hint is taken");
+        require(pye_table_gather(table, ids, MAX_IDS, own->out, &options, NULL) == PYE_OK, "a gather succeeds");
+        compare(own);
+        require(pye_table_submit(table, ids, MAX_IDS, own->out, &options, &own->ticket, NULL) == PYE_OK,
+                "a ticket is had");
+        pye_ticket_close(own->ticket);
+        if ((next(&seed) >> 16) % 16 == 0)
+            (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    }
+    free(own);
+    (void)close(fd);
+    return NULL;
+}
+
+static int n_entries(const char *folder) {
+    DIR *opened = opendir(folder);
+    int n = 0;
+    require(opened != NULL, "a folder of /proc opens");
+    while (readdir(opened) != NULL)
+        n++;
+    (void)closedir(opened);
+    return n;
+}
+
+static void *nothing(void *argument) { return argument; }
+
+int main(int argc, char **argv) {
+    pthread_t threads[N_SUBMITTERS + N_COLLECTORS + N_OTHERS];
+    int numbers[N_SUBMITTERS + N_COLLECTORS + N_OTHERS];
+    require(argc == 5, "FILE ROWS COLUMNS TICKETS are given");
+    path = argv[1];
+    pye_open_options options = {.struct_bytes = sizeof options,
+                                .format = PYE_FORMAT_RAW,
+                                .guard = 1,
+                                .raw_rows = (uint64_t)atoll(argv[2]),
+                                .raw_columns = (uint64_t)atoll(argv[3]),
+                                .memory_budget = (uint64_t)16 << 20};
+    /* With the first thread ThreadSanitizer starts one of its own. */
+    require(pthread_create(&threads[0], NULL, nothing, NULL) == 0, "a thread starts");
+    (void)pthread_join(threads[0], NULL);
+    int n_tickets = atoi(argv[4]), n_fds = n_entries("/proc/self/fd"), n_tasks = n_entries("/proc/self/task");
+    atomic_init(&n_left, n_tickets);
+    pye_model *model;
+    require(pye_model_open(path, &options, &model, NULL) == PYE_OK, "the file opens");
+    require(pye_table_open(model, "data", 4, &table, NULL) == PYE_OK, "its table opens");
+    pye_table_get_info(table, &info);
+    require(info.n_columns <= MAX_COLUMNS, "its rows are not too wide");
+    int n_threads = 0;
+    for (int i = 0; i < N_OTHERS + N_COLLECTORS + N_SUBMITTERS; i++) {
+        void *(*work)(void *) = i < N_OTHERS ? disturb : i < N_OTHERS + N_COLLECTORS ? collect : submit;
+        numbers[i] = i;
+        require(pthread_create(&threads[n_threads++], NULL, work, &numbers[i]) == 0, "a thread starts");
+    }
+    for (int i = N_OTHERS; i < n_threads; i++)
+        (void)pthread_join(threads[i], NULL);
+    atomic_store(&over, true);
+    for (int i = 0; i < N_OTHERS; i++)
+        (void)pthread_join(threads[i], NULL);
+    pye_stats stats = {.struct_bytes = sizeof stats};
+    require(pye_model_stats(model, &stats, NULL) == PYE_OK, "there are totals");
+    require(stats.held_bytes <= stats.budget_bytes, "the budget is kept");
+    pye_table_close(table);
+    pye_model_close(model);
+    require(n_entries("/proc/self/fd") == n_fds, "no file stays open");
+    for (int i = 0; i < 1000 && n_entries("/proc/self/task") != n_tasks; i++)
+        (void)usleep(10000); /* a thread that was joined may still be listed for a moment */
+    require(n_entries("/proc/self/task") == n_tasks, "no thread stays");
+    require(atomic_load(&n_collected) == n_tickets, "every ticket was collected");
+    printf("%d tickets, %d refused, %d cancelled, %llu bytes fetched\n", n_tickets, atomic_load(&n_refused),
+           atomic_load(&n_cancelled), (unsigned long long)stats.n_bytes_fetched);
+    return 0;
+}
