@@ -8,7 +8,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/* csrc/*/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h csrc/*/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-data test-slow test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency golden install clean
+.PHONY: demo test test-data test-slow test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -60,6 +60,9 @@ bench: .venv/.test-packages  ## measure speed and memory: make bench ARGS="--qui
 
 latency: .venv/.test-packages  ## measure single gathers from 8 threads under load: make latency SECONDS=60
 	$(BIN)/python -m tools.bench.latency --seconds $(or $(SECONDS),60)
+
+endurance: .venv/.installed  ## random load within a memory budget, pages sampled: make endurance SECONDS=600 ARGS="--processes 8"
+	$(BIN)/python -m tools.endurance --seconds $(or $(SECONDS),600) $(ARGS)
 
 golden: .venv/.test-packages  ## write the golden files anew, from the reference decoders
 	$(BIN)/python tools/make_golden.py

@@ -51,6 +51,7 @@ def targets(sections: list[Json]) -> list[Target]:
     found += _scan(_one(sections, "scan"))
     found.append(_names(_one(sections, "names")))
     found += _opening(_one(sections, "open"))
+    found += _cold(_one(sections, "cold"))
     return found
 
 
@@ -234,6 +235,27 @@ def _opening(data: Json | None) -> Iterator[Target]:
             yield Target(asked, NOT_MEASURED)
         else:
             yield Target(asked, MET if value(file) < most else NOT_MET, number(value(file)))
+
+
+def _cold(data: Json | None) -> Iterator[Target]:
+    known = data if data and "gathers" in data else None
+    for key, least, what in (
+        ("of the same", 0.9, "fio's buffered reads"),
+        ("of the best", 0.8, "fio's best mechanism"),
+    ):
+        ratios = {f"{c['rows']} x {c['row bytes']} B": c[key] for c in known["gathers"]} if known else {}
+        yield _least(f"rows not in memory: at least {least} of {what}", ratios, least)
+    ratios = {f"{c['rows']} x {c['row bytes']} B": c["of before"] for c in known["warm"]} if known else {}
+    yield _least("rows in memory: at least 0.97 of a mapping of which nothing is asked", ratios, 0.97)
+    hidden = known["hidden"] if known else None
+    for asked, value, most in (
+        ("decoding, asked 2 ms ahead: waiting below 0.05 of reading", hidden and hidden["waiting"], 0.05),
+        ("prefill: at most 1.1 of reading and computing", hidden and hidden["prefill"]["median"], 1.1),
+    ):
+        if value is None:
+            yield Target(asked, NOT_MEASURED)
+        else:
+            yield Target(asked, MET if value <= most else NOT_MET, number(value))
 
 
 def table(found: list[Target]) -> Table:

@@ -39,6 +39,7 @@ def all_sections() -> dict[str, Section]:
     """Return the sections by name, in the order in which they run."""
     from . import (
         call,
+        cold,
         growth,
         half,
         hot,
@@ -66,5 +67,6 @@ def all_sections() -> dict[str, Section]:
         "pool": Section(pooling.run, pooling.tables),
         "text": Section(texts.run, texts.tables),
         "names": Section(names.run, names.tables),
+        "cold": Section(cold.run, cold.tables),
         "growth": Section(growth.run, growth.tables),
     }
