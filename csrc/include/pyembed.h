@@ -431,7 +431,8 @@ typedef enum pye_dtype {
 
 /* What a raw row is: `codes` bytes of codes (of a GGUF type, its blocks), then `scales` bytes of what belongs
  * to them, all scales of the row before all biases, without gaps. Both are the same for all rows of a table,
- * and their sum is the stride of contiguous raw rows. A scale that all rows share is in none of them. */
+ * and their sum is the stride of contiguous raw rows. A scale that all rows share is in none of them;
+ * where each shard has one of its own, every row has its shard's. */
 PYE_API void pye_table_raw_bytes(const pye_table *table, uint64_t *codes, uint64_t *scales);
 
 /* Zero the struct, set `struct_bytes` to its size, then the fields you need. */

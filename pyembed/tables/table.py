@@ -233,7 +233,8 @@ class EmbeddingTable(Ahead, Pooled, Scored, Closing):
             float32 is bit-identical to ggml's own dequantisation, the 16-bit ones are that value rounded to
             nearest even. NumPy has no bfloat16: such rows come as the uint16 that hold their bits. Raw rows
             are the bytes as stored, in the file's byte order: `raw_bytes`.codes bytes of codes, then the
-            scales of the row, then its biases. A scale that the whole table shares is not among them.
+            scales of the row, then its biases. A scale that the whole table shares is not
+            among them; where each shard has its own, a row has its shard's.
         threads : int, optional
             How many threads share the work, the calling one included; 1 is that one alone. Without it there
             are as many as the amount of work is worth. Workers belong to the model: they are made when first

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 import pyembed
 from tests.helpers import oracles
 from tests.helpers.gguf_bytes import GGUFBytes
+from tests.helpers.oracles.scaled import ScaledRow
+from tests.helpers.scaled_tables import make_table, save
 
 N_ROWS = 37
 TYPES = ["F32", "F16", "BF16", "Q4_0", "Q8_0", "Q6_K", "IQ4_XS", "MXFP4"]
@@ -151,6 +153,62 @@ def test_refused_outputs(tables, options: dict[str, object], error: type[Excepti
         options = {**options, "out": tuple(arrays[part] for part in options["out"])}
     with pytest.raises(error, match=message):
         table.gather([1, 2], **options)
+
+
+# ------------------------------------------------------------------------------------ several parts
+
+PARTS = {
+    "FP8, a scale a row": (ScaledRow(100, "e4m3", scales="f32"), "row"),
+    "MXFP4": (ScaledRow(64, "e2m1", scales="e8m0", group=32), "group"),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_codes_and_scales_apart(name: str, tmp_path: Path) -> None:
+    row, sharing = PARTS[name]
+    made = make_table(row, 31, sharing)
+    tensors = {"embed_tokens.weight": made.codes(), "embed_tokens.weight_scale": made.beside(1)}
+    codes, scales = (
+        np.stack([np.frombuffer(one.parts[part], np.uint8) for one in made.rows]) for part in (0, 1)
+    )
+    ids = np.array([[30, 0, 7], [-1, 31, 7]])
+    with pyembed.open_table(save(tmp_path / "t.safetensors", tensors)) as table:
+        assert table.raw_bytes == (codes.shape[1], scales.shape[1])
+        assert table.raw_bytes == (table.layout.code_bytes, table.layout.scale_bytes)
+        out = (np.ones((2, 3, codes.shape[1]), np.uint8), np.ones((2, 3, scales.shape[1]), np.uint8))
+        assert table.gather(ids, out=out, window=(0, 31)) is out
+        joined = table.gather(ids, dtype="raw", window=(0, 31))
+        for found, stored in ((out[0], codes), (out[1], scales), (joined, np.hstack([codes, scales]))):
+            np.testing.assert_array_equal(found[0], stored[ids[0]])
+            np.testing.assert_array_equal(found[1, 2], stored[7])
+            assert not found[1, :2].any()
+        packed = np.zeros((3, table.raw_stride + 4), np.uint8)
+        views = (packed[:, : codes.shape[1]], packed[:, codes.shape[1] : table.raw_stride])
+        table.gather([3, 4, 5], out=views)  # columns of one array
+        np.testing.assert_array_equal(packed[:, :-4], np.hstack([codes, scales])[3:6])
+        with pytest.raises(ValueError, match="overlap in memory"):
+            table.gather([3], out=(packed[:1, : codes.shape[1]], packed[:1, : scales.shape[1]]))
+        # And what a device makes of them is what comes out as floats.
+        assert table.gather([30, 7]).tobytes() == made.weights()[[30, 7]].tobytes()
+
+
+def test_shards_with_a_scale_of_their_own(tmp_path: Path) -> None:
+    """A row has a copy of it; one that the whole table shares is in no row."""
+    row = ScaledRow(48, "e4m3", scales="f32")
+    parts = [make_table(row, n, "table", seed) for seed, n in enumerate((5, 5, 2))]
+    tensors = {}
+    for number, part in enumerate(parts):
+        tensors[f"embed_tokens.shard_{number}.weight"] = part.codes()
+        tensors[f"embed_tokens.shard_{number}.weight_scale"] = part.beside(1)
+    stored = np.stack([np.frombuffer(b"".join(r.parts), np.uint8) for part in parts for r in part.rows])
+    with pyembed.open_table(save(tmp_path / "t.safetensors", tensors)) as table:
+        assert table.shape == (12, 48)
+        assert table.raw_bytes == (48, 4)
+        np.testing.assert_array_equal(table.gather(np.arange(12), dtype="raw"), stored)
+    alone = {"embed_tokens.weight": parts[0].codes(), "embed_tokens.weight_scale": parts[0].beside(1)}
+    with pyembed.open_table(save(tmp_path / "one.safetensors", alone)) as table:
+        assert table.raw_bytes == (48, 0)
+        np.testing.assert_array_equal(table.gather(np.arange(5), dtype="raw"), stored[:5, :48])
 
 
 # ----------------------------------------------------------------------------------------- windows
