@@ -50,6 +50,7 @@ def found(model: Path, reference: object) -> list[tuple[object, ...]]:
     return [
         (f.rule.split("/")[1], f.severity.value, f.first_id, f.last_id)
         for f in pyembed.compare(model, reference).findings
+        if f.rule.startswith("reference/")  # test_text.py has those of how texts are cut
     ]  # type: ignore[arg-type]
 
 

@@ -104,14 +104,14 @@ class Rules:
 
     Attributes
     ----------
-    is_unigram : bool
-        False for BPE.
+    is_unigram : bool or None
+        False for BPE, None where the file does not say it.
     charsmap : bytes
     adds_prefix, squeezes_spaces : bool
         Whether a text begins with a space, and whether runs of spaces become one.
     """
 
-    is_unigram: bool
+    is_unigram: bool | None
     charsmap: bytes
     adds_prefix: bool
     squeezes_spaces: bool
@@ -125,7 +125,7 @@ def read_rules(path: str, data: bytes) -> Rules:
     FormatError
         If it is damaged, or of another kind than unigram and BPE.
     """
-    kind, charsmap, flags = _UNIGRAM, b"", {_DUMMY_PREFIX: 1, _EXTRA_SPACES: 1}
+    kind, charsmap, flags = 0, b"", {_DUMMY_PREFIX: 1, _EXTRA_SPACES: 1}
     try:
         for field, wire, first, last in _fields(data, 0, len(data)):
             if wire != _BYTES or field not in (_TRAINER, _NORMALIZER):
@@ -137,11 +137,12 @@ def read_rules(path: str, data: bytes) -> Rules:
                     charsmap = data[begin:end]
                 elif field == _NORMALIZER and inner in flags and inner_wire == _VARINT:
                     flags[inner], _ = _varint(data, begin, end)
-        if kind not in (_UNIGRAM, _BPE):
+        if kind not in (0, _UNIGRAM, _BPE):
             raise ValueError(f"a model of type {kind}; known: 1 (unigram), 2 (BPE)")
     except ValueError as error:
         raise FormatError(f"{path}: not a SentencePiece model: {error}", path) from None
-    return Rules(kind == _UNIGRAM, charsmap, bool(flags[_DUMMY_PREFIX]), bool(flags[_EXTRA_SPACES]))
+    is_unigram = kind == _UNIGRAM if kind else None
+    return Rules(is_unigram, charsmap, bool(flags[_DUMMY_PREFIX]), bool(flags[_EXTRA_SPACES]))
 
 
 def is_sentencepiece(head: bytes) -> bool:

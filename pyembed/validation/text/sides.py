@@ -171,6 +171,8 @@ def _of_sentencepiece(path: str) -> Side:
     data = read_bytes(path)
     tokens, rules = read_sentencepiece(path, data), read_rules(path, data)
     assert tokens.tokens is not None
+    if rules.is_unigram is None:
+        return Side(path, None, "it does not say whether it is unigram or BPE")
     n = len(tokens.tokens)
     if list(tokens.tokens.ids) != list(range(n)):
         return Side(path, None, "the ids of the reference have gaps")
