@@ -25,7 +25,11 @@ static pye_status fail_without_scales(pye_finder *f) {
     if (part != NULL)
         return pye_finder_fail(f, part, "lies beside it, and the scales that it goes with do not");
     const pye_tensor *elsewhere = f->first == NULL ? pye_companions_elsewhere(f->model, f->codes) : NULL;
-    return elsewhere != NULL ? fail_missing(f, elsewhere) : PYE_OK;
+    if (elsewhere != NULL)
+        return fail_missing(f, elsewhere);
+    pye_status status = f->first == NULL ? pye_companions_refuse_stray(f->model, f->codes, f->error) : PYE_OK;
+    return status == PYE_OK && f->first == NULL ? pye_companions_refuse_one_of_many(f->model, f->codes, f->error)
+                                                : status;
 }
 
 /* Nothing but scales may lie beside the codes. */

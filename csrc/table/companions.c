@@ -1,5 +1,6 @@
 #include "table/companions.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -25,9 +26,9 @@ static const struct {
 /* A part with one of these words in its name belongs to codes, of one of many kinds (bitsandbytes, GPTQ, AWQ, HQQ, EXL, zero
  * points ...): without it rows would come out wrong. */
 static const char *const coded_words[] = {
-    "scale",    "scales",  "scb",    "absmax",  "packed",    "zero",      "zeros", "zp",
-    "biases",   "qweight", "qzeros", "qscales", "quantized", "quant",     "code",  "codes",
-    "codebook", "lut",     "gidx",   "idx",     "trellis",   "codebooks",
+    "scale", "scales",   "scb",     "absmax", "amax",    "packed",    "zero",      "zeros",
+    "zp",    "biases",   "qweight", "qzeros", "qscales", "quantized", "quant",     "code",
+    "codes", "codebook", "lut",     "gidx",   "idx",     "trellis",   "codebooks",
 };
 
 #define N_ENDS (sizeof ends / sizeof ends[0])
@@ -72,7 +73,7 @@ static pye_status add(const pye_model *model, pye_companions *found, role role, 
 
 /* ------------------------------------------------------------------------------------- parts unknown */
 
-static bool is_separator(char c) { return c == '.' || c == '_'; }
+static bool is_separator(char c) { return c == '.' || c == '_' || c == ':' || c == '-'; }
 
 static bool is_word(pye_string text, const char *word) {
     size_t n = strlen(word);
@@ -155,6 +156,67 @@ pye_status pye_companions_find(const pye_model *model, pye_string stem, const py
 
 static bool is_of_type(const pye_tensor *tensor, const pye_tensor *like) {
     return tensor->type == like->type && pye_string_compare(tensor->type_name, like->type_name) == 0;
+}
+
+/* How long the name of what a tensor lies in is: all before the last dot. */
+static size_t parent_bytes(pye_string name) {
+    size_t n = name.size;
+    while (n > 0 && name.data[n - 1] != '.')
+        n--;
+    return n > 0 ? n - 1 : 0;
+}
+
+/* The end of a name that begins with its parent's and a dot or an underscore, empty for any other name. */
+static pye_string inside(pye_string name, pye_string parent) {
+    if (parent.size == 0)
+        return memchr(name.data, '.', name.size) == NULL ? name : pye_string_after(name, name.size);
+    bool is_inside = name.size > parent.size + 1 && pye_string_starts(name, parent) &&
+                     (name.data[parent.size] == '.' || name.data[parent.size] == '_');
+    return pye_string_after(name, is_inside ? parent.size + 1 : name.size);
+}
+
+/* Whether a module has weights of this name: what else is in it, at any depth, is about them. Others have neighbours of their
+ * own, whose modules are not looked into. */
+static bool is_weight(pye_string leaf) {
+    return pye_string_starts(leaf, pye_text("weight")) || pye_string_compare(leaf, pye_text("qweight")) == 0;
+}
+
+pye_status pye_companions_refuse_stray(const pye_model *model, const pye_tensor *codes, pye_error *error) {
+    pye_string parent = {codes->name.data, parent_bytes(codes->name)};
+    bool is_deep = parent.size > 0 && is_weight(pye_string_after(codes->name, parent.size + 1));
+    for (size_t i = 0; i < model->n_tensors; i++) {
+        const pye_tensor *part = &model->tensors[i];
+        pye_string name = inside(part->name, parent);
+        bool is_near = name.size > 0 && (is_deep || memchr(name.data, '.', name.size) == NULL);
+        if (part == codes || is_of_type(part, codes) || !(is_near ? has_coded_word(name) : is_known(part->name)))
+            continue;
+        char names[2][PYE_QUOTE_BYTES];
+        return pye_fail(
+            error, PYE_ERROR_TYPE, PYE_NO_OFFSET,
+            "tensor %s holds codes, and nothing says whether %s belongs to them: scales are read where they "
+            "are called weight_scale, scale or scales beside a weight",
+            pye_quote(names[0], codes->name), pye_quote(names[1], part->name));
+    }
+    return PYE_OK;
+}
+
+/* A name that ends in -00001-of-00002.safetensors, of a file that was opened alone. */
+static bool is_one_of_many(const pye_model *model) {
+    const char *name = model->n_files == 1 ? pye_file_name(model->files[0]->facts.path) : "";
+    const char *of = strstr(name, "-of-");
+    return of != NULL && of > name && of[-1] >= '0' && of[-1] <= '9' && of[4] >= '0' && of[4] <= '9' &&
+           strtoull(of + 4, NULL, 10) > 1;
+}
+
+pye_status pye_companions_refuse_one_of_many(const pye_model *model, const pye_tensor *codes, pye_error *error) {
+    char name[PYE_QUOTE_BYTES];
+    if (!is_one_of_many(model))
+        return PYE_OK;
+    return pye_fail(
+        error, PYE_ERROR_TYPE, PYE_NO_OFFSET,
+        "tensor %s holds codes, and its scale may lie in another file of the set: open the folder or its "
+        "index instead of one file",
+        pye_quote(name, codes->name));
 }
 
 /* The tensor of the type of `codes` whose scales `part` is, by their names. */

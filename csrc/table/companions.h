@@ -28,3 +28,10 @@ pye_status pye_companions_refuse_unknown(const pye_model *model, pye_string stem
 
 /* Another tensor of the model that is of the type of `codes` and has scales, NULL if there is none. */
 const pye_tensor *pye_companions_elsewhere(const pye_model *model, const pye_tensor *codes);
+
+/* For codes that no scales were found for: PYE_ERROR_TYPE if something near them is named as scales are, in a way that is not
+ * known here. Takes as long as the model has tensors. */
+pye_status pye_companions_refuse_stray(const pye_model *model, const pye_tensor *codes, pye_error *error);
+
+/* The same if the model is one file of a set, in whose others the scales may be. */
+pye_status pye_companions_refuse_one_of_many(const pye_model *model, const pye_tensor *codes, pye_error *error);

@@ -18,7 +18,7 @@ static pye_status check_offsets(const pye_bag_job *job, size_t n_bags, pye_error
     const int64_t *offsets = job->offsets;
     if (offsets[0] != 0)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                        "the offset at position 0 is %" PRId64 ": the first bag begins at 0", offsets[0]);
+                        "the offset at position 0 is %" PRId64 "; it must be 0", offsets[0]);
     for (size_t i = 1; i <= n_bags; i++) {
         if (offsets[i] < offsets[i - 1])
             return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
@@ -31,7 +31,7 @@ static pye_status check_offsets(const pye_bag_job *job, size_t n_bags, pye_error
     }
     if ((uint64_t)offsets[n_bags] != job->n_ids)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                        "the offset at position %zu, the last, is %" PRId64 ": it is the number of ids, %zu",
+                        "the offset at position %zu, the last, is %" PRId64 "; it must be the number of ids, %zu",
                         n_bags, offsets[n_bags], job->n_ids);
     return PYE_OK;
 }

@@ -91,6 +91,37 @@ static pye_status fail_number(const pye_model *model, const pye_tensor *tensor, 
     return pye_blame_file(tensor, status, error);
 }
 
+/* Whether a name is that of a shard but for its number: a sign, too many digits, anything. */
+static bool is_misnumbered(pye_string name, pye_string base) {
+    static const char *const starts[] = {"shard_", "shards."};
+    shard_name parts;
+    if (name.size <= base.size + 1 || name.data[base.size] != '.')
+        return false;
+    pye_string text = pye_string_after(name, base.size + 1);
+    bool is_shard = pye_string_starts(text, pye_text(starts[0])) || pye_string_starts(text, pye_text(starts[1]));
+    bool is_codes =
+        pye_string_ends(text, pye_text(".weight")) || pye_string_ends(text, pye_text(".weight_packed"));
+    return is_shard && is_codes && !parse(text, &parts);
+}
+
+/* A shard whose number cannot be read would be missing from the table. */
+static pye_status check_numbers(const pye_model *model, pye_string base, size_t first, pye_error *error) {
+    for (size_t at = first; at < model->n_tensors; at++) {
+        const pye_tensor *tensor = &model->tensors[model->tensors_by_name[at]];
+        if (!pye_string_starts(tensor->name, base))
+            return PYE_OK;
+        if (!is_misnumbered(tensor->name, base))
+            continue;
+        char name[PYE_QUOTE_BYTES], quoted[PYE_QUOTE_BYTES];
+        pye_status status =
+            pye_fail(error, pye_model_bad(model), tensor->offset,
+                     "table %s: %s is named as a shard, but its number is not one of 1 to %d digits",
+                     pye_quote(name, base), pye_quote(quoted, tensor->name), MAX_DIGITS);
+        return pye_blame_file(tensor, status, error);
+    }
+    return PYE_OK;
+}
+
 /* Puts the shards where their numbers say. */
 static pye_status sort_shards(const pye_model *model, pye_string base, size_t first, const pye_tensor **shards,
                               size_t n, pye_error *error) {
@@ -176,7 +207,9 @@ pye_status pye_shards_find(const pye_model *model, pye_string base, const pye_te
     const pye_tensor **found = pye_allocate_zeros(&model->allocator, count * sizeof *found);
     if (found == NULL)
         return pye_fail_memory(error, count * sizeof *found);
-    pye_status status = sort_shards(model, base, first, found, count, error);
+    pye_status status = check_numbers(model, base, first, error);
+    if (status == PYE_OK)
+        status = sort_shards(model, base, first, found, count, error);
     if (status == PYE_OK)
         status = check_shapes(model, base, found, count, error);
     if (status != PYE_OK) {

@@ -264,3 +264,40 @@ def test_headers_that_were_changed_at_random(seed: int, tmp_path: Path) -> None:
                     use(path, name)
                     n_opened += 1
     assert n_opened > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        ("embeddings", "scales"),
+        ("table", "weight_scale"),
+        ("e.qweight", "e.scales"),
+        ("e.codes", "e.scale"),
+        ("e.weight", "scale"),
+        ("e.weight", "e_scale"),
+        ("e.weight", "e.quantizer.scale"),
+        ("e._data", "e._scale"),
+    ],
+)
+def test_scales_that_may_belong_to_codes(tmp_path: Path, name: str, scale: str) -> None:
+    """Codes do not come out as plain numbers while something near them is named as a scale is."""
+    table = make_table(INT8, 6, "row")
+    with pytest.raises(UNKNOWN, match=f"nothing says whether '{scale}' belongs to them"):
+        pyembed.open_table(
+            save(tmp_path / "m.safetensors", {name: table.codes(), scale: table.beside(1)}), tensor=name
+        )
+    others = {"weights": table.beside(1), "a.b.scale": table.beside(1), "e.input_scale": ONE}
+    with pyembed.open_table(
+        save(tmp_path / "m.safetensors", {name: table.codes()} | others), tensor=name
+    ) as opened:
+        assert opened.layout.scales is None
+
+
+def test_one_file_of_a_set(tmp_path: Path) -> None:
+    """Codes without scales may have them in another file: one file of a set does not show that."""
+    table = make_table(INT8, 6, "row")
+    path = save(tmp_path / "model-00001-of-00002.safetensors", {"e.weight": table.codes()})
+    with pytest.raises(UNKNOWN, match="its scale may lie in another file of the set"):
+        pyembed.open_table(path, tensor="e.weight")
+    alone = save(tmp_path / "model-00001-of-00001.safetensors", {"e.weight": table.codes()})
+    pyembed.open_table(alone, tensor="e.weight").close()

@@ -280,7 +280,7 @@ def test_embedding_bag_of_torch(tmp_path: Path) -> None:
         ([-1, 3], "position 0 is -1"),
         ([0, 2, 1, 3], "position 2 is 1, below the one before it, 2"),
         ([0, 4, 3], "position 1 is 4, but there are 3 ids"),
-        ([0, 2], "position 1, the last, is 2: it is the number of ids, 3"),
+        ([0, 2], "position 1, the last, is 2; it must be the number of ids, 3"),
         ([0], "position 0, the last, is 0"),
         ([], "shape"),
         ([[0, 3]], "shape"),

@@ -249,6 +249,13 @@ DAMAGED: dict[str, tuple[Callable[[Tensors], None], str]] = {
     "one missing": (_drop("shard_7.weight", "shard_7.weight_scale"), "shard 7 is missing.*highest.* is 12"),
     "twice": (_rename("shard_11.weight", "shard_01.weight"), r"shard_1\.weight.*same number"),
     "far number": (_rename("shard_12.weight", "shard_999999999999.weight"), "shard 12 is missing"),
+    **{
+        f"number {number!r}": (
+            _rename("shard_12.weight", f"shard_{number}.weight"),
+            "named as a shard, but its number is not one of 1 to 18 digits",
+        )
+        for number in ("1e1", "-1", "+12", "12 ", "0x0c", "", str(2**64 + 12), "\N{SUPERSCRIPT TWO}")
+    },
     "spelled in two ways": (_rename("shard_12.weight", "shards.12.weight"), "named in two ways"),
     "wider": (_replace("shard_3.weight", **WIDE), r"shard_3\.weight' is 161 wide, the first 160"),
     "of another type": (
