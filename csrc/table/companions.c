@@ -56,18 +56,18 @@ static pye_status fail_two(const pye_model *model, const pye_tensor *a, const py
     return pye_blame_file(b, status, error);
 }
 
-static pye_status add(const pye_model *model, pye_companions *found, role role, const pye_tensor *part,
+static pye_status add(const pye_model *model, pye_companions *found, role what, const pye_tensor *part,
                       pye_error *error) {
-    const pye_tensor **place = role == SCALES ? &found->scales : role == BIASES ? &found->biases : &found->factor;
+    const pye_tensor **place = what == SCALES ? &found->scales : what == BIASES ? &found->biases : &found->factor;
     if (*place != NULL)
         return fail_two(model, *place, part,
-                        role == BIASES   ? "biases"
-                        : role == SCALES ? "scales"
+                        what == BIASES   ? "biases"
+                        : what == SCALES ? "scales"
                                          : "factor",
                         error);
     *place = part;
-    if (role == MULTIPLIER || role == DIVISOR)
-        found->factor_kind = role == MULTIPLIER ? PYE_FACTOR_MULTIPLIES : PYE_FACTOR_DIVIDES;
+    if (what == MULTIPLIER || what == DIVISOR)
+        found->factor_kind = what == MULTIPLIER ? PYE_FACTOR_MULTIPLIES : PYE_FACTOR_DIVIDES;
     return PYE_OK;
 }
 

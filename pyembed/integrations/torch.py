@@ -1,8 +1,13 @@
-"""A token table of a file as a ``torch.nn.Module``: ``pip install pyembed-gguf[torch]``."""
+"""Tables of a file as ``torch.nn.Module``: ``pip install pyembed-gguf[torch]``."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 try:
     import torch
@@ -10,7 +15,9 @@ except ImportError as error:
     raise ImportError("pyembed.integrations.torch needs torch: pip install 'pyembed-gguf[torch]'") from error
 
 from ..core.dtypes import output_type
+from ..ngram import History, Ngram
 from ..tables.table import EmbeddingTable
+from ..tables.ticket import Ticket, Tickets
 
 
 class Embedding(torch.nn.Module):
@@ -78,6 +85,115 @@ class Embedding(torch.nn.Module):
     def extra_repr(self) -> str:
         """Return what ``repr`` says between the brackets."""
         return f"{self.num_embeddings}, {self.embedding_dim}, type={self.table.type}, dtype={self.dtype}"
+
+
+class NgramEmbedding(torch.nn.Module):
+    """The hashed rows of one layer, read from their file while the layers before it compute.
+
+    Call `prefetch` when the tokens are known, and the module in its layer: that waits for what is not there
+    yet. Without a `prefetch` for the same tokens it gathers at once. It has no parameters.
+
+    Parameters
+    ----------
+    ngram : Ngram
+        ``model.ngram``. It is used, not owned: keep its model open.
+    layer : int, optional
+        One of ``ngram.layers``; needed where there are several.
+    dtype : torch.dtype, optional
+        float32, float16 or bfloat16.
+    pin_memory : bool, optional
+        Whether rows go to page-locked memory, from where a GPU fetches them without a copy.
+
+    Attributes
+    ----------
+    embedding_dim : int
+        Columns times the width of a row.
+    """
+
+    #: Prefetches that nobody came for; the oldest are dropped.
+    MOST_PENDING = 8
+
+    def __init__(
+        self,
+        ngram: Ngram,
+        layer: int | None = None,
+        *,
+        dtype: torch.dtype = torch.bfloat16,
+        pin_memory: bool = False,
+    ) -> None:
+        super().__init__()
+        if layer is None:
+            if len(ngram.layers) > 1:
+                raise ValueError(f"layer is needed: there are {', '.join(map(str, ngram.layers))}")
+            layer = ngram.layers[0]
+        self.ngram, self.layer = ngram, layer
+        self.dtype, self.pin_memory = dtype, pin_memory
+        output_type(dtype)  # refuses the others
+        key = layer if layer in ngram.tables else next(iter(ngram.tables))
+        self._width = ngram.tables[key].shape[1]
+        self.embedding_dim = ngram.columns * self._width
+        self._pending: deque[tuple[npt.NDArray[np.int64], Ticket[Any] | Tickets[Any]]] = deque(
+            maxlen=self.MOST_PENDING
+        )
+
+    def prefetch(
+        self,
+        ids: Any,
+        history: History | Sequence[History | None] | None = None,
+        offsets: Any = None,
+    ) -> None:
+        """Begin to read the rows of tokens and return at once.
+
+        Parameters
+        ----------
+        ids, history, offsets
+            As for `Ngram.rows`; `history` is what came before these tokens.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            As `Ngram.rows`.
+        """
+        names = self.ngram.rows(ids, offsets, history, self.layer)
+        out = self._empty(len(names))
+        ticket = self.ngram.submit(ids, history, out, offsets=offsets, layer=self.layer)
+        self._pending.append((names, ticket))
+
+    def forward(
+        self,
+        ids: Any,
+        history: History | Sequence[History | None] | None = None,
+        offsets: Any = None,
+    ) -> torch.Tensor:
+        """Return the rows of tokens, those of each put side by side: of shape (n, embedding_dim), on the CPU.
+
+        Parameters
+        ----------
+        ids, history, offsets
+            As for `prefetch`, with the same history: advance it after this.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError, OSError
+            As `Ngram.embed`.
+        """
+        names = self.ngram.rows(ids, offsets, history, self.layer)
+        for index, (asked, ticket) in enumerate(self._pending):
+            if np.array_equal(asked, names):
+                del self._pending[index]
+                rows: torch.Tensor = ticket.wait()
+                return rows.reshape(len(names), -1)
+        out = self._empty(len(names))
+        self.ngram.embed(ids, history, out, offsets=offsets, layer=self.layer)
+        return out.reshape(len(names), -1)
+
+    def _empty(self, n: int) -> torch.Tensor:
+        shape = (n, self.ngram.columns, self._width)
+        return torch.empty(shape, dtype=self.dtype, pin_memory=self.pin_memory)
+
+    def extra_repr(self) -> str:
+        """Return what ``repr`` says between the brackets."""
+        return f"{self.ngram.scheme}, layer={self.layer}, {self.embedding_dim}, dtype={self.dtype}"
 
 
 def as_tensor(rows: Any) -> torch.Tensor:

@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import ffi, lib
-from ..core.aliases import DTypeLike, IdsLike, Raw
+from ..core.aliases import IdsLike
 from ..core.callbacks import raise_kept
 from ..core.closing import Closing
 from ..errors import CData, ClosedError, FormatError, NotFoundError, Status
 from ..inputs.batching import as_offsets
 from ..safe_text import printable, quote
-from ..tables.arguments import ID_TYPES, IntArray, as_ids, as_rows, gathered_kind, id_error, thread_count
+from ..tables.arguments import ID_TYPES, IntArray, as_ids, id_error, thread_count
 from ..tables.table import EmbeddingTable
 from .constants import Constants, Scheme
+from .gathering import Gathered
 from .history import History
 
 _SCHEMES: Mapping[Scheme, int] = {
@@ -81,7 +82,7 @@ class LayerTables(Mapping[int, EmbeddingTable]):
             table.close()
 
 
-class Ngram(Closing):
+class Ngram(Gathered, Closing):
     """Which rows of its n-gram tables a model looks up. Use `Model.ngram` or `pyembed.open_ngram`.
 
     A model with conditional memory hashes the last 2, 3, ... tokens, with several heads, to rows of a large
@@ -281,64 +282,6 @@ class Ngram(Closing):
         """The tables by layer, for LongCat by column; each is opened when it is first asked for."""
         self._ensure_open()
         return self._tables
-
-    def embed(
-        self,
-        ids: IdsLike,
-        history: History | Sequence[History | None] | None = None,
-        out: Any = None,
-        dtype: DTypeLike | Raw | None = None,
-        *,
-        offsets: IdsLike | None = None,
-        layer: int | None = None,
-        threads: int | None = None,
-    ) -> Any:
-        """Return the rows that tokens look up: `rows`, gathered.
-
-        Parameters
-        ----------
-        ids, history, offsets, layer, threads
-            As for `rows`.
-        out, dtype
-            As for `EmbeddingTable.gather`, of shape (n, columns, width); with ``dtype="raw"`` the stored
-            bytes, of PLE and Engram also to two outputs, codes and scales.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n, columns, width)
-            Put side by side, the rows of a token are what the layer is given: ``result.reshape(n, -1)``. Or
-            `out` itself where that was given.
-
-        Raises
-        ------
-        IndexError, ValueError, TypeError
-            As for `rows` and `EmbeddingTable.gather`; `out` is untouched then.
-        NotFoundError
-            (a KeyError) if the table is not in the file.
-        """
-        names = self.rows(ids, offsets, history, layer, threads=threads)
-        if self._constants.scheme is not Scheme.LONGCAT:
-            table = self._tables[self.layers[self._layer_number(layer)]]
-            return table.gather(names, out=out, dtype=dtype, threads=threads)
-        return self._embed_columns(names, out, dtype, threads)
-
-    def _embed_columns(
-        self, names: npt.NDArray[np.int64], out: Any, dtype: DTypeLike | Raw | None, threads: int | None
-    ) -> Any:
-        """Gather each column from a table of its own."""
-        if isinstance(out, tuple):
-            raise ValueError("two outputs are for rows of one table; here each column has its own")
-        kind = gathered_kind(dtype, out)
-        tables = list(self._tables.values())
-        widths = {table.raw_stride if kind.name == "raw" else table.shape[1] for table in tables}
-        if len(widths) > 1:
-            raise FormatError(f"{self._constants.path}: tables of hashed rows are of {len(widths)} widths")
-        shape = (*names.shape, widths.pop())
-        found = np.empty(shape, kind.storage) if out is None else out
-        rows = as_rows(found, shape, kind)
-        for column, table in enumerate(tables):
-            table.fill(rows[:, column], np.ascontiguousarray(names[:, column]), kind, threads)
-        return found
 
     # -------------------------------------------------------------------------------------- closing
 

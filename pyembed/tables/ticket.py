@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import numpy.typing as npt
 
 from .._native import ffi, lib
 from ..core.handle import Source
-from ..errors import CData
+from ..errors import CData, PyembedError
 from .arguments import IntArray
 
 Out = TypeVar("Out")
@@ -92,6 +93,53 @@ class Ticket(Generic[Out]):
 
     def __repr__(self) -> str:
         return f"<Ticket of rows of ids {self._shape}: {'done' if self.done() else 'at work'}>"
+
+
+class Tickets(Generic[Out]):
+    """Several tickets as one, such as those of all layers of a model. `Ngram.submit` makes them."""
+
+    def __init__(self, tickets: Iterable[Ticket[Any] | Tickets[Any]], result: Callable[[], Out]) -> None:
+        self._tickets = list(tickets)
+        self._result = result
+
+    def wait(self) -> Out:
+        """Return what was asked for when all of it is there.
+
+        Raises
+        ------
+        IndexError, OSError, ValueError, LoadCancelledError
+            As `Ticket.wait`, for the first that failed, when nothing is written any more.
+        """
+        errors = []
+        for ticket in self._tickets:
+            try:
+                ticket.wait()
+            except (PyembedError, OSError, IndexError, ValueError, MemoryError) as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return self._result()
+
+    def done(self) -> bool:
+        """Return whether `wait` would return, or raise, at once."""
+        return all(ticket.done() for ticket in self._tickets)
+
+    def cancel(self) -> None:
+        """Ask for an end of all that is not done."""
+        for ticket in self._tickets:
+            ticket.cancel()
+
+    def __await__(self) -> Generator[Any, None, Out]:
+        for ticket in self._tickets:
+            with suppress(
+                PyembedError, OSError, IndexError, ValueError, MemoryError
+            ):  # `wait` raises them again
+                yield from ticket.__await__()
+        return self.wait()
+
+    def __repr__(self) -> str:
+        n_done = sum(ticket.done() for ticket in self._tickets)
+        return f"<Tickets: {n_done} of {len(self._tickets)} done>"
 
 
 def _finish(finished: asyncio.Future[None]) -> None:

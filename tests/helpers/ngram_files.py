@@ -243,3 +243,34 @@ def engram_published() -> dict[str, Any]:
         engram + "token_map": token_map,
         engram + "num_embeddings": u64(*ENGRAM_ROWS),
     }
+
+
+def small_ple() -> dict[str, Any]:
+    """Return the keys of a small file of PLE: 40 tokens, 3 ends texts, two heads, rows of 8."""
+    return {
+        **ple_of_llama_cpp(),
+        "qwen4exp.vocab_size": 40,
+        "qwen4exp.ple.heads_per_ngram": 2,
+        "qwen4exp.ple.layer_multipliers": u64(*SMALL_MULTIPLIERS[1]),
+        "qwen4exp.ple.head_vocab_sizes": u64(*SMALL_PRIMES[0]),
+        "qwen4exp.ple.head_offsets": u64(*sums(SMALL_PRIMES[0])),
+        "qwen4exp.ple.eos_token_id": 3,
+        "qwen4exp.ple.image_token_id": 4,
+        "qwen4exp.embedding_length_per_layer_input": 8,
+    }
+
+
+def write_small(folder: Path, rng: np.random.Generator) -> tuple[Path, Path]:
+    """Write a small model of PLE, in layer 1, and one of Engram, in layers 1 and 14; rows are 8 floats."""
+
+    def table(rows: int) -> np.ndarray:
+        return rng.standard_normal((rows, 8)).astype(np.float32)
+
+    ple = {**token_table(40), "per_layer_token_embd.weight": table(SMALL_ROWS[0])}
+    engram = {
+        f"blk.{layer}.engram_embd.weight": table(n) for layer, n in zip((1, 14), SMALL_ROWS, strict=True)
+    }
+    return (
+        write(folder / "ple.gguf", "qwen4exp", small_ple(), ple),
+        write(folder / "engram.gguf", "deepseek41", engram_d1(), engram),
+    )

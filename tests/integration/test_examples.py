@@ -15,6 +15,7 @@ import pytest
 
 import pyembed
 from tests.helpers.complete_models import write_complete_model
+from tests.helpers.ngram_files import write_small
 
 pytestmark = pytest.mark.integration
 EXAMPLES = Path(__file__).parents[2] / "examples" / "python"
@@ -65,3 +66,11 @@ def test_asyncio_server() -> None:
             *2 * [f"3 x {model.n_embd}, first value {first:.6f}"],
             f"error: id {model.n_vocab} at position 0 is not a row: the table has {model.n_vocab} rows",
         ]
+
+
+def test_ngram_layers(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    assert run("ngram_layers.py", *write_small(tmp_path, np.random.default_rng(3))).splitlines() == [
+        "ple in layer 1: 1500 rows, all as in one pass",
+        "engram in layer 1 and 14: 3000 rows, all as in one pass",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from tests.helpers.oracles import TYPES, ggml_quantize
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-integrations installs it")
 pytestmark = pytest.mark.integration
 
-from pyembed.integrations.torch import Embedding, as_tensor  # noqa: E402
+from pyembed.integrations.torch import Embedding, NgramEmbedding, as_tensor  # noqa: E402
+from tests.helpers.ngram_files import write_small  # noqa: E402
 
 N, WIDTH = 100, 256
 IDS = [[3, 99, 0], [7, 7, 5]]
@@ -195,3 +197,26 @@ def test_out_says_the_dtype(model: pyembed.Model, dtype: str) -> None:
     out = torch.zeros((2, model.n_embd), dtype=getattr(torch, dtype))
     assert model.embed([5, 6], out=out) is out
     assert torch.equal(out, torch.from_numpy(model.embed([5, 6])).to(out.dtype))
+
+
+def test_hashed_rows_that_are_read_ahead(tmp_path: Path, rng: np.random.Generator) -> None:
+    ngram = pyembed.open_ngram(write_small(tmp_path, rng)[1])
+    with pytest.raises(ValueError, match="layer is needed"):
+        NgramEmbedding(ngram)
+    module = NgramEmbedding(ngram, 14)
+    history, stream = ngram.history(), rng.integers(0, 40, 60)
+    expected = torch.from_numpy(ngram.embed(stream, layer=14).reshape(60, -1)).bfloat16()
+    for _ in range(12):  # more than are kept: the first are dropped
+        module.prefetch(stream[:10], history)
+    assert torch.equal(module(stream[:10], history), expected[:10])
+    history.advance(stream[:10])
+    assert torch.equal(module(stream[10:], history), expected[10:]), "also of what nobody asked for ahead"
+    rows = NgramEmbedding(ngram, 14, dtype=torch.float32)(torch.from_numpy(stream))
+    assert rows.shape == (60, module.embedding_dim) == (60, 32)
+    assert torch.equal(rows.bfloat16(), expected)
+    assert list(module.parameters()) == []
+    assert repr(module) == "NgramEmbedding(engram, layer=14, 32, dtype=torch.bfloat16)"
+    with pytest.raises(IndexError):
+        module.prefetch([40])
+    with pytest.raises(ValueError, match="not as"):
+        NgramEmbedding(ngram, 14, dtype=torch.int8)
