@@ -28,6 +28,16 @@ static inline uint64_t pye_id_at(const void *ids, pye_id_type type, size_t i) {
     return UINT64_MAX;
 }
 
+/* ids[first] .. ids[first + n - 1] likewise, which is quicker than one by one. */
+static inline void pye_ids_at(const void *ids, pye_id_type type, size_t first, size_t n, uint64_t *to) {
+    if (type == PYE_ID_I64 || type == PYE_ID_U64) {
+        memcpy(to, (const uint8_t *)ids + first * sizeof *to, n * sizeof *to);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        to[i] = pye_id_at(ids, type, first + i);
+}
+
 static inline size_t pye_id_bytes(pye_id_type type) {
     switch (type) {
     case PYE_ID_I64:

@@ -18,7 +18,8 @@
 #define GROUP_BYTES 16384
 
 typedef struct group {
-    pye_row rows[GROUP_ROWS];
+    const uint8_t *codes[GROUP_ROWS];
+    pye_row rows[GROUP_ROWS]; /* of a table whose rows are more than codes */
     size_t n;
 } group;
 
@@ -27,17 +28,38 @@ static size_t group_rows(const pye_table *table) {
     return n < TILE_ROWS ? TILE_ROWS : n > GROUP_ROWS ? GROUP_ROWS : (size_t)n;
 }
 
+/* Whether rows lie one after the other, and are codes and nothing else. */
+static bool is_one_array(const pye_table *table) {
+    return table->n_pieces == 1 && table->n_parts == 1 && table->mapping == NULL;
+}
+
 /* The rows of ids first .. end - 1, but at most `most`. False if one of them is not a row after all: the ids are in the caller's
  * memory, where another thread may change them. */
 static bool find_rows(const pye_bag_job *job, size_t first, size_t end, size_t most, group *found) {
-    found->n = end - first < most ? end - first : most;
-    for (size_t i = 0; i < found->n; i++) {
-        uint64_t id = pye_id_at(job->ids, job->id_type, first + i);
-        if (id >= job->table->info.n_rows)
-            return false;
-        found->rows[i] = pye_table_row(job->table, id);
+    const pye_table *table = job->table;
+    uint64_t ids[GROUP_ROWS], n_outside = 0;
+    size_t n = end - first < most ? end - first : most;
+    found->n = n;
+    pye_ids_at(job->ids, job->id_type, first, n, ids);
+    for (size_t i = 0; i < n; i++)
+        n_outside += ids[i] >= table->info.n_rows;
+    if (n_outside > 0)
+        return false;
+    if (is_one_array(table)) {
+        const uint8_t *start = table->pieces[0].parts[PYE_CODES];
+        for (size_t i = 0; i < n; i++)
+            found->codes[i] = start + ids[i] * table->layout[PYE_CODES].stride;
+        return true;
+    }
+    for (size_t i = 0; i < n; i++) {
+        found->rows[i] = pye_table_row(table, ids[i]);
+        found->codes[i] = found->rows[i].parts[PYE_CODES];
     }
     return true;
+}
+
+static pye_row row_of(const pye_table *table, const group *from, size_t i) {
+    return is_one_array(table) ? (pye_row){.parts = {[PYE_CODES] = from->codes[i]}} : from->rows[i];
 }
 
 /* What adds rows of a table as they are stored; NULL if they have to be decoded. */
@@ -46,34 +68,44 @@ static pye_add_rows add_of(const pye_table *table) {
 }
 
 /* n columns from a byte of each row on, of rows that are floats. */
-static void add_stored(pye_add_rows add, const pye_row *rows, size_t n_rows, const float *weights, size_t offset,
-                       size_t n, float *to) {
+static void add_stored(pye_add_rows add, const uint8_t *const *codes, size_t n_rows, const float *weights,
+                       size_t offset, size_t n, float *to) {
     const uint8_t *starts[GROUP_ROWS];
-    for (size_t i = 0; i < n_rows; i++)
-        starts[i] = rows[i].parts[PYE_CODES] + offset;
-    add(to, starts, weights, n_rows, n);
+    for (size_t i = 0; i < n_rows && offset > 0; i++)
+        starts[i] = codes[i] + offset;
+    add(to, offset > 0 ? starts : codes, weights, n_rows, n);
 }
 
-/* Columns first .. first + n - 1 of any rows, at most TILE_ROWS. */
-static void add_decoded(const pye_table *table, const pye_row *rows, size_t n_rows, const float *weights,
+/* Columns first .. first + n - 1 of any rows, at most TILE_ROWS, from the group's number `at` on. */
+static void add_decoded(const pye_table *table, const group *from, size_t at, size_t n_rows, const float *weights,
                         size_t first, size_t n, float *to) {
     const uint8_t *starts[TILE_ROWS];
     _Alignas(PYE_LINE_BYTES) float tiles[TILE_ROWS][STEP_COLUMNS];
     for (size_t i = 0; i < n_rows; i++) {
-        pye_table_decode(table, &rows[i], first, n, tiles[i]);
+        pye_row row = row_of(table, from, at + i);
+        pye_table_decode(table, &row, first, n, tiles[i]);
         starts[i] = (const uint8_t *)tiles[i];
     }
     table->kernels->add_rows[PYE_TYPE_F32](to, starts, weights, n_rows, n);
 }
 
-static void max_rows(const pye_table *table, const pye_row *rows, size_t n_rows, bool is_first, size_t first,
-                     size_t n, float *to) {
+static void max_rows(const pye_table *table, const group *from, size_t at, size_t n_rows, bool is_first,
+                     size_t first, size_t n, float *to) {
     _Alignas(PYE_LINE_BYTES) float tile[STEP_COLUMNS];
     for (size_t i = 0; i < n_rows; i++) {
-        pye_table_decode(table, &rows[i], first, n, is_first && i == 0 ? to : tile);
+        pye_row row = row_of(table, from, at + i);
+        pye_table_decode(table, &row, first, n, is_first && i == 0 ? to : tile);
         if (!is_first || i > 0)
             table->kernels->max_row(to, tile, n);
     }
+}
+
+static void fetch(const pye_table *table, const group *next, size_t i, pye_span span) {
+    if (is_one_array(table)) {
+        pye_prefetch_bytes(next->codes[i] + span.at, span.n_bytes);
+        return;
+    }
+    pye_table_prefetch_span(table, &next->rows[i], span);
 }
 
 /* Pools a group into `to`, while the next is fetched. */
@@ -85,24 +117,23 @@ static void pool_group(const pye_bag_job *job, const group *here, const group *n
     size_t at_once = add != NULL && next->n == 0 ? GROUP_ROWS : TILE_ROWS;
     /* First a line of each: their pages are looked up at the same time, which takes longer than the bytes do. */
     for (size_t i = 0; i < next->n; i++)
-        __builtin_prefetch(next->rows[i].parts[PYE_CODES], 0, 3);
+        __builtin_prefetch(next->codes[i], 0, 3);
     for (size_t column = 0; column < n_columns; column += STEP_COLUMNS) {
         size_t n = n_columns - column < STEP_COLUMNS ? n_columns - column : STEP_COLUMNS;
         pye_span span = pye_table_span(table, column, n);
         for (size_t i = 0; i < here->n || i < next->n; i += at_once) {
             for (size_t j = i; j < next->n && j < i + at_once; j++)
-                pye_table_prefetch_span(table, &next->rows[j], span);
+                fetch(table, next, j, span);
             if (i >= here->n)
                 continue;
-            const pye_row *rows = &here->rows[i];
             const float *factors = weights == NULL ? NULL : weights + i;
             size_t n_rows = here->n - i < at_once ? here->n - i : at_once;
             if (job->mode == PYE_POOL_MAX)
-                max_rows(table, rows, n_rows, is_first && i == 0, column, n, to + column);
+                max_rows(table, here, i, n_rows, is_first && i == 0, column, n, to + column);
             else if (add != NULL)
-                add_stored(add, rows, n_rows, factors, span.at, n, to + column);
+                add_stored(add, here->codes + i, n_rows, factors, span.at, n, to + column);
             else
-                add_decoded(table, rows, n_rows, factors, column, n, to + column);
+                add_decoded(table, here, i, n_rows, factors, column, n, to + column);
         }
     }
 }
