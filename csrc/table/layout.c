@@ -102,13 +102,15 @@ static bool is_whole(const pye_tensor *tensor) {
     return false;
 }
 
+static bool is_column(const pye_tensor *tensor) { return tensor->n_dims == 2 && tensor->shape[1] == 1; }
+
 static pye_status fail_beside(const pye_tensor *codes, const pye_tensor *part, const char *why, pye_error *error) {
     char names[2][PYE_QUOTE_BYTES], type[PYE_QUOTE_BYTES];
     return pye_blame_file(part,
                           pye_fail(error, PYE_ERROR_SAFETENSORS, part->offset,
                                    "tensor %s: %s, of type %s and length %" PRIu64 ", %s",
                                    pye_quote(names[0], codes->name), pye_quote(names[1], part->name),
-                                   pye_quote(type, part->type_name), part->shape[0], why),
+                                   pye_quote(type, part->type_name), part->n_dims > 0 ? part->shape[0] : 0, why),
                           error);
 }
 
@@ -117,7 +119,8 @@ static pye_status add_weights(pye_layout *layout, const pye_tensor *weights, pye
     pye_coding *coding = &layout->coding;
     const pye_tensor *codes = coding->tensors[PYE_CODES];
     pye_number number = pye_number_of(weights);
-    if (number == PYE_NUMBER_NONE || number == PYE_NUMBER_E8M0 || number == PYE_NUMBER_E4M3)
+    if (weights->n_dims != 1 || number == PYE_NUMBER_NONE || number == PYE_NUMBER_E8M0 ||
+        number == PYE_NUMBER_E4M3)
         return fail_beside(codes, weights, "is not a list of floats, one a token", error);
     if (weights->shape[0] != layout->n_rows)
         return fail_beside(codes, weights, "is not as long as the table has rows, or its mapping entries", error);
@@ -139,15 +142,15 @@ static pye_status find_mapping(const pye_model *model, pye_string name, pye_layo
         return PYE_OK;
     const pye_tensor *mapping = pye_model_tensor(model, pye_text("mapping"), "");
     const pye_tensor *weights = pye_model_tensor(model, pye_text("weights"), "");
-    bool has_mapping = mapping != NULL && mapping->n_dims == 1;
-    bool has_weights = weights != NULL && weights->n_dims == 1;
+    bool has_mapping = mapping != NULL && (mapping->n_dims == 1 || is_whole(mapping));
+    bool has_weights = weights != NULL && (weights->n_dims == 1 || is_column(weights));
     const pye_tensor *codes = layout->coding.tensors[PYE_CODES];
     if ((has_mapping || has_weights) && layout->n_pieces > 1)
         return fail_beside(codes, has_mapping ? mapping : weights, "lies beside a table in shards", error);
     if ((has_mapping || has_weights) && !layout->coding.is_blocks)
         return fail_beside(codes, has_mapping ? mapping : weights, "lies beside codes that have scales", error);
     if (has_mapping) {
-        if (!is_whole(mapping))
+        if (mapping->n_dims != 1 || !is_whole(mapping))
             return fail_beside(codes, mapping, "is not a list of row numbers", error);
         if (layout->n_rows > UINT32_MAX)
             return fail_beside(codes, mapping, "leads into a table of more than 2^32 rows", error);

@@ -180,8 +180,8 @@ def _sequences(shape: tuple[int, ...], offsets: Any) -> tuple[IntArray, IntArray
 
 def as_offsets(offsets: Any, n_ids: int) -> IntArray:
     """Return offsets as int64: 0, where each further sequence begins, and at last the number of ids."""
-    bounds = as_ids(offsets, n_ids + 1, "offset", "a batch of these ids")
-    check_ids(bounds, n_ids + 1, "offset", "a batch of these ids")
+    bounds = as_ids(offsets, n_ids + 1, "offset", "a batch of these ids", "place")
+    check_ids(bounds, n_ids + 1, "offset", "a batch of these ids", "place")
     bounds = bounds.astype(np.int64)
     if (
         bounds.ndim != 1

@@ -246,6 +246,13 @@ class _Engram:
         n_compressed = stored.count("n_compressed", ["compressed_vocab_size"], 1, MAX_TOKENS)
         if n_compressed is None:
             n_compressed = int(given_map.max()) + 1
+            if n_compressed > len(given_map):
+                name = quote(stored.origins["token_map"])
+                raise FormatError(
+                    f"{stored.path}: {name} maps {len(given_map)} tokens, and one of them to "
+                    f"{n_compressed - 1}: mapped ids are below the number of tokens",
+                    stored.path,
+                )
         token_map = given_map.astype(np.uint32)
         pad = self._pad(given_map)
         image = self._image_token(len(token_map), n_compressed)

@@ -26,9 +26,7 @@ class History:
     __slots__ = ("_digest", "_ids", "_max_rewind", "_n_kept", "_n_tokens", "_n_vocab", "_rewindable")
 
     def __init__(self, digest: str, n_kept: int, n_vocab: int, max_rewind: SupportsIndex) -> None:
-        if isinstance(max_rewind, bool):
-            raise TypeError("max_rewind is a bool; expected an int")
-        most = operator.index(max_rewind)
+        most = _as_count(max_rewind, "max_rewind")
         if not 0 <= most <= _MAX_REWIND:
             raise ValueError(f"max_rewind is {most}; expected 0 to {_MAX_REWIND}")
         self._digest = digest
@@ -78,12 +76,12 @@ class History:
         TypeError, ValueError
             Unless these are integers in one row.
         """
-        ids = as_ids(accepted_ids, self._n_vocab, table=_VOCABULARY)
+        ids = as_ids(accepted_ids, self._n_vocab, table=_VOCABULARY, row="token")
         if ids.ndim > 1:
             raise ValueError(
                 f"accepted_ids has shape {ids.shape}; expected the ids of one sequence, in a row"
             )
-        check_ids(ids, self._n_vocab, table=_VOCABULARY)
+        check_ids(ids, self._n_vocab, table=_VOCABULARY, row="token")
         ids = ids.reshape(-1)
         most = self._n_kept + self._max_rewind
         self._ids += ids[-most:].tolist()
@@ -100,16 +98,13 @@ class History:
             For more than `max_rewind`, counted from the furthest point that was reached, or than the sequence
             has; nothing changes then.
         """
-        if isinstance(n, bool):
-            raise TypeError("n is a bool; expected an int")
-        count = operator.index(n)
+        count = _as_count(n, "n")
         if count < 0:
             raise ValueError(f"n is {count}; expected 0 or more")
         if count > self._rewindable:
             raise ValueError(
                 f"cannot rewind by {count} tokens: {self._rewindable} of {self._n_tokens} tokens can be "
-                "taken "
-                f"back, with max_rewind={self._max_rewind}"
+                f"taken back, with max_rewind={self._max_rewind}"
             )
         if count:
             del self._ids[-count:]
@@ -128,3 +123,9 @@ class History:
 
     def __repr__(self) -> str:
         return f"<History of {self._n_tokens} tokens: the last are {list(self.window)}>"
+
+
+def _as_count(given: SupportsIndex, name: str) -> int:
+    if isinstance(given, bool) or not hasattr(given, "__index__"):
+        raise TypeError(f"{name} is a {type(given).__name__}; expected an int")
+    return operator.index(given)

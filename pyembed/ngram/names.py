@@ -189,7 +189,7 @@ class Ngram(Gathered, Closing):
             If `ids` are not integers, or `history` is something else.
         """
         ngram = self._ensure_open()
-        flat = as_ids(ids, self.n_vocab, table=_VOCABULARY)
+        flat = as_ids(ids, self.n_vocab, table=_VOCABULARY, row="token")
         if flat.ndim != 1:
             raise ValueError(
                 f"ids has shape {flat.shape}; expected one dimension: offsets say where sequences begin in it"
@@ -215,7 +215,7 @@ class Ngram(Gathered, Closing):
     def _raise(self, status: int, error: CData, ids: IntArray) -> None:
         raise_kept()
         if status == Status.ID:
-            id_error(ids, error.offset, self.n_vocab, table=_VOCABULARY)
+            id_error(ids, error.offset, self.n_vocab, table=_VOCABULARY, row="token")
         message = f"{self._constants.path}: {ffi.string(error.message).decode('utf-8', 'replace')}"
         raise MemoryError(message) if status == Status.MEMORY else ValueError(printable(message))
 

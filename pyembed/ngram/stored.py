@@ -93,7 +93,7 @@ class StoredNumbers:
     def missing(self, what: str) -> FormatError:
         """Return the error for a constant that is not there, or under no known name."""
         return FormatError(
-            f"{self.path}: {what} of hashed rows are not there, or under a name that is not known; "
+            f"{self.path}: {what} of hashed rows: not there, or under a name that is not known; "
             f"found: {self.listed()}",
             self.path,
         )

@@ -70,7 +70,12 @@ ID_TYPES: dict[np.dtype[Any], int] = {
 
 
 def id_error(
-    ids: npt.NDArray[Any], position: int, n_rows: int, what: str = "id", table: str = "the table"
+    ids: npt.NDArray[Any],
+    position: int,
+    n_rows: int,
+    what: str = "id",
+    table: str = "the table",
+    row: str = "row",
 ) -> NoReturn:
     """Raise the IndexError for the id, or what else chooses rows, at flat `position` of `ids`."""
     where = tuple(map(int, np.unravel_index(position, ids.shape)))
@@ -80,16 +85,20 @@ def id_error(
         place = f" at position {position}"
     else:
         place = f" at position {where}"
-    raise IndexError(f"{what} {ids[where]}{place} is not a row: {table} has {n_rows} rows")
+    raise IndexError(f"{what} {ids[where]}{place} is not a {row}: {table} has {n_rows} {row}s")
 
 
-def check_ids(ids: npt.NDArray[Any], n_rows: int, what: str = "id", table: str = "the table") -> None:
+def check_ids(
+    ids: npt.NDArray[Any], n_rows: int, what: str = "id", table: str = "the table", row: str = "row"
+) -> None:
     """Raise the IndexError for the first of `ids` that is not a row of a table of `n_rows` rows."""
     if ids.size and not (ids.min() >= 0 and ids.max() < n_rows):
-        id_error(ids, int(np.argmax(((ids < 0) | (ids >= n_rows)).reshape(-1))), n_rows, what, table)
+        id_error(ids, int(np.argmax(((ids < 0) | (ids >= n_rows)).reshape(-1))), n_rows, what, table, row)
 
 
-def as_ids(ids: object, n_rows: int | None, what: str = "id", table: str = "the table") -> IntArray:
+def as_ids(
+    ids: object, n_rows: int | None, what: str = "id", table: str = "the table", row: str = "row"
+) -> IntArray:
     """Return `ids` as a C-contiguous array of a type in `ID_TYPES`, copied only where it has to be.
 
     Parameters
@@ -100,8 +109,8 @@ def as_ids(ids: object, n_rows: int | None, what: str = "id", table: str = "the 
     n_rows : int
         Rows of the table, for ids that do not fit 64 bits: no table has such a row. None where such ids are
         allowed: they become -1.
-    what, table : str, optional
-        What one of them is, and what has the rows, for messages.
+    what, table, row : str, optional
+        What one of them is, what has the rows, and what those are, for messages.
 
     Raises
     ------
@@ -126,7 +135,7 @@ def as_ids(ids: object, n_rows: int | None, what: str = "id", table: str = "the 
         ids = _from_dlpack(ids, what)
     array = as_array(ids, f"{what}s")
     if array.dtype.kind not in "iu":
-        array = _integers(ids, array, n_rows, what, table)
+        array = _integers(ids, array, n_rows, what, table, row)
     if array.dtype not in ID_TYPES:
         array = array.astype(array.dtype.newbyteorder("="))
     # Not ascontiguousarray: that makes 0-d arrays 1-d.
@@ -170,7 +179,9 @@ def _refuse_bools(ids: Iterable[object], what: str) -> None:
                 _refuse_bools(part, what)
 
 
-def _integers(ids: object, array: npt.NDArray[Any], n_rows: int | None, what: str, table: str) -> IntArray:
+def _integers(
+    ids: object, array: npt.NDArray[Any], n_rows: int | None, what: str, table: str, row: str
+) -> IntArray:
     """Handle what NumPy does not see as integers: empty lists, and Python integers of mixed or huge size."""
     if array.size == 0 and isinstance(ids, list | tuple):
         return array.astype(np.int64)
@@ -190,7 +201,7 @@ def _integers(ids: object, array: npt.NDArray[Any], n_rows: int | None, what: st
         if n_rows is None:
             number = number if 0 <= number < 2**63 else -1
         elif not 0 <= number < n_rows:
-            id_error(array, position, n_rows, what, table)
+            id_error(array, position, n_rows, what, table, row)
         result.flat[position] = number
     return result
 
@@ -212,7 +223,9 @@ def as_window(window: object, n_rows: int) -> tuple[int, int]:
     except (TypeError, ValueError):
         raise TypeError(f"window is {window!r}; expected two ints, the first row and the end") from None
     if not 0 <= first <= end <= n_rows:
-        raise ValueError(f"window is ({first}, {end}); expected rows among the {n_rows} of the table")
+        raise ValueError(
+            f"window is ({first}, {end}); expected 0 <= first <= end <= {n_rows}, the number of rows"
+        )
     return first, end
 
 

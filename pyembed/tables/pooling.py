@@ -169,11 +169,11 @@ def _pointer(kind: str, array: npt.NDArray[Any] | None) -> CData:
 
 def _as_bounds(offsets: object, n_ids: int) -> IntArray:
     """Return offsets as int64; what numbers they are is checked later."""
-    array = as_ids(offsets, n_ids + 1, "offset", "a batch of these ids")
+    array = as_ids(offsets, n_ids + 1, "offset", "a batch of these ids", "place")
     if array.ndim != 1 or not array.size:
         raise ValueError(f"offsets have shape {array.shape}; expected (bags + 1,): 0, ..., {n_ids}")
     if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
-        check_ids(array, n_ids + 1, "offset", "a batch of these ids")
+        check_ids(array, n_ids + 1, "offset", "a batch of these ids", "place")
     return np.ascontiguousarray(array, dtype=np.int64)
 
 

@@ -208,7 +208,9 @@ def test_a_flat_batch(model: pyembed.Model) -> None:
 )
 @pytest.mark.parametrize("padded", [False, True])
 def test_offsets_that_are_none(model: pyembed.Model, offsets: Any, padded: bool) -> None:
-    with pytest.raises((ValueError, IndexError), match=r"offsets should be one row of numbers|is not a row"):
+    with pytest.raises(
+        (ValueError, IndexError), match=r"offsets should be one row of numbers|is not a place"
+    ):
         (model.embed_padded if padded else model.embed)(FLAT, offsets=offsets)
 
 

@@ -145,7 +145,7 @@ def without(keys: dict[str, Any], *names: str) -> dict[str, Any]:
 REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "no multipliers": (
         lambda: without(files.engram_d1(), "multipliers"),
-        "multipliers of hashed rows are not there, or under a name that is not known; found: "
+        "multipliers of hashed rows: not there, or under a name that is not known; found: "
         "'deepseek41.engram.layer_ids'",
     ),
     "no map": (lambda: without(files.engram_d2(), "token_map"), "the token map of hashed rows"),
@@ -237,7 +237,7 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     ),
     "no end of text": (
         lambda: without(files.ple_of_llama_cpp(), "eos_token_id"),
-        r"the end of text \(eos_token_id\) of hashed rows are not there",
+        r"the end of text \(eos_token_id\) of hashed rows: not there",
     ),
     "two ends of text": (
         lambda: {**files.ple_of_ds4(), PLE + "eos_token_id": PLE_EOS + 2},

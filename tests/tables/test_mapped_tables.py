@@ -113,3 +113,19 @@ def test_what_belongs_to_no_mapping(tmp_path: Path) -> None:
     ) as table:
         assert table.shape == (4, 2)
         assert not table.layout.weights
+
+
+@pytest.mark.parametrize(
+    ("part", "stored"),
+    [
+        ("mapping", Stored("I64", (1, 4), bytes(32))),
+        ("mapping", Stored("I64", (), bytes(8))),
+        ("weights", Stored("F32", (4, 1), bytes(16))),
+    ],
+)
+def test_a_mapping_of_other_dimensions(part: str, stored: Stored, tmp_path: Path) -> None:
+    """Rows never come out as if the mapping, or the weights, were not there."""
+    rows = Stored("F32", (4, 2), bytes(32))
+    path = save(tmp_path / "m.safetensors", {"embeddings": rows, part: stored})
+    with pytest.raises(pyembed.SafetensorsError, match=f"'{part}'.* is not a list of"):
+        pyembed.open_table(path, tensor="embeddings")

@@ -76,7 +76,7 @@ def test_other_files_are_not_asked(tmp_path: Path) -> None:
 WRONG: dict[str, tuple[Callable[[], dict[str, Any]], list[tuple[str, str, str]]]] = {
     "no map": (
         lambda: {key: value for key, value in files.engram_d1().items() if "token_map" not in key},
-        [("keys", "error", "the token map of hashed rows are not there")],
+        [("keys", "error", "the token map of hashed rows: not there")],
     ),
     "two layers": (
         lambda: {**files.engram_d1(), **ALIAS},

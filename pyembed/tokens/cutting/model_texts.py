@@ -95,7 +95,7 @@ class Texts:
         """
         vocabulary = self.vocabulary
         n = len(vocabulary)
-        flat = as_ids(ids, n, "id", "the vocabulary").reshape(-1)
+        flat = as_ids(ids, n, "id", "the vocabulary", "token").reshape(-1)
         outside = np.flatnonzero((flat < 0) | (flat >= n))
         if outside.size:
             where = int(outside[0])
