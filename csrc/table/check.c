@@ -12,7 +12,7 @@
 #include "base/siphash.h"
 #include "base/status.h"
 #include "base/watch.h"
-#include "table/finder.h"
+#include "layout/finder.h"
 #include "table/pass.h"
 #include "table/rows.h"
 

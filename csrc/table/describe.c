@@ -3,7 +3,7 @@
 
 #include "base/status.h"
 #include "base/text.h"
-#include "table/shards.h"
+#include "layout/shards.h"
 #include "table/table.h"
 
 static const char *name_of_codes(const pye_table *table) {

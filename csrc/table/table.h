@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 
 #include "simd/kernels.h"
-#include "table/layout.h"
+#include "layout/layout.h"
 
 /* Where rows first .. of a table lie, one array a part, and in which of the model's files. */
 typedef struct pye_piece {

@@ -20,7 +20,8 @@ MAY_INCLUDE = {
     "ngram": {"base", "ngram"},
     "simd": {"base", "simd"},
     "vocabulary": {"base", "format", "vocabulary"},
-    "table": {"base", "format", "simd", "table"},
+    "layout": {"base", "format", "simd", "layout"},
+    "table": {"base", "format", "simd", "layout", "table"},
 }
 SOURCES = sorted(path for path in CSRC.rglob("*.[ch]") if path.parent != CSRC / "include")
 # Templates: they are compiled after the primitives of an instruction set, and only then.

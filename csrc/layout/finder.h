@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/text.h"
-#include "table/coding.h"
-#include "table/companions.h"
+#include "layout/coding.h"
+#include "layout/companions.h"
 
 /* Columns that share a scale, in formats that fix it. */
 #define NVFP4_GROUP 16

@@ -1,4 +1,4 @@
-#include "table/shards.h"
+#include "layout/shards.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "format/config.h"
-#include "table/finder.h"
+#include "layout/finder.h"
 
 #define WORD_BITS 32
 

@@ -1,4 +1,4 @@
-#include "table/finder.h"
+#include "layout/finder.h"
 
 #include <inttypes.h>
 #include <stdio.h>

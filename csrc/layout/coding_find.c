@@ -1,12 +1,12 @@
-#include "table/coding_find.h"
+#include "layout/coding_find.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/status.h"
 #include "base/text.h"
-#include "table/finder.h"
-#include "table/shards.h"
+#include "layout/finder.h"
+#include "layout/shards.h"
 
 /* ---------------------------------------------------------------------------------------- eight bits */
 

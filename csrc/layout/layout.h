@@ -1,7 +1,7 @@
 /* What a table is made of: the tensors of a name, found without reading a row. */
 #pragma once
 
-#include "table/coding.h"
+#include "layout/coding.h"
 
 /* The tensors of a piece. */
 typedef struct pye_piece_tensors {

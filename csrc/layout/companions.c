@@ -1,4 +1,4 @@
-#include "table/companions.h"
+#include "layout/companions.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "base/text.h"
-#include "table/finder.h"
+#include "layout/finder.h"
 
 #define TABLE "engram_embd"
 #define ENCODING "e4m3_e8m0_32_row264"

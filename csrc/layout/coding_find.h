@@ -2,7 +2,7 @@
  * quantisation is believed for MLX only, whose arrays do not show it. Whatever is ambiguous, or half there, is an error. */
 #pragma once
 
-#include "table/coding.h"
+#include "layout/coding.h"
 
 /* Reads no rows. `first` is NULL, or for a further shard of a table the coding of the first one, which it is compared with
  * afterwards: what would only be found once more is not looked for again. PYE_ERROR_TYPE for types and kinds of codes that

@@ -1,13 +1,13 @@
-#include "table/layout.h"
+#include "layout/layout.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/status.h"
 #include "base/text.h"
-#include "table/coding_find.h"
-#include "table/finder.h"
-#include "table/shards.h"
+#include "layout/coding_find.h"
+#include "layout/finder.h"
+#include "layout/shards.h"
 
 /* ------------------------------------------------------------------------------------------- pieces */
 
