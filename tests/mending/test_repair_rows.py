@@ -234,3 +234,82 @@ def test_the_command(
     assert "--out, or say --dry-run" in capsys.readouterr().err
     assert main([*words, "--out", str(path)]) == 2
     assert "the model itself" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------- random corruptions
+
+
+def damaged_at_random(rng: np.random.Generator, demo: tuple[bytes, int, np.ndarray], path: Path) -> None:
+    """Write the demo model with one to three things wrong, in its tokens and in its rows."""
+    rows = demo[2].copy()
+    with pyembed.load_model(DEMO) as model:
+        texts, types = list(model.vocabulary.tokens), model.vocabulary.types.tolist()
+    keys: dict[str, tuple[str, object]] = {}
+    for _ in range(int(rng.integers(1, 4))):
+        a, b = sorted(int(i) for i in rng.integers(5, N - 600, 2))
+        n = int(rng.integers(1, 500))
+        what = int(rng.integers(9))
+        if what == 0:
+            texts[a], texts[b] = texts[b], texts[a]
+        elif what == 1:
+            texts[a : a + n] = [texts[a + i] for i in rng.permutation(n)]
+        elif what == 2:
+            texts[a:] = [*texts[a + 1 :], "put in"]
+        elif what == 3:
+            types[a] = int(rng.integers(0, 9))
+        elif what == 4:
+            keys["tokenizer.ggml.mask_token_id"] = ("u32", int(rng.integers(0, 2 * N)))
+        elif what == 5:
+            rows[a : a + n] = rows[a + rng.permutation(n)]
+        elif what == 6:
+            rows[a:] = np.roll(rows[a:], int(rng.integers(1, 50)), axis=0)
+        elif what == 7:
+            rows[a, :2] = (0, 0x7E)
+        else:
+            texts[a] = texts[b] if rng.integers(2) else ""
+    with pyembed.edit(put(path.with_name("rows.gguf"), demo, rows)) as edit:
+        edit.set_typed("tokenizer.ggml.tokens", "string[]", texts)
+        edit.set_typed("tokenizer.ggml.token_type", "i32[]", types)
+        for key, (kind, value) in keys.items():
+            edit.set_typed(key, kind, value)
+        edit.write(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_no_repair_makes_a_model_worse(
+    demo: tuple[bytes, int, np.ndarray], tmp_path: Path, seed: int
+) -> None:
+    """Fifty random corruptions a seed; each result is at least as good by the original and by validation."""
+    rng = np.random.default_rng(100 + seed)
+    counts = {"as it was": 0, "better": 0, "refused": 0, "not seen": 0}
+    for _ in range(50):
+        path, out = tmp_path / "m.gguf", tmp_path / "out.gguf"
+        damaged_at_random(rng, demo, path)
+        out.unlink(missing_ok=True)
+        plan = pyembed.repair(path, DEMO if rng.integers(2) else None)
+        if not plan.findings:
+            counts["not seen"] += 1
+            continue
+        try:
+            plan.apply(out)
+        except ValueError:
+            counts["refused"] += 1
+            assert not out.exists()
+            continue
+        if out.read_bytes() == demo[0]:
+            counts["as it was"] += 1
+            continue
+        reports = [pyembed.validate(file, reference=DEMO) for file in (path, out)]
+        errors, warnings = (
+            [
+                sum(f.severity == kind for f in report.findings)
+                + (kind == "error") * sum(report.omitted.values())
+                for report in reports
+            ]
+            for kind in ("error", "warning")
+        )
+        assert (errors[1], warnings[1]) <= (errors[0], warnings[0]), (str(reports[0]), str(reports[1]))
+        counts["better"] += 1
+    print(seed, counts)
+    assert counts["as it was"] >= 10
