@@ -20,6 +20,13 @@ static pye_status fail_missing(pye_finder *f, const pye_tensor *elsewhere) {
     return pye_blame_file(f->codes, status, f->error);
 }
 
+/* Tables of hashed rows that are written with scales whenever they are codes: without them a part of the file is missing. */
+static bool needs_scales(const pye_finder *f) {
+    pye_string name = f->base.size > 0 ? f->base : f->stem;
+    return pye_string_ends(name, pye_text("ple_embedding.ngram_embedding")) ||
+           pye_string_ends(name, pye_text("engram.embed"));
+}
+
 static pye_status fail_without_scales(pye_finder *f) {
     const pye_tensor *part = f->beside.biases != NULL ? f->beside.biases : f->beside.factor;
     if (part != NULL)
@@ -27,6 +34,9 @@ static pye_status fail_without_scales(pye_finder *f) {
     const pye_tensor *elsewhere = f->first == NULL ? pye_companions_elsewhere(f->model, f->codes) : NULL;
     if (elsewhere != NULL)
         return fail_missing(f, elsewhere);
+    if (f->first == NULL && needs_scales(f))
+        return pye_finder_fail(f, f->codes,
+                               "holds codes of a table of hashed rows, whose scales are not in the file");
     pye_status status = f->first == NULL ? pye_companions_refuse_stray(f->model, f->codes, f->error) : PYE_OK;
     return status == PYE_OK && f->first == NULL ? pye_companions_refuse_one_of_many(f->model, f->codes, f->error)
                                                 : status;

@@ -75,6 +75,17 @@ bool pye_is_single(const pye_tensor *tensor) {
     return tensor->n_dims <= 2 && pye_shape_size(tensor, 1, &n) && n == 1;
 }
 
+/* Whether there is a scale for every square block of codes, such as 128 x 128. */
+static bool is_of_tiles(const pye_tensor *scales, const pye_coding *coding) {
+    const uint64_t *shape = scales->shape;
+    for (uint64_t side = 16; side <= 256; side *= 2)
+        if (scales->n_dims == 2 && !pye_is_single(scales) && coding->n_rows > 1 &&
+            shape[0] == coding->n_rows / side + (coding->n_rows % side != 0) &&
+            shape[1] == coding->n_columns / side + (coding->n_columns % side != 0))
+            return true;
+    return false;
+}
+
 pye_status pye_finder_scales(pye_finder *f, pye_number number, uint64_t group) {
     pye_coding *coding = f->coding;
     const pye_tensor *scales = f->beside.scales;
@@ -84,6 +95,9 @@ pye_status pye_finder_scales(pye_finder *f, pye_number number, uint64_t group) {
     uint64_t n_groups = is_matrix ? shape[1] : 1;
     bool is_shared = pye_is_single(scales) && coding->n_rows != 1;
     bool is_a_row = is_matrix || (scales->n_dims == 1 && shape[0] == coding->n_rows) || pye_is_single(scales);
+    if (is_of_tiles(scales, coding))
+        return pye_finder_fail(f, scales,
+                               "holds one scale for a block of several rows, which cannot be decoded here");
     if (!is_shared && (!is_a_row || n_groups == 0 || coding->n_columns == 0 || coding->n_columns % n_groups != 0))
         return pye_finder_fail(f, scales, "holds neither one scale, nor one a row, nor one a group of columns");
     uint64_t columns = coding->n_columns / n_groups;

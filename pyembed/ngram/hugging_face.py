@@ -66,6 +66,8 @@ class _Config:
             raise FormatError(
                 f"{self.path}: {key} holds {len(numbers)} numbers; expected 1 to {most}", self.path
             )
+        if value is None:
+            raise FormatError(f"{self.path}: {key} is missing", self.path)
         for number in numbers:
             if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
                 raise FormatError(

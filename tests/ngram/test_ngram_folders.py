@@ -176,7 +176,7 @@ def test_shards_go_by_one_name(spelled: str, tmp_path: Path) -> None:
         ({"ple_layer_ids": [2, 2]}, "ple_layer_ids names a layer twice"),
         ({"ple_layer_ids": list(range(1, 258))}, "holds 257 numbers"),
         ({"eos_token_id": 50}, "'eos_token_id': stand_in is 50"),
-        ({"eos_token_id": None}, "eos_token_id holds missing"),
+        ({"eos_token_id": None}, "eos_token_id is missing"),
         ({"vocab_size": 10**30}, "vocab_size is"),
         ({"ngram_vocab_size_base": 2**60}, "ngram_vocab_size_base is"),
         ({"seed": -1}, "seed is '-1'"),

@@ -68,7 +68,7 @@ CASES: dict[str, tuple[ScaledRow, Change, type[Exception], str]] = {
     "groups of 8 columns": (FP8, add("weight_scale", zeros("F32", 6, 20)), BAD, "not a multiple of 16"),
     "groups of no columns": (FP8, add("weight_scale", zeros("F32", 6, 0)), BAD, "neither one scale"),
     "a scale a column": (FP8, add("weight_scale", zeros("F32", 160)), BAD, "neither one scale"),
-    "a scale a tile": (FP8, add("weight_scale", zeros("F32", 1, 2)), BAD, "neither one scale"),
+    "a scale a tile": (FP8, add("weight_scale", zeros("F32", 1, 2)), BAD, "a block of several rows"),
     "scales of three dimensions": (FP8, add("weight_scale", zeros("F32", 6, 5, 1)), BAD, "neither one scale"),
     "no scale at all": (FP8, add("weight_scale", zeros("F32", 0)), BAD, "neither one scale"),
     "scales that are whole numbers": (FP8, dtype("weight_scale", "I32"), BAD, "not hold scales of a type"),
@@ -286,7 +286,7 @@ def test_scales_that_may_belong_to_codes(tmp_path: Path, name: str, scale: str) 
         pyembed.open_table(
             save(tmp_path / "m.safetensors", {name: table.codes(), scale: table.beside(1)}), tensor=name
         )
-    others = {"weights": table.beside(1), "a.b.scale": table.beside(1), "e.input_scale": ONE}
+    others = {"bias": table.beside(1), "a.b.scale": table.beside(1), "e.input_scale": ONE}
     with pyembed.open_table(
         save(tmp_path / "m.safetensors", {name: table.codes()} | others), tensor=name
     ) as opened:
@@ -301,3 +301,12 @@ def test_one_file_of_a_set(tmp_path: Path) -> None:
         pyembed.open_table(path, tensor="e.weight")
     alone = save(tmp_path / "model-00001-of-00001.safetensors", {"e.weight": table.codes()})
     pyembed.open_table(alone, tensor="e.weight").close()
+
+
+@pytest.mark.parametrize("module", ["m.ple.ple_embedding.ngram_embedding", "layers.1.engram.embed"])
+@pytest.mark.parametrize("part", ["weight", "shard_0.weight"])
+def test_hashed_rows_always_have_scales(tmp_path: Path, module: str, part: str) -> None:
+    codes = make_table(FP8, 6, "group").codes()
+    path = save(tmp_path / "m.safetensors", {f"{module}.{part}": codes})
+    with pytest.raises(BAD, match="whose scales are not in the file"):
+        pyembed.open_table(path, tensor=module if "shard" in part else f"{module}.{part}")
