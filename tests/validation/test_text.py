@@ -168,6 +168,28 @@ def test_alone(written: Callable[..., Path]) -> None:
     assert of_text(report) == [("unreachable-token", "warning")]
 
 
+@pytest.mark.parametrize("prefix", [None, False, True])
+def test_pieces_of_a_unigram_list_with_and_without_a_space_before(
+    prefix: bool | None, tmp_path: Path
+) -> None:
+    """Each piece scores better than its letters."""
+    pieces = ["<unk>", *LETTERS, "\u2581", *(f"{a}{b}" for a in LETTERS for b in LETTERS)]
+    pieces += [f"\u2581{a}{b}" for a in LETTERS for b in LETTERS]
+
+    def add(writer: gguf.GGUFWriter) -> None:
+        writer.add_token_scores([0.0, *[-5.0] * 11, *[-7.0] * 100, *[-8.0] * 100])
+        writer.add_unk_token_id(0)
+        if prefix is not None:
+            writer.add_add_space_prefix(prefix)
+
+    types = [2, *[1] * (len(pieces) - 1)]
+    path = write_model(tmp_path / "m.gguf", model="t5", pre="default", tokens=pieces, types=types, add=add)
+    report = validate(path, level="full")
+    assert of_text(report) == []
+    looked_at = 100 if prefix else len(pieces) - 1
+    assert f"{looked_at} of {looked_at} texts of tokens become these tokens again" in said(report)
+
+
 def test_it_is_not_looked_at_where_nobody_asked(written: Callable[..., Path]) -> None:
     report = validate(written(), level="order")
     assert "text" not in {conclusion.evidence for conclusion in report.verdicts}

@@ -10,6 +10,7 @@ from ...safe_text import quote
 from ...tokens.cutting import engine
 from ...tokens.cutting.document import tokenizer_document
 from ...tokens.cutting.families.merging import byte_level_steps
+from ...tokens.cutting.families.unigram import puts_mark_before
 from ...tokens.cutting.source import TokenSource
 from ...tokens.token_text import SPACE_MARK, TokenType
 from ...tokens.vocabulary import Vocabulary
@@ -85,6 +86,8 @@ def _sample(source: TokenSource, vocabulary: Vocabulary) -> tuple[list[int], lis
 def _text_of(source: TokenSource, vocabulary: Vocabulary, token_id: int) -> str | None:
     """Return what stands for a token in a text; None where nothing does by itself."""
     stored = source.texts[token_id]
+    if source.family == "t5" and not puts_mark_before(source):
+        return stored.replace(SPACE_MARK, " ")
     if source.family in ("bert", "t5"):  # pieces inside a word need a word around them
         return stored[1:] if stored.startswith(SPACE_MARK) and SPACE_MARK not in stored[1:] else None
     try:

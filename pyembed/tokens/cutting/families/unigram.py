@@ -49,17 +49,21 @@ def parts(source: TokenSource, *, published: bool, special: bool) -> Parts:
     return Parts(normalizer, pre_tokenizer, model, decoder, before, after, source.texts)
 
 
+def puts_mark_before(source: TokenSource) -> bool:
+    """Return whether a text is cut as if a space stood before it."""
+    return source.flags.get("remove_extra_whitespaces", False) or source.flags.get("add_space_prefix", False)
+
+
 def _normalizers(source: TokenSource) -> list[Step]:
     steps: list[Step] = []
     if source.charsmap is not None:
         check_charsmap(source, source.charsmap)
         mapped = base64.b64encode(source.charsmap).decode("ascii")
         steps.append({"type": "Precompiled", "precompiled_charsmap": mapped})
-    squeezes = source.flags.get("remove_extra_whitespaces", False)
-    if squeezes:
+    if source.flags.get("remove_extra_whitespaces", False):
         steps.append(replace({"Regex": r"\A +| +\z"}, ""))
         steps.append(replace({"Regex": " {2,}"}, " "))
-    if squeezes or source.flags.get("add_space_prefix", False):
+    if puts_mark_before(source):
         steps.append({"type": "Prepend", "prepend": SPACE_MARK})
     return [*steps, replace({"String": " "}, SPACE_MARK)]
 
