@@ -20,7 +20,7 @@
 #define STEP_WORDS 8
 #define STEP_PAGES (STEP_WORDS * PYE_WORD_PAGES)
 
-/* One part in so many of a budget is left for pages that come unasked, and are not known before the hand finds them: neighbours
+/* This fraction of a budget is left for pages that come unasked, and are not known before the hand finds them: neighbours
  * of a page that was taken out while it was in use, a header. */
 #define RESERVE 16
 
@@ -178,7 +178,7 @@ static void unmap(pye_budget *budget, const pye_map *map, uint64_t word, uint64_
     (void)atomic_fetch_add_explicit(&budget->n_evicted, (uint64_t)n_bits(victims), memory_order_relaxed);
 }
 
-/* Pages that nothing was known of, such as those of a header, are looked for in every so many rounds only. */
+/* Pages that nothing was known of, such as those of a header, are looked for in one round of this many. */
 #define ROUNDS_BLIND 4
 
 static bool is_worth_a_look(const pye_budget *budget, const pye_map *map, uint64_t first, uint64_t n) {

@@ -277,7 +277,7 @@ static void fail_job(read_job *job, pye_status status, const pye_error *error) {
     job->error = *error;
 }
 
-/* Runs that lie in one aligned group of so many pages are one thread's: what the system maps along with one of them is
+/* Runs that lie in one aligned group of this many pages are one thread's: what the system maps along with one of them is
  * another. */
 #define GROUP_PAGES 16
 

@@ -132,7 +132,7 @@ pye_status pye_map_open(pye_map *map, const pye_allocator *allocator, const char
     return status;
 }
 
-/* Large pages begin at multiples of so many bytes of a file, and of memory. */
+/* Large pages begin at multiples of this many bytes of a file, and of memory. */
 #define LARGE_PAGE (UINT64_C(2) << 20)
 #define ASIDE (UINT64_C(64) << 10)
 

@@ -377,7 +377,7 @@ typedef enum pye_sharing {
 /* What a table is made of. With q the number that a code stands for, s its scale, b its bias and g the
  * factor, a weight is q, q s, q s + b, (q s) g or (q s) / g in float32, each step rounded to nearest even.
  * Names of number formats are static memory: those of tensor types, and "F8_E4M3", "F8_E5M2", "F8_E8M0",
- * "F4", and "U2" to "U8" for whole numbers of so many bits. */
+ * "F4", and "U2" to "U8" for whole numbers of that many bits. */
 typedef struct pye_table_layout {
     size_t struct_bytes; /* set to sizeof(pye_table_layout) before the call */
     const char *codes;

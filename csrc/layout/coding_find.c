@@ -90,7 +90,7 @@ static pye_status find_float4(pye_finder *f, uint64_t row_bytes) {
     return pye_finder_scales(f, PYE_NUMBER_E8M0, MX_GROUP);
 }
 
-/* How many bytes of codes share a scale, 0 where that is no whole number. */
+/* How many bytes of codes share a scale; 0 if that is not a whole number. */
 static uint64_t bytes_a_scale(const pye_finder *f) {
     const pye_tensor *scales = f->beside.scales;
     uint64_t width = f->codes->shape[f->codes->n_dims - 1];

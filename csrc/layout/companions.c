@@ -114,7 +114,7 @@ static bool is_known(pye_string part) {
 }
 
 /* What a tensor's name has after its module's and the dot, or, where the module has no name or the codes are named as it is, an
- * underscore; empty for a tensor that is no part of it. */
+ * underscore; empty for a tensor that is not a part of it. */
 static pye_string part_of(pye_string name, pye_string stem, const pye_tensor *holder) {
     pye_string end = pye_string_after(name, stem.size);
     if (stem.size == 0)

@@ -134,7 +134,7 @@ static pye_status sort_shards(const pye_model *model, pye_string base, size_t fi
     for (const pye_tensor *tensor; (tensor = next_shard(model, base, &at, &name)) != NULL;) {
         if (name.is_numbered_module != first_name.is_numbered_module) {
             pye_status status = pye_fail(error, pye_model_bad(model), tensor->offset,
-                                         "table %s: its shards are named in two ways, of which %s is one",
+                                         "table %s: its shards are named in two ways; %s is one of them",
                                          pye_quote(quoted, base), pye_quote(other, tensor->name));
             return pye_blame_file(tensor, status, error);
         }

@@ -8,7 +8,7 @@
 #include "base/ids.h"
 #include "base/status.h"
 
-/* One row in so many that are gathered is asked about. A system call costs about as much as ten short rows. */
+/* One gathered row in this many is asked about. A system call costs about as much as ten short rows. */
 #define ROWS_A_QUESTION 4096
 
 /* Pages that are wanted at a time without a budget: their list takes 2 MiB. */

@@ -35,7 +35,7 @@ struct pye_table {
     uint64_t n_stored_rows; /* of codes */
     bool scales_are_weights;
     bool shards_have_scales;    /* one each: they are shared, but not by all rows */
-    const pye_tensor **tensors; /* of which it is made, each once */
+    const pye_tensor **tensors; /* that it is made of, each once */
     size_t n_tensors;
     pye_part_layout layout[PYE_N_PARTS];
     bool asks;                     /* whether rows are in memory: some of the files are mapped */

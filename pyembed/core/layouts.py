@@ -29,7 +29,7 @@ class TableLayout:
     ----------
     codes : str
         How weights are stored: the name of a tensor type, such as ``"Q4_K"`` or ``"I8"``, or ``"F8_E4M3"``,
-        ``"F8_E5M2"``, ``"F4"``, or ``"U2"`` to ``"U8"`` for whole numbers of so many bits.
+        ``"F8_E5M2"``, ``"F4"``, or ``"U2"`` to ``"U8"`` for whole numbers of that many bits.
     scales, biases : str or None
         How those are stored, such as ``"BF16"`` or ``"F8_E8M0"``; None where there are none.
     sharing : {"table", "row", "group"} or None

@@ -140,7 +140,7 @@ class Encoder(Closing):
         max_length : int or None, optional
             How many tokens of a text count at most, None for all; without it as the model says.
         dim : int, optional
-            Keep so many columns, the first ones: for models that were trained for that.
+            Keep this many columns, the first ones: for models that were trained for that.
         dtype : {"float32", "float16", "bfloat16"}, optional
             Sums and means are float32, rounded once to this at the end. Without it vectors have the dtype and
             the roundings of the model's own library: those of a float16 model are float16, rounded as often

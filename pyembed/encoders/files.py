@@ -50,7 +50,7 @@ def find_encoder(path: Path, library: LibraryName | None, tokenizer: Path | None
     OSError
         If a file cannot be read.
     FormatError
-        If the path is no encoder, or more than one; the message says what is missing.
+        If the path is not an encoder, or could be more than one; the message says what is missing.
     """
     name = os.fsdecode(file_name(path))
     given = None if tokenizer is None else os.fsdecode(file_name(tokenizer))

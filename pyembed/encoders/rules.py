@@ -22,7 +22,7 @@ class Rules:
     max_length : int or None
         Tokens that a text is cut to, before unknown ones are dropped.
     cuts_characters : bool
-        Whether a text is first cut to as many characters as so many tokens of median length have.
+        Whether a text is first cut to as many characters as that number of tokens of median length has.
     drops_unknown : bool
         Whether unknown tokens are left out; else their row counts.
     clips_ids : bool

@@ -45,7 +45,7 @@ def by_merges(draft: Draft) -> None:
         raise CannotMend("merges, of a list that has one for each token")
     products = _unique([merge_parts(merge)[2] for merge in merges])
     if len(products) < 0.98 * len(merges):
-        raise CannotMend("merges of which each makes a token of its own")
+        raise CannotMend("merges that each make a token of their own")
     symbols = _symbols(texts, merges)
     wanted = [*symbols, *products]
     first = _begin(texts, wanted)
@@ -148,7 +148,7 @@ def by_scores(draft: Draft) -> None:
     ]
     ranks = [-scores[i] for i in ids]
     if len(ids) < _LEAST_SCORES or len(set(ranks)) < 0.98 * len(ranks):
-        raise CannotMend("scores of which each piece has its own")
+        raise CannotMend("scores that differ for every piece")
     _sort(draft, ids, ranks)
 
 
@@ -178,7 +178,7 @@ def by_numbers(draft: Draft) -> None:
         _sort(draft, ids, [float(number) for number in numbers])
         sorted_any = True
     if not sorted_any:
-        raise CannotMend("placeholders of which no number is missing")
+        raise CannotMend("placeholders whose numbers are all there")
 
 
 def _sort(draft: Draft, ids: Sequence[int], ranks: Sequence[float]) -> None:

@@ -41,7 +41,7 @@ def _word_piece(token: Token) -> bytes:
 
 
 def _has_prefix(vocabulary: Vocabulary, metadata: Metadata) -> bool:
-    """Return whether the space before the first word was put there, and is no part of the text."""
+    """Return whether the space before the first word was put there, and is not a part of the text."""
     prefix = metadata.flag("tokenizer.ggml.add_space_prefix")
     if vocabulary.model == "t5":
         return bool(prefix) or bool(metadata.flag("tokenizer.ggml.remove_extra_whitespaces"))
