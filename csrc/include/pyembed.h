@@ -397,9 +397,12 @@ typedef struct pye_table_layout {
     int32_t has_mapping;
     int32_t has_weights; /* the scales are model2vec's weights, one a token */
     uint64_t n_tensors;
+    int32_t
+        has_scale_value; /* all rows share one scale, which raw rows do not have: not so where each shard has its own */
+    double scale_value;
 } pye_table_layout;
 
-/* PYE_ERROR_ARGUMENT for a struct_bytes that this version does not know. */
+/* PYE_ERROR_ARGUMENT for a struct_bytes that this version does not know; PYE_ERROR_IO. */
 PYE_API pye_status pye_table_get_layout(const pye_table *table, pye_table_layout *layout, pye_error *error);
 
 /* The tensor number `index`, below n_tensors, of those that a table is made of. */

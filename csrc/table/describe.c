@@ -30,6 +30,16 @@ static const char *name_of_numbers(pye_number number) {
     return names[number];
 }
 
+/* The scale that all rows of a table share: what a one becomes with it. */
+static double shared_scale(const pye_table *table) {
+    const float one = 1;
+    const pye_scaling how = {.code = PYE_CODE_BLOCKS, .type = PYE_TYPE_F32, .scales = table->scaling.scales};
+    const uint8_t *const parts[PYE_N_PARTS] = {(const uint8_t *)&one, table->pieces[0].parts[PYE_SCALES], NULL};
+    float scale;
+    table->kernels->decode_scaled(&how, parts, 0, 1, &scale);
+    return (double)scale;
+}
+
 pye_status pye_table_get_layout(const pye_table *table, pye_table_layout *layout, pye_error *error) {
     if (layout->struct_bytes != sizeof *layout)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
@@ -61,7 +71,11 @@ pye_status pye_table_get_layout(const pye_table *table, pye_table_layout *layout
         .has_weights = table->scales_are_weights,
         .n_tensors = table->n_tensors,
     };
-    return PYE_OK;
+    layout->has_scale_value = layout->sharing == PYE_SCALES_A_TABLE && !table->shards_have_scales;
+    if (layout->has_scale_value == 0)
+        return PYE_OK;
+    layout->scale_value = shared_scale(table);
+    return pye_table_intact(table, error);
 }
 
 pye_status pye_table_tensor_at(const pye_table *table, size_t index, pye_tensor *tensor, pye_error *error) {

@@ -49,6 +49,8 @@ class TableLayout:
     mapping, weights : bool
         Whether the table is model2vec's: with a mapping from tokens to rows, with a weight for each token.
         `scales` then says how the weights are stored.
+    scale : float or None
+        The one scale of all rows, where they share it: raw rows do not have it.
     tensors : tuple of str
         The names of all tensors that belong to it.
     """
@@ -69,6 +71,7 @@ class TableLayout:
     mapping: bool
     weights: bool
     tensors: tuple[str, ...]
+    scale: float | None = None
 
     def __str__(self) -> str:
         words = [self.codes]
@@ -119,6 +122,7 @@ def layout_of(source: Source, table: CData) -> TableLayout:
         mapping=bool(layout.has_mapping),
         weights=bool(layout.has_weights),
         tensors=tuple(names),
+        scale=layout.scale_value if layout.has_scale_value else None,
     )
 
 

@@ -153,6 +153,10 @@ def test_shapes_of_one_scale(shape: tuple[int, ...], tmp_path: Path) -> None:
     with pyembed.open_table(save(tmp_path / "m.safetensors", tensors), tensor=f"{NAME}.weight") as opened:
         assert_bit_equal(opened[:], table.weights())
         assert opened.layout.sharing == "table"
+        scale = np.frombuffer(table.beside(1, shape).data, np.float32)[0]
+        assert (opened.layout.scale, opened.raw_bytes) == (scale, (7, 0))
+        codes = opened.gather(np.arange(9), dtype="raw").view(np.int8)
+        assert_bit_equal(codes * scale, table.weights())
 
 
 def test_packed_weights_have_their_own_name(tmp_path: Path) -> None:

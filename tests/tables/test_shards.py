@@ -116,6 +116,7 @@ def test_a_scale_of_each_shard(tmp_path: Path) -> None:
         raw = opened.gather(np.arange(13), dtype="raw")
         for part, first in zip(parts, (0, 6, 12), strict=True):
             assert raw[first].tobytes() == b"".join(part.rows[0].parts)
+        assert opened.layout.scale is None, "there are several"
 
 
 def test_nvfp4_in_shards(tmp_path: Path) -> None:
