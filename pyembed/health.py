@@ -13,8 +13,8 @@ import numpy.typing as npt
 from .analysis import near_duplicates
 from .analysis.near_duplicates import Cluster, Signatures
 from .analysis.untrained import find_untrained
+from .core.address_space import ensure_room
 from .core.display import html_table
-from .core.linear_algebra import ensure_room
 from .core.progress import Progress, part_of, report_to
 from .files.byte_ranges import same_bytes, tensor_range
 from .files.metadata import Tensors

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
+from ..core.address_space import ensure_room
 from ..core.aliases import MetricName
 from ..core.display import aligned, html_table
-from ..core.linear_algebra import ensure_room
 from ..core.progress import Progress
 from ..errors import VocabularyError
 from ..safe_text import printable, quote

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,23 @@ from pyembed.mending.trial import badness
 from tests.helpers.vocabulary_files import Corruption, Parts, corruptions, read_parts
 
 CASES = [case for case in corruptions() if case.vocabulary in ("gpt-2", "llama-spm", "bert-bge", "phi-3")]
+
+
+def name_of(case: Corruption) -> str:
+    return f"{case.vocabulary}: {case.name}"
+
+
+def in_short(cases: list[Corruption], n: int) -> list[Any]:
+    """Return the cases, all but some of each vocabulary marked as slow: a whole validation goes with each."""
+    seen: Counter[str] = Counter()
+    found = []
+    for case in cases:
+        seen[case.vocabulary] += 1
+        kept = seen[case.vocabulary] <= n
+        found.append(pytest.param(case, marks=() if kept else pytest.mark.slow))
+    return found
+
+
 #: What needs rows that nobody has.
 NEED_ROWS = {"one row too few"}
 #: What the file itself proves, by the family's vocabulary that is tried.
@@ -62,7 +81,7 @@ def whole(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return find
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.vocabulary}: {case.name}")
+@pytest.mark.parametrize("case", in_short(CASES, 2), ids=name_of)
 def test_with_a_reference(
     case: Corruption, whole: Callable[[str], tuple[Parts, Path]], tmp_path: Path
 ) -> None:
@@ -82,9 +101,7 @@ def test_with_a_reference(
 
 
 @pytest.mark.parametrize(
-    "case",
-    [case for case in CASES if case.vocabulary in BY_LAW],
-    ids=lambda case: f"{case.vocabulary}: {case.name}",
+    "case", in_short([case for case in CASES if case.vocabulary in BY_LAW], 3), ids=name_of
 )
 def test_by_the_file_alone(
     case: Corruption, whole: Callable[[str], tuple[Parts, Path]], tmp_path: Path
@@ -109,6 +126,7 @@ def test_by_the_file_alone(
     assert path.read_bytes() == damaged
 
 
+@pytest.mark.slow
 def test_a_tokenizer_json_as_the_reference(
     whole: Callable[[str], tuple[Parts, Path]], tmp_path: Path
 ) -> None:

@@ -99,7 +99,7 @@ def test_an_index_whose_shard_is_missing_is_said(model: Path, folder: Path) -> N
 # -------------------------------------------------------------------------------- where rows cannot be read
 
 UNREAD = {
-    "fp8": {TABLE: ("F8_E4M3", np.zeros((N, WIDTH), np.uint8))},
+    "fp8 of another kind": {TABLE: ("F8_E4M3FNUZ", np.zeros((N, WIDTH), np.uint8))},
     "mlx": {
         TABLE: ("U32", np.zeros((N, WIDTH // 8), np.uint32)),
         f"{TABLE[:-6]}scales": ("F32", ROWS[:, :1]),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ...core.address_space import ensure_address_space
 from ...errors import VocabularyError
 from .document import document_text
 
@@ -13,6 +15,13 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MISSING = "cutting texts needs the package tokenizers: pip install 'pyembed-gguf[text]'"
+
+
+#: Of a thread: its stack, and the arena that the system's allocator maps for it.
+_THREAD_BYTES = (8 + 128) << 20
+_MOST_THREADS = 64
+#: Of a file's text: its JSON, the vocabulary, the merges and what is being made of them.
+_BYTES_A_BYTE = 24
 
 
 def is_installed() -> bool:
@@ -43,8 +52,15 @@ def load(path: str, text: str) -> Tokenizer:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise ImportError(MISSING) from error
+    ensure_address_space(_room(len(text)), "tokenizers, which ends the process without,")
     with _refusals_named(path, "take it"):
         return Tokenizer.from_str(text)
+
+
+def _room(n_bytes: int) -> int:
+    """Return the address space that a tokenizer of a file of this size and its threads may take."""
+    threads = min(os.cpu_count() or 1, _MOST_THREADS) + 1
+    return _THREAD_BYTES * threads + _BYTES_A_BYTE * n_bytes
 
 
 def pre_tokenizer(path: str, step: dict[str, Any] | None) -> Any:

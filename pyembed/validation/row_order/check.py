@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...analysis.untrained import RowSums, Untrained, find_untrained
-from ...core.linear_algebra import ensure_room
+from ...core.address_space import ensure_room
 from ...tokens.token_text import TokenType
 from ...tokens.vocabulary import Token, Vocabulary
 from ..report import Findings

@@ -1,4 +1,4 @@
-"""Room for NumPy's linear algebra, which ends the process where it finds none."""
+"""Address space for libraries that end the process where they find none."""
 
 from __future__ import annotations
 
@@ -23,14 +23,29 @@ def ensure_room() -> None:
     ------
     MemoryError
     """
+    n_bytes = _BUFFER_BYTES * (min(os.cpu_count() or 1, _MOST_THREADS) + 1)
+    ensure_address_space(n_bytes, "NumPy's linear algebra")
+    try:
+        np.random.default_rng(0)  # NumPy loads it late
+    except (ImportError, MemoryError):
+        raise MemoryError("the limit of this process leaves NumPy no address space") from None
+
+
+def ensure_address_space(n_bytes: int, what: str) -> None:
+    """Raise MemoryError if a limit leaves this process less address space; without one look at nothing.
+
+    Parameters
+    ----------
+    n_bytes : int
+    what : str
+        What may need it, for the message.
+    """
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
         return
-    n_bytes = _BUFFER_BYTES * (min(os.cpu_count() or 1, _MOST_THREADS) + 1)
     try:
         mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-        np.random.default_rng(0)  # NumPy loads it late
-    except (OSError, ImportError, MemoryError):
+    except (OSError, MemoryError):
         raise MemoryError(
-            f"NumPy's linear algebra may need {n_bytes >> 20} MiB of address space, which the limit of this "
-            "process does not leave"
+            f"{what} may need {n_bytes >> 20} MiB of address space, which the limit of this process does not "
+            "leave"
         ) from None
