@@ -250,6 +250,7 @@ def test_nothing_beside_a_row_is_read(asan_build: Build) -> None:
     require([program], rows, [row.weights() for row in rows], "portable")
 
 
+@pytest.mark.slow
 def test_avx512_in_plain_c(plain_build: Build) -> None:
     if not Path("/usr/include/simde/x86/avx512.h").is_file():
         pytest.skip("SIMDe is not installed (Debian: libsimde-dev)")

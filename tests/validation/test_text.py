@@ -245,7 +245,11 @@ def test_families_without_a_tokenizer(family: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["bert-bge", "gemma-4", "gpt-2", "llama-bpe", "llama-spm", "nomic-bert-moe", "phi-3", "qwen2"]
+    "name",
+    [
+        *("bert-bge", "gpt-2", "llama-spm", "phi-3", "qwen2"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("gemma-4", "llama-bpe", "nomic-bert-moe")),
+    ],
 )
 def test_real_vocabularies_are_sound(name: str, data_dir: Path, tmp_path: Path) -> None:
     path = data_dir / "vocab" / f"ggml-vocab-{name}.gguf"
