@@ -12,7 +12,7 @@
 typedef struct pye_fetcher_counts {
     _Atomic(uint64_t) n_reads;       /* runs of pages that were asked for */
     _Atomic(uint64_t) n_pages;       /* pages in them */
-    _Atomic(uint64_t) n_rows_missed; /* rows of which a page was not known to be in memory */
+    _Atomic(uint64_t) n_rows_missed; /* rows with a page not known to be in memory */
     _Atomic(uint64_t) n_found;       /* pages that were in memory, though not known to be */
     _Atomic(uint64_t) nanoseconds;   /* that callers waited for pages */
     _Atomic(uint64_t) n_forgotten;   /* how often it was noticed that the system had taken pages back */
@@ -70,7 +70,7 @@ typedef enum pye_presence { PYE_ABSENT, PYE_PRESENT, PYE_PRESENCE_UNKNOWN } pye_
 /* Whether a byte can be read without waiting for a disk. A system call. */
 pye_presence pye_fetcher_ask(const pye_map *map, uint64_t offset);
 
-/* Somebody noticed that pages that had been seen are no longer there. */
+/* Forgets what was seen of a file: the system has taken pages back. */
 void pye_fetcher_forget(pye_fetcher *fetcher, const pye_map *map);
 
 /* How pages are read here, in a few words. Static memory. */

@@ -91,7 +91,7 @@ static bool has_coded_word(pye_string part) {
         for (end = first; end < part.size && !is_separator(part.data[end]); end++)
             continue;
         pye_string word = {part.data + first, end - first};
-        /* Scales of what goes in or comes out are no business of the rows'. */
+        /* Scales of inputs and outputs do not apply to rows. */
         if (first == 0 && (is_word(word, "input") || is_word(word, "output") || is_word(word, "embed")))
             return false;
         for (size_t i = 0; i < sizeof coded_words / sizeof coded_words[0]; i++)

@@ -156,7 +156,7 @@ class NgramEmbedding(torch.nn.Module):
         """
         names = self.ngram.rows(ids, offsets, history, self.layer)
         out = self._empty(len(names))
-        ticket = self.ngram.submit(ids, history, out, offsets=offsets, layer=self.layer)
+        ticket = self.ngram.submit_names(names, out, layer=self.layer)
         self._pending.append((names, ticket))
 
     def forward(
@@ -184,7 +184,7 @@ class NgramEmbedding(torch.nn.Module):
                 rows: torch.Tensor = ticket.wait()
                 return rows.reshape(len(names), -1)
         out = self._empty(len(names))
-        self.ngram.embed(ids, history, out, offsets=offsets, layer=self.layer)
+        self.ngram.gather_names(names, out, layer=self.layer)
         return out.reshape(len(names), -1)
 
     def _empty(self, n: int) -> torch.Tensor:

@@ -75,6 +75,18 @@ class Gathered:
             (a KeyError) if the table is not in the file.
         """
         names = self.rows(ids, offsets, history, layer, threads=threads)
+        return self.gather_names(names, out, dtype, layer=layer, threads=threads)
+
+    def gather_names(
+        self,
+        names: npt.NDArray[np.int64],
+        out: Any = None,
+        dtype: DTypeLike | Raw | None = None,
+        *,
+        layer: int | None = None,
+        threads: int | None = None,
+    ) -> Any:
+        """Return the rows of names that `rows` returned for a layer; all else as for `embed`."""
         if self._constants.scheme is not Scheme.LONGCAT:
             table = self._tables[self.layers[self._layer_number(layer)]]
             return table.gather(names, out=out, dtype=dtype, threads=threads)
@@ -125,7 +137,17 @@ class Gathered:
     def _submit_layer(
         self, ids: Any, history: Any, out: Any, dtype: Any, offsets: Any, layer: int | None
     ) -> Ticket[Any] | Tickets[Any]:
-        names = self.rows(ids, offsets, history, layer)
+        return self.submit_names(self.rows(ids, offsets, history, layer), out, dtype, layer=layer)
+
+    def submit_names(
+        self,
+        names: npt.NDArray[np.int64],
+        out: Any = None,
+        dtype: DTypeLike | Raw | None = None,
+        *,
+        layer: int | None = None,
+    ) -> Ticket[Any] | Tickets[Any]:
+        """Begin a `gather_names` and return without waiting for a disk."""
         if self._constants.scheme is not Scheme.LONGCAT:
             return self._tables[self.layers[self._layer_number(layer)]].submit(names, out=out, dtype=dtype)
         found, rows, kind = self._outputs(names, out, dtype)
