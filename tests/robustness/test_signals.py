@@ -257,7 +257,7 @@ def test_a_command_that_is_ended_leaves_nothing(
 EARLY = """
 import signal, sys, threading
 delay = float(sys.argv.pop(1))
-signal.signal(signal.SIGALRM, signal.default_int_handler)
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 signal.setitimer(signal.ITIMER_REAL, delay)
 import _pyembed_command
 sys.exit(_pyembed_command.main())
@@ -269,6 +269,37 @@ def test_ctrl_c_while_modules_are_imported(milliseconds: int) -> None:
     command = [sys.executable, "-c", EARLY, str(milliseconds / 1000), "info", "demo"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) in {(130, ""), (0, "")}
+
+
+HIDDEN = """
+import importlib.abc, os, signal, sys
+
+class Hides(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name != "numpy":
+            return None
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1000):
+                pass
+        except KeyboardInterrupt:
+            raise ImportError("a module that C code imports is missing") from None
+
+if sys.argv.pop(1) == "interrupted":
+    sys.meta_path.insert(0, Hides())
+import _pyembed_command
+sys.exit(_pyembed_command.main())
+"""
+
+
+def test_ctrl_c_that_a_module_reports_as_an_import_error() -> None:
+    def ends(how: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", HIDDEN, how, "info", "demo"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        return done.returncode, done.stderr
+
+    assert ends("interrupted") == (130, "")
+    assert ends("undisturbed") == (0, "")
 
 
 @pytest.mark.parametrize(
