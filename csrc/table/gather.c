@@ -180,9 +180,9 @@ static pye_status run_counted(pye_row_job *job, size_t n_ids, size_t n_inside, u
     uint64_t begin = weight > 0 ? pye_clock_nanoseconds() : 0;
     bool was_there = true;
     uint64_t n_before = atomic_load_explicit(&shard->count.n_rows, memory_order_relaxed);
-    pye_status status = job->table->asks
-                            ? run_batches(job, n_ids, n_before, bytes_an_id, n_threads, &was_there, error)
-                            : run(job, n_ids, bytes_an_id, n_threads, error);
+    pye_status status = pye_presence_is_settled(job->table, n_before, n_ids)
+                            ? run(job, n_ids, bytes_an_id, n_threads, error)
+                            : run_batches(job, n_ids, n_before, bytes_an_id, n_threads, &was_there, error);
     if (weight > 0) {
         uint64_t nanoseconds = pye_clock_nanoseconds() - begin;
         pye_count(&shard->count.nanoseconds, nanoseconds * weight);

@@ -8,9 +8,6 @@
 #include "base/ids.h"
 #include "base/status.h"
 
-/* One gathered row in this many is asked about. A system call costs about as much as ten short rows. */
-#define ROWS_A_QUESTION 4096
-
 /* Pages that are wanted at a time without a budget: their list takes 2 MiB. */
 #define MAX_BATCH_ROWS ((size_t)1 << 18)
 
@@ -147,11 +144,6 @@ static void look_whether_complete(const pye_table *table, size_t n) {
         atomic_store(&own->complete, epoch + 1);
 }
 
-static bool is_known_complete(const pye_table *table) {
-    return atomic_load_explicit(&table->complete, memory_order_relaxed) ==
-           atomic_load_explicit(&table->model->fetcher.epoch, memory_order_relaxed) + 1;
-}
-
 size_t pye_presence_batch_rows(const pye_table *table) {
     const pye_budget *budget = table->model->fetcher.budget;
     if (budget == NULL)
@@ -178,8 +170,8 @@ static bool ask(const pye_map *map, uint64_t first, uint64_t n_bytes, void *cont
 
 static bool beliefs_hold(const pye_table *table, const pye_ids *ids, uint64_t n_before) {
     question asked = {&table->model->fetcher, true};
-    for (uint64_t i = ROWS_A_QUESTION - 1 - n_before % ROWS_A_QUESTION; i < ids->n && asked.holds;
-         i += ROWS_A_QUESTION) {
+    for (uint64_t i = PYE_ROWS_A_QUESTION - 1 - n_before % PYE_ROWS_A_QUESTION; i < ids->n && asked.holds;
+         i += PYE_ROWS_A_QUESTION) {
         uint64_t id = pye_id_at(ids->ids, ids->type, (size_t)i);
         if (id - ids->first < ids->n_rows)
             (void)visit_parts(table, id, ask, &asked);
@@ -234,7 +226,7 @@ static pye_status bring(const pye_table *table, const pye_ids *ids, const pye_in
 
 pye_status pye_presence_ensure(const pye_table *table, const pye_ids *ids, uint64_t n_before,
                                const pye_interrupt *interrupt, bool *all_there, pye_error *error) {
-    bool is_whole = is_known_complete(table);
+    bool is_whole = pye_presence_is_complete(table);
     bool are_there = (is_whole || are_seen(table, ids)) && beliefs_hold(table, ids, n_before);
     if (are_there && !is_whole)
         look_whether_complete(table, ids->n);
