@@ -52,7 +52,8 @@ def mutate(mutator: Path, files: Iterable[Path], single: int, multi: int, seed: 
     outcomes = []
     for path in files:
         with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as scratch:
-            command = [str(mutator), f"{scratch}/copy.gguf", str(path), str(single), str(multi), str(seed)]
+            copy = f"{scratch}/copy{path.suffix}"  # a safetensors file is known by its name
+            command = [str(mutator), copy, str(path), str(single), str(multi), str(seed)]
             done = subprocess.run(
                 command, capture_output=True, text=True, check=False, env=clean_environment()
             )

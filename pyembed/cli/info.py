@@ -139,7 +139,27 @@ def _model_facts(model: Model) -> dict[str, Any]:
         "tied": model.tied,
         "input_recipe": model.input_recipe.to_json(),
         "vocabulary": vocabulary,
+        "hashed_rows": _hashed_facts(model),
         "metadata": {key: _json_value(value) for key, value in model.metadata.items()},
+    }
+
+
+def _hashed_facts(model: Model) -> dict[str, Any] | None:
+    """Return how rows of n-gram tables are named, or why that is unknown; None where there are none."""
+    try:
+        names = model.ngram
+    except FormatError as error:
+        return {"error": str(error.args[0]).removeprefix(f"{model.path}: ")}
+    if names is None:
+        return None
+    return {
+        "scheme": names.scheme,
+        "layers": list(names.layers),
+        "longest_ngrams": names.constants.max_size,
+        "names_a_token": names.columns,
+        "tables": list(names.constants.tables),
+        "n_rows": names.constants.n_used_rows,
+        "digest": names.digest,
     }
 
 
@@ -208,6 +228,7 @@ def _print_model(facts: dict[str, Any]) -> None:
     lines += _table_lines(facts)
     lines.append(("tied", "yes" if facts["tied"] else "no"))
     lines.append(("first layer", facts["input_recipe"]["words"]))
+    lines += _hashed_lines(facts["hashed_rows"])
     print_facts(lines)
     vocabulary = facts["vocabulary"]
     print()
@@ -225,6 +246,22 @@ def _print_model(facts: dict[str, Any]) -> None:
             ("digest", vocabulary["digest"]),
         ]
     )
+
+
+def _hashed_lines(hashed: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what there is to say of n-gram tables."""
+    if hashed is None:
+        return []
+    if "error" in hashed:
+        return [("hashed rows", f"unusable: {hashed['error']}")]
+    layers = ("layers " if len(hashed["layers"]) > 1 else "layer ") + ", ".join(map(str, hashed["layers"]))
+    return [
+        (
+            "hashed rows",
+            f"{hashed['scheme']}, {layers}: {hashed['names_a_token']} a token, of n-grams up to "
+            f"{hashed['longest_ngrams']}, of {max(hashed['n_rows']):,} rows a table",
+        )
+    ]
 
 
 def _table_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:

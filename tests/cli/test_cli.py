@@ -19,6 +19,7 @@ from pyembed.cli import main
 from pyembed.cli.show import size_text
 from pyembed.core.display import cell_width
 from pyembed.safe_text import printable
+from tests.helpers import ngram_files
 from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
 
 ROWS = rows_of_floats(6, 16)
@@ -107,6 +108,23 @@ def test_info_of_other_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "wte.weight" in run(capsys, "info", tmp_path / "m.safetensors")
     assert len(run_json(capsys, "info", tmp_path / "m.safetensors")["tensors"]) == 2
     assert "6 x 16" in run(capsys, "info", tmp_path / "m.npy")
+
+
+def test_info_of_hashed_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ple, engram = ngram_files.write_small(tmp_path, np.random.default_rng(1))
+    facts = run_json(capsys, "info", engram)["hashed_rows"]
+    assert (facts["scheme"], facts["layers"]) == ("engram", [1, 14])
+    assert facts["tables"] == ["blk.1.engram_embd.weight", "blk.14.engram_embd.weight"]
+    assert facts["n_rows"] == list(ngram_files.SMALL_ROWS)
+    assert "engram, layers 1, 14: " in run(capsys, "info", engram)
+    assert f"{ngram_files.SMALL_ROWS[0]:,} rows a table" in run(capsys, "info", ple)
+    assert run_json(capsys, "info", "demo")["hashed_rows"] is None
+    keys = ngram_files.small_ple()
+    del keys["qwen4exp.ple.layer_multipliers"]
+    broken = ngram_files.write(tmp_path / "broken.gguf", "qwen4exp", keys, ngram_files.token_table(40))
+    assert "multipliers" in run_json(capsys, "info", broken)["hashed_rows"]["error"]
+    assert "hashed rows" in run(capsys, "info", broken)
+    assert "unusable: " in run(capsys, "info", broken)
 
 
 def test_info_of_a_model_without_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
