@@ -66,7 +66,7 @@ static void mutate(uint8_t *bytes, size_t size, size_t n, size_t places[MAX_BYTE
 }
 
 static pye_status open_once(const char *path, pye_error *error) {
-    pye_open_options options = {.struct_bytes = sizeof options, .format = PYE_FORMAT_GGUF, .guard = 1};
+    pye_open_options options = {.struct_bytes = sizeof options, .format = PYE_FORMAT_AUTO, .guard = 1};
     pye_model *model;
     pye_status status = pye_model_open(path, &options, &model, error);
     if (status == PYE_OK) {
