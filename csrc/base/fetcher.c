@@ -25,30 +25,11 @@
 #define WINDOW_ALONE 64
 #define MAX_HELPERS 3
 
-/* Adjacent pages are asked for together, up to this many. */
-#define MAX_RUN 32
-
 /* Before a list is read, this many of its pages are asked for. If all are there, so is the rest, most likely. */
 #define N_PROBED 16
 
 /* How often a read that the system did not want to wait for is begun again, a millisecond apart. */
 #define MAX_AGAIN 1000
-
-/* A key: number of the file, page, and pages in the run less one, from the highest bit down. Sorted, they are in the order
- * of the files. */
-#define RUN_BITS 8
-#define PAGE_BITS 36
-#define MAX_FILES (UINT64_C(1) << (64 - PAGE_BITS - RUN_BITS))
-
-static uint64_t key_of(uint64_t file, uint64_t page, uint64_t n) {
-    return file << (PAGE_BITS + RUN_BITS) | page << RUN_BITS | (n - 1);
-}
-
-static size_t file_of(uint64_t key) { return (size_t)(key >> (PAGE_BITS + RUN_BITS)); }
-
-static uint64_t page_of(uint64_t key) { return key >> RUN_BITS & ((UINT64_C(1) << PAGE_BITS) - 1); }
-
-static uint64_t n_of(uint64_t key) { return (key & ((UINT64_C(1) << RUN_BITS) - 1)) + 1; }
 
 /* --------------------------------------------------------------------------------------------- files */
 
@@ -63,7 +44,7 @@ pye_status pye_fetcher_add(pye_fetcher *fetcher, pye_map *map, pye_error *error)
         return status;
     map->number = (uint32_t)fetcher->n_maps;
     fetcher->maps[fetcher->n_maps++] = map;
-    if (map->mode != PYE_LOAD_MMAP || fetcher->n_maps > MAX_FILES)
+    if (map->mode != PYE_LOAD_MMAP || fetcher->n_maps > PYE_RUN_MAX_FILES)
         return PYE_OK;
     status = pye_pages_open(&map->pages, map->allocator, map->size, fetcher->budget != NULL, error);
     if (status != PYE_OK)
@@ -79,102 +60,6 @@ void pye_fetcher_close(pye_fetcher *fetcher) {
     pye_tasks_close(&fetcher->tasks);
     pye_budget_close(fetcher->budget);
     pye_release(fetcher->maps);
-}
-
-/* --------------------------------------------------------------------------------------------- lists */
-
-static pye_status add_page(pye_page_list *list, const pye_map *map, uint64_t page, pye_error *error) {
-    if (!list->distrusts && pye_page_is_seen(&map->pages, page))
-        return PYE_OK;
-    if (map->pages.held != NULL && pye_page_is_held(&map->pages, page)) {
-        pye_pages_see(&map->pages, page, 1); /* the hand came by: it stays for another round */
-        if (!list->distrusts)
-            return PYE_OK;
-    }
-    pye_status status =
-        pye_grow(list->fetcher->allocator, (void **)&list->keys, &list->max, list->n, sizeof *list->keys, error);
-    if (status == PYE_OK)
-        list->keys[list->n++] = key_of(map->number, page, 1);
-    return status;
-}
-
-pye_status pye_page_list_want(pye_page_list *list, const pye_map *map, uint64_t first, uint64_t n_bytes,
-                              pye_error *error) {
-    uint64_t last = (first + n_bytes - 1) >> map->pages.shift;
-    pye_status status = PYE_OK;
-    for (uint64_t page = first >> map->pages.shift; page <= last && status == PYE_OK; page++)
-        status = add_page(list, map, page, error);
-    return status;
-}
-
-void pye_page_list_free(pye_page_list *list) {
-    pye_release(list->keys);
-    list->keys = NULL;
-    list->n = list->max = 0;
-}
-
-#define DIGIT_BITS 11
-#define N_DIGITS ((size_t)1 << DIGIT_BITS)
-
-#define FEW_KEYS 64
-
-static void sort_few(uint64_t *keys, size_t n) {
-    for (size_t i = 1; i < n; i++) {
-        uint64_t key = keys[i];
-        size_t at = i;
-        for (; at > 0 && keys[at - 1] > key; at--)
-            keys[at] = keys[at - 1];
-        keys[at] = key;
-    }
-}
-
-/* By the digits that differ, from the lowest one up. False if memory is short. */
-static bool sort_keys(pye_page_list *list) {
-    if (list->n <= FEW_KEYS) {
-        sort_few(list->keys, list->n);
-        return true;
-    }
-    uint64_t *from = list->keys, *to = pye_allocate(list->fetcher->allocator, list->n * sizeof *to);
-    if (to == NULL)
-        return false;
-    uint64_t differ = 0;
-    for (size_t i = 1; i < list->n; i++)
-        differ |= from[i] ^ from[0];
-    for (unsigned shift = RUN_BITS; shift < 64; shift += DIGIT_BITS) {
-        if ((differ >> shift & (N_DIGITS - 1)) == 0)
-            continue;
-        size_t begin[N_DIGITS + 1] = {0};
-        for (size_t i = 0; i < list->n; i++)
-            begin[(from[i] >> shift & (N_DIGITS - 1)) + 1]++;
-        for (size_t i = 0; i < N_DIGITS; i++)
-            begin[i + 1] += begin[i];
-        for (size_t i = 0; i < list->n; i++)
-            to[begin[from[i] >> shift & (N_DIGITS - 1)]++] = from[i];
-        uint64_t *swap = from;
-        from = to;
-        to = swap;
-    }
-    list->keys = from;
-    list->max = list->n;
-    pye_release(to);
-    return true;
-}
-
-/* Sorted keys to runs: each page once, adjacent ones together. */
-static void merge_keys(pye_page_list *list) {
-    size_t n = 0;
-    for (size_t i = 0; i < list->n; i++) {
-        uint64_t *last = n > 0 ? &list->keys[n - 1] : NULL;
-        bool is_near = last != NULL && file_of(*last) == file_of(list->keys[i]);
-        uint64_t beyond = is_near ? page_of(list->keys[i]) - page_of(*last) : 0;
-        if (is_near && beyond < n_of(*last))
-            continue;
-        if (is_near && beyond == n_of(*last) && beyond < MAX_RUN)
-            ++*last;
-        else
-            list->keys[n++] = list->keys[i];
-    }
-    list->n = n;
 }
 
 /* ------------------------------------------------------------------------------------- one run of pages */
@@ -240,9 +125,9 @@ static void enter(const pye_map *map, uint64_t page, uint64_t n) {
         (void)*(const volatile uint8_t *)(base + (i << map->pages.shift));
 }
 
-static pye_status finish_run(pye_fetcher *fetcher, uint64_t key, pye_error *error) {
-    const pye_map *map = fetcher->maps[file_of(key)];
-    uint64_t page = page_of(key), n = n_of(key);
+static pye_status finish_run(pye_fetcher *fetcher, uint64_t run, pye_error *error) {
+    const pye_map *map = fetcher->maps[pye_run_file(run)];
+    uint64_t page = pye_run_page(run), n = pye_run_pages(run);
     for (uint64_t i = 0; i < n; i++) {
         pye_status status = await_page(map, page + i, error);
         if (status != PYE_OK)
@@ -282,15 +167,16 @@ static void fail_job(read_job *job, pye_status status, const pye_error *error) {
 #define GROUP_PAGES 16
 
 static bool is_same_group(uint64_t a, uint64_t b) {
-    return file_of(a) == file_of(b) && (page_of(a) + n_of(a) - 1) / GROUP_PAGES == page_of(b) / GROUP_PAGES;
+    return pye_run_file(a) == pye_run_file(b) &&
+           (pye_run_page(a) + pye_run_pages(a) - 1) / GROUP_PAGES == pye_run_page(b) / GROUP_PAGES;
 }
 
 /* One more than the last run of the group that run `first` begins; `first` itself where another run began the group. */
 static size_t group_end(const pye_page_list *list, size_t first) {
-    if (first > 0 && is_same_group(list->keys[first - 1], list->keys[first]))
+    if (first > 0 && is_same_group(list->runs[first - 1], list->runs[first]))
         return first;
     size_t end = first + 1;
-    while (end < list->n && is_same_group(list->keys[end - 1], list->keys[end]))
+    while (end < list->n && is_same_group(list->runs[end - 1], list->runs[end]))
         end++;
     return end;
 }
@@ -303,8 +189,8 @@ static size_t take_group(read_job *job) {
             return job->list.n;
         size_t end = group_end(&job->list, first);
         for (size_t i = first; i < end; i++) {
-            uint64_t key = job->list.keys[i];
-            hint(job->fetcher->maps[file_of(key)], page_of(key), n_of(key));
+            uint64_t run = job->list.runs[i];
+            hint(job->fetcher->maps[pye_run_file(run)], pye_run_page(run), pye_run_pages(run));
         }
         if (end > first)
             return first;
@@ -315,7 +201,7 @@ static pye_status finish_group(read_job *job, size_t first, pye_error *error) {
     size_t end = group_end(&job->list, first);
     pye_status status = PYE_OK;
     for (size_t i = first; i < end && status == PYE_OK; i++)
-        status = finish_run(job->fetcher, job->list.keys[i], error);
+        status = finish_run(job->fetcher, job->list.runs[i], error);
     return status;
 }
 
@@ -367,7 +253,7 @@ static void begin_job(read_job *job, pye_fetcher *fetcher, pye_page_list *list) 
     job->task.run = help;
     uint64_t n_pages = 0;
     for (size_t i = 0; i < list->n; i++)
-        n_pages += n_of(list->keys[i]);
+        n_pages += pye_run_pages(list->runs[i]);
     pye_count(&fetcher->counts.n_reads, list->n);
     pye_count(&fetcher->counts.n_pages, n_pages);
 }
@@ -414,9 +300,9 @@ pye_presence pye_fetcher_ask(const pye_map *map, uint64_t offset) {
 static bool is_in_memory(const pye_fetcher *fetcher, const pye_page_list *list) {
     size_t n = list->n < N_PROBED ? list->n : N_PROBED;
     for (size_t i = 0; i < n; i++) {
-        uint64_t key = list->keys[list->n * i / n];
-        const pye_map *map = fetcher->maps[file_of(key)];
-        if (pye_fetcher_ask(map, page_of(key) << map->pages.shift) != PYE_PRESENT)
+        uint64_t run = list->runs[list->n * i / n];
+        const pye_map *map = fetcher->maps[pye_run_file(run)];
+        if (pye_fetcher_ask(map, pye_run_page(run) << map->pages.shift) != PYE_PRESENT)
             return false;
     }
     return true;
@@ -424,7 +310,7 @@ static bool is_in_memory(const pye_fetcher *fetcher, const pye_page_list *list) 
 
 static void trust(const pye_fetcher *fetcher, const pye_page_list *list) {
     for (size_t i = 0; i < list->n; i++)
-        pye_pages_see(&fetcher->maps[file_of(list->keys[i])]->pages, page_of(list->keys[i]), 1);
+        pye_pages_see(&fetcher->maps[pye_run_file(list->runs[i])]->pages, pye_run_page(list->runs[i]), 1);
 }
 
 pye_status pye_fetcher_read(pye_fetcher *fetcher, pye_page_list *list, const pye_interrupt *interrupt,
@@ -436,13 +322,12 @@ pye_status pye_fetcher_read(pye_fetcher *fetcher, pye_page_list *list, const pye
     if (fetcher->budget == NULL && is_in_memory(fetcher, list)) {
         trust(fetcher, list);
         pye_count(&fetcher->counts.n_found, list->n);
-    } else if (sort_keys(list)) {
-        merge_keys(list);
+    } else if (pye_page_list_merge(list)) {
         read_job job;
         begin_job(&job, fetcher, list);
         status = run_job(&job, interrupt, error);
     } else {
-        status = pye_fail_memory(error, list->n * sizeof *list->keys);
+        status = pye_fail_memory(error, list->n * sizeof *list->runs);
     }
     list->n = 0;
     pye_count(&fetcher->counts.nanoseconds, pye_clock_nanoseconds() - begin);
@@ -458,16 +343,15 @@ void pye_fetcher_begin(pye_fetcher *fetcher, pye_page_list *list) {
     if (fetcher->budget != NULL && list->n > 2 * pye_budget_batch_pages(fetcher->budget))
         list->n = (size_t)(2 * pye_budget_batch_pages(fetcher->budget));
     read_job *job = pye_allocate(fetcher->allocator, sizeof *job);
-    if (job == NULL || !sort_keys(list)) {
+    if (job == NULL || !pye_page_list_merge(list)) {
         pye_release(job);
         pye_page_list_free(list);
         pye_count(&fetcher->counts.n_hints_lost, 1);
         return;
     }
-    merge_keys(list);
     begin_job(job, fetcher, list);
     job->task.retire = retire;
-    *list = (pye_page_list){.fetcher = fetcher};
+    *list = (pye_page_list){.allocator = fetcher->allocator};
     pye_count(&fetcher->counts.n_hints, 1);
     if (!pye_tasks_post(&fetcher->tasks, fetcher->allocator, &job->task, n_helpers(&job->list) + 1,
                         PYE_PLACE_LAST_IF_ROOM)) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/budget.h"
+#include "base/page_list.h"
 #include "base/tasks.h"
 
 typedef struct pye_fetcher_counts {
@@ -42,20 +43,6 @@ pye_status pye_fetcher_add(pye_fetcher *fetcher, pye_map *map, pye_error *error)
 
 /* Waits for what is on its way. Nobody may use the fetcher any more. */
 void pye_fetcher_close(pye_fetcher *fetcher);
-
-/* Pages that are wanted, in any order, repeated or not. */
-typedef struct pye_page_list {
-    pye_fetcher *fetcher;
-    uint64_t *keys;
-    size_t n;
-    size_t max;
-    bool distrusts; /* takes pages in even if they were seen */
-} pye_page_list;
-
-/* Adds the pages of bytes first .. first + n_bytes - 1 of a file, n_bytes at least 1, that were not seen in memory. */
-pye_status pye_page_list_want(pye_page_list *list, const pye_map *map, uint64_t first, uint64_t n_bytes,
-                              pye_error *error);
-void pye_page_list_free(pye_page_list *list);
 
 /* Reads the pages of a list, which is empty afterwards, and returns when they are in memory. PYE_ERROR_IO, with offset and
  * shard, for the first that cannot be read; PYE_ERROR_CANCELLED. */

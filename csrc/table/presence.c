@@ -209,7 +209,7 @@ static uint64_t want_rows(const pye_table *table, const pye_ids *ids, wish *wish
 static pye_status bring(const pye_table *table, const pye_ids *ids, const pye_interrupt *interrupt,
                         pye_error *error) {
     pye_fetcher *fetcher = &table->model->fetcher;
-    wish wished = {.list = {.fetcher = fetcher}, .status = PYE_OK, .error = error};
+    wish wished = {.list = {.allocator = fetcher->allocator}, .status = PYE_OK, .error = error};
     for (int round = 0; round < MAX_ROUNDS && wished.status == PYE_OK; round++) {
         uint64_t n_missed = want_rows(table, ids, &wished);
         if (round == 0)
@@ -252,7 +252,7 @@ void pye_presence_doubt(const pye_table *table) {
 
 pye_status pye_presence_prefetch(const pye_table *table, const pye_ids *ids, pye_error *error) {
     pye_fetcher *fetcher = &table->model->fetcher;
-    wish wished = {.list = {.fetcher = fetcher}, .status = PYE_OK, .error = error};
+    wish wished = {.list = {.allocator = fetcher->allocator}, .status = PYE_OK, .error = error};
     (void)want_rows(table, ids, &wished);
     if (wished.status == PYE_OK)
         pye_fetcher_begin(fetcher, &wished.list);
