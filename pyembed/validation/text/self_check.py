@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Tokens that are looked at, evenly spaced.
 _MOST = 20_000
+#: Characters of a token that is looked at: merging costs a microsecond for each, and no word is so long.
+_LONGEST = 4096
 #: Of these, the share that no text may become: vocabularies keep some from before their merges were made.
 _UNREACHED_SHARE = 0.05
 #: And the share that the pre-tokenizer may cut apart: of Qwen 2 that is 0.011, of letters with marks.
@@ -31,7 +33,7 @@ _SHOWN = 4
 
 def examine_alone(source: TokenSource, vocabulary: Vocabulary, findings: Findings, report: Report) -> None:
     """Cut the texts of ordinary tokens, and conclude how many become those tokens again."""
-    ids, texts = _sample(source, vocabulary)
+    ids, texts, n_long = _sample(source, vocabulary)
     if not ids:
         findings.no_evidence(f"no text of a token of the family {quote(source.family)} can be cut by itself")
         return
@@ -66,21 +68,26 @@ def examine_alone(source: TokenSource, vocabulary: Vocabulary, findings: Finding
         )
         if some
     ]
+    if n_long:
+        exceptions.append(f"{n_long} of more than {_LONGEST} characters were not looked at")
     back = f"{len(ids) - len(lost)} of {len(ids)} texts of tokens become these tokens again"
     findings.conclude("; ".join([back, *exceptions]))
 
 
-def _sample(source: TokenSource, vocabulary: Vocabulary) -> tuple[list[int], list[str]]:
-    """Return ordinary tokens, and the texts that should become them."""
+def _sample(source: TokenSource, vocabulary: Vocabulary) -> tuple[list[int], list[str], int]:
+    """Return ordinary tokens, the texts that should become them, and how many were too long for that."""
     normal = source.of_type(TokenType.NORMAL)
     step = max(1, -(-len(normal) // _MOST))
-    ids, texts = [], []
+    ids, texts, n_long = [], [], 0
     for token_id in normal[::step]:
+        if len(source.texts[token_id]) > _LONGEST:
+            n_long += 1
+            continue
         text = _text_of(source, vocabulary, token_id)
         if text:
             ids.append(token_id)
             texts.append(text)
-    return ids, texts
+    return ids, texts, n_long
 
 
 def _text_of(source: TokenSource, vocabulary: Vocabulary, token_id: int) -> str | None:
@@ -123,7 +130,10 @@ def _is_changed(tokenizer: Tokenizer, text: str) -> bool:
 def _report_split(source: TokenSource, split: list[str], texts: list[str], findings: Findings) -> None:
     """Report tokens that are cut apart, with the pre-tokenizers that cut fewest."""
     own = CUTS_OF.get(source.pre or "default")
-    counts = {name: n for name in CUTS if (n := _n_split(source, name, texts)) * 10 <= len(split)}
+    most = len(split) // 10
+    apart = set(split)
+    order = [*split, *(text for text in texts if text not in apart)]  # what is far off shows it first
+    counts = {name: n for name in CUTS if (n := _n_split(source, name, order, most)) <= most}
     fitting = [name for name in sorted(counts, key=lambda name: (counts[name], name)) if name != own]
     hint = f"; {', '.join(fitting[:_SHOWN])} cut {counts[fitting[0]]}" if fitting else ""
     some = ", ".join(quote(text, 40) for text in split[:_SHOWN])
@@ -134,6 +144,12 @@ def _report_split(source: TokenSource, split: list[str], texts: list[str], findi
     )
 
 
-def _n_split(source: TokenSource, name: str, texts: list[str]) -> int:
+def _n_split(source: TokenSource, name: str, texts: list[str], most: int) -> int:
+    """Return how many texts a pre-tokenizer cuts apart; once more than `most`, that is enough."""
     steps = engine.pre_tokenizer(source.path, byte_level_steps(CUTS[name]))
-    return sum(len(steps.pre_tokenize_str(text)) > 1 for text in texts)
+    n = 0
+    for text in texts:
+        n += len(steps.pre_tokenize_str(text)) > 1
+        if n > most:
+            break
+    return n
