@@ -170,7 +170,10 @@ def test_parts_out_of_order(demo: Model) -> None:
     assert {name for name in missed if not name.endswith((" 64 1", " 32", " 128"))} == set()
 
 
-@pytest.mark.parametrize(("first", "shift"), [(2500, 1), (9000, 100), (27000, -2)])
+@pytest.mark.parametrize(
+    ("first", "shift"),
+    [(9000, 100), *(pytest.param(*some, marks=pytest.mark.slow) for some in ((2500, 1), (27000, -2)))],
+)
 def test_the_shift_of_a_real_tail(first: int, shift: int, minilm: Model, rng: np.random.Generator) -> None:
     judgement = minilm.judge(minilm.rows[shifted_tail(len(minilm), first, shift, rng)])
     (run,) = [place.run for place in judgement.misplaced if place.certain and place.run.shift is not None]
@@ -190,7 +193,9 @@ def test_a_permuted_window_of_a_real_table(length: int, minilm: Model, rng: np.r
     assert abs(place.run.last - (12000 + length - 1)) <= 10
 
 
-@pytest.mark.parametrize("type_name", ["Q8_0", "Q4_0", "Q4_K"])
+@pytest.mark.parametrize(
+    "type_name", ["Q4_0", *(pytest.param(name, marks=pytest.mark.slow) for name in ("Q8_0", "Q4_K"))]
+)
 def test_quantised_copies(type_name: str, minilm: Model) -> None:
     rows = minilm.rows[:, :256] if type_name == "Q4_K" else minilm.rows
     blocks = ggml_quantize(type_name, rows)
@@ -230,6 +235,7 @@ def test_a_real_table_is_in_order_whatever_is_drawn(minilm: Model) -> None:
         assert judgement.misplaced == judgement.random_runs == []
 
 
+@pytest.mark.slow
 def test_untrained_rows_blurred_by_noise_are_not_misplaced(minilm: Model) -> None:
     # Ids 1721 to 1982 lie at one point; noise hides that from all but the look at the run itself.
     rng = np.random.default_rng(0)

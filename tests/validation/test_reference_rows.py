@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 
 import pyembed
-from pyembed.validation import Finding, Report
+from pyembed.validation import Finding, Report, kinds
 from tests.helpers.oracles.ggml import ggml_library, ggml_quantize
 
 N = 30522
+
+
+@pytest.fixture(autouse=True)
+def reference_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out other kinds of evidence, which take longer and have tests of their own."""
+    alone = [kind for kind in kinds.KINDS if kind.module.EVIDENCE.name == "reference"]
+    monkeypatch.setattr(kinds, "KINDS", tuple(alone))
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,21 @@ import gguf
 import pytest
 
 import pyembed
-from pyembed.validation import Finding, Report
+from pyembed.validation import Finding, Report, kinds
 from pyembed.validation.reference import open_reference
 from tests.helpers.model_files import write_model
 
-FAMILIES = ["gpt-2", "qwen2", "llama-bpe", "llama-spm", "phi-3", "bert-bge", "nomic-bert-moe", "gemma-4"]
+FAMILIES = [
+    *("gpt-2", "qwen2", "llama-spm", "phi-3", "bert-bge", "nomic-bert-moe"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("llama-bpe", "gemma-4")),
+]
+
+
+@pytest.fixture(autouse=True)
+def reference_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out other kinds of evidence, which take longer and have tests of their own."""
+    alone = [kind for kind in kinds.KINDS if kind.module.EVIDENCE.name == "reference"]
+    monkeypatch.setattr(kinds, "KINDS", tuple(alone))
 
 
 def vocabulary_path(data_dir: Path, name: str) -> Path:
