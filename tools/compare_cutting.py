@@ -34,7 +34,7 @@ def compare(path: Path, n_texts: int, seed: int, pre: str | None = None) -> bool
     overrides = {} if pre is None else {"tokenizer.ggml.pre": pre}
     begin = time.perf_counter()
     wrong: list[tuple[str, list[int], list[int]]] = []
-    n_compared = n_left_out = 0
+    n_compared = n_left_out = n_batches = 0
     with (
         pyembed.load_model(path, vocab_only=True, validate="off", kv_overrides=overrides) as model,
         LlamaCutter(path, pre) as llama,
@@ -43,14 +43,16 @@ def compare(path: Path, n_texts: int, seed: int, pre: str | None = None) -> bool
         special = [token.text for token in model.vocabulary if token.type in kinds][:100]
         name = model.metadata.text("general.name") or ""
         texts = random_texts(n_texts, seed, also=special)
-        while batch := list(islice(texts, _BATCH)):
+        batch = list(islice(texts, _BATCH))
+        while batch:
             kept = [text for text in batch if not is_cut_differently(text, model.vocabulary, name=name)]
             n_compared, n_left_out = n_compared + len(kept), n_left_out + len(batch) - len(kept)
-            parse = n_compared // _BATCH % 2 == 1
-            expected = llama.cut(kept, add_special=True, parse_special=parse)
+            parse, n_batches = n_batches % 2 == 1, n_batches + 1
+            expected = llama.cutting(kept, add_special=True, parse_special=parse)
             found = model.tokenize(kept, add_special=True, parse_special=parse)
+            batch = list(islice(texts, _BATCH))  # made while the other process still cuts
             bounds = found.offsets.tolist()
-            for index, theirs in enumerate(expected):
+            for index, theirs in enumerate(expected()):
                 ours = found.ids[bounds[index] : bounds[index + 1]].tolist()
                 if ours != theirs:
                     wrong.append((kept[index], ours, theirs))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from itertools import compress
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -13,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..safe_text import quote
-from .corpus import corpus_digest, fixed_texts, own_texts
-from .engines import FAST, Cuts, Engine, Standard, version_of
-from .verdicts import Verdict, read_verdicts, write_verdicts
+from .corpus import fixed_texts, own_texts
+from .engines import FAST, Cuts, Engine, FastEngine, Standard, version_of
+from .spellings import Vocabulary
+from .verdicts import Verdict, Verdicts, find_form, read_verdicts, write_form, write_verdicts
 
+#: Characters of a ``tokenizer.json`` of which an engine's own form saves more time than it takes room.
+_WORTH_A_FORM = 1 << 21
 _PLAIN = bytes([9, 10, 13, *range(32, 127)])
 
 EngineName: TypeAlias = Literal["auto", "tokenizers", "gigatoken", "tokie"]
@@ -41,35 +43,6 @@ class EngineChoice(NamedTuple):
         return f"{self.name} {self.version}: {self.reason}"
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """What engines are made of.
-
-    Attributes
-    ----------
-    path : str
-        For messages.
-    standard : str
-        The ``tokenizer.json`` that says what is right.
-    spellings : tuple of str
-        What fast engines are given: that file, and others that should cut the same.
-    sample : tuple of str
-        Some of its tokens.
-    """
-
-    path: str
-    standard: str
-    spellings: tuple[str, ...]
-    sample: tuple[str, ...]
-
-    def digest(self) -> str:
-        """Return a digest of all that a verdict depends on, but for the versions of packages."""
-        hashed = hashlib.sha256(corpus_digest().encode())
-        for text in (self.standard, *self.spellings, *self.sample):
-            hashed.update(b"%d " % len(text) + text.encode("utf-8", "surrogatepass"))
-        return hashed.hexdigest()
-
-
 class Chosen:
     """The engine of an encoder; `tokenizers` in a process that was forked from the one that chose."""
 
@@ -79,7 +52,8 @@ class Chosen:
         self._standard: Standard | None = None
         self._engine: Engine | None = None
         self._is_for_plain = False
-        self.choice = self._choose(wanted, use_cache)
+        self._use_cache = use_cache
+        self.choice = self._choose(wanted)
 
     def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
         """Return the ids of some texts."""
@@ -95,20 +69,20 @@ class Chosen:
 
     def _reference(self) -> Standard:
         if self._standard is None:
-            self._standard = Standard(self._vocabulary.path, self._vocabulary.standard)
+            self._standard = Standard(self._vocabulary.path, self._vocabulary.documents.standard)
         return self._standard
 
-    def _choose(self, wanted: EngineName, use_cache: bool) -> EngineChoice:
+    def _choose(self, wanted: EngineName) -> EngineChoice:
         standard = version_of(Standard.package) or ""
         if wanted == Standard.package:
             self._reference()
             return EngineChoice(wanted, standard, "asked for")
-        digest = self._vocabulary.digest() if use_cache else ""
-        known = read_verdicts(digest) if use_cache else {}
-        n_known = len(known)
-        choice, against = self._best(wanted, standard, known)
-        if use_cache and len(known) > n_known:
-            write_verdicts(digest, known)
+        known = read_verdicts(self._vocabulary.digest) if self._use_cache else Verdicts(0, {})
+        n_spellings = known.n_spellings or len(self._vocabulary.documents.spellings)
+        verdicts = dict(known.of)
+        choice, against = self._best(wanted, standard, n_spellings, verdicts)
+        if self._use_cache and verdicts != known.of:
+            write_verdicts(self._vocabulary.digest, Verdicts(n_spellings, verdicts))
         if choice is not None:
             return choice
         self._reference()
@@ -117,9 +91,9 @@ class Chosen:
         return EngineChoice(Standard.package, standard, "; ".join(against))
 
     def _best(
-        self, wanted: EngineName, standard: str, known: dict[str, Verdict]
+        self, wanted: EngineName, standard: str, n_spellings: int, verdicts: dict[str, Verdict]
     ) -> tuple[EngineChoice | None, list[str]]:
-        """Keep the engine that may cut most; return it, and what speaks against the others. Fill `known`."""
+        """Keep the engine that may cut most; return it, and what speaks against others. Fill `verdicts`."""
         choice, against = None, []
         for kind in FAST:
             version = version_of(kind.package)
@@ -128,21 +102,20 @@ class Chosen:
             if version is None:
                 against.append(f"{kind.package} is not installed")
                 continue
-            for number, spelling in enumerate(self._vocabulary.spellings):
+            for number in range(n_spellings):
                 key = f"{kind.package} {version}, {Standard.package} {standard}, spelling {number}"
-                verdict = known.get(key)
-                is_useful = (
-                    verdict is None or verdict.texts == "all" or (verdict.texts == "plain" and not choice)
-                )
-                engine = _built(kind, spelling) if is_useful else ""
+                verdict = verdicts.get(key)
+                engine: Engine | str = ""
                 if verdict is None:
-                    verdict = known[key] = self._compare(engine)
+                    engine, verdict = self._judged(kind, number, standard)
+                    verdicts[key] = verdict
+                elif verdict.texts == "all" or (verdict.texts == "plain" and not choice):
+                    engine = self._built(kind, number, verdict.form)
                 if isinstance(engine, str) or verdict.texts == "none":
                     against.append(f"{kind.package} {version} {verdict.reason or engine}")
                 elif verdict.texts == "all":
                     self._engine, self._is_for_plain = engine, False
-                    reason = f"it gave the ids of {Standard.package} {standard} on {self._n_texts()} texts"
-                    return EngineChoice(kind.package, version, reason), against
+                    return EngineChoice(kind.package, version, verdict.reason), against
                 elif choice is None:
                     self._engine, self._is_for_plain = engine, True
                     reason = (
@@ -152,14 +125,36 @@ class Chosen:
                     choice = EngineChoice(kind.package, version, reason)
         return choice, against
 
-    def _n_texts(self) -> int:
-        return len(fixed_texts()) + len(own_texts(self._vocabulary.sample))
+    def _built(self, kind: type[FastEngine], number: int, form: str = "") -> FastEngine | str:
+        """Return an engine, from its own form where that is kept, or why there is none."""
+        try:
+            path = find_form(form)
+            if path is not None:
+                return kind.from_form(path)
+        except BaseException as error:
+            _reason(error)  # it is made anew
+        try:
+            return kind(self._vocabulary.documents.spellings[number])
+        except BaseException as error:
+            return _reason(error)
 
-    def _compare(self, engine: Engine | str) -> Verdict:
-        """Return which texts an engine cuts as `tokenizers` does."""
+    def _judged(self, kind: type[FastEngine], number: int, standard: str) -> tuple[Engine | str, Verdict]:
+        """Return an engine, and what comparing it showed. Its own form is kept, and then what is compared."""
+        engine, form = self._built(kind, number), ""
         if isinstance(engine, str):
-            return Verdict("none", engine)
-        texts = [*fixed_texts(), *own_texts(self._vocabulary.sample)]
+            return engine, Verdict("none", engine)
+        document = self._vocabulary.documents.spellings[number]
+        if self._use_cache and len(document) > _WORTH_A_FORM:
+            with suppress(OSError):
+                form = write_form(engine.form(document))
+            again = self._built(kind, number, form)
+            if not isinstance(again, str):
+                engine = again
+        return engine, self._compare(engine, standard)._replace(form=form)
+
+    def _compare(self, engine: Engine, standard: str) -> Verdict:
+        """Return which texts an engine cuts as `tokenizers` does."""
+        texts = [*fixed_texts(), *own_texts(self._vocabulary.documents.facts.sample)]
         right = self._reference().cut(texts, parallel=True)
         differing: set[int] = set()
         for parallel in (True, False):
@@ -168,7 +163,7 @@ class Chosen:
             except BaseException as error:
                 return Verdict("none", _reason(error))
         if not differing:
-            return Verdict("all", "")
+            return Verdict("all", f"it gave the ids of {Standard.package} {standard} on {len(texts)} texts")
         beyond = not any(is_plain(texts[which]) for which in differing)
         first = texts[min(differing)]
         reason = f"cuts {len(differing)} of {len(texts)} texts differently, such as {quote(first[:60])}"
@@ -178,13 +173,6 @@ class Chosen:
 def is_plain(text: str) -> bool:
     """Return whether a text has nothing but printable ASCII, tabs and ends of lines."""
     return text.isascii() and not text.encode().translate(None, _PLAIN)
-
-
-def _built(kind: type[Engine], spelling: str) -> Engine | str:
-    try:
-        return kind(spelling)  # type: ignore[call-arg]
-    except BaseException as error:
-        return _reason(error)
 
 
 def _reason(error: BaseException) -> str:

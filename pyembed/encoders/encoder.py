@@ -23,7 +23,7 @@ from .choice import Chosen, EngineChoice
 from .doubles import float64_means
 from .engines import Cuts
 from .rules import Rules
-from .tokenizer_facts import TokenizerFacts
+from .spellings import Vocabulary
 
 #: The model's own limit, where None is for none.
 OfModel: TypeAlias = Literal["model"]
@@ -38,13 +38,13 @@ class Parts:
     table : EmbeddingTable
         The encoder closes it.
     rules : Rules
-    facts : TokenizerFacts
+    vocabulary : Vocabulary
     chosen : Chosen
     """
 
     table: EmbeddingTable
     rules: Rules
-    facts: TokenizerFacts
+    vocabulary: Vocabulary
     chosen: Chosen
 
 
@@ -279,19 +279,20 @@ class Encoder(Closing):
 
     def _cut(self, texts: list[str], wanted: _Wanted) -> Cuts:
         """Return the ids whose rows are pooled."""
-        rules, facts = self._parts.rules, self._parts.facts
+        rules = self._parts.rules
         if rules.prompt:
             texts = [rules.prompt + text for text in texts]
         if wanted.max_length is not None and rules.cuts_characters:
-            n = wanted.max_length * facts.median_length
+            n = wanted.max_length * self._parts.vocabulary.documents.facts.median_length
             texts = [text[:n] for text in texts]
         cuts = self._parts.chosen.cut(texts, wanted.threads != 1)
         if wanted.max_length is not None and cuts.lengths.max(initial=0) > wanted.max_length:
             starts = _offsets(cuts.lengths)[:-1]
             places = np.arange(cuts.ids.size) - np.repeat(starts, cuts.lengths)
             cuts = _kept(cuts, places < wanted.max_length)
-        if rules.drops_unknown and facts.unknown is not None:
-            is_known = cuts.ids != facts.unknown
+        unknown = self._parts.vocabulary.documents.facts.unknown if rules.drops_unknown else None
+        if unknown is not None:
+            is_known = cuts.ids != unknown
             if not is_known.all():
                 cuts = _kept(cuts, is_known)
         if rules.clips_ids:

@@ -33,6 +33,21 @@ class Engine(Protocol):
         """Return the ids of some texts; `parallel`: on as many threads as it likes, else on this one."""
 
 
+class FastEngine(Engine, Protocol):
+    """A package that may cut as `tokenizers` does."""
+
+    package: str
+
+    def __init__(self, document: str) -> None: ...
+
+    def form(self, document: str) -> bytes:
+        """Return what `from_form` makes the same of, of an engine that was made of this document."""
+
+    @classmethod
+    def from_form(cls, path: str) -> FastEngine:
+        """Return the engine of which a file has the form."""
+
+
 class Standard:
     """`tokenizers`, which says what is right."""
 
@@ -84,6 +99,21 @@ class Tokie:
                 file.write(document)
             self._tokenizer: Any = package.Tokenizer.from_json(path)
 
+    def form(self, document: str) -> bytes:
+        """Return the tokenizer as it lies in memory."""
+        with tempfile.TemporaryDirectory(prefix="pyembed-") as folder:
+            path = os.path.join(folder, "tokenizer.tkz")
+            self._tokenizer.save(path)
+            with open(path, "rb") as file:
+                return file.read()
+
+    @classmethod
+    def from_form(cls, path: str) -> Tokie:
+        """Return the engine of which a file has the form."""
+        engine = cls.__new__(cls)
+        engine._tokenizer = importlib.import_module(cls.package).Tokenizer.from_file(path)
+        return engine
+
     def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
         """Return the ids of some texts."""
         if not parallel:
@@ -101,6 +131,16 @@ class Gigatoken:
         package = importlib.import_module(self.package)
         self._tokenizer: Any = package.Tokenizer.from_json(document)
 
+    def form(self, document: str) -> bytes:
+        """Return the document, which takes as long to be made as to be read."""
+        return document.encode("utf-8")
+
+    @classmethod
+    def from_form(cls, path: str) -> Gigatoken:
+        """Return the engine of which a file has the form."""
+        with open(path, encoding="utf-8") as file:
+            return cls(file.read())
+
     def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
         """Return the ids of some texts."""
         layout = self._tokenizer.encode_batch(list(texts), parallel=parallel).layout
@@ -110,7 +150,7 @@ class Gigatoken:
 
 
 #: In the order in which they are tried: the first is the fastest.
-FAST: tuple[type[Gigatoken] | type[Tokie], ...] = (Gigatoken, Tokie)
+FAST: tuple[type[FastEngine], ...] = (Gigatoken, Tokie)
 
 
 def _joined(lists: list[list[int]]) -> Cuts:

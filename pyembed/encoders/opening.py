@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import Any, NamedTuple
 
+from .._native import ffi, lib
 from ..core.handle import Source
 from ..core.paths import Path
 from ..errors import FormatError, VocabularyError
+from ..files.byte_ranges import FileRange
 from ..loader import load_model
+from ..model import Model
 from ..safe_text import quote
 from ..tables.reopening import TableMark, mark_table
 from ..tables.table import EmbeddingTable
-from ..tokens.cutting.document import tokenizer_document
 from ..tokens.readers.checked_reads import as_json, as_object, read_bytes
-from .choice import Chosen, EngineName, Vocabulary
+from .choice import Chosen, EngineName
 from .encoder import Encoder, Parts
-from .engines import FAST, bare
+from .engines import FAST
 from .files import EncoderFiles, find_encoder
 from .rules import LIBRARIES, LibraryName
-from .tokenizer_facts import TokenizerFacts, tokenizer_facts
+from .spellings import Vocabulary, digest_of, documents_of_json, documents_of_model, vocabulary_of
+from .tokenizer_facts import TokenizerFacts
 
 
 class _Arguments(NamedTuple):
@@ -115,26 +119,40 @@ def _of_model(found: EncoderFiles, arguments: _Arguments) -> Encoder:
     """Open a GGUF file, by its own vocabulary."""
     model = load_model(found.table_file)
     try:
-        source = model.vocabulary.cutter.source()
-        document = tokenizer_document(source, special=False)
-        published = tokenizer_document(source, special=False, published=True)
-        facts = tokenizer_facts(found.table_file, document)
-        texts = [bare(document)]
-        if published["pre_tokenizer"] != document["pre_tokenizer"]:
-            texts.append(bare(published))
-        vocabulary = Vocabulary(found.table_file, texts[0], tuple(texts), facts.sample)
+        header = _header_digest(model)
+        vocabulary = Vocabulary(
+            found.table_file, header, lambda: documents_of_model(model.vocabulary.cutter.source())
+        )
         chosen = Chosen(vocabulary, arguments.engine, arguments.cache)
-        parts = Parts(model.table, found.rules, facts, chosen)
+        parts = Parts(model.table, found.rules, vocabulary, chosen)
         return Encoder(parts, _recipe(arguments, model.table, vocabulary), model.close)
     except BaseException:
         model.close()
         raise
 
 
+def _header_digest(model: Model) -> str:
+    """Return a digest of the metadata of a GGUF file, which say all of its vocabulary, and of this version.
+
+    Raises
+    ------
+    FormatError
+        If the file was replaced meanwhile.
+    """
+    source = model._source
+    first = source.shards()[0]
+    metadata = FileRange(first.path, first.first, source.metadata_end(0) - first.first)
+    version = ffi.string(lib.pye_version())
+    digest = digest_of(chain((version,), metadata.chunks()))
+    if source.change() is not None:
+        raise FormatError(f"{first.path}: the file changed while it was opened", first.path)
+    return digest
+
+
 def _of_files(found: EncoderFiles, arguments: _Arguments) -> Encoder:
     where = found.tokenizer_file
-    document = as_object(where, as_json(where, read_bytes(where)), "the content")
-    facts = tokenizer_facts(where, document)
+    documents = documents_of_json(where, as_object(where, as_json(where, read_bytes(where)), "the content"))
+    facts = documents.facts
     rules = found.rules
     if rules.library == "sentence-transformers" and facts.truncation is not None:
         rules = type(rules)(**{**vars(rules), "max_length": facts.truncation})
@@ -142,10 +160,9 @@ def _of_files(found: EncoderFiles, arguments: _Arguments) -> Encoder:
     try:
         table = EmbeddingTable(source, found.tensor, owns_source=True)
         _check(found, table, facts)
-        text = bare(document)
-        vocabulary = Vocabulary(where, text, (text,), facts.sample)
+        vocabulary = vocabulary_of(where, documents)
         chosen = Chosen(vocabulary, arguments.engine, arguments.cache)
-        parts = Parts(table, rules, facts, chosen)
+        parts = Parts(table, rules, vocabulary, chosen)
         return Encoder(parts, _recipe(arguments, table, vocabulary), table.close)
     except BaseException:
         source.close()
@@ -153,7 +170,7 @@ def _of_files(found: EncoderFiles, arguments: _Arguments) -> Encoder:
 
 
 def _recipe(arguments: _Arguments, table: EmbeddingTable, vocabulary: Vocabulary) -> tuple[Any, ...]:
-    return reopen_encoder, (arguments, mark_table(table), vocabulary.digest())
+    return reopen_encoder, (arguments, mark_table(table), vocabulary.digest)
 
 
 def _check(found: EncoderFiles, table: EmbeddingTable, facts: TokenizerFacts) -> None:

@@ -9,7 +9,7 @@ import ctypes
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -48,16 +48,26 @@ class LlamaCutter:
             raise RuntimeError(f"llama.cpp ended: {said[-600:]}")
         return json.loads(line)
 
-    def ask(self, **request: Any) -> Any:
+    def _send(self, **request: Any) -> None:
         assert self._process.stdin is not None
         print(json.dumps(request), file=self._process.stdin, flush=True)
+
+    def ask(self, **request: Any) -> Any:
+        self._send(**request)
         return self._answer()
+
+    def cutting(
+        self, texts: Sequence[str], *, add_special: bool = False, parse_special: bool = False
+    ) -> Callable[[], list[list[int]]]:
+        """Begin to cut texts, and return what waits for the ids of each: one request at a time."""
+        self._send(texts=list(texts), add_special=add_special, parse_special=parse_special)
+        return self._answer
 
     def cut(
         self, texts: Sequence[str], *, add_special: bool = False, parse_special: bool = False
     ) -> list[list[int]]:
         """Return the ids of each text."""
-        return self.ask(texts=list(texts), add_special=add_special, parse_special=parse_special)
+        return self.cutting(texts, add_special=add_special, parse_special=parse_special)()
 
     def join(self, ids: Sequence[int], *, special: bool) -> bytes:
         """Return the bytes of some tokens, with control tokens where `special` says so."""

@@ -11,7 +11,13 @@ from ...token_text import SPACE_MARK, TokenType
 from ..parts import Parts, Step, ends, replace, sequence, vocabulary_of
 from ..source import TokenSource
 
-_NEWLINES_APART = Cut(r"[^\n]+|[\n]+")
+#: The pre-tokenizer of vocabularies of characters.
+NEWLINES_APART: Step = {
+    "type": "Split",
+    "pattern": {"Regex": r"[^\n]+|[\n]+"},
+    "behavior": "Isolated",
+    "invert": False,
+}
 _CHARACTER_PRE = frozenset({"gemma4", "granite-embed-multi-311m", "sarvam-moe"})
 _WITH_BOS = frozenset({"gemma4", "granite-embed-multi-311m"})
 
@@ -83,12 +89,7 @@ def _of_characters(source: TokenSource, pre: str, normalizers: Iterable[Step]) -
     back: list[Step] = [replace({"String": SPACE_MARK}, " "), {"type": "ByteFallback"}, {"type": "Fuse"}]
     return Parts(
         sequence("normalizers", [*normalizers, marks]),
-        {
-            "type": "Split",
-            "pattern": {"Regex": _NEWLINES_APART.pattern},
-            "behavior": "Isolated",
-            "invert": False,
-        },
+        NEWLINES_APART,
         model,
         sequence("decoders", back),
         before,
