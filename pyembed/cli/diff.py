@@ -41,11 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found.to_dict())
     else:
-        _print(found)
+        print_comparison(found)
     return 0 if found.same else 1
 
 
-def _print(found: Comparison) -> None:
+def print_comparison(found: Comparison) -> None:
+    """Print what a comparison came to."""
     for conclusion in found.conclusions:
         print(printable(conclusion.text))
     if found.findings:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..mending.plan import RepairPlan, repair
+from ..mending.plan import repair
+from ..mending.repaired import UNCOMPARED, Repaired
 from ..safe_text import printable
-from ..validation.report_text import in_short
+from ..validation.report_text import report_text
 from .arguments import add_json
+from .diff import print_comparison
 from .files import model_path
 from .progress import progress_bar
-from .show import print_json
+from .show import print_json, terminal_width
 
 
 def add_parser(commands: Any) -> None:
@@ -21,7 +23,8 @@ def add_parser(commands: Any) -> None:
         help="mend what validate finds, as far as it can be proven",
         description="Say of each finding how it can be mended, or what that would need, and write a repaired "
         "copy. It is kept only if it validates at level full, what was to be mended is gone, no other error "
-        "came, and all else is the same bytes. Exits 1 if an error is left.",
+        "came, and all else is the same bytes. What validate and diff say of the copy is shown. Exits 1 if an "
+        "error is left.",
         epilog="example: pyembed repair demo --dry-run",
     )
     parser.add_argument("model", metavar="MODEL", help="a .gguf file, of a split set the first; or: demo")
@@ -46,21 +49,25 @@ def run(arguments: argparse.Namespace) -> int:
         plan = repair(model_path(arguments.model), arguments.reference, progress=progress)
         mends = bool(plan.mendable) and not arguments.dry_run
         done = plan.apply(arguments.out, arguments.fix, progress=progress) if mends else None
-    report = plan.report if done is None else done.report
-    _print(plan, arguments)
-    if arguments.format == "text" and not arguments.json and done is not None:
-        print(printable(f"\n{in_short(report)}: {done.path}"))
-        changed = ", ".join((*done.keys, *done.tensors))
-        print(printable(f"changed: {changed}; all else is the same bytes"))
-    if arguments.dry_run:
-        return 1 if any(planned.finding.severity == "error" for planned in plan.refused) else 0
-    return 0 if report.ok else 1
-
-
-def _print(plan: RepairPlan, arguments: argparse.Namespace) -> None:
     if arguments.json or arguments.format == "json":
-        print_json(plan.to_dict())
+        print_json({**plan.to_dict(), "repaired": None if done is None else done.to_dict()})
     elif arguments.format == "sarif":
         print(plan.to_sarif())
     else:
         print(plan)
+        if done is not None:
+            _print_result(done)
+    if arguments.dry_run:
+        return 1 if any(planned.finding.severity == "error" for planned in plan.refused) else 0
+    return 0 if (plan.report if done is None else done.report).ok else 1
+
+
+def _print_result(done: Repaired) -> None:
+    """Print what validation finds in the result, and how it differs from the original."""
+    print(f"\n{report_text(done.report, terminal_width())}")
+    print(printable(f"\n{done.changed}"))
+    if done.comparison is None:
+        print(UNCOMPARED)
+    else:
+        print("the original (A) and the repaired copy (B):")
+        print_comparison(done.comparison)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.handle import Source
@@ -23,62 +23,10 @@ from .draft import Draft
 from .from_reference import mendings_from
 from .mendings import REFERENCE, CannotMend, Mending, NothingToMend
 from .proof import RepairError, require_better, require_unchanged
+from .repaired import PlannedFinding, Repaired, compared
 from .row_mendings import TheirRows, mendings_of_counts, mendings_of_rows, rows_of_reference
 from .sarif_fixes import fix_of
 from .trial import badness, is_gone, judge, matters
-
-
-@dataclass(frozen=True)
-class PlannedFinding:
-    """A finding, and how it is mended or why it is not.
-
-    Attributes
-    ----------
-    finding : Finding
-    mending : str or None
-        Which mending takes it away; None for one that is refused.
-    text : str or None
-        What the mending does, and what proves it.
-    refused : str or None
-        What would be needed, where it cannot be mended.
-    """
-
-    finding: Finding
-    mending: str | None = None
-    text: str | None = None
-    refused: str | None = None
-
-    @property
-    def rule(self) -> str:
-        """The rule that the finding is of."""
-        return self.finding.rule
-
-    def __str__(self) -> str:
-        end = f"mended: {self.text}" if self.mending else f"refused: it needs {self.refused}"
-        return printable(f"{self.finding.severity.value}: {self.finding.message} ({self.rule})\n    {end}")
-
-
-@dataclass(frozen=True)
-class Repaired:
-    """What a repair came to.
-
-    Attributes
-    ----------
-    path : str
-        The repaired model.
-    mended : tuple of PlannedFinding
-        What is gone.
-    report : Report
-        What validation at level ``full`` finds in the result.
-    keys, tensors : tuple of str
-        Metadata and tensors that differ from the original's; all others are the same bytes.
-    """
-
-    path: str
-    mended: tuple[PlannedFinding, ...]
-    report: Report
-    keys: tuple[str, ...]
-    tensors: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -183,26 +131,21 @@ class RepairPlan:
         if not kept:
             raise RepairError("a repaired model needs a place where it can be read again, not a pipe")
         kept[0].path = done.path
-        return Repaired(done.path, tuple(chosen), kept[0], tuple(sorted(keys)), tuple(sorted(tensors)))
+        return Repaired(
+            done.path,
+            tuple(chosen),
+            kept[0],
+            tuple(sorted(keys)),
+            tuple(sorted(tensors)),
+            compared(self._files, done.path, progress),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain values."""
         return {
             "path": self.path,
             "reference": None if self.reference is None else os.fsdecode(self.reference),
-            "findings": [
-                {
-                    **{
-                        **asdict(planned.finding),
-                        "severity": planned.finding.severity.value,
-                        "llama_cpp": planned.finding.llama_cpp.value,
-                    },
-                    "mending": planned.mending,
-                    "text": planned.text,
-                    "refused": planned.refused,
-                }
-                for planned in self.findings
-            ],
+            "findings": [planned.to_dict() for planned in self.findings],
         }
 
     def to_json(self) -> str:

@@ -71,6 +71,9 @@ def test_by_the_rows_of_a_reference(name: str, demo: tuple[bytes, int, np.ndarra
     done = plan.apply(tmp_path / "out.gguf")
     assert (tmp_path / "out.gguf").read_bytes() == demo[0]
     assert (done.keys, done.tensors) == ((), ("token_embd.weight",))
+    assert done.comparison is not None
+    assert (done.comparison.path, done.comparison.reference) == (str(path), str(tmp_path / "out.gguf"))
+    assert any(finding.rule.startswith("reference/rows") for finding in done.comparison.findings)
 
 
 def test_by_the_rows_of_another_quantisation(demo: tuple[bytes, int, np.ndarray], tmp_path: Path) -> None:
@@ -249,6 +252,13 @@ def test_the_command(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main([*words, "--out", str(out)]) == 0
     text = capsys.readouterr().out
     assert "changed: token_embd.weight; all else is the same bytes" in text
+    assert f"{out}: verified" in text
+    assert "reference/rows-shifted" in text.partition("the original (A) and the repaired copy (B):")[2]
+    assert main([*words, "--out", str(out), "--json"]) == 0
+    repaired = json.loads(capsys.readouterr().out)["repaired"]
+    assert (repaired["tensors"], repaired["report"]["ok"]) == (["token_embd.weight"], True)
+    assert repaired["comparison"]["same"] is False
+    assert repaired["comparison"]["reference"] == str(out)
     assert out.read_bytes() == small.read_bytes()
     assert main(words) == 2
     assert "--out, or say --dry-run" in capsys.readouterr().err
