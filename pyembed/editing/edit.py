@@ -17,6 +17,7 @@ from ..files.copying import Piece, n_bytes_of
 from ..files.gguf_encoding import Encoder
 from ..files.metadata import near_tensors
 from ..safe_text import quote
+from .later_metadata import number_in
 from .layout import Layout, StoredTensor, layouts_of
 from .values import Value, typed
 
@@ -25,6 +26,7 @@ _DEFAULT_ALIGNMENT = 32
 _MOST_ALIGNMENT = 1 << 20
 _MOST_KEY_BYTES = 65_535
 _SPLIT = "split."
+_SET_COUNT = "split.tensors.count"
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Edit:
             ]
             for layout in self._layouts
         ]
+        self._later_metadata: dict[int, list[Piece]] = {}
         self._changed: set[int] = set()
         self._moved: set[int] = set()
 
@@ -181,14 +184,11 @@ class Edit:
     def drop_tensor(self, name: str) -> None:
         """Leave a tensor out."""
         number, tensor = self._find(name)
-        if len(self._layouts) > 1:
-            raise ValueError(
-                f"{self.source.path}: every file of a split set counts the tensors of all; pyembed extract "
-                "--tensor '*' makes one file of them, and a tensor of that can be dropped"
-            )
         self._tensors[number].remove(tensor)
         self._changed.add(number)
         self._moved.add(number)
+        if len(self._layouts) > 1:
+            self._count_again()
 
     def rename_tensor(self, old: str, new: str) -> None:
         """Give a tensor another name."""
@@ -222,6 +222,22 @@ class Edit:
             f"{self.source.path}: no tensor is named {quote(name)}", near_tensors(self.source, name)
         )
 
+    def _count_again(self) -> None:
+        """State how many tensors a split set has, in all files: each counts those of all."""
+        n = sum(map(len, self._tensors))
+        stored = self.source.metadata_value(_SET_COUNT)
+        if stored is not None:
+            kind = ValueType(stored.type)
+            self._entries[_SET_COUNT] = replace(self._entries[_SET_COUNT], value=Value(kind, n))
+            self._changed.add(0)
+        for number, layout in enumerate(self._layouts[1:], 1):
+            ((_, metadata),) = layout.entries
+            place = number_in(layout.shard, metadata, layout.shard.n_metadata, _SET_COUNT)
+            if place is not None:
+                data = Encoder(big_endian=layout.shard.big_endian).number(place.code, n)
+                self._later_metadata[number] = _with_bytes(metadata, place.place, data)
+                self._changed.add(number)
+
     # --------------------------------------------------------------------------------------- plans
 
     def plans(self) -> list[FilePlan]:
@@ -238,7 +254,7 @@ class Edit:
             ]
             n_metadata, alignment = len(self._entries), self._alignment()
         else:
-            metadata = [place for _, place in layout.entries]
+            metadata = self._later_metadata.get(number) or [place for _, place in layout.entries]
             n_metadata, alignment = shard.n_metadata, shard.alignment
         if number in self._moved:
             offsets, data = _arranged(tensors, alignment, shard.n_bytes)
@@ -282,6 +298,16 @@ def _pieces(encoder: Encoder, key: str, entry: _Entry) -> Sequence[Piece]:
     old = 8 + len(encode_text(entry.stored_key) or b"")
     value = FileRange(entry.stored.path, entry.stored.offset + old, entry.stored.n_bytes - old)
     return (encoder.string(data), value)
+
+
+def _with_bytes(whole: FileRange, part: FileRange, data: bytes) -> list[Piece]:
+    """Return a range of a file with other bytes in place of a part of it."""
+    behind = part.offset + part.n_bytes
+    return [
+        FileRange(whole.path, whole.offset, part.offset - whole.offset),
+        data,
+        FileRange(whole.path, behind, whole.offset + whole.n_bytes - behind),
+    ]
 
 
 def _arranged(tensors: list[_Tensor], alignment: int, file_bytes: int) -> tuple[list[int], list[list[Piece]]]:
