@@ -27,8 +27,11 @@ _OPERATIONS = """operations, each followed by one argument; several are made tog
   rename-tensor OLD=NEW   a tensor under another name
   resize ROWS[=FILL]      all tables with ROWS rows and the vocabulary with as many tokens; new rows are mean
                           (of all, the default) or zeros, new tokens [PADi]
+  resize ROWS=FILL@FILE   likewise, and FILE has the new tokens' names, one a line or a JSON list in a .json
+                          file; FILL can be pieces then: the mean of the tokens that a name is cut into
   reorder FILE            tokens and rows in the order of a tokenizer.json or another reference
   trim FILE               only the tokens whose ids are in FILE, a text or .npy file, and those they need
+  trim-to-text FILE       only the tokens that a text file is cut into, and those they need
   requantise TABLE=TYPE   token, output or a tensor's name, as a type such as Q8_0, F16 or MXFP4
   undo                    alone: bring back what an interrupted --in-place left half done"""
 
@@ -53,7 +56,9 @@ def add_parser(commands: Any) -> None:
         help="change the model itself: only its header where that has room, else the file is replaced",
     )
     parser.add_argument(
-        "--map", metavar="FILE", help="with trim: write the new id of each old one, or -1, as a list in JSON"
+        "--map",
+        metavar="FILE",
+        help="with trim and trim-to-text: write the new id of each old one, or -1, as a list in JSON",
     )
     add_json(parser, "print JSON")
     parser.set_defaults(run=run)

@@ -13,10 +13,12 @@ from ..core.handle import Source
 from ..core.paths import Files, Path
 from ..core.progress import Progress
 from ..files.atomic_write import OutPath
+from .corpus import ids_used_by
 from .edit import Edit
 from .in_place import refuse_interrupted
 from .reference_order import order_of
-from .surgery import Fill, reorder, requantise, resize, trim
+from .resize import Fill, resize
+from .surgery import reorder, requantise, trim
 from .writing import Written, overwrite, write
 
 
@@ -53,9 +55,9 @@ class ModelEdit(Edit):
             source.close()
             raise
 
-    def resize(self, n: int, fill: Fill = "mean") -> None:
-        """Give all tables `n` rows and the vocabulary as many tokens; see `surgery.resize`."""
-        resize(self, n, fill)
+    def resize(self, n: int, fill: Fill = "mean", names: Sequence[str] = ()) -> None:
+        """Give all tables `n` rows and the vocabulary as many tokens; see `pyembed.editing.resize.resize`."""
+        resize(self, n, fill, names)
 
     def reorder(self, order: Path | Sequence[int] | npt.NDArray[np.integer[Any]]) -> None:
         """Put tokens and their rows in another order.
@@ -77,6 +79,32 @@ class ModelEdit(Edit):
         """Keep some tokens and those they need, and return the new id of each old one; see `surgery.trim`."""
         self.new_ids = trim(self, np.asarray(ids, np.int64))
         return self.new_ids
+
+    def trim_to_text(self, path: Path) -> npt.NDArray[np.int64]:
+        """Keep the tokens that a text file is cut into and those they need; see `trim`.
+
+        The new vocabulary cuts the file into the same tokens.
+
+        Parameters
+        ----------
+        path : path-like
+            A file of UTF-8, which is read in blocks.
+
+        Returns
+        -------
+        ndarray of int64
+            By old id the new one; -1 for a token that is gone.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is not UTF-8.
+        ImportError, VocabularyError
+            As `Model.tokenize` does.
+        """
+        return self.trim(ids_used_by(self.source, path))
 
     def requantise(self, name: str, type_name: str) -> None:
         """Store a table as another type; see `surgery.requantise`."""
@@ -119,7 +147,7 @@ def edit(path: Files) -> ModelEdit:
     -------
     ModelEdit
         Its methods name the changes: `set_typed`, `unset`, `rename`, `drop_tensor`, `rename_tensor`,
-        `resize`, `reorder`, `trim`, `requantise`; then `write` or `overwrite`.
+        `resize`, `reorder`, `trim`, `trim_to_text`, `requantise`; then `write` or `overwrite`.
 
     Examples
     --------

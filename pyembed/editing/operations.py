@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from ..safe_text import printable, quote
 from .model_edit import ModelEdit
-from .surgery import FILLS
+from .resize import FILLS
 from .values import Value, parsed
 
 _NPY = b"\x93NUMPY"
@@ -69,11 +70,42 @@ def _rename_tensor(edit: ModelEdit, argument: str) -> None:
     edit.rename_tensor(*_halves(argument, "OLD=NEW"))
 
 
+_RESIZE = re.compile(r"(?P<rows>[0-9]{1,20})(=(?P<fill>[a-z]+)(@(?P<file>.+))?)?", re.DOTALL)
+
+
 def _resize(edit: ModelEdit, argument: str) -> None:
-    number, _, fill = argument.partition("=")
-    if not number.isdecimal() or (fill or "mean") not in FILLS:
-        raise ValueError(f"{quote(argument)} is not ROWS, ROWS=mean or ROWS=zeros")
-    edit.resize(int(number[:20]), "zeros" if fill == "zeros" else "mean")
+    match = _RESIZE.fullmatch(argument)
+    fill = next((fill for fill in FILLS if match is not None and fill == (match["fill"] or "mean")), None)
+    if match is None or fill is None:
+        fills = ", ".join(FILLS)
+        raise ValueError(
+            f"{quote(argument)} is not ROWS, ROWS=FILL or ROWS=FILL@FILE; FILL is one of {fills}"
+        )
+    edit.resize(int(match["rows"]), fill, () if match["file"] is None else read_names(match["file"]))
+
+
+def read_names(path: str) -> list[str]:
+    """Return the names of tokens in a file: one a line, or in a ``.json`` file a list of texts.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it holds anything else.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            text = file.read()
+        if not path.endswith(".json"):
+            return text.removesuffix("\n").replace("\r\n", "\n").split("\n")
+        found = json.loads(text)
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise ValueError
+    except (ValueError, RecursionError):
+        what = "a JSON list of texts" if path.endswith(".json") else "UTF-8 with a name a line"
+        raise ValueError(f"{printable(path)} is not {what}") from None
+    return found
 
 
 def _trim(edit: ModelEdit, argument: str) -> None:
@@ -119,5 +151,6 @@ OPERATIONS: Mapping[str, Callable[[ModelEdit, str], object]] = {
     "resize": _resize,
     "reorder": ModelEdit.reorder,
     "trim": _trim,
+    "trim-to-text": ModelEdit.trim_to_text,
     "requantise": _requantise,
 }

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.dtypes import OUTPUT_TYPES, TensorType, round_to, tensor_type
+from ..core.handle import Source
 from ..core.records import TensorInfo
 from ..errors import FormatError
 from ..files.byte_ranges import FileRange, tensor_range
@@ -41,6 +42,11 @@ _WORDS: dict[str, tuple[tuple[int, int], ...]] = {
 def n_rows_of(info: TensorInfo) -> int:
     """Return how many rows a tensor has; of one dimension each number is a row."""
     return info.shape[0] if len(info.shape) <= 2 else 0
+
+
+def is_big_endian(source: Source, info: TensorInfo) -> bool:
+    """Return the byte order of the file that holds a tensor."""
+    return next(shard.big_endian for shard in source.shards() if shard.path == info.path)
 
 
 def row_bytes_of(info: TensorInfo) -> int:

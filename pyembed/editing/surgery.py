@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,6 @@ from ..core.constants import TextFlag
 from ..core.dtypes import tensor_type
 from ..core.records import TensorInfo
 from ..errors import NotFoundError
-from ..files.copying import Piece
 from ..files.metadata import Metadata
 from ..llama_cpp.architectures import OTHER_OUTPUT, OTHER_PER_LAYER
 from ..safe_text import quote
@@ -21,24 +19,20 @@ from ..tables.token_table import OUTPUT_TABLE, TOKEN_TABLE
 from ..tokens.token_list import BYTE, CONTROL, UNKNOWN, USER_DEFINED
 from ..tokens.token_text import text_bytes
 from ..tokens.vocabulary import Vocabulary
+from .derivations import Priority, by_merges, by_scores, formed_by
 from .edit import Edit, type_of
 from .rows import (
     EncodedRows,
-    RepeatedRow,
     can_encode,
     encodable_types,
-    encoded,
-    mean_row,
+    is_big_endian,
     n_rows_of,
     row_bytes_of,
     stored_rows,
 )
-from .vocabulary_lists import TYPES, VocabularyLists, parts_of_products
+from .vocabulary_lists import MODEL, SCORES, TYPES, VocabularyLists, parts_of_products
 
 Ids = npt.NDArray[np.int64]
-Fill = Literal["mean", "zeros"]
-FILLS: tuple[Fill, ...] = ("mean", "zeros")
-_MOST_ROWS = 1 << 24
 _NAMES = {"token": TOKEN_TABLE, "output": OUTPUT_TABLE}
 
 
@@ -74,83 +68,6 @@ def _same_number(edit: Edit, wanted: int) -> list[TensorInfo]:
     return found
 
 
-# ------------------------------------------------------------------------------------------- resize
-
-
-def resize(edit: Edit, n: int, fill: Fill = "mean") -> None:
-    """Give all tables `n` rows, and the vocabulary as many tokens.
-
-    Parameters
-    ----------
-    edit : Edit
-    n : int
-        More tokens are called ``[PADi]``, as converters call them; of fewer the last ones go.
-    fill : {"mean", "zeros"}
-        What new rows are: the mean of the table's rows, or zeros.
-
-    Raises
-    ------
-    ValueError
-        If `n` is not a possible number, a special token would be lost, or a mean cannot be written as a
-        table's type.
-    """
-    if fill not in FILLS:
-        raise ValueError(f"new rows are {' or '.join(FILLS)}, not {quote(fill)}")
-    if not 0 < n <= _MOST_ROWS:
-        raise ValueError(f"a table of {n} rows: from 1 to {_MOST_ROWS} are possible")
-    tensors = token_tensors(edit)
-    lists = VocabularyLists(edit)
-    for info in tensors:
-        resize_tensor(edit, info, n, fill)
-    if n < len(lists):
-        lists.select(np.arange(n, dtype=np.int64))
-    elif n > len(lists):
-        lists.pad(n)
-    else:
-        lists.count(n)
-
-
-def resize_tensor(edit: Edit, info: TensorInfo, n: int, fill: Fill) -> None:
-    """Give a tensor `n` rows: the first ones, and behind them new ones."""
-    kept = min(n, n_rows_of(info))
-    parts: list[Piece] = stored_rows(info, np.arange(kept, dtype=np.int64))
-    if n > kept:
-        parts.append(RepeatedRow(_filler(edit, info, fill), n - kept))
-    if n != n_rows_of(info):
-        edit.replace_tensor(info.name, (n, *info.shape[1:]), tensor_type(info.type), parts)
-
-
-def _filler(edit: Edit, info: TensorInfo, fill: Fill) -> bytes:
-    """Return a new row of a tensor."""
-    if fill == "zeros":
-        return bytes(row_bytes_of(info))
-    kind = tensor_type(info.type)
-    if not can_encode(kind):
-        raise ValueError(
-            f"{quote(info.name)} is of type {kind.name}, and a mean can be written as "
-            f"{', '.join(encodable_types())}; rows of zeros can have any type"
-        )
-    if len(info.shape) == 1:
-        rows = stored_rows(info, np.arange(n_rows_of(info), dtype=np.int64))
-        data = b"".join(
-            bytes(chunk) for part in rows if not isinstance(part, bytes) for chunk in part.chunks()
-        )
-        order = ">" if _big_endian(edit, info) else "<"
-        if kind.name != "F32":
-            raise ValueError(f"{quote(info.name)} is of type {kind.name}: fill it with zeros")
-        values = np.frombuffer(data, f"{order}f4").astype(np.float32)
-        return encoded(np.array([[values.mean()]], np.float32), kind, big_endian=_big_endian(edit, info))
-    table = EmbeddingTable(edit.source, info.name)
-    return encoded(
-        mean_row(table.gather, n_rows_of(info), info.shape[1]), kind, big_endian=_big_endian(edit, info)
-    )
-
-
-def _big_endian(edit: Edit, info: TensorInfo) -> bool:
-    """Return the byte order of the file that holds a tensor."""
-    return next(shard.big_endian for shard in edit.source.shards() if shard.path == info.path)
-
-
 # ------------------------------------------------------------------------------- another order, fewer
 
 
@@ -172,8 +89,9 @@ def reorder(edit: Edit, ids: Sequence[int] | Ids) -> None:
 def trim(edit: Edit, ids: Sequence[int] | Ids) -> Ids:
     """Keep the tokens `ids` and those without which these or any text could not be made.
 
-    These are: tokens of special types or roles, bytes and symbols of the alphabet, and the parts of each kept
-    token by the first merge that makes it. They keep their order.
+    These are: tokens of special types or roles, bytes and symbols of the alphabet, the parts of each kept
+    token by the first merge that makes it, and all that its text is joined by way of, by merges or by scores.
+    A text whose tokens are kept is cut into them as before. They keep their order.
 
     Returns
     -------
@@ -192,7 +110,7 @@ def trim(edit: Edit, ids: Sequence[int] | Ids) -> Ids:
     kept = np.zeros(len(lists), np.bool_)
     kept[wanted] = True
     kept |= _indispensable(edit, lists)
-    _keep_parts(lists, kept)
+    _keep_parts(edit, lists, kept)
     left = np.flatnonzero(kept)
     _select(edit, lists, left)
     new_ids = np.full(len(lists), -1, np.int64)
@@ -214,20 +132,33 @@ def _indispensable(edit: Edit, lists: VocabularyLists) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def _keep_parts(lists: VocabularyLists, kept: npt.NDArray[np.bool_]) -> None:
-    """Mark the parts of kept tokens, and theirs, by the first merge that makes each."""
+def _keep_parts(edit: Edit, lists: VocabularyLists, kept: npt.NDArray[np.bool_]) -> None:
+    """Mark what kept tokens come about by, and what these do."""
     merges = lists.merges()
-    if merges is None:
-        return
-    parts = parts_of_products(merges)
-    ids = {text_bytes(text): token_id for token_id, text in reversed(list(enumerate(lists.tokens)))}
-    pending = [text_bytes(lists.tokens[token_id]) for token_id in np.flatnonzero(kept).tolist()]
+    parts = {} if merges is None else parts_of_products(merges)
+    priority = _priority_of(edit, lists)
+    ids = {text: token_id for token_id, text in reversed(list(enumerate(lists.tokens)))}
+    pending = [lists.tokens[token_id] for token_id in np.flatnonzero(kept).tolist()]
     while pending:
-        for part in parts.get(pending.pop(), ()):
+        text = pending.pop()
+        needed = [part.decode("utf-8", "surrogateescape") for part in parts.get(text_bytes(text), ())]
+        if priority is not None:
+            needed += formed_by(text, priority)
+        for part in needed:
             token_id = ids.get(part)
             if token_id is not None and not kept[token_id]:
                 kept[token_id] = True
                 pending.append(part)
+
+
+def _priority_of(edit: Edit, lists: VocabularyLists) -> Priority | None:
+    """Return how the vocabulary's family joins texts; None for one that does not."""
+    merges, scores = lists.merges(), lists.numbers(SCORES)
+    if merges is not None:
+        return by_merges(merges)
+    if Metadata(edit.source).text(MODEL) == "llama" and scores is not None:
+        return by_scores(lists.tokens, scores.tolist())
+    return None
 
 
 def _select(edit: Edit, lists: VocabularyLists, ids: Ids) -> None:
@@ -277,5 +208,5 @@ def requantise(edit: Edit, name: str, type_name: str) -> None:
         )
     if table.shape[1] % kind.block_weights:
         raise ValueError(f"rows of {table.shape[1]} weights do not divide into blocks of {kind.name}")
-    rows = EncodedRows(table.gather, *table.shape, kind, _big_endian(edit, info))
+    rows = EncodedRows(table.gather, *table.shape, kind, is_big_endian(edit.source, info))
     edit.replace_tensor(table.name, info.shape, kind, [rows])

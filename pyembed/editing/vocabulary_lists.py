@@ -12,21 +12,24 @@ import numpy.typing as npt
 from ..core.constants import ValueType
 from ..errors import VocabularyError
 from ..files.metadata import Metadata, StringArray
-from ..llama_cpp.special_tokens import ROLE_DEFAULTS, ROLE_KEYS
+from ..llama_cpp.special_tokens import END_TEXTS, ROLE_DEFAULTS, ROLE_KEYS, TURN_TEXTS
 from ..safe_text import quote
-from ..tokens.token_list import UNUSED
+from ..tokens.token_list import CONTROL, UNUSED, USER_DEFINED
 from ..tokens.token_text import text_bytes
 from .edit import Edit
 from .values import Value
 
 PREFIX = "tokenizer.ggml."
+MODEL = PREFIX + "model"
 TOKENS, SCORES, TYPES, MERGES = (PREFIX + name for name in ("tokens", "scores", "token_type", "merges"))
 SUPPRESSED = PREFIX + "suppress_tokens"
 #: Keys that repeat the list of tokens in another form.
 _OTHER_FORMS = ("tokenizer.huggingface.json", "tokenizer.rwkv.world")
+#: Texts of added tokens that are of type control by what they are for.
+_MARKS = frozenset((*END_TEXTS, *TURN_TEXTS))
 _ID_KEY = re.compile(r"tokenizer\.ggml\.\w+_token_id")
-#: The score that converters give to tokens which only fill a list up.
-PAD_SCORE = -10_000.0
+#: The scores that converters give to tokens which only fill a list up, and to those that were added.
+PAD_SCORE, ADDED_SCORE = -10_000.0, -1_000.0
 
 Ids = npt.NDArray[np.int64]
 
@@ -110,8 +113,8 @@ class VocabularyLists:
         if len(ids) != len(self):
             self.count(len(ids))
 
-    def pad(self, n: int) -> None:
-        """Fill the list up to `n` tokens with ``[PADi]``, as converters do.
+    def extend(self, n: int, names: Sequence[str] = ()) -> None:
+        """Add tokens up to `n`: `names`, which texts are searched for, then ``[PADi]``, as converters do.
 
         Raises
         ------
@@ -119,15 +122,20 @@ class VocabularyLists:
             If one of these is a token already, or the file repeats its list in another form.
         """
         self._refuse_other_forms()
-        added = [f"[PAD{token_id}]" for token_id in range(len(self), n)]
+        pads = [f"[PAD{token_id}]" for token_id in range(len(self) + len(names), n)]
+        added = [*names, *pads]
         taken = set(added).intersection(self.tokens)
         if taken:
             raise ValueError(f"{quote(min(taken))} is a token already: the list cannot be filled up with it")
         self._put_strings(TOKENS, [*self.tokens, *added])
-        for key, filler in ((SCORES, PAD_SCORE), (TYPES, UNUSED)):
+        kinds = [CONTROL if name in _MARKS else USER_DEFINED for name in names]
+        for key, own, filler in (
+            (SCORES, [ADDED_SCORE] * len(names), PAD_SCORE),
+            (TYPES, kinds, UNUSED),
+        ):
             values = self.numbers(key)
             if values is not None:
-                more = np.full(len(added), filler, values.dtype)
+                more = np.array([*own, *[filler] * len(pads)]).astype(values.dtype)
                 self._put_numbers(key, np.concatenate([values, more]))
         self.count(n)
 
@@ -138,7 +146,7 @@ class VocabularyLists:
 
     def _state_defaults(self, new_ids: Ids) -> None:
         """Give keys to special tokens that need none where they are, since llama.cpp knows these ids."""
-        defaults = ROLE_DEFAULTS.get(self._metadata.text(PREFIX + "model") or "", {})
+        defaults = ROLE_DEFAULTS.get(self._metadata.text(MODEL) or "", {})
         for role, token_id in defaults.items():
             keys = [PREFIX + name for known, name in ROLE_KEYS if known == role]
             is_stated = any(self._metadata.integer(key) is not None for key in keys)

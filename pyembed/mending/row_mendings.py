@@ -14,7 +14,7 @@ from ..core.dtypes import tensor_type
 from ..core.handle import Source
 from ..core.paths import Path
 from ..core.records import TensorInfo
-from ..editing.rows import can_encode, encoded, mean_row, row_bytes_of
+from ..editing.rows import can_encode, encoded, is_big_endian, mean_row, row_bytes_of
 from ..editing.vocabulary_lists import PREFIX
 from ..errors import FormatError, NotFoundError
 from ..tables.table import EmbeddingTable, RowFault
@@ -150,13 +150,9 @@ def _encoded_rows(draft: Draft, info: TensorInfo, theirs: EmbeddingTable, rows: 
     kind = tensor_type(info.type)
     if not can_encode(kind):
         raise CannotMend(f"rows of type {kind.name}, which are not written here, for {len(rows)} lost rows")
-    data = encoded(theirs.gather(rows), kind, big_endian=_big_endian(draft, info))
+    data = encoded(theirs.gather(rows), kind, big_endian=is_big_endian(draft.source, info))
     width = row_bytes_of(info)
     return [data[first : first + width] for first in range(0, len(data), width)]
-
-
-def _big_endian(draft: Draft, info: TensorInfo) -> bool:
-    return next(shard.big_endian for shard in draft.source.shards() if shard.path == info.path)
 
 
 def _move_by_spelling(draft: Draft) -> None:
@@ -233,7 +229,7 @@ def _mean(draft: Draft, info: TensorInfo) -> bytes:
         raise CannotMend(f"a type that means can be written as; {info.name} is of type {kind.name}")
     table = _table(draft, info)
     mean = mean_row(table.gather, len(table), table.shape[1])
-    return encoded(mean, kind, big_endian=_big_endian(draft, info))
+    return encoded(mean, kind, big_endian=is_big_endian(draft.source, info))
 
 
 def _cut(draft: Draft, theirs: TheirRows) -> None:
