@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
         help="mend what validate finds, as far as it can be proven",
         description="Say of each finding how it can be mended, or what that would need, and write a repaired "
         "copy. It is kept only if it validates at level full, what was to be mended is gone, no other error "
-        "came, and all else is the same bytes. What validate and diff say of the copy is shown. Exits 1 if an "
+        "came, and all else is the same bytes. Shows what validate and diff say of the copy. Exits 1 if an "
         "error is left.",
         epilog="example: pyembed repair demo --dry-run",
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..editing.vocabulary_lists import merge_parts
 from ..llama_cpp.special_tokens import END_TEXTS, TURN_TEXTS
-from ..tokens.token_list import BYTE, CONTROL, NORMAL, UNUSED
+from ..tokens.token_list import BYTE, CONTROL, NORMAL
 from ..tokens.token_text import text_bytes
 from .draft import Draft
 from .mendings import REFERENCE, CannotMend, Mending
@@ -20,12 +20,13 @@ _NUMBERED = re.compile(r"([<\[]\|?[A-Za-z_]+)(\d{1,9})(\|?[>\]])")
 _LEAST_MERGES, _LEAST_NUMBERED, _LEAST_SCORES = 16, 16, 256
 #: More misplaced tokens than this share, and merges are not those of the list.
 _MOST_WRONG = 0.5
-_MAX_TOKENS = 1 << 21
+MAX_TOKENS = 1 << 21
 
 
-def _texts(draft: Draft) -> list[str]:
+def texts_of(draft: Draft) -> list[str]:
+    """Return the list of tokens; CannotMend where there is none that can be looked at as a whole."""
     texts = draft.tokens.texts
-    if not texts or len(texts) > _MAX_TOKENS:
+    if not texts or len(texts) > MAX_TOKENS:
         raise CannotMend("a list of tokens")
     return texts
 
@@ -38,7 +39,7 @@ def by_merges(draft: Draft) -> None:
 
     Only for lists with one merge a token, of a family with a byte alphabet.
     """
-    texts, merges = _texts(draft), draft.tokens.merges
+    texts, merges = texts_of(draft), draft.tokens.merges
     if draft.text(_MODEL) != "gpt2":
         raise CannotMend(REFERENCE)
     if merges is None or len(merges) < _LEAST_MERGES:
@@ -138,7 +139,7 @@ def _reorder(draft: Draft, order: Sequence[int | None], wanted: Sequence[bytes],
 def by_scores(draft: Draft) -> None:
     """Let pieces that moved together with their scores stand in the order of these."""
     tokens = draft.tokens
-    texts, scores, types = _texts(draft), tokens.scores, tokens.types
+    texts, scores, types = texts_of(draft), tokens.scores, tokens.types
     if draft.text(_MODEL) != "llama" or scores is None or types is None or len(scores) != len(texts):
         raise CannotMend("scores that count down, and types")
     ids = [
@@ -154,7 +155,8 @@ def by_scores(draft: Draft) -> None:
 
 def by_bytes(draft: Draft) -> None:
     """Let byte tokens stand in the order of their bytes."""
-    found = {i: int(match[1], 16) for i, text in enumerate(_texts(draft)) if (match := _BYTE.fullmatch(text))}
+    texts = texts_of(draft)
+    found = {i: int(match[1], 16) for i, text in enumerate(texts) if (match := _BYTE.fullmatch(text))}
     ids = list(found)
     if len(ids) != 256 or len(set(found.values())) != 256 or ids[-1] - ids[0] != 255:
         raise CannotMend("all byte tokens in one run")
@@ -164,7 +166,7 @@ def by_bytes(draft: Draft) -> None:
 def by_numbers(draft: Draft) -> None:
     """Let numbered placeholders stand in the order of their numbers, where none is missing."""
     names: dict[tuple[str, str], dict[int, int]] = {}
-    for i, text in enumerate(_texts(draft)):
+    for i, text in enumerate(texts_of(draft)):
         match = _NUMBERED.fullmatch(text)
         if match is not None:
             names.setdefault((match[1], match[3]), {})[i] = int(match[2])
@@ -197,7 +199,7 @@ def _sort(draft: Draft, ids: Sequence[int], ranks: Sequence[float]) -> None:
 
 def types_by_text(draft: Draft) -> None:
     """Give byte tokens and tokens that mark turns the types that their texts ask for."""
-    types, texts = draft.tokens.types, _texts(draft)
+    types, texts = draft.tokens.types, texts_of(draft)
     if types is None or len(types) != len(texts):
         raise CannotMend("a list of types that is as long as that of tokens")
     marks = {*END_TEXTS, *TURN_TEXTS}
@@ -216,35 +218,6 @@ def types_by_text(draft: Draft) -> None:
         raise CannotMend("texts that say what type a token is of")
 
 
-# ------------------------------------------------------------------------------------- texts, lengths
-
-
-def names_for_empty(draft: Draft) -> None:
-    """Call tokens without a text what llama.cpp calls them when it loads the model."""
-    texts = _texts(draft)
-    taken = set(texts)
-    named = {i: f"[EMPTY_{i}]" for i, text in enumerate(texts) if not text}
-    if not named or taken.intersection(named.values()):
-        raise CannotMend("a name that no token has")
-    for i, name in named.items():
-        texts[i] = name
-
-
-def padded_list(draft: Draft) -> None:
-    """Fill the list of tokens up to the number of rows with ``[PADi]``, as converters do."""
-    texts, n = _texts(draft), draft.n_rows
-    if n is None or n <= len(texts) or n > _MAX_TOKENS:
-        raise CannotMend("rows that no token has")
-    added = [f"[PAD{i}]" for i in range(len(texts), n)]
-    if set(added).intersection(texts):
-        raise CannotMend("names that no token has")
-    tokens = draft.tokens
-    for column, filler in ((tokens.types, UNUSED), (tokens.scores, -10_000.0)):
-        if column is not None and len(column) == len(texts):
-            column.extend([filler] * len(added))  # type: ignore[list-item]
-    texts.extend(added)
-
-
 MENDINGS = (
     Mending(
         "order of merges",
@@ -255,11 +228,5 @@ MENDINGS = (
     Mending("order of bytes", "byte tokens stand in the order of their bytes", by_bytes),
     Mending("order of numbers", "placeholders stand in the order of their numbers", by_numbers),
     Mending("types by text", "tokens have the types that their texts ask for", types_by_text),
-    Mending(
-        "names for empty tokens",
-        "tokens without a text have the names that llama.cpp gives them",
-        names_for_empty,
-    ),
-    Mending("a token for each row", "the list is filled up with [PADi] to the number of rows", padded_list),
 )
 """In the order in which they are tried."""

@@ -18,10 +18,11 @@ from ..errors import FormatError
 from ..loader import validate
 from ..safe_text import json_text, plain, printable
 from ..validation import Finding, Report
-from .by_law import MENDINGS
+from .by_law import MENDINGS as BY_LAW
 from .draft import Draft
 from .from_reference import mendings_from
 from .mendings import REFERENCE, CannotMend, Mending, NothingToMend
+from .names import MENDINGS as BY_NAME
 from .proof import RepairError, require_better, require_unchanged
 from .repaired import PlannedFinding, Repaired, compared
 from .row_mendings import TheirRows, mendings_of_counts, mendings_of_rows, rows_of_reference
@@ -193,7 +194,7 @@ def _of_vocabulary(reference: Path | None, theirs: TheirRows) -> tuple[Mending, 
     """Return the mendings that a header shows: those of a reference, which knows, before those by law."""
     stated = () if reference is None else mendings_from(reference)
     cut, *added = (None, *mendings_of_counts(theirs)) if reference is None else mendings_of_counts(theirs)
-    return (*stated, *(() if cut is None else (cut,)), *MENDINGS, *added)
+    return (*stated, *(() if cut is None else (cut,)), *BY_LAW, *BY_NAME, *added)
 
 
 def _make(mending: Mending, draft: Draft) -> None:
@@ -258,7 +259,7 @@ class _Planner:
         self._cured: dict[int, Mending] = {}
         self._needs: dict[str, str] = {}
         self.made: list[str] = []
-        self._last: Mending = MENDINGS[0]  # of those that were made
+        self._last: Mending = BY_LAW[0]  # of those that were made
 
     def mend_vocabulary(self, mendings: Sequence[Mending]) -> None:
         """Keep each mending that validation of the header finds better than what was."""
@@ -335,9 +336,10 @@ class _Planner:
 #: Whose answers say what would mend a finding, best first.
 _ASKED = {
     **dict.fromkeys(
-        ("vocabulary/order", "vocabulary/shift", "vocabulary/duplicate-token"),
+        ("vocabulary/order", "vocabulary/shift"),
         ("the reference's tokens", "order of merges"),
     ),
+    "vocabulary/duplicate-token": ("the reference's tokens", "names for duplicate tokens"),
     **dict.fromkeys(
         ("reference/shifted", "reference/permuted", "reference/replaced-token", "reference/unrelated"),
         ("the reference's tokens",),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ..tables.table import EmbeddingTable
 from ..validation.reference.rows import TYPE_ERROR
 from ..validation.row_order.judge import Verdict, judge
+from ..validation.row_order.segments import Run
 from .mendings import CannotMend, NothingToMend
 
 Ids = npt.NDArray[np.int64]
@@ -120,6 +121,12 @@ def by_spelling(
     certain = [place.run for place in judgement.misplaced if place.certain]
     if any(run.shift is None for run in certain):
         raise CannotMend("a reference with rows: some rows are in no order that spellings reveal")
+    unproven = unproven_end(certain, n, len(table))
+    if unproven is not None:
+        raise CannotMend(
+            f"a reference with rows: spellings show that rows moved, and not at which token near {unproven} "
+            "this begins or ends"
+        )
     place = np.arange(n, dtype=np.int64)
     moved = np.zeros(n, np.bool_)
     for run in certain:
@@ -127,6 +134,23 @@ def by_spelling(
         place[run.first : run.last + 1] += run.shift
         moved[run.first : run.last + 1] = True
     return completed(place, moved, len(table))
+
+
+def unproven_end(runs: Sequence[Run], n_tokens: int, n_rows: int) -> int | None:
+    """Return the first token at an end of a moved run that nothing proves; None if all ends are proven.
+
+    Few tokens show by themselves where their row is: an end that spellings alone suggest may be off by some,
+    whose rows were right before. It is proven where the tokens or the rows end, of the run or of the one
+    beside it.
+    """
+    begins = {run.first for run in runs if run.first == 0 or run.first + (run.shift or 0) == 0}
+    ends = {run.last for run in runs if run.last == n_tokens - 1 or run.last + (run.shift or 0) == n_rows - 1}
+    for run in sorted(runs, key=lambda run: run.first):
+        if run.first not in begins and run.first - 1 not in ends:
+            return run.first
+        if run.last not in ends and run.last + 1 not in begins:
+            return run.last
+    return None
 
 
 def completed(place: Ids, moved: npt.NDArray[np.bool_], n_rows: int) -> Ids:

@@ -125,3 +125,48 @@ def test_strange_models_are_mended_or_refused(name: str, reference: str, tmp_pat
         assert not out.exists()
     assert path.read_bytes() == data
     assert len(list(tmp_path.iterdir())) == 1 + out.exists()
+
+
+# --------------------------------------------------------------------- tokens without a text of their own
+
+
+def with_duplicates(types: list[int], rows: np.ndarray) -> bytes:
+    builder = GGUFBytes().add("general.architecture", STRING, "llama")
+    builder.add("tokenizer.ggml.model", STRING, "gpt2").add("tokenizer.ggml.pre", STRING, "gpt-2")
+    builder.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, ["<s>", "a", "b", "a", "", "c"]))
+    builder.add("tokenizer.ggml.token_type", ARRAY, Array(I32, types))
+    return bytes(builder.tensor("token_embd.weight", rows.shape, 0, rows.astype("<f4").tobytes()))
+
+
+ROWS = np.random.default_rng(2).standard_normal((6, 8))
+EMPTY_ROW, SAME_ROWS = ROWS.copy(), ROWS.copy()
+EMPTY_ROW[1] = 0
+SAME_ROWS[3] = SAME_ROWS[1]
+
+
+@pytest.mark.parametrize(
+    ("types", "rows", "wanted"),
+    [
+        ([3, 1, 1, 1, 1, 1], EMPTY_ROW, ["<s>", "[PAD1]", "b", "a"]),
+        ([3, 1, 1, 1, 1, 1], SAME_ROWS, ["<s>", "a", "b", "[PAD3]"]),
+        ([3, 5, 1, 1, 1, 1], ROWS, ["<s>", "[PAD1]", "b", "a"]),
+        ([3, 1, 1, 1, 1, 1], ROWS, None),
+        ([3, 5, 1, 5, 1, 1], ROWS, None),
+    ],
+)
+def test_tokens_without_a_text_of_their_own_are_named(
+    types: list[int], rows: np.ndarray, wanted: list[str] | None, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "m.gguf", tmp_path / "out.gguf"
+    path.write_bytes(with_duplicates(types, rows))
+    plan = pyembed.repair(path)
+    (duplicate,) = [one for one in plan.findings if one.rule == "vocabulary/duplicate-token"]
+    assert (duplicate.mending is not None) == (wanted is not None)
+    if wanted is None:
+        assert "nothing shows which of the tokens with the same text" in str(duplicate.refused)
+        return
+    plan.apply(out)
+    with pyembed.load_model(out, validate="off") as model:
+        assert list(model.vocabulary.tokens) == [*wanted, "[EMPTY_4]", "c"]
+        assert model.vocabulary.types[wanted.index(next(t for t in wanted if "PAD" in t))] == 5
+        np.testing.assert_array_equal(model.table[:], rows.astype(np.float32))

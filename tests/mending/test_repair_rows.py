@@ -12,8 +12,9 @@ import pytest
 import pyembed
 from pyembed.cli import main
 from pyembed.mending import plan as planning
-from pyembed.mending.row_places import completed
+from pyembed.mending.row_places import completed, unproven_end
 from pyembed.mending.trial import badness
+from pyembed.validation.row_order.segments import Run
 
 DEMO = Path(pyembed.demo_model())
 
@@ -104,13 +105,36 @@ def test_by_spellings_alone(name: str, demo: tuple[bytes, int, np.ndarray], tmp_
     assert (tmp_path / "out.gguf").read_bytes() == demo[0]
 
 
-def test_by_spellings_alone_edges_may_be_off_by_a_few(
-    demo: tuple[bytes, int, np.ndarray], tmp_path: Path
+@pytest.mark.parametrize("name", ["swapped", pytest.param("tail", marks=pytest.mark.slow)])
+def test_ends_of_runs_that_spellings_do_not_prove_are_refused(
+    name: str, demo: tuple[bytes, int, np.ndarray], tmp_path: Path
 ) -> None:
-    path = put(tmp_path / "m.gguf", demo, demo[2][ORDERS["swapped"](np.random.default_rng(5))])
-    pyembed.repair(path).apply(tmp_path / "out.gguf")
-    with pyembed.load_model(tmp_path / "out.gguf") as model, pyembed.load_model(DEMO) as right:
-        assert (model.table[:] != right.table[:]).any(axis=1).sum() <= 16
+    """Rows at ends that are off by a few would lie further from their tokens than before."""
+    order = ORDERS["swapped"](np.random.default_rng(5))
+    if name == "tail":
+        order = np.concatenate([np.arange(2000), np.roll(np.arange(2000, N), 7)])
+    plan = pyembed.repair(put(tmp_path / "m.gguf", demo, demo[2][order]))
+    assert not plan.mendable
+    assert any("spellings show that rows moved, and not at which token" in str(one) for one in plan.refused)
+
+
+@pytest.mark.parametrize(
+    ("runs", "found"),
+    [
+        ([(0, 999, 0)], None),
+        ([(0, 992, 7)], None),  # a roll: the last tokens are too few to show where their rows are
+        ([(7, 999, -7)], None),
+        ([(0, 499, 500), (500, 999, -500)], None),
+        ([(0, 299, 700), (300, 999, -300)], None),
+        ([(0, 249, 500), (250, 499, -250), (500, 749, 250), (750, 999, -500)], 499),
+        ([(400, 992, 7)], 400),
+        ([(7, 600, -7)], 600),
+        ([(100, 199, 200), (300, 399, -200)], 100),
+    ],
+)
+def test_where_moved_runs_begin_and_end(runs: list[tuple[int, int, int]], found: int | None) -> None:
+    given = [Run(first, last, shift, 99.0, 99) for first, last, shift in runs]
+    assert unproven_end(given, 1000, 1000) == found
 
 
 def test_what_spellings_do_not_reveal_is_refused(demo: tuple[bytes, int, np.ndarray], tmp_path: Path) -> None:
@@ -310,13 +334,9 @@ def damaged_at_random(rng: np.random.Generator, demo: tuple[bytes, int, np.ndarr
 def test_no_repair_makes_a_model_worse(
     demo: tuple[bytes, int, np.ndarray], tmp_path: Path, seed: int
 ) -> None:
-    """Fifty random corruptions a seed.
-
-    Each result is better by validation with what the repair was given; by the file alone a few may lie
-    further from an original that the repair could not know.
-    """
+    """Fifty random corruptions a seed: each result is better by validation, and no worse by the original."""
     rng = np.random.default_rng(100 + seed)
-    counts = dict.fromkeys(("as it was", "better", "refused", "not seen", "worse by the original"), 0)
+    counts = dict.fromkeys(("as it was", "better", "refused", "not seen"), 0)
     for _ in range(50):
         path, out = tmp_path / "m.gguf", tmp_path / "out.gguf"
         damaged_at_random(rng, demo, path)
@@ -338,10 +358,7 @@ def test_no_repair_makes_a_model_worse(
         before, after = (badness(pyembed.validate(file, reference=reference)) for file in (path, out))
         assert after < before
         by_original = [badness(pyembed.validate(file, reference=DEMO)) for file in (path, out)]
-        worse = by_original[1] > by_original[0]
-        assert not worse or reference is None
-        counts["worse by the original"] += worse
-        counts["better"] += not worse
+        assert by_original[1] <= by_original[0]
+        counts["better"] += 1
     print(seed, counts)
     assert counts["as it was"] >= 10
-    assert counts["worse by the original"] <= 2
