@@ -157,7 +157,7 @@ class RepairPlan:
         """Return the report as a SARIF 2.1.0 log.
 
         Each finding has its mending, or what that would need, as a property; where a mending replaces a few
-        bytes of the header, these are its ``fixes``.
+        bytes of the header, or a few rows, these are its ``fixes``.
         """
         log = json.loads(self.report.to_sarif())
         texts = {id(planned.finding): planned for planned in self.findings}
@@ -173,12 +173,14 @@ class RepairPlan:
         return json_text(log, indent=2)
 
     def _fixes(self) -> dict[str | None, dict[str, Any]]:
-        """Return by mending the replacement in the header that it comes to, where it is a short one."""
+        """Return by mending the replacement of bytes that it comes to, where it is a short one."""
         names = {planned.mending for planned in self.mendable}
         if not names:
             return {}
         with rows_of_reference(self.reference) as theirs:
             known = _of_vocabulary(self.reference, theirs)
+            if not {one.name for one in known}.intersection(self._mendings):
+                known += mendings_of_rows(theirs)  # which suit the tokens as they are in the file
             made = {one.name: fix_of(self._files, one) for one in known if one.name in names}
         return {name: fix for name, fix in made.items() if fix is not None}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -362,3 +363,35 @@ def test_no_repair_makes_a_model_worse(
         counts["better"] += 1
     print(seed, counts)
     assert counts["as it was"] >= 10
+
+
+# ------------------------------------------------------------------------------------------- SARIF
+
+
+@pytest.mark.parametrize("what", ["moved", "not finite"])
+def test_the_fixes_of_a_sarif_log_make_the_repaired_file(what: str, small: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "m.gguf", tmp_path / "out.gguf"
+    with pyembed.load_model(small) as model:
+        info = model.tensors["token_embd.weight"]
+    data = bytearray(small.read_bytes())
+    assert info.n_bytes is not None
+    rows = np.frombuffer(data, np.uint8, info.n_bytes, info.offset).reshape(1200, -1)
+    if what == "moved":
+        rows[[300, 301, 700, 900]] = rows[[900, 700, 301, 300]]
+    else:
+        rows[500, :2] = (0, 0x7E)
+    path.write_bytes(data)
+    plan = pyembed.repair(path, small)
+    plan.apply(out)
+    results = [result for result in json.loads(plan.to_sarif())["runs"][0]["results"] if "fixes" in result]
+    assert results
+    for result in results:
+        fixed = bytearray(data)
+        for change in result["fixes"][0]["artifactChanges"]:
+            assert change["artifactLocation"]["uri"].endswith("m.gguf")
+            for replacement in change["replacements"]:
+                region = replacement["deletedRegion"]
+                first, end = region["byteOffset"], region["byteOffset"] + region["byteLength"]
+                fixed[first:end] = base64.b64decode(replacement["insertedContent"]["binary"])
+        assert bytes(fixed) == out.read_bytes()
+        assert bytes(fixed) != bytes(data)
