@@ -8,6 +8,6 @@ remembers that.
 
 from .choice import EngineChoice
 from .encoder import Encoder
-from .opening import load_encoder
+from .opening import encoder_of, load_encoder
 
-__all__ = ["Encoder", "EngineChoice", "load_encoder"]
+__all__ = ["Encoder", "EngineChoice", "encoder_of", "load_encoder"]

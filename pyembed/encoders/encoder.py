@@ -9,14 +9,14 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..core.aliases import DTypeLike
+from ..core.aliases import DTypeLike, IdsLike
 from ..core.closing import Closing
 from ..core.dtypes import output_type, round_to
 from ..core.progress import Progress, report_to
 from ..errors import ClosedError
 from ..safe_text import printable
 from ..tables.arguments import thread_count
-from ..tables.scan import index_of
+from ..tables.scan import as_row_ids, index_of
 from ..tables.table import EmbeddingTable
 from ..tokens.cutting.cutter import batches
 from .choice import Chosen, EngineChoice
@@ -221,6 +221,51 @@ class Encoder(Closing):
         lengths = np.concatenate([cuts.lengths for cuts in found]) if found else np.empty(0, np.int64)
         return ids, _offsets(lengths)
 
+    def pool(
+        self,
+        ids: IdsLike,
+        offsets: IdsLike,
+        *,
+        normalize: bool | None = None,
+        dim: int | None = None,
+        dtype: DTypeLike | None = None,
+        threads: int | None = None,
+    ) -> npt.NDArray[Any]:
+        """Return the vectors of texts that are cut already, as `tokenize` does it.
+
+        ``encoder.pool(*encoder.tokenize(texts))`` is what ``encoder.encode(texts)`` returns, bit for bit.
+
+        Parameters
+        ----------
+        ids : array-like of int, shape (n,)
+            Every id counts: none is left out, and no limit applies.
+        offsets : array-like of int, shape (texts + 1,)
+            Text i has ``ids[offsets[i]:offsets[i + 1]]``; a text without ids yields zeros.
+        normalize, dim, dtype, threads
+            As in `encode`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (texts, dim)
+
+        Raises
+        ------
+        IndexError
+            For an id that is not a row; the message names its position.
+        TypeError
+            If ids or offsets are not integers.
+        ValueError
+            For offsets that do not begin with 0, fall, or do not end with n; for an option out of range; if
+            the encoder is closed.
+        """
+        wanted = self._wanted(normalize, None, dim, dtype, threads)
+        rows = as_row_ids(ids, len(self._parts.table)).astype(np.int64)
+        bounds = as_row_ids(offsets, rows.size + 1).astype(np.int64)
+        lengths = np.diff(bounds)
+        if not bounds.size or bounds[0] != 0 or bounds[-1] != rows.size or lengths.min(initial=0) < 0:
+            raise ValueError(f"offsets must begin with 0, never fall, and end with {rows.size}")
+        return self._pooled(Cuts(rows, lengths), wanted)
+
     # ------------------------------------------------------------------------------------- one batch
 
     def _wanted(
@@ -249,8 +294,10 @@ class Encoder(Closing):
         )
 
     def _vectors(self, texts: list[str], wanted: _Wanted) -> npt.NDArray[Any]:
+        return self._pooled(self._cut(texts, wanted), wanted)
+
+    def _pooled(self, cuts: Cuts, wanted: _Wanted) -> npt.NDArray[Any]:
         parts = self._parts
-        cuts = self._cut(texts, wanted)
         own = self._own_dtype(wanted)
         is_whole = wanted.dim == parts.table.shape[1] or wanted.normalizes_first
         at_once = wanted.normalize and is_whole and own == np.float32

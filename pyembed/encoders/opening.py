@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from .choice import Chosen, EngineName
 from .encoder import Encoder, Parts
 from .engines import FAST
 from .files import EncoderFiles, find_encoder
-from .rules import LIBRARIES, LibraryName
+from .rules import LIBRARIES, LibraryName, Rules
 from .spellings import Vocabulary, digest_of, documents_of_json, documents_of_model, vocabulary_of
 from .tokenizer_facts import TokenizerFacts
 
@@ -115,20 +116,43 @@ def reopen_encoder(arguments: _Arguments, mark: TableMark, tokenizer: str) -> En
     return encoder
 
 
+def encoder_of(model: Model, *, engine: EngineName = "auto", cache: bool = True) -> Encoder:
+    """Return the encoder of an open model: the means of the rows of its tokens.
+
+    Parameters
+    ----------
+    model : Model
+        It goes on belonging to whoever opened it: closing the encoder leaves it open.
+    engine, cache
+        As for `load_encoder`.
+
+    Raises
+    ------
+    FormatError
+        If it has no token table or no vocabulary, or no tokenizer can be made of that.
+    ImportError, ValueError
+        As `load_encoder` does.
+    """
+    arguments = _Arguments(os.path.abspath(model.path), None, None, engine, cache)
+    return _over(model, Rules("none"), arguments, lambda: None)
+
+
 def _of_model(found: EncoderFiles, arguments: _Arguments) -> Encoder:
     """Open a GGUF file, by its own vocabulary."""
     model = load_model(found.table_file)
     try:
-        header = _header_digest(model)
-        vocabulary = Vocabulary(
-            found.table_file, header, lambda: documents_of_model(model.vocabulary.cutter.source())
-        )
-        chosen = Chosen(vocabulary, arguments.engine, arguments.cache)
-        parts = Parts(model.table, found.rules, vocabulary, chosen)
-        return Encoder(parts, _recipe(arguments, model.table, vocabulary), model.close)
+        return _over(model, found.rules, arguments, model.close)
     except BaseException:
         model.close()
         raise
+
+
+def _over(model: Model, rules: Rules, arguments: _Arguments, close: Callable[[], None]) -> Encoder:
+    header = _header_digest(model)
+    vocabulary = Vocabulary(model.path, header, lambda: documents_of_model(model.vocabulary.cutter.source()))
+    chosen = Chosen(vocabulary, arguments.engine, arguments.cache)
+    parts = Parts(model.table, rules, vocabulary, chosen)
+    return Encoder(parts, _recipe(arguments, model.table, vocabulary), close)
 
 
 def _header_digest(model: Model) -> str:
