@@ -12,7 +12,22 @@ from .. import __version__
 from ..errors import PyembedError
 from ..files.atomic_write import is_stdout
 from ..safe_text import printable
-from . import diff, edit, embed, export, extract, health, info, lock, plot, repair, size, tokenize, validate
+from . import (
+    diff,
+    edit,
+    embed,
+    export,
+    extract,
+    health,
+    info,
+    lock,
+    plot,
+    repair,
+    serve,
+    size,
+    tokenize,
+    validate,
+)
 from . import similarity as geometry
 from .process import drop_output, ending_by_signals, prepare_streams
 
@@ -31,6 +46,7 @@ _COMMANDS = (
     edit,
     repair,
     export,
+    serve,
 )
 
 

@@ -98,6 +98,11 @@ class Encoder(Closing):
         return self._parts.rules.normalize
 
     @property
+    def as_bits(self) -> bool:
+        """Whether vectors are one bit a column where the caller gives no dtype."""
+        return self._parts.rules.as_bits
+
+    @property
     def table(self) -> EmbeddingTable:
         """The rows."""
         return self._parts.table

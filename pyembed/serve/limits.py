@@ -14,6 +14,8 @@ class Limits:
     max_batch_tokens : int
         Tokens of one request, in all of its texts together. A request with more is answered with 413.
         Requests that wait at the same time are worked on together while they have no more than that.
+    max_batch_requests : int
+        Requests that are worked on together at most; 1: each alone.
     max_client_batch_size : int
         Texts of one request; 422 for more.
     max_concurrent_requests : int
@@ -25,6 +27,7 @@ class Limits:
     """
 
     max_batch_tokens: int = 300_000
+    max_batch_requests: int = 64
     max_client_batch_size: int = 2048
     max_concurrent_requests: int = 512
     payload_limit: int = 2_000_000

@@ -1,0 +1,80 @@
+"""Operations: a path, the shape of its body, what answers it. Routes and descriptions are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .guard import ClientGone
+from .service import Service
+from .shapes import Schema, Shape
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to an operation.
+
+    Attributes
+    ----------
+    service : Service
+    body : bytes
+    path : dict
+        The parts of the path that the operation leaves open.
+    """
+
+    service: Service
+    body: bytes
+    path: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a server does at a path.
+
+    Attributes
+    ----------
+    method, path : str
+    about : str
+        For people, in one line.
+    answer : callable
+        Makes the response.
+    schema : dict
+        Of the answer's body, as JSON Schema; empty where it is not JSON.
+    shape : Shape or None
+        The body of the request.
+    refusals : tuple of int
+        Statuses other than 200 that it may answer with.
+    media_type : str
+        Of the answer.
+    """
+
+    method: str
+    path: str
+    about: str
+    answer: Callable[[Call], Awaitable[Response]]
+    schema: Schema = field(default_factory=dict)
+    shape: Shape | None = None
+    refusals: tuple[int, ...] = ()
+    media_type: str = "application/json"
+
+    def route(self, service: Service) -> Route:
+        """Return the route that serves it."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                body = await request.body() if self.method == "POST" else b""
+            except ClientDisconnect:
+                raise ClientGone from None
+            return await self.answer(Call(service, body, request.path_params))
+
+        return Route(self.path, endpoint, methods=[self.method])
+
+
+def json_response(body: bytes, headers: dict[str, str] | None = None) -> Response:
+    """Return a response of JSON that is written already."""
+    return Response(body, media_type="application/json", headers=headers)

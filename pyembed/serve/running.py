@@ -1,0 +1,127 @@
+"""A server as a process: its socket, the signals it heeds, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+import uvicorn
+
+from .app import build
+from .limits import Limits
+from .logs import record, set_up
+from .models import Models
+from .own import count_reloads, reload_models
+from .service import Service
+
+#: Seconds in which requests that have begun may end once the server was asked to.
+_GRACE = 30
+#: Names that lead to this machine alone.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+def serve(
+    models: Models,
+    limits: Limits,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    api_key: str | None = None,
+    names: Iterable[str] = (),
+    origins: Iterable[str] = (),
+    log_level: str = "info",
+) -> None:
+    """Serve models until a signal ends it. SIGHUP opens all of them anew.
+
+    Parameters
+    ----------
+    models : Models
+    limits : Limits
+    host, port : str, int
+        Where to listen; port 0 takes one that is free.
+    api_key : str, optional
+        As for `build`.
+    names : iterable of str, optional
+        Names that requests may call the server by. On a loopback address those of this machine are always
+        among them; on another one, any name will do if there are none.
+    origins : iterable of str, optional
+        As for `build`.
+    log_level : str, optional
+        Of ``"debug"``, ``"info"``, ``"warning"``, ``"error"``.
+
+    Raises
+    ------
+    OSError
+        If nobody may listen there, or somebody does already.
+    """
+    set_up(log_level)
+    hosts = [*names, *(_LOOPBACK_HOSTS if host in LOOPBACK else ())]
+    with _listening(host, port) as listener:
+        where = listener.getsockname()
+
+        @asynccontextmanager
+        async def heeding(service: Service) -> AsyncIterator[None]:
+            with _reloading_by_signal(service):
+                record(
+                    logging.INFO,
+                    "serving",
+                    url=f"http://{f'[{where[0]}]' if ':' in where[0] else where[0]}:{where[1]}",
+                    models=list(models),
+                )
+                yield
+
+        app = build(models, limits, api_key=api_key, hosts=hosts, origins=origins, lifespan=heeding)
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            log_config=None,
+            lifespan="on",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {host}, port {port}: {error.strerror}") from None
+    return listener
+
+
+class _reloading_by_signal:
+    """While it is entered, SIGHUP opens all models anew, one signal after the other."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+
+    def _begin(self) -> None:
+        task = asyncio.ensure_future(self._reload())
+        self._running.add(task)  # the loop itself keeps none
+        task.add_done_callback(self._running.discard)
+
+    async def _reload(self) -> None:
+        service = self._service
+        done = await anyio.to_thread.run_sync(reload_models, service, list(service.models))
+        count_reloads(service, done)
