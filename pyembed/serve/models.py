@@ -253,5 +253,11 @@ class Models(Mapping[str, Served]):
         for leasing in self._leasing.values():
             leasing.close()
 
+    def __enter__(self) -> Models:
+        return self
+
+    def __exit__(self, kind: object, exception: object, trace: object) -> None:
+        self.close()
+
     def __repr__(self) -> str:
         return f"<Models {', '.join(f'{printable(name)}' for name in self._leasing)}>"

@@ -197,7 +197,7 @@ def read_word(value: Any, name: str) -> str | int | npt.NDArray[np.float32]:
     if isinstance(value, str):
         return _text(value, name, None)
     if type(value) is int:
-        return value
+        return int(_ids([value], name, None)[0])
     if not isinstance(value, list) or not value or not set(map(type, value)) <= {int, float}:
         raise invalid(f"{name} must be a word, the id of a row, or a vector of numbers", name)
     try:

@@ -1,0 +1,42 @@
+"""One server that the tests of routes share: a GGUF model, a folder of model2vec, and rows without tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.encoders import save_model2vec, word_tokenizer
+from tests.helpers.model_files import rows_of_floats
+from tools.servers import Server, running
+
+
+@pytest.fixture(scope="session")
+def word_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of model2vec with a small limit of tokens."""
+    pytest.importorskip("tokenizers")
+    folder = tmp_path_factory.mktemp("words")
+    tokenizer = word_tokenizer()
+    rows = rows_of_floats(tokenizer.get_vocab_size(), 24).astype(np.float32)
+    save_model2vec(folder, rows, tokenizer, {"normalize": True, "max_length": 40})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plain_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of rows without tokens; row 3 is not finite."""
+    path = tmp_path_factory.mktemp("rows") / "rows.npy"
+    rows = rows_of_floats(10, 4).astype(np.float32)
+    rows[3, 2] = np.nan
+    np.save(path, rows)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(word_model: Path, plain_rows: Path) -> Iterator[Server]:
+    for package in ("uvicorn", "starlette", "tokenizers"):
+        pytest.importorskip(package)
+    with running("demo", f"words={word_model}", f"rows={plain_rows}") as started:
+        yield started
