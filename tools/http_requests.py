@@ -34,7 +34,8 @@ _ODD: tuple[Any, ...] = (
 )
 _RAW = (
     b"", b"{", b"[]", b"null", b"\xff", b'{"input": NaN}', b'{"inputs": Infinity}', b"[" * 20_000,
-    b'{"input": "\\ud800"}', b'{"input": "a"} x', b'\xef\xbb\xbf{"input": "a"}', b'{"inputs": ' + b"9" * 5000 + b"}",
+    b'{"input": "\\ud800"}',
+    b'{"input": "a"} x', b'\xef\xbb\xbf{"input": "a"}', b'{"inputs": ' + b"9" * 5000 + b"}",
 )  # fmt: skip
 _TYPES = (
     "application/json",

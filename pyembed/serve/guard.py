@@ -23,6 +23,8 @@ _OPEN_PATHS = frozenset({"/health", "/ping"})
 _QUICK_PATHS = _OPEN_PATHS | {"/metrics"}
 _GONE = 499  # nginx's status for a client that did not wait
 _JSON = "application/json"
+#: Of a body that is refused, as many bytes are still read, for as many seconds.
+_MOST_DRAINED, _DRAIN_SECONDS = 64 << 20, 5.0
 
 
 class ClientGone(Exception):
@@ -109,7 +111,7 @@ class _Exchange:
         self._scope, self._receive, self._send = scope, receive, send
         self._begin = time.perf_counter()
         self._n_read = 0
-        self._is_active = False
+        self._is_active = self._is_whole = False
         self._status = 0
 
     async def run(self, app: ASGIApp) -> None:
@@ -160,6 +162,7 @@ class _Exchange:
                 Reason.SLOW, f"the body was not there after {limits.body_seconds:g} seconds"
             ) from None
         self._n_read += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
         if self._n_read > limits.payload_limit:
             raise too_large(limits)
         return message
@@ -181,12 +184,23 @@ class _Exchange:
             (b"content-length", b"%d" % len(body)),
             *refused.headers(),
         ]
-        if refused.reason in (Reason.SLOW, Reason.TOO_LARGE):
-            headers.append((b"connection", b"close"))  # what is left of the body is not read
         await self._send_some(
             {"type": "http.response.start", "status": refused.status(path), "headers": headers}
         )
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        if not self._is_whole and refused.reason is not Reason.SLOW:
+            await self._drain()
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _drain(self) -> None:
+        """Read what is left of the body: clients that cannot send it to its end would see no answer."""
+        left = _MOST_DRAINED
+        with anyio.move_on_after(_DRAIN_SECONDS):
+            while left > 0:
+                message = await self._receive()
+                left -= len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
 
     def _record(self) -> None:
         path, route = self._scope["path"], self._scope.get("route")

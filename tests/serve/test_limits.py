@@ -70,6 +70,13 @@ def test_sizes(small: Server) -> None:
     assert small.post("/v1/embeddings", {"input": "file " * 49}, **WITH_KEY).status == 200
 
 
+def test_clients_get_an_answer_to_bodies_that_nobody_wants(small: Server) -> None:
+    for headers, status in ((WITH_KEY, 413), ({}, 401), ({**WITH_KEY, "Content-Type": "text/plain"}, 415)):
+        for size in (100_000, 8_000_000):
+            assert small.post("/v1/embeddings", b" " * size, **headers).status == status
+    assert small.ask("PUT", "/embed", b" " * 2_000, WITH_KEY).status == 405
+
+
 def test_a_body_that_is_larger_than_it_says(small: Server) -> None:
     with socket.create_connection(("127.0.0.1", small.port), 20) as connection:
         connection.sendall(
@@ -185,7 +192,7 @@ async def _respond(
     coming = iter(parts)
 
     async def receive() -> dict[str, Any]:
-        seconds, message = next(coming)
+        seconds, message = next(coming, (3600, {"type": "http.disconnect"}))
         await asyncio.sleep(seconds)
         return message
 
