@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 #: Bytes of bodies after which a batch is large enough: then another request gains little by being in it, and
 #: the first ones lose by waiting for it.
-_ENOUGH_BYTES = 1 << 16
+_ENOUGH_BYTES = 1 << 13
 _MOST_THREADS = 8
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .asking import check_answer, check_batch_size, check_finite, check_ids, need_encoder, too_many_tokens
 from .batching import Job
-from .errors import Refused, invalid
+from .errors import invalid
 from .limits import Limits
 from .models import Models, Served
 from .shapes import Inputs
@@ -126,13 +126,9 @@ class Embedding:
         try:
             with self._models.lease(options.model) as served:
                 cuts = _Cuts(served, options, [wanted.inputs for _, wanted in group])
-                cut = time.perf_counter()
-                parts = [
-                    self._checked(served, options, wanted, lengths)
-                    for (_, wanted), lengths in zip(group, cuts.lengths(), strict=True)
-                ]
-                if any(parts):
-                    raise next(filter(None, parts))
+                cut, parts = time.perf_counter(), cuts.lengths()
+                for (_, wanted), lengths in zip(group, parts, strict=True):
+                    self._check(served, options, wanted, lengths)
                 vectors = _pooled(served, options, cuts)
         except Exception as error:
             if len(group) > 1:  # whose fault it is shows when each is alone
@@ -143,7 +139,7 @@ class Embedding:
             return
         pooled = time.perf_counter()
         at = 0
-        for (job, wanted), lengths in zip(group, cuts.lengths(), strict=True):
+        for (job, wanted), lengths in zip(group, parts, strict=True):
             made = Made(options.model, vectors[at : at + lengths.size], int(lengths.sum()))
             at += lengths.size
             try:
@@ -161,24 +157,23 @@ class Embedding:
             except Exception as error:
                 job.result = error
 
-    def _checked(self, served: Served, options: Options, wanted: Wanted, lengths: Ints) -> Refused | None:
-        """Return why a request cannot be answered, now that its tokens are counted."""
+    def _check(self, served: Served, options: Options, wanted: Wanted, lengths: Ints) -> None:
+        """Refuse a request that cannot be answered, now that its tokens are counted."""
         n_tokens = int(lengths.sum())
         if n_tokens > self._limits.max_batch_tokens:
-            return too_many_tokens(n_tokens, self._limits, wanted.param)
+            raise too_many_tokens(n_tokens, self._limits, wanted.param)
         most = served.encoder.max_length if served.encoder is not None else None
         if not options.truncate and most is not None and lengths.max(initial=0) > most:
             which = int(lengths.argmax())
-            return invalid(
+            raise invalid(
                 f"input {which} has {lengths[which]} tokens; the model takes {most}: set truncate", "truncate"
             )
         check_answer(lengths.size, served, wanted.param)
         width = served.table.shape[1]
         if options.dim is not None and options.dim > width:
-            return invalid(
+            raise invalid(
                 f"dimensions is {options.dim}; vectors of {options.model} have {width}", "dimensions"
             )
-        return None
 
 
 class _Cuts:
@@ -192,7 +187,7 @@ class _Cuts:
     """
 
     def __init__(self, served: Served, options: Options, inputs: Sequence[Inputs]) -> None:
-        self._sizes = [len(one) for one in inputs]
+        self._sizes = list(map(len, inputs))
         texts = [text for one in inputs for text in one.texts or ()]
         if texts:
             cut, bounds = _cut(served, texts, truncate=options.truncate)
@@ -213,8 +208,12 @@ class _Cuts:
 
     def lengths(self) -> list[Ints]:
         """Return the numbers of tokens, of each request's inputs."""
-        lengths = np.diff(self.offsets)
-        return np.split(lengths, np.cumsum(self._sizes)[:-1])
+        lengths = self.offsets[1:] - self.offsets[:-1]
+        found, at = [], 0
+        for size in self._sizes:
+            found.append(lengths[at : at + size])
+            at += size
+        return found
 
 
 def offsets_of(lengths: Iterable[int]) -> Ints:

@@ -50,6 +50,7 @@ def all_sections() -> dict[str, Section]:
         pooling,
         scan,
         servers,
+        serving,
         texts,
         threads,
     )
@@ -66,6 +67,7 @@ def all_sections() -> dict[str, Section]:
         "scan": Section(scan.run, scan.tables),
         "pool": Section(pooling.run, pooling.tables),
         "text": Section(texts.run, texts.tables),
+        "serve": Section(serving.run, serving.tables),
         "names": Section(names.run, names.tables),
         "cold": Section(cold.run, cold.tables),
         "growth": Section(growth.run, growth.tables),

@@ -68,9 +68,15 @@ def _of_file(path: Path) -> Iterator[str]:
 
 
 def _model2vec(folder: Path, data: Path | None) -> tuple[Path, Callable[[list[str]], Any]] | None:
-    """Make a model of BERT's vocabulary with random rows, as the library writes them."""
-    library = _imported("model2vec")
-    if library is None or data is None or not (data / "vocab" / VOCABULARY).is_file():
+    home, library = model2vec_folder(folder, data), _imported("model2vec")
+    if home is None or library is None:
+        return None
+    return home, library.StaticModel.from_pretrained(home).encode
+
+
+def model2vec_folder(folder: Path, data: Path | None) -> Path | None:
+    """Make a model of BERT's vocabulary with random rows, as the library writes them; None without that."""
+    if data is None or not (data / "vocab" / VOCABULARY).is_file():
         return None
     with pyembed.load_model(data / "vocab" / VOCABULARY, vocab_only=True, validate="off") as model:
         text, n = model.tokenizer_json(), len(model.vocabulary)
@@ -80,7 +86,7 @@ def _model2vec(folder: Path, data: Path | None) -> tuple[Path, Callable[[list[st
     write_safetensors(home / "model.safetensors", {"embeddings": ("F32", rows)})
     (home / "tokenizer.json").write_text(text, "utf-8")
     (home / "config.json").write_text(json.dumps({"normalize": True}), "utf-8")
-    return home, library.StaticModel.from_pretrained(home).encode
+    return home
 
 
 def _wordllama(folder: Path, data: Path | None) -> tuple[Path, Callable[[list[str]], Any]] | None:
