@@ -240,7 +240,7 @@ def report(name: str, load: Load) -> str:
     counts = ", ".join(f"{n} {what}" for what, n in load.nuisances.items())
     return (
         f"{name}: {len(load.seconds)} requests, {sum(load.versions.values())} right "
-        f"({load.versions[0]} by one, {load.versions[1]} by the other), p50 {p50:.1f} ms, "
+        f"(of the two models {load.versions[0]} and {load.versions[1]}), p50 {p50:.1f} ms, "
         f"p99 {p99:.1f} ms; {counts}; memory {memory[len(memory) // 2]} MiB half-way, {memory[-1]} MiB at the end"
     )
 

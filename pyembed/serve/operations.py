@@ -68,7 +68,7 @@ class Operation:
 
 
 class _Endpoint:
-    """An operation as an ASGI application: Starlette's way of calling a function costs as much as an answer."""
+    """An operation as an ASGI application: Starlette's way to call a function costs as much as an answer."""
 
     def __init__(self, operation: Operation, service: Service) -> None:
         self._operation, self._service = operation, service

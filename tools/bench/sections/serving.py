@@ -190,7 +190,7 @@ def tables(data: Json) -> list[Table]:
     if not data:
         return []
     table = Table(
-        f"Vectors over HTTP in base64, texts of {data['characters']:.0f} characters, each server on one processor",
+        f"Vectors over HTTP in base64, texts of {data['characters']:.0f} characters, one processor a server",
         ["requests", "server", "texts a second", "x FastAPI", "x in processor time", "p50 ms", "p99 ms"],
         note="Processor time is what the server computed for a request: it says the same on a busy machine.",
         left=2,
