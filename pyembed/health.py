@@ -214,8 +214,8 @@ def examine(
         tensor=table.name,
         type=table.type,
         shape=table.shape,
-        tied=None if model is None else _tied(model),
-        share=_share(table),
+        tied=None if model is None else tied_how(model),
+        share=share_of(table),
         norms=_norms(seen, usable, vocabulary),
         zero=_ids(seen.finite & (seen.norms == 0)),
         not_finite=_ids(~seen.finite),
@@ -261,7 +261,8 @@ def _untrained(table: EmbeddingTable, seen: Signatures, vocabulary: Vocabulary |
     return Untrained(_ids(found.known), found.max_norm, found.min_cosine, rows)
 
 
-def _tied(model: Model) -> str | None:
+def tied_how(model: Model) -> str | None:
+    """Return how a model ties its output table to the token table; see `Health.tied`."""
     if model.tied:
         return "absent"
     if OUTPUT_TABLE not in model.tensors or model.table.name == OUTPUT_TABLE:
@@ -272,7 +273,8 @@ def _tied(model: Model) -> str | None:
     return "bytes" if same_bytes(tensor_range(tokens), tensor_range(output)) else "no"
 
 
-def _share(table: EmbeddingTable) -> Share:
+def share_of(table: EmbeddingTable) -> Share:
+    """Return how much of its model a table is."""
     tensors = list(Tensors(table._source).values())
     layout, own = table.layout, set(table.layout.tensors)
     n_weights = layout.n_stored_rows * table.shape[1]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..analysis.similarity import Baseline, Geometry, Neighbour
+from ..analysis.sums import parse_sum
 from ..core.aliases import MetricName
 from ..core.progress import Progress, Report
 from ..safe_text import printable
@@ -124,7 +125,7 @@ def run_analogy(arguments: argparse.Namespace) -> int:
     """Run the command ``analogy``."""
     positive, negative = list(arguments.positive), list(arguments.negative)
     if arguments.sum is not None:
-        more, less = _parse_sum(arguments.sum)
+        more, less = parse_sum(arguments.sum)
         positive, negative = more + positive, less + negative
     with OpenFile(arguments.model, arguments.tensor) as file, progress_bar() as bar:
         geometry = file.geometry
@@ -155,25 +156,6 @@ def run_analogy(arguments: argparse.Namespace) -> int:
         print(f"{sign} {_taken(named)}")
     _print_found(result, arguments.metric)
     return 0
-
-
-def _parse_sum(text: str) -> tuple[list[str], list[str]]:
-    """Return what ``"king - man + woman"`` adds and what it subtracts."""
-    words: dict[str, list[str]] = {"+": [], "-": []}
-    sign: str | None = "+"
-    for part in text.split():
-        if part in words:
-            if sign is not None and (words["+"] or words["-"]):
-                raise ValueError(f"{text!r}: a word is missing before {part!r}")
-            sign = part
-        elif sign is None:
-            raise ValueError(f"{text!r}: + or - is missing before {part!r}")
-        else:
-            words[sign].append(part)
-            sign = None
-    if sign is not None:
-        raise ValueError(f"{text!r} does not end with a word")
-    return words["+"], words["-"]
 
 
 def _scored(

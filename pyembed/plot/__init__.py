@@ -3,11 +3,12 @@
 Each function takes numbers and labels and returns a `matplotlib.figure.Figure`, which `save` writes.
 """
 
-from . import style  # first: it says what to install where matplotlib is missing
+from ..analysis.flatten import flatten
+from . import style  # before the others: it says what to install where matplotlib is missing
 from .cells import rows
 from .heat import similarity
 from .histogram import norms
-from .scatter import Point, flatten, places
+from .scatter import Point, places
 
 check_name = style.check_name
 letters_without_font = style.letters_without_font
