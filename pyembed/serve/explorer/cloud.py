@@ -86,7 +86,7 @@ class Cloud:
                 "n_sample": flat.n_sample,
                 "types": TYPES,
                 "scripts": SCRIPTS,
-                "training": TRAINING,
+                "training_names": TRAINING,
                 "untrained_known": facts.untrained_known,
                 "arrays": ["x", "y", "norm", "type", "script", "training"],
             }

@@ -1,0 +1,97 @@
+// Asking the server: JSON both ways, and the bytes of all tokens.
+
+import { byId } from "./dom.js";
+
+const BASE = new URL("../", import.meta.url);
+export const times = [];
+let key = sessionStorage.getItem("api-key") || "";
+
+function headers(more = {}) {
+  return key ? { ...more, authorization: `Bearer ${key}` } : more;
+}
+
+async function failure(response) {
+  let message = `the server answered ${response.status}`;
+  try {
+    const found = await response.json();
+    message = typeof found.error === "string" ? found.error : found.error?.message || message;
+  } catch {
+    // the answer is not JSON: its status is all there is
+  }
+  return Object.assign(new Error(message), { status: response.status });
+}
+
+async function fetched(path, options) {
+  let response = await fetch(new URL(path, BASE), { ...options, headers: headers(options.headers) });
+  if (response.status === 401) {
+    key = await askForKey();
+    sessionStorage.setItem("api-key", key);
+    response = await fetch(new URL(path, BASE), { ...options, headers: headers(options.headers) });
+  }
+  if (!response.ok) throw await failure(response);
+  return response;
+}
+
+let asking = null;
+function askForKey() {
+  asking ??= new Promise((resolve) => {
+    const input = Object.assign(document.createElement("input"), { type: "password", id: "api-key", autocomplete: "off" });
+    const label = Object.assign(document.createElement("label"), { htmlFor: "api-key", textContent: "API key of this server" });
+    const button = Object.assign(document.createElement("button"), { textContent: "Use it", className: "primary" });
+    const form = document.createElement("form");
+    form.append(label, input, button);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      byId("notice").hidden = true;
+      asking = null;
+      resolve(input.value);
+    });
+    byId("notice").replaceChildren(form);
+    byId("notice").hidden = false;
+    input.focus();
+  });
+  return asking;
+}
+
+export async function ask(name, fields) {
+  const begun = performance.now();
+  const body = JSON.stringify(fields);
+  const response = await fetched(name, { method: "POST", headers: { "content-type": "application/json" }, body });
+  const answer = await response.json();
+  const taken = performance.now() - begun;
+  times.push({ name, ms: taken });
+  const shown = byId("answer-time");
+  if (shown) shown.textContent = `Last answer: ${taken < 10 ? taken.toFixed(1) : Math.round(taken)} ms`;
+  return answer;
+}
+
+export async function models() {
+  return (await fetched("models", {})).json();
+}
+
+export async function blob(path) {
+  return (await fetched(path, {})).blob();
+}
+
+export async function cloud(model, method) {
+  const query = new URLSearchParams({ model, method });
+  const buffer = await (await fetched(`cloud?${query}`, {})).arrayBuffer();
+  const size = new DataView(buffer).getUint32(0, true);
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
+  let at = 4 + size;
+  for (const name of head.arrays) {
+    const kind = ["x", "y", "norm"].includes(name) ? Float32Array : Uint8Array;
+    head[name] = new kind(buffer, at, head.n);
+    at += head[name].byteLength;
+  }
+  return head;
+}
+
+export function decoded(text) {
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let at = 0; at < raw.length; at += 1) bytes[at] = raw.charCodeAt(at);
+  return bytes;
+}
+
+export const floats = (text) => new Float32Array(decoded(text).buffer);
