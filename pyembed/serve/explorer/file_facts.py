@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ...core.dtypes import TENSOR_TYPES
+from ...core.dtypes import tensor_type
 from ...health import share_of, tied_how
 from ...model import Model
 from ...safe_text import printable
@@ -22,9 +22,7 @@ def file_facts(
     """Return what a file holds, in plain data; sizes in bytes. Reads the header only."""
     rows, columns = table.shape
     share = share_of(table)
-    sizes = [
-        (kind.name, kind.n_bytes(rows, columns)) for kind in TENSOR_TYPES.values() if kind.name in _TYPES
-    ]
+    sizes = [(kind, tensor_type(kind).n_bytes(rows, columns)) for kind in _TYPES]
     return {
         "name": printable(name),
         "file": printable(os.path.basename(table.path)),

@@ -4,11 +4,6 @@ import { byId } from "./dom.js";
 
 const BASE = new URL("../", import.meta.url);
 export const times = [];
-let key = sessionStorage.getItem("api-key") || "";
-
-function headers(more = {}) {
-  return key ? { ...more, authorization: `Bearer ${key}` } : more;
-}
 
 async function failure(response) {
   let message = `the server answered ${response.status}`;
@@ -21,36 +16,11 @@ async function failure(response) {
   return Object.assign(new Error(message), { status: response.status });
 }
 
+// A server with a key makes the browser itself ask for it.
 async function fetched(path, options) {
-  let response = await fetch(new URL(path, BASE), { ...options, headers: headers(options.headers) });
-  if (response.status === 401) {
-    key = await askForKey();
-    sessionStorage.setItem("api-key", key);
-    response = await fetch(new URL(path, BASE), { ...options, headers: headers(options.headers) });
-  }
+  const response = await fetch(new URL(path, BASE), options);
   if (!response.ok) throw await failure(response);
   return response;
-}
-
-let asking = null;
-function askForKey() {
-  asking ??= new Promise((resolve) => {
-    const input = Object.assign(document.createElement("input"), { type: "password", id: "api-key", autocomplete: "off" });
-    const label = Object.assign(document.createElement("label"), { htmlFor: "api-key", textContent: "API key of this server" });
-    const button = Object.assign(document.createElement("button"), { textContent: "Use it", className: "primary" });
-    const form = document.createElement("form");
-    form.append(label, input, button);
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      byId("notice").hidden = true;
-      asking = null;
-      resolve(input.value);
-    });
-    byId("notice").replaceChildren(form);
-    byId("notice").hidden = false;
-    input.focus();
-  });
-  return asking;
 }
 
 export async function ask(name, fields) {

@@ -35,7 +35,10 @@ function startTheme() {
 
 // ---------------------------------------------------------------------------------------------- views
 
-const viewNow = () => (VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "text");
+function viewNow() {
+  const wanted = location.hash.replace(/^#\//, "");
+  return VIEWS.includes(wanted) ? wanted : "text";
+}
 
 function showView() {
   const view = viewNow();
@@ -44,6 +47,7 @@ function showView() {
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  if (document.body.dataset.view && document.body.dataset.view !== view) scrollTo(0, 0);
   document.body.dataset.view = view;
   if (!state.file) return;
   if (view === "file") showFile();

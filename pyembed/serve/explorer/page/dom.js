@@ -58,7 +58,8 @@ export const grouped = (number) => number.toLocaleString("en-US");
 
 export function fixed(value, digits) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
-  return value.toFixed(digits).replace("-", "−");
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
 }
 
 export function bytesText(n) {

@@ -119,11 +119,13 @@ function findings(report) {
   if (!report.findings.length) return el("p", { class: "quiet" }, "There are no findings.");
   const ids = (one) => {
     if (one.first_id === null) return "";
-    const last = one.last_id ?? one.first_id;
+    const [first, last] = [one.first_id, one.last_id ?? one.first_id];
     const inside = (id) => (id < state.file.rows ? idLink(id) : `#${id}`);
-    return last === one.first_id ? inside(last) : [inside(one.first_id), " to ", inside(last)];
+    if (last === first) return inside(last);
+    const isRun = one.n_ids === null || one.n_ids === last - first + 1;
+    return [inside(first), " to ", inside(last), isRun ? null : `, ${grouped(one.n_ids)} ids`];
   };
-  const row = (one) => el("tr", {}, el("td", {}, el("span", { class: `severity ${one.severity}` }, one.severity)), el("td", {}, el("code", {}, one.rule)), el("td", {}, one.message), el("td", {}, ids(one)));
+  const row = (one) => el("tr", {}, el("td", {}, el("span", { class: `severity is-${one.severity}` }, one.severity)), el("td", {}, el("code", {}, one.rule)), el("td", {}, one.message), el("td", {}, ids(one)));
   const head = el("tr", {}, ["severity", "rule", "what", "ids"].map((text) => el("th", { scope: "col" }, text)));
   const omitted = Object.entries(report.omitted).map(([rule, n]) => `${grouped(n)} more of ${rule}`);
   return el(

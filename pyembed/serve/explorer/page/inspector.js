@@ -63,7 +63,7 @@ function facts(row) {
 
 function rankBar(rank) {
   const text = `longer than ${fixed(100 * rank, 1)} % of rows`;
-  return el("span", { class: "rank" }, el("meter", { min: 0, max: 1, value: rank, "aria-label": text }), el("span", { class: "quiet" }, text));
+  return el("span", { class: "rank" }, el("span", { class: "rank-bar", "aria-hidden": "true" }, el("span", { style: { width: `${100 * rank}%` } })), el("span", { class: "quiet" }, text));
 }
 
 const spaced = (hex) => hex.replace(/(..)(?!$)/g, "$1 ");

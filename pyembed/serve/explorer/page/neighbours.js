@@ -10,14 +10,14 @@ const turns = { word: 0, sum: 0 };
 
 // A table of what was found, with random rows below it and a line where 99 of 100 random scores end.
 export function scoreTable(answer, metric, common = new Set(), model = undefined) {
-  const row = (one, kind) =>
+  const row = (one) =>
     el(
       "tr",
-      { class: kind },
+      {},
       el("td", {}, tokenButton(one, model), common.has(one.stored) && el("span", { class: "tag" }, "in both")),
       el("td", { class: "number quiet" }, String(one.id)),
-      el("td", { class: metric === "cosine" ? "number strong" : "number" }, fixed(one.cosine, 4)),
-      el("td", { class: metric === "dot" ? "number strong" : "number" }, fixed(one.dot, 3)),
+      el("td", { class: metric === "cosine" ? "number by" : "number" }, fixed(one.cosine, 4)),
+      el("td", { class: metric === "dot" ? "number by" : "number" }, fixed(one.dot, 3)),
     );
   const heads = [["token", ""], ["id", "number"], ["cosine", "number"], ["dot", "number"]];
   return el(
@@ -25,8 +25,8 @@ export function scoreTable(answer, metric, common = new Set(), model = undefined
     { class: "scores" },
     el("caption", {}, metric === "cosine" ? "Nearest by cosine" : "Nearest by dot product"),
     el("thead", {}, el("tr", {}, heads.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))),
-    el("tbody", {}, answer.found.map((one) => row(one, ""))),
-    el("tbody", { class: "chance" }, el("tr", {}, el("th", { colSpan: 4, scope: "rowgroup" }, "Random tokens, for comparison")), answer.random.map((one) => row(one, ""))),
+    el("tbody", {}, answer.found.map(row)),
+    el("tbody", { class: "chance" }, el("tr", {}, el("th", { colSpan: 4, scope: "rowgroup" }, "Random tokens, for comparison")), answer.random.map(row)),
   );
 }
 
