@@ -93,8 +93,8 @@ async function useModel(name) {
 
 // The page begins with a token whose row can be seen.
 async function firstToken() {
-  const found = await ask("search", { model: state.model, text: "king", most: 1 }).catch(() => ({ tokens: [] }));
-  await inspect({ id: found.tokens[0]?.id ?? 0 });
+  const found = await ask("row", { model: state.model, word: "king" }).catch(() => ({ id: 0 }));
+  await inspect({ id: found.id });
 }
 
 async function start() {

@@ -92,7 +92,7 @@ function publishedTable(file) {
 
 function sizesTable(file) {
   const rows = file.sizes.map(({ type, n_bytes }) =>
-    el("tr", { class: type === file.type ? "own" : "" }, el("th", { scope: "row" }, type, type === file.type && el("span", { class: "tag" }, "stored")), el("td", { class: "number" }, n_bytes === null ? "rows do not divide into blocks" : bytesText(n_bytes))),
+    el("tr", { class: type === file.type ? "own" : "" }, el("th", { scope: "row" }, type, type === file.type && el("span", { class: "tag" }, "stored")), el("td", { class: "number" }, n_bytes === null ? el("abbr", { title: "its rows do not divide into blocks" }, "–") : bytesText(n_bytes))),
   );
   const head = el("tr", {}, el("th", { scope: "col" }, "type"), el("th", { scope: "col", class: "number" }, "size"));
   return el("table", { class: "sizes" }, el("caption", { class: "hidden" }, "Size of the table by type"), el("thead", {}, head), el("tbody", {}, rows));
