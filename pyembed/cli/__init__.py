@@ -16,6 +16,7 @@ from . import (
     diff,
     edit,
     embed,
+    explore,
     export,
     extract,
     health,
@@ -47,6 +48,7 @@ _COMMANDS = (
     repair,
     export,
     serve,
+    explore,
 )
 
 

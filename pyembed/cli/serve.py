@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         max_concurrent_requests=arguments.max_concurrent_requests,
         payload_limit=arguments.payload_limit,
     )
-    models = Models(_given(arguments.models, arguments.lock))
+    models = Models(given_models(arguments.models, arguments.lock))
     try:
         serve(
             models,
@@ -113,8 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _given(texts: Iterable[str], locks: Iterable[str]) -> list[Given]:
-    """Return the models that a command line names, with their locks."""
+def given_models(texts: Iterable[str], locks: Iterable[str] = (), *, unchecked: bool = False) -> list[Given]:
+    """Return the models that a command line names, with their locks; see `Given` of ``pyembed.serve``."""
     from ..serve.models import Given
 
     found: dict[str, Given] = {}
@@ -123,7 +123,7 @@ def _given(texts: Iterable[str], locks: Iterable[str]) -> list[Given]:
         name = name or _name_of(path)
         if name in found:
             raise ValueError(f"two models are called {name!r}: name them, as in a={path}")
-        found[name] = Given(name, model_path(path))
+        found[name] = Given(name, model_path(path), unchecked=unchecked)
     for text in locks:
         name, path = _split(text)
         name = name or next(iter(found))

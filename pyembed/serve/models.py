@@ -39,11 +39,14 @@ class Given:
         A GGUF model, the folder or file of a static encoder, or a file with a table of rows.
     lock : str or None
         The file of a lock that a GGUF model has to satisfy each time it is opened.
+    unchecked : bool
+        Whether a GGUF model is opened even if its validation finds errors, to be looked at.
     """
 
     name: str
     path: str
     lock: str | None = None
+    unchecked: bool = False
 
 
 class Served(Closing):
@@ -150,7 +153,7 @@ def _begins_as_gguf(path: str) -> bool:
 
 
 def _open_model(given: Given) -> Served:
-    model = load_model(given.path, lock=given.lock)
+    model = load_model(given.path, lock=given.lock, validate="off" if given.unchecked else "order")
     try:
         table = model.table
         try:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
@@ -36,6 +36,7 @@ def serve(
     names: Iterable[str] = (),
     origins: Iterable[str] = (),
     log_level: str = "info",
+    on_start: Callable[[str], object] | None = None,
 ) -> None:
     """Serve models until a signal ends it. SIGHUP opens all of them anew.
 
@@ -54,6 +55,8 @@ def serve(
         As for `build`.
     log_level : str, optional
         Of ``"debug"``, ``"info"``, ``"warning"``, ``"error"``.
+    on_start : callable, optional
+        Called with the server's address once it listens.
 
     Raises
     ------
@@ -68,12 +71,10 @@ def serve(
         @asynccontextmanager
         async def heeding(service: Service) -> AsyncIterator[None]:
             with _reloading_by_signal(service):
-                record(
-                    logging.INFO,
-                    "serving",
-                    url=f"http://{f'[{where[0]}]' if ':' in where[0] else where[0]}:{where[1]}",
-                    models=list(models),
-                )
+                url = f"http://{f'[{where[0]}]' if ':' in where[0] else where[0]}:{where[1]}"
+                record(logging.INFO, "serving", url=url, models=list(models))
+                if on_start is not None:
+                    on_start(url)
                 yield
 
         app = build(models, limits, api_key=api_key, hosts=hosts, origins=origins, lifespan=heeding)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...analysis.sums import parse_sum
 from ...core.aliases import MetricName
+from ...safe_text import printable
 from ..models import Served
 from .file_facts import file_facts, tied_facts, validation_facts
 from .requests import MAX_TEXT, Fields
@@ -93,7 +94,8 @@ def prepare(view: View, served: Served, fields: Fields) -> dict[str, Any]:
 
 def file(view: View, served: Served, fields: Fields) -> dict[str, Any]:
     """Show what the file holds."""
-    return file_facts(view.table, view.vocabulary, served.model, served.name)
+    facts = file_facts(view.table, view.vocabulary, served.model, served.name)
+    return {**facts, "no_vocabulary": printable(view.no_vocabulary)}
 
 
 def tied(view: View, served: Served, fields: Fields) -> dict[str, Any]:

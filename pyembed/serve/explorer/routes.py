@@ -110,7 +110,12 @@ class _Page:
         with self._lock:
             view = self._views.get(served)
             if view is None:
-                view = self._views[served] = View(served.table, served.vocabulary)
+                vocabulary, why = None, ""
+                try:
+                    vocabulary = served.vocabulary
+                except errors.FormatError as error:
+                    why = str(error)
+                view = self._views[served] = View(served.table, vocabulary, why)
             return view
 
 

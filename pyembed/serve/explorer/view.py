@@ -41,11 +41,14 @@ class View:
         Open, for as long as the view is used.
     vocabulary : Vocabulary or None
         Token i names row i.
+    no_vocabulary : str, optional
+        Why there is none; else "".
     """
 
-    def __init__(self, table: EmbeddingTable, vocabulary: Vocabulary | None) -> None:
+    def __init__(self, table: EmbeddingTable, vocabulary: Vocabulary | None, no_vocabulary: str = "") -> None:
         self.table = table
         self.vocabulary = vocabulary
+        self.no_vocabulary = no_vocabulary
         self.geometry = Geometry(self.table, self.vocabulary)
         self.cloud = Cloud(self.table, self.vocabulary)
         self._lock = threading.Lock()

@@ -28,6 +28,7 @@ export function showFile() {
       { class: "facts wide" },
       file.architecture && [el("dt", {}, "architecture"), el("dd", {}, file.architecture)],
       file.vocabulary && [el("dt", {}, "vocabulary"), el("dd", {}, `${grouped(file.vocabulary.n)} tokens, ${[file.vocabulary.model, file.vocabulary.pre].filter(Boolean).join(" / ")}`)],
+      file.no_vocabulary && [el("dt", {}, "vocabulary"), el("dd", {}, problem(new Error(file.no_vocabulary)))],
       file.vocabulary?.special.length ? [el("dt", {}, "special"), el("dd", {}, file.vocabulary.special.map(({ role, id }) => [idLink(id, role), " "]).flat())] : null,
       [el("dt", {}, "output table"), tied],
     ),
