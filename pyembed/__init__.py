@@ -39,6 +39,7 @@ from .tokens.vocabulary import Token, Vocabulary
 
 if TYPE_CHECKING:
     from . import export, extract, health
+    from .corpora import CorpusResult, Encode, encode_corpus
     from .editing.model_edit import ModelEdit, edit
     from .encoders import Encoder, EngineChoice, load_encoder
     from .lock import check_lock, make_lock
@@ -52,6 +53,8 @@ __version__ = _ffi.string(_lib.pye_version()).decode("ascii")
 # What is loaded when it is first asked for, and where from; "" for a module itself.
 _LATER = {
     "Comparison": "validation.comparison",
+    "CorpusResult": "corpora",
+    "Encode": "corpora",
     "Encoder": "encoders",
     "EngineChoice": "encoders",
     "Failure": "validation",
@@ -65,6 +68,7 @@ _LATER = {
     "check_lock": "lock",
     "compare": "validation.comparison",
     "edit": "editing.model_edit",
+    "encode_corpus": "corpora",
     "export": "",
     "extract": "",
     "health": "",
@@ -79,7 +83,9 @@ __all__ = [
     "ChangeKind",
     "ClosedError",
     "Comparison",
+    "CorpusResult",
     "EmbeddingTable",
+    "Encode",
     "Encoder",
     "EngineChoice",
     "Failure",
@@ -128,6 +134,7 @@ __all__ = [
     "compare",
     "demo_model",
     "edit",
+    "encode_corpus",
     "export",
     "extract",
     "health",

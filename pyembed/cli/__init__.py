@@ -16,6 +16,7 @@ from . import (
     diff,
     edit,
     embed,
+    encode,
     explore,
     export,
     extract,
@@ -47,6 +48,7 @@ _COMMANDS = (
     edit,
     repair,
     export,
+    encode,
     serve,
     explore,
 )

@@ -1,4 +1,4 @@
-"""How much memory the rows of a file may take: a number of bytes, or a text such as ``"8GiB"``."""
+"""How much memory or disk something may take: a number of bytes, or a text such as ``"8GiB"``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _UNITS = {
 _SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([a-zA-Z]{0,3})\s*", re.ASCII)
 
 
-def budget_bytes(budget: int | str | None) -> int:
-    """Return a budget in bytes, 0 for None.
+def budget_bytes(budget: int | str | None, name: str = "memory_budget") -> int:
+    """Return a budget in bytes, 0 for None; `name` is what messages call it.
 
     Raises
     ------
@@ -37,15 +37,15 @@ def budget_bytes(budget: int | str | None) -> int:
     if isinstance(budget, str):
         match = _SIZE.fullmatch(budget)
         if match is None or match[2].lower() not in _UNITS:
-            raise ValueError(f'memory_budget is {quote(budget)}; expected bytes, or a text such as "8GiB"')
+            raise ValueError(f'{name} is {quote(budget)}; expected bytes, or a text such as "8GiB"')
         n_bytes = int(float(match[1]) * _UNITS[match[2].lower()])
     elif isinstance(budget, bool):
-        raise TypeError("memory_budget is a bool; expected an int or a str")
+        raise TypeError(f"{name} is a bool; expected an int or a str")
     else:
         try:
             n_bytes = operator.index(budget)
         except TypeError:
-            raise TypeError(f"memory_budget is a {type(budget).__name__}; expected an int or a str") from None
+            raise TypeError(f"{name} is a {type(budget).__name__}; expected an int or a str") from None
     if not 0 < n_bytes < 2**63:
-        raise ValueError(f"memory_budget is {n_bytes} bytes; expected at least 1 and below 2**63")
+        raise ValueError(f"{name} is {n_bytes} bytes; expected at least 1 and below 2**63")
     return n_bytes

@@ -67,6 +67,12 @@ class Chosen:
         found = self._reference().cut(list(compress(texts, ~plain)), parallel)
         return merged(plain, self._engine.cut(list(compress(texts, plain)), parallel), found)
 
+    @property
+    def digest(self) -> str:
+        """A digest of the ``tokenizer.json`` that says what is right, whichever engine follows it."""
+        text = self._vocabulary.standard.encode("utf-8", "surrogatepass")
+        return f"sha256:{hashlib.sha256(text).hexdigest()}"
+
     def _reference(self) -> Standard:
         if self._standard is None:
             self._standard = Standard(self._vocabulary.path, self._vocabulary.documents.standard)

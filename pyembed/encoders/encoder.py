@@ -108,6 +108,11 @@ class Encoder(Closing):
         return self._parts.table
 
     @property
+    def tokenizer_digest(self) -> str:
+        """A digest of what cuts the texts: the vocabulary and its rules, whatever engine follows them."""
+        return self._parts.chosen.digest
+
+    @property
     def closed(self) -> bool:
         """Whether the encoder was closed."""
         return self._closed
@@ -317,7 +322,7 @@ class Encoder(Closing):
         with np.errstate(over="ignore", under="ignore"):
             vectors = vectors.astype(own, copy=False)
             if wanted.normalize and not at_once:
-                vectors = _normalized(vectors)
+                vectors = normalized(vectors)
         vectors = np.ascontiguousarray(vectors[:, : wanted.dim])
         if wanted.dtype is not None:
             return round_to(vectors, output_type(wanted.dtype))
@@ -355,6 +360,12 @@ class Encoder(Closing):
         self._ensure_open()
         return self._reopen
 
+    def __copy__(self) -> Encoder:
+        return self  # nothing in it changes: who copies shares the table and the tokenizer
+
+    def __deepcopy__(self, memo: object) -> Encoder:
+        return self
+
     def __repr__(self) -> str:
         state = ", closed" if self._closed else ""
         path, engine = printable(self._parts.table.path), self.engine.name
@@ -373,7 +384,7 @@ def _kept(cuts: Cuts, mask: npt.NDArray[np.bool_]) -> Cuts:
     return Cuts(cuts.ids[mask], np.bincount(texts[mask], minlength=cuts.lengths.size).astype(np.int64))
 
 
-def _normalized(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def normalized(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return vectors divided by their norms, rounded to their own dtype; zeros stay zeros."""
     wide = vectors.astype(np.float64)
     norms = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))

@@ -26,6 +26,7 @@ FLOORS = [
     ["health", "lock", "model_handle", "editing"],
     ["loader"],
     ["export", "plot", "encoders", "mending"],
+    ["corpora"],
     ["__init__"],
     ["integrations"],
     ["serve"],

@@ -1,0 +1,432 @@
+"""Corpora: what comes out, in what parts, and what a run that was cut off leaves and becomes."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyembed
+from tests.helpers.encoders import save_model2vec, word_tokenizer
+from tests.helpers.tokenizer_files import write_safetensors
+
+pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("tokenizers")
+
+
+WIDTH = 16
+WORDS = ("the", "cat", "dog", "house", "a", "unbelievable", "12", "zzz", "")
+
+
+def texts(n: int, seed: int = 0) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, rng.integers(0, 12))) for _ in range(n)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Engines are compared once for all tests, and not by what other runs remember."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYEMBED_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def save_model(folder: Path, seed: int = 0, **config: Any) -> Path:
+    tokenizer = word_tokenizer()
+    n = tokenizer.get_vocab_size(with_added_tokens=True)
+    table = np.random.default_rng(seed).standard_normal((n, WIDTH)).astype(np.float32)
+    folder.mkdir(exist_ok=True)
+    save_model2vec(folder, table, tokenizer, {"normalize": True, **config})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two files of 1500 rows, in row groups of 400."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for number in range(2):
+        table = pyarrow.table({"id": range(number * 1500, number * 1500 + 1500), "body": texts(1500, number)})
+        pyarrow.parquet.write_table(table, folder / f"{number}.parquet", row_group_size=400)
+    return folder
+
+
+def bodies(corpus: Path) -> list[str]:
+    return pyarrow.parquet.read_table(corpus).column("body").to_pylist()
+
+
+def written(out: Path) -> Any:
+    parts = sorted(out.glob("part-*.parquet"))
+    return pyarrow.concat_tables([pyarrow.parquet.read_table(part) for part in parts])
+
+
+def matrix(column: Any) -> np.ndarray[Any, Any]:
+    flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(column), -1)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+# ------------------------------------------------------------------------------------- what comes out
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_columns_and_vectors(model: Path, corpus: Path, tmp_path: Path, threads: int) -> None:
+    done = pyembed.encode_corpus(model, corpus, tmp_path / "out", part_size="64KiB", threads=threads)
+    assert (done.rows, done.vectors, done.failed, done.resumed) == (3000, 3000, 0, 0)
+    assert done.parts == ("part-00000.parquet", "part-00001.parquet", "part-00002.parquet")
+    found = written(tmp_path / "out")
+    assert found.column("id").to_pylist() == list(range(3000))
+    assert found.column("body").to_pylist() == bodies(corpus)
+    assert found.schema.field("embedding").type.list_size == WIDTH
+    with pyembed.load_encoder(model) as encoder:
+        np.testing.assert_array_equal(matrix(found.column("embedding")), encoder.encode(bodies(corpus)))
+
+
+def test_threads_and_how_files_are_cut_change_no_byte(model: Path, corpus: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    for path in sorted(corpus.iterdir()):
+        pyarrow.parquet.write_table(pyarrow.parquet.read_table(path), whole / path.name, row_group_size=77)
+    for name, source, threads in (("a", corpus, 1), ("b", corpus, 2), ("c", whole, 2)):
+        pyembed.encode_corpus(model, source, tmp_path / name, part_size="16KiB", threads=threads)
+    found = [
+        {name: data for name, data in contents(tmp_path / name).items() if not name.startswith("_manifest")}
+        for name in "abc"
+    ]
+    assert len(found[0]) == 13
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "binary"])
+@pytest.mark.parametrize(("dim", "normalize"), [(None, None), (8, None), (8, False), (None, False)])
+def test_dtypes(model: Path, tmp_path: Path, dtype: Any, dim: int | None, normalize: bool | None) -> None:
+    given = texts(50)
+    (tmp_path / "in.txt").write_text("\n".join(given) + "\n", "utf-8")
+    out = tmp_path / "out"
+    pyembed.encode_corpus(model, tmp_path / "in.txt", out, dtype=dtype, dim=dim, normalize=normalize)
+    with pyembed.load_encoder(model) as encoder:
+        wanted = encoder.encode(given, dim=dim, normalize=normalize, dtype="float32")
+    if dtype == "binary":
+        wanted = np.packbits(wanted > 0, axis=1)
+    np.testing.assert_array_equal(
+        matrix(written(out).column("embedding")),
+        wanted.astype({"float32": np.float32, "float16": np.float16, "binary": np.uint8}[dtype]),
+    )
+
+
+def test_a_vector_for_each_token(model: Path, tmp_path: Path) -> None:
+    given = texts(300)
+    (tmp_path / "in.txt").write_text("\n".join(given) + "\n", "utf-8")
+    pyembed.encode_corpus(model, tmp_path / "in.txt", tmp_path / "out", pool="none", part_size="8KiB")
+    rows = written(tmp_path / "out").column("embedding").to_pylist()
+    with pyembed.load_encoder(model) as encoder:
+        ids, offsets = encoder.tokenize(given)
+        wanted = encoder.table.gather(ids)
+    assert [len(row) for row in rows] == np.diff(offsets).tolist()
+    np.testing.assert_array_equal(np.array([v for row in rows for v in row], np.float32), wanted)
+    assert len(list((tmp_path / "out").glob("part-*"))) > 3
+
+
+@pytest.mark.parametrize("pool", ["mean", "none"])
+def test_shards(model: Path, tmp_path: Path, pool: Any) -> None:
+    safetensors = pytest.importorskip("safetensors.numpy")
+    lines = [json.dumps({"text": text if number != 7 else None}) for number, text in enumerate(texts(40))]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines), "utf-8")
+    for kind in ("npy", "safetensors", "parquet"):
+        pyembed.encode_corpus(
+            model, tmp_path / "in.jsonl", tmp_path / kind, format=kind, pool=pool, max_errors=1
+        )
+    npy = {
+        name: np.load(tmp_path / "npy" / f"part-00000{suffix}.npy")
+        for name, suffix in (("embeddings", ""), ("rows", ".rows"), ("offsets", ".offsets"))
+        if name != "offsets" or pool == "none"
+    }
+    tensors = safetensors.load_file(tmp_path / "safetensors" / "part-00000.safetensors")
+    assert npy.keys() == tensors.keys()
+    for name, array in npy.items():
+        np.testing.assert_array_equal(tensors[name], array)
+    assert npy["rows"].tolist() == [row for row in range(40) if row != 7]
+    rows = written(tmp_path / "parquet").column("embedding").to_pylist()
+    flat = [v for row in rows for v in row] if pool == "none" else rows
+    np.testing.assert_array_equal(np.array(flat, np.float32), npy["embeddings"])
+
+
+def test_ids(tmp_path: Path) -> None:
+    table = np.random.default_rng(0).standard_normal((50, WIDTH)).astype(np.float32)
+    np.save(tmp_path / "table.npy", table)
+    bags = [[1, 2, 3], [], [49], [7, 7]]
+    data = {"n": [5, 6, 7, 8], "ids": pyarrow.array(bags, pyarrow.list_(pyarrow.uint16()))}
+    pyarrow.parquet.write_table(pyarrow.table(data), tmp_path / "in.parquet")
+    for ids, normalize, wanted in (
+        ("n", None, table[5:9]),
+        ("ids", None, [table[bag].mean(axis=0) if bag else np.zeros(WIDTH) for bag in bags]),
+        ("n", True, table[5:9] / np.linalg.norm(table[5:9], axis=1, keepdims=True)),
+    ):
+        out = tmp_path / f"{ids}{normalize}"
+        pyembed.encode_corpus(
+            tmp_path / "table.npy", tmp_path / "in.parquet", out, ids=ids, normalize=normalize
+        )
+        np.testing.assert_allclose(matrix(written(out).column("embedding")), wanted, rtol=1e-6, atol=1e-7)
+
+
+def test_models_of_other_kinds(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("open the file\nstring\n", "utf-8")
+    pyembed.encode_corpus(pyembed.demo_model(), tmp_path / "in.txt", tmp_path / "out")
+    with pyembed.load_model(pyembed.demo_model()) as opened:
+        bags = opened.tokenize(["open the file", "string"])
+        wanted = opened.table.pool(*bags)
+        np.testing.assert_array_equal(matrix(written(tmp_path / "out").column("embedding")), wanted)
+        (tmp_path / "ids.txt").write_text("1 2 3\n[4, 5]\n", "utf-8")
+        pyembed.encode_corpus(opened, tmp_path / "ids.txt", tmp_path / "ids", ids="text")
+        wanted = opened.table.pool([1, 2, 3, 4, 5], [0, 3, 5])
+        np.testing.assert_array_equal(matrix(written(tmp_path / "ids").column("embedding")), wanted)
+        assert not opened.closed
+
+
+def test_an_empty_corpus_has_no_parts(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_bytes(b"")
+    done = pyembed.encode_corpus(model, tmp_path / "in.txt", tmp_path / "out")
+    assert (done.rows, done.parts) == (0, ())
+
+
+def test_progress(model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyembed.corpora.run._SECONDS_A_REPORT", 0)
+    told: list[tuple[str, float]] = []
+    pyembed.encode_corpus(
+        model, corpus, tmp_path / "out", part_size="64KiB", progress=lambda *given: told.append(given)
+    )
+    shares = [done for _, done in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert told[-1][0].startswith("3,000 rows, ")
+    assert " a second, 0:00 left" in told[-1][0]
+    with pytest.raises(pyembed.LoadCancelledError):
+        pyembed.encode_corpus(model, corpus, tmp_path / "no", progress=lambda *_: False)
+
+
+# --------------------------------------------------------------------------------- cut off, and resumed
+
+
+@pytest.fixture(scope="module")
+def whole(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an undisturbed run writes."""
+    out = tmp_path_factory.mktemp("whole")
+    pyembed.encode_corpus(model, corpus, out, part_size="32KiB", format="npy")
+    return out
+
+
+def in_a_child(do: Callable[[], None]) -> int:
+    """Run something in a fork of this process and return its exit status."""
+    child = os.fork()
+    if not child:
+        try:
+            do()
+        finally:
+            os._exit(3)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def encode_and_die(model: Path, corpus: Path, out: Path, point: str, number: int) -> None:
+    """Encode until a certain call of a function, and then end as if killed."""
+    module, _, name = point.rpartition(".")
+    owner = __import__(module, fromlist=[name])
+    real, calls = getattr(owner, name), iter(range(1, 1 << 30))
+
+    def dying(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+
+    setattr(owner, name, dying)
+    pyembed.encode_corpus(model, corpus, out, part_size="32KiB", threads=1, resume=True, format="npy")
+
+
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [
+        *((point, number) for point in ("os.replace", "os.fsync") for number in range(1, 6)),
+        ("pyembed.corpora.run.vectors_of", 1),
+        ("pyembed.corpora.run.vectors_of", 20),
+    ],
+)
+def test_killed_and_resumed(
+    model: Path, corpus: Path, whole: Path, tmp_path: Path, point: str, number: int
+) -> None:
+    """Before and after every file is on the disk or gets its name: the rest follows, byte for byte."""
+    options: dict[str, Any] = {"part_size": "32KiB", "format": "npy"}
+    status = in_a_child(lambda: encode_and_die(model, corpus, tmp_path / "out", point, number))
+    assert status == -signal.SIGKILL
+    pyembed.encode_corpus(model, corpus, tmp_path / "out", resume=True, **options)
+    before = contents(tmp_path / "out")
+    assert before == contents(whole)
+    done = pyembed.encode_corpus(model, corpus, tmp_path / "out", resume=True, **options)
+    assert (done.rows, done.resumed) == (3000, 3000)
+    assert contents(tmp_path / "out") == before
+
+
+def test_resumed_in_every_kind_of_file(model: Path, tmp_path: Path) -> None:
+    given = texts(800)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    table = pyarrow.table({"text": given})
+    pyarrow.parquet.write_table(table, folder / "a.parquet", row_group_size=300)
+    with pyarrow.ipc.new_file(folder / "b.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=300)
+    with pyarrow.ipc.new_stream(folder / "c.arrows", table.schema) as writer:
+        writer.write_table(table, max_chunksize=300)
+    (folder / "d.txt").write_text("\n".join(given), "utf-8")
+    (folder / "e.jsonl").write_text("\n\n".join(json.dumps({"text": text}) for text in given), "utf-8")
+    (folder / "f.csv").write_text("text\n" + "".join(f'"{text}"\n' for text in given), "utf-8")
+    with pyarrow.output_stream(folder / "g.txt.gz", compression="gzip") as stream:
+        stream.write("\n".join(given).encode())
+    whole = tmp_path / "whole"
+    pyembed.encode_corpus(model, folder, whole, part_size="32KiB")
+    assert written(whole).column("text").to_pylist() == 7 * given
+    parts = [json.loads(line) for line in (whole / "_parts.jsonl").read_text().splitlines()]
+    assert len(parts) == 11
+    for number in range(1, len(parts), 3):
+        out = tmp_path / str(number)
+        out.mkdir()
+        for name, data in contents(whole).items():
+            if name != f"part-{number:05d}.parquet" and (
+                not name.startswith("part") or int(name[5:10]) < number
+            ):
+                (out / name).write_bytes(data)
+        lines = (whole / "_parts.jsonl").read_bytes().splitlines(keepends=True)
+        (out / "_parts.jsonl").write_bytes(b"".join(lines[: number + 1]))  # the last part got no name
+        done = pyembed.encode_corpus(model, folder, out, part_size="32KiB", resume=True)
+        assert done.resumed == sum(part["read"] for part in parts[:number])
+        assert contents(out) == contents(whole)
+
+
+def begun(model: Path, corpus: Path, out: Path) -> None:
+    """Write a run that lacks its last part."""
+    pyembed.encode_corpus(model, corpus, out, part_size="32KiB")
+    lines = (out / "_parts.jsonl").read_bytes().splitlines(keepends=True)
+    (out / "_parts.jsonl").write_bytes(b"".join(lines[:-1]))
+    (out / f"part-{len(lines) - 1:05d}.parquet").unlink()
+
+
+def test_another_model_is_refused(model: Path, corpus: Path, tmp_path: Path) -> None:
+    begun(model, corpus, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    for other in (save_model(tmp_path / "rows", 1), save_model(tmp_path / "limit", max_length=100)):
+        with pytest.raises(pyembed.LockError, match=r"the model is not the one.*model"):
+            pyembed.encode_corpus(other, corpus, tmp_path / "out", part_size="32KiB", resume=True)
+    with pytest.raises(ValueError, match=r"options.dim is 8, was None"):
+        pyembed.encode_corpus(model, corpus, tmp_path / "out", part_size="32KiB", resume=True, dim=8)
+    with pytest.raises(ValueError, match="holds a run already: resume it"):
+        pyembed.encode_corpus(model, corpus, tmp_path / "out", part_size="32KiB")
+    assert contents(tmp_path / "out") == before
+
+
+def test_another_corpus_is_refused(model: Path, corpus: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "0.txt"
+    copy.write_text("the cat\n" * 3000, "utf-8")
+    begun(model, copy, tmp_path / "out")
+    copy.write_text("the dog\n" * 3000, "utf-8")
+    with pytest.raises(ValueError, match=r"the run is not the one.*inputs\[0\].digest"):
+        pyembed.encode_corpus(model, copy, tmp_path / "out", part_size="32KiB", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("part-00000.parquet", b"another", "part-00000.parquet is not what this run wrote"),
+        ("part-00005.parquet", b"another", "part-00005.parquet is not what this run wrote"),
+        ("notes.md", b"", "notes.md is not what this run wrote"),
+        ("part-00000.parquet", None, "'part-00000.parquet' is gone"),
+        ("_parts.jsonl", b"{}\n{}\n", "_parts.jsonl is damaged"),
+        ("_manifest.json", b"[]", "_manifest.json is not the manifest of a run"),
+        ("_manifest.json", b"[" * 100_000, "_manifest.json is not the manifest of a run"),
+    ],
+)
+def test_what_another_process_wrote(
+    model: Path, corpus: Path, tmp_path: Path, name: str, data: bytes | None, message: str
+) -> None:
+    out = tmp_path / "out"
+    begun(model, corpus, out)
+    if data is None:
+        (out / name).unlink()
+    else:
+        (out / name).write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        pyembed.encode_corpus(model, corpus, out, part_size="32KiB", resume=True)
+    assert data is None or (out / name).read_bytes() == data
+
+
+def test_a_folder_that_holds_something_else(model: Path, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=r"holds 'mine.txt', which no run wrote"):
+            pyembed.encode_corpus(model, corpus, tmp_path, resume=resume)
+    assert os.listdir(tmp_path) == ["mine.txt"]
+    with pytest.raises(FileExistsError):
+        pyembed.encode_corpus(model, corpus, tmp_path / "mine.txt")
+
+
+def test_two_at_once(model: Path, corpus: Path, tmp_path: Path) -> None:
+    from pyembed.corpora.manifest import opened
+
+    with opened(tmp_path / "out"), pytest.raises(ValueError, match="another process writes into"):
+        pyembed.encode_corpus(model, corpus, tmp_path / "out", resume=True)
+    pyembed.encode_corpus(model, corpus, tmp_path / "out", resume=True)
+
+
+def test_a_full_disk_loses_nothing_that_was_done(model: Path, corpus: Path, tmp_path: Path) -> None:
+    """A part that no longer fits leaves the parts before it, and is written when there is room."""
+    out, limits = tmp_path / "out", resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    pyembed.encode_corpus(model, corpus, tmp_path / "whole", part_size="32KiB", text="body")
+    sizes = [path.stat().st_size for path in sorted((tmp_path / "whole").glob("part-*"))]
+    begun(model, corpus, out)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[-1] // 2, limits[1]))
+        with pytest.raises(OSError, match=r"part-0000\d.parquet") as caught:
+            pyembed.encode_corpus(model, corpus, out, part_size="32KiB", resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert caught.value.errno is not None
+    assert not list(out.glob(".pyembed-*"))
+    pyembed.encode_corpus(model, corpus, out, part_size="32KiB", resume=True)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_write_failures_name_the_file(model: Path, corpus: Path, tmp_path: Path) -> None:
+    """No memory is used up by rows that wait behind a writer that failed."""
+    import threading
+
+    n = threading.active_count()
+    with pytest.raises(ValueError, match="part_size"):
+        pyembed.encode_corpus(model, corpus, tmp_path / "out", part_size="none")
+    with pytest.raises(ValueError, match="dim is 17"):
+        pyembed.encode_corpus(model, corpus, tmp_path / "out", dim=17)
+    assert not (tmp_path / "out").exists()
+    assert threading.active_count() == n
+
+
+def test_safetensors_tables(tmp_path: Path) -> None:
+    """A table that is no encoder takes ids, and says what it lacks where texts are given."""
+    rows = np.arange(40, dtype=np.float32).reshape(10, 4)
+    write_safetensors(tmp_path / "t.safetensors", {"embedding.weight": ("F32", rows)})
+    (tmp_path / "in.csv").write_text("n\n3\n9\n", "utf-8")
+    pyembed.encode_corpus(tmp_path / "t.safetensors", tmp_path / "in.csv", tmp_path / "out", ids="n")
+    np.testing.assert_array_equal(matrix(written(tmp_path / "out").column("embedding")), rows[[3, 9]])
+    with pytest.raises((OSError, pyembed.FormatError), match="tokenizer"):
+        pyembed.encode_corpus(tmp_path / "t.safetensors", tmp_path / "in.csv", tmp_path / "no")
