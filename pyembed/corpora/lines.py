@@ -60,7 +60,7 @@ class Lines:
                 head, newline, tail = data.rpartition(b"\n")
                 if newline:
                     found: list[bytes | None] = [*b"".join([*rest, head]).split(b"\n")]
-                    if is_too_long:
+                    if is_too_long or len(found[0] or b"") > _LONGEST:
                         found[0] = None
                     yield found, min(1.0, raw.tell() / size)
                     rest, n_rest, is_too_long = [], 0, False

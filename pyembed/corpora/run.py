@@ -204,7 +204,7 @@ def _columns(
 
 def _only_text(path: str, schema: Any) -> str:
     texts = [field.name for field in schema if pyarrow.types.is_string(field.type)]
-    if "text" in texts:
+    if "text" in schema.names:
         return "text"
     if len(texts) == 1:
         found: str = texts[0]
@@ -281,7 +281,7 @@ class _Run:
             ]
             good = [place for place in range(len(block.rows)) if place not in made.faults]
             block = block._replace(
-                table=block.table.take(good),
+                table=block.table.take(pyarrow.array(good, pyarrow.int64())),
                 files=block.files[good],
                 rows=block.rows[good],
                 faults=sorted([*block.faults, *lost]),

@@ -1,0 +1,98 @@
+"""``pyembed encode``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyembed
+from pyembed.cli import main
+
+pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("tokenizers")
+
+
+@pytest.fixture(autouse=True)
+def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYEMBED_CACHE", "off")
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [json.dumps({"id": number, "text": f"open file {number}", "x": 1}) for number in range(40)]
+    (tmp_path / "in.jsonl").write_text("\n".join([*lines, "{}", "no"]), "utf-8")
+    out = tmp_path / "out"
+    call = ["encode", "demo", str(tmp_path / "in.jsonl"), "--out", str(out), "--columns", "id,text"]
+    call += ["--dtype", "float16", "--dim", "8", "--normalize", "--into", "v"]
+    assert main(call) == 2
+    assert "in.jsonl: row 40: null" in capsys.readouterr().err
+    assert main([*call, "--max-errors", "any", "--resume"]) == 0
+    shown = capsys.readouterr().out
+    assert "40, 40 vectors" in shown
+    assert "2, see _rejects-*.jsonl" in shown
+    assert main([*call, "--max-errors", "any", "--resume", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["rows"], facts["failed"], facts["resumed"], facts["parts"]) == (
+        40,
+        2,
+        42,
+        ["part-00000.parquet"],
+    )
+    found = pyarrow.parquet.read_table(out)
+    assert found.schema.names == ["id", "text", "v"]
+    with pyembed.load_encoder(pyembed.demo_model()) as encoder:
+        texts = found.column("text").to_pylist()
+        wanted = encoder.encode(texts, dim=8, normalize=True, dtype="float16")
+    np.testing.assert_array_equal(np.array(found.column("v").to_pylist(), np.float16), wanted)
+    assert main([*call, "--no-normalize", "--resume"]) == 2
+    assert "options.normalize is False, was True" in capsys.readouterr().err
+
+
+def test_without_pyarrow(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "from pyembed.cli import main; sys.exit(main(['encode', 'demo', 'in.txt', '--out', 'out']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 2
+    assert "corpora need pyarrow: pip install 'pyembed-gguf[corpora]'" in done.stderr
+
+
+def test_a_signal_leaves_whole_parts(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("open the file\n" * 60_000, "utf-8")
+    call = [
+        sys.executable,
+        "-m",
+        "pyembed",
+        "encode",
+        "demo",
+        "in.txt",
+        "--out",
+        "out",
+        "--part-size",
+        "1MiB",
+    ]
+    process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    parts = tmp_path / "out" / "part-00002.parquet"
+    until = time.monotonic() + 60
+    while not parts.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(60)
+    assert code in (0, 128 + signal.SIGTERM)
+    names = os.listdir(tmp_path / "out")
+    assert not [name for name in names if name.endswith(".tmp")]
+    lines = (tmp_path / "out" / "_parts.jsonl").read_text().splitlines()
+    assert len([name for name in names if name.startswith("part")]) in (len(lines), len(lines) - 1)
+    done = subprocess.run([*call, "--resume", "--json"], cwd=tmp_path, capture_output=True, check=True)
+    assert json.loads(done.stdout)["rows"] == 60_000
