@@ -5,8 +5,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from ._native import ffi as _ffi
-from ._native import lib as _lib
+try:
+    from ._native import ffi as _ffi
+    from ._native import lib as _lib
+except ModuleNotFoundError as _missing:
+    if _missing.name != f"{__name__}._native":
+        raise
+    # In a clone Python finds this folder before what is installed: sources alone, nothing compiled.
+    raise ImportError(
+        f"{__path__[0]} holds the sources of pyembed without their compiled module: run Python in another "
+        "folder to import the pyembed that is installed, or run `pip install -e .` beside it"
+    ) from None
 from .analysis.similarity import Baseline, Geometry, Neighbour, Neighbours
 from .core.layouts import TableLayout
 from .core.records import Change, ChangeKind, Stats, TensorInfo

@@ -19,6 +19,10 @@ with the same libraries give the same bytes.
 4. Truncated SVD of that matrix, U S V^T.  The rows are U S^0.5 (Levy, Goldberg & Dagan 2015) minus their
    mean, stored as Q8_0.
 
+The model is written as a GPT-2 without blocks, so that both ends of a model can be tried with it: its output
+table is the token table, and the first layer adds ``position_embd.weight``, the sinusoids of Vaswani et al.
+2017 scaled to a tenth of the length of an average row.
+
 The rows of [CLS] and [SEP] are learned from the first and last words of texts and that of [UNK] from
 characters outside ASCII.  [PAD] and [MASK] never occur in text; their rows are zero.
 
@@ -61,6 +65,7 @@ MAX_WORDS = 5500
 MIN_COUNT = 5  # occurrences of a word that is kept whole
 MIN_STEMS = 8  # different rare words that a continuation piece must complete
 WINDOW = 3
+POSITIONS = 512
 SMOOTHING = 0.75
 SKIPPED_PARTS = {"test", "tests", "idle_test", "site-packages", "dist-packages", "ensurepip"}
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -239,16 +244,23 @@ def stored_text(token: str) -> str:
     return token if token in SPECIALS else token[2:] if token.startswith("##") else MARK + token
 
 
+def position_rows(rows: Floats) -> Floats:
+    """Return one row a position: sines and cosines of wavelengths from 2 pi to 10,000 * 2 pi."""
+    angles = np.arange(POSITIONS)[:, None] / 10_000.0 ** (np.arange(0, COLUMNS, 2) / COLUMNS)
+    waves = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(POSITIONS, COLUMNS)
+    return np.asarray(waves * (np.linalg.norm(rows, axis=1).mean() / 10 / np.sqrt(COLUMNS / 2)))
+
+
 def write_model(path: Path, tokens: list[str], rows: Floats, digest: str) -> None:
     """Write the model as GGUF."""
-    writer = gguf.GGUFWriter(path, "bert")
+    writer = gguf.GGUFWriter(path, "gpt2")
     writer.add_name("pyembed demo")
     writer.add_description(DESCRIPTION)
     writer.add_license("PSF-2.0")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_vocab_size(len(tokens))
-    writer.add_context_length(512)
+    writer.add_context_length(POSITIONS)
     writer.add_embedding_length(COLUMNS)
     writer.add_block_count(0)
     writer.add_tokenizer_model("bert")
@@ -256,7 +268,6 @@ def write_model(path: Path, tokens: list[str], rows: Floats, digest: str) -> Non
     writer.add_token_list([stored_text(token) for token in tokens])
     types = [gguf.TokenType.CONTROL if token in SPECIALS else gguf.TokenType.NORMAL for token in tokens]
     writer.add_token_types(types)
-    writer.add_token_type_count(1)
     for role, token_id in SPECIAL_IDS.items():
         writer.add_uint32(f"tokenizer.ggml.{role}_token_id", token_id)
     libraries = f"numpy {np.__version__}, scipy {scipy.__version__}"
@@ -264,7 +275,8 @@ def write_model(path: Path, tokens: list[str], rows: Floats, digest: str) -> Non
     for key, value in origin.items():
         writer.add_string(f"demo.{key}", value)
     kind = gguf.GGMLQuantizationType.Q8_0
-    writer.add_tensor("token_embd.weight", quants.quantize(rows.astype(np.float32), kind), raw_dtype=kind)
+    for name, matrix in [("token_embd.weight", rows), ("position_embd.weight", position_rows(rows))]:
+        writer.add_tensor(name, quants.quantize(matrix.astype(np.float32), kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

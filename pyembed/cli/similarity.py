@@ -51,7 +51,7 @@ def add_parser(commands: Any) -> None:
         "logits",
         "tokens that hidden states lead to",
         "embed demo file --out states.npy && "
-        "pyembed logits demo --tensor token_embd.weight --hidden states.npy --k 5",
+        "pyembed logits demo --hidden states.npy --k 5",
     )
     parser.add_argument("--hidden", required=True, metavar="FILE.npy", help="one state, or one a row")
     add_k(parser)

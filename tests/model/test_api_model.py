@@ -386,6 +386,20 @@ def test_the_demo_model() -> None:
         assert np.isfinite(model.embed([model.vocabulary.find("file")])).all()
 
 
+def test_both_ends_of_the_demo_model() -> None:
+    with pyembed.load_model(pyembed.demo_model()) as model:
+        ids = [model.vocabulary.find(word) for word in ("open", "the", "file")]
+        rows, given = model.embed(ids), model.input_embeddings(ids)
+        positions = model.open_table("position_embd.weight").gather(range(3))
+        np.testing.assert_array_equal(given, rows + positions)
+        lengths = np.linalg.norm(model.table[np.arange(len(model.table))], axis=1)
+        np.testing.assert_allclose(np.linalg.norm(positions, axis=1), lengths.mean() / 10, rtol=0.01)
+        assert model.output_table is model.table
+        assert model.logits(rows).argmax(axis=1).shape == (3,)
+        np.testing.assert_array_equal(model.logits(rows), model.table.scores(rows))
+        np.testing.assert_array_equal(model.embeddings_for("llama.cpp", ids), rows)
+
+
 def test_version() -> None:
     header = (Path(__file__).parents[2] / "csrc/include/pyembed.h").read_text()
     for part, number in zip(("MAJOR", "MINOR", "PATCH"), pyembed.__version__.split("."), strict=True):

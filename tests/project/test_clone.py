@@ -1,0 +1,41 @@
+"""What a newcomer does in a fresh clone, before anything is compiled there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def in_clone(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder that holds the package as a clone does, without what is installed."""
+    sources = tmp_path / "clone" / "pyembed"
+    if not sources.exists():
+        shutil.copytree(
+            ROOT / "pyembed", sources, ignore=shutil.ignore_patterns("*.so", "__pycache__", "data")
+        )
+    command = [sys.executable, "-S", *arguments]  # -S: an editable installation would be found first
+    return subprocess.run(command, cwd=sources.parent, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [("-c", "import pyembed"), ("-m", "pyembed", "info", "demo")])
+def test_sources_that_are_not_compiled_say_so_in_one_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = in_clone(tmp_path, *arguments)
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert f"{tmp_path / 'clone' / 'pyembed'} holds the sources of pyembed" in last
+    assert "run Python in another folder" in last
+    assert "pip install -e ." in last
+    assert "During handling" not in done.stderr
+
+
+def test_other_modules_that_are_missing_are_named(tmp_path: Path) -> None:
+    stands_in = "import sys, types; module = types.ModuleType('pyembed._native'); "
+    stands_in += "module.ffi = module.lib = None; sys.modules['pyembed._native'] = module; import pyembed"
+    done = in_clone(tmp_path, "-c", stands_in)
+    assert "No module named 'numpy'" in done.stderr.rstrip().splitlines()[-1]
