@@ -8,7 +8,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/* csrc/*/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h csrc/*/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean
+.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -59,6 +59,9 @@ fmt: .venv/.linters  ## format all sources
 	$(BIN)/ruff check --fix
 	$(BIN)/clang-format -i $(C_FILES)
 
+docs: .venv/.docs  ## build the site of the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
 bench: .venv/.test-packages  ## measure speed and memory: make bench ARGS="--quick"
 	$(BIN)/python -m tools.bench $(ARGS)
 
@@ -95,6 +98,11 @@ $(BIN)/cmake: | $(BIN)/python
 .venv/.test-packages: pyproject.toml | .venv/.installed
 	@echo "installing what the tests use into .venv: some 800 MB, downloaded unless pip has them ..."
 	$(BIN)/pip install --quiet 'pyembed-gguf[$(TEST)]'
+	touch $@
+
+.venv/.docs: pyproject.toml | .venv/.installed
+	@echo "installing what builds the site into .venv ..."
+	$(BIN)/pip install --quiet 'pyembed-gguf[docs]'
 	touch $@
 
 .venv/.linters: pyproject.toml | .venv/.test-packages $(CMAKE)

@@ -1,0 +1,1 @@
+"""The site of the documentation: pages written from the code, and where each page stands."""
