@@ -10,8 +10,8 @@ from pyembed.cli import _parser
 
 _HEAD = """# Commands
 
-`pyembed COMMAND MODEL ...`: MODEL is a `.gguf`, `.safetensors` or `.npy` file, or `demo`, the model in
-the package. Exit codes are 0 for success, 1 where what was checked is wrong, and 2 where the call is wrong or a
+`pyembed COMMAND MODEL ...`: MODEL is a `.gguf`, `.safetensors` or `.npy` file, or `demo`, the model in the
+package. Exit codes are 0 for success, 1 where what was checked is wrong, and 2 where the call is wrong or a
 file cannot be read. This is what `--help` prints.
 """
 
