@@ -1,6 +1,7 @@
 # A list of tasks. Each sets up what it needs in .venv; the build itself is csrc/CMakeLists.txt.
 PYTHON ?= python3
 PREFIX ?= /usr/local
+LIBDIR ?= lib
 # What the tests install: test-core where some of it has no wheels, as for a free-threaded Python.
 TEST ?= test
 BIN := .venv/bin
@@ -74,8 +75,8 @@ endurance: .venv/.installed  ## random load within a memory budget, pages sample
 golden: .venv/.test-packages  ## write the golden files anew, from the reference decoders
 	$(BIN)/python tools/make_golden.py
 
-install: | $(CMAKE)  ## install the C library: make install PREFIX=/usr/local
-	$(CMAKE) -S csrc -B build/install -DCMAKE_INSTALL_PREFIX=$(abspath $(PREFIX))
+install: | $(CMAKE)  ## install the C library: make install PREFIX=/usr LIBDIR=lib64 DESTDIR=/tmp/package
+	$(CMAKE) -S csrc -B build/install -DCMAKE_INSTALL_PREFIX=$(abspath $(PREFIX)) -DCMAKE_INSTALL_LIBDIR=$(LIBDIR)
 	$(CMAKE) --build build/install
 	$(CMAKE) --install build/install
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import platform
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import make_golden
+from tools import chart, make_examples, make_golden
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -54,6 +55,21 @@ def test_version_of_the_package_is_that_of_the_header() -> None:
 
 def test_rules() -> None:
     check("make_rules.py")
+
+
+def test_the_chart_is_that_of_the_newest_record() -> None:
+    for path, drawn in chart.pictures().items():
+        assert path.read_text("utf-8") == drawn, "python -m tools.chart draws it anew"
+
+
+def test_a_chart_without_peers_has_nothing_to_show() -> None:
+    record = json.loads(chart.newest().read_text("utf-8"))
+    assert all(group.took[chart.OURS] > 0 and len(group.took) > 1 for group in chart.shown_groups(record))
+    assert chart.shown_groups({"sections": []}) == []
+
+
+def test_published_examples(data_dir: Path) -> None:
+    assert make_examples.main(["--check"]) == 0, "python -m tools.make_examples writes the page anew"
 
 
 def test_every_rule_is_whole() -> None:

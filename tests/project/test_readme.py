@@ -1,11 +1,10 @@
-"""The README's programs run as they stand there."""
+"""The README's example in C is built and run by the commands that stand there."""
 
 from __future__ import annotations
 
 import re
-import shutil
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,38 +14,35 @@ from tests.helpers.installed import Installed, run, tool
 from tools.native import clean_environment
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
 
 
-def snippet(language: str) -> str:
-    found = re.search(
-        rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+def test_the_lines_shown_are_those_of_the_program() -> None:
+    (shown,) = re.findall(r"^```c\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    assert shown in (ROOT / "examples/c/rows.c").read_text("utf-8")
+    assert shown.count("\n") == 8
+
+
+def test_its_commands(installed: Installed, tmp_path: Path) -> None:
+    (commands,) = re.findall(
+        r"^```sh\nmake install PREFIX=build/c .*?\n(.*?)^```", README, re.DOTALL | re.MULTILINE
     )
-    assert found is not None
-    return found[1]
-
-
-def test_python() -> None:
-    pytest.importorskip("tokenizers", reason="tokenizers is not installed")
-    command = [sys.executable, "-W", "error", "-c", snippet("python")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    compiling, running = map(shlex.split, commands.splitlines())
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/c").symlink_to(installed.prefix)
+    if installed.lib.name != "lib":
+        pytest.skip("the library was installed into another folder than make install chooses")
+    for name in ("examples", "pyembed"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    subprocess.run([tool("cc", "gcc"), *compiling[1:]], cwd=tmp_path, check=True)
+    environment = clean_environment()
+    done = subprocess.run(running, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     with pyembed.load_model(pyembed.demo_model()) as model:
-        ids = model.tokenize("open the file")
-    assert done.stdout.startswith(f"{ids} ({len(ids)}, 128) ['▁files', ")
-
-
-def test_c(installed: Installed, tmp_path: Path) -> None:
-    includes = "".join(f"#include {name}\n" for name in re.findall(r"<\w+\.h>", snippet("c")))
-    program = f"{includes}int main(void) {{\n{snippet('c')}return rows[0] == rows[info.n_columns];\n}}\n"
-    (tmp_path / "example.c").write_text(program)
-    example = tmp_path / "example"
-    flags = installed.flags("--cflags", "--libs")
-    run(tool("cc", "gcc"), "-std=c11", tmp_path / "example.c", *flags, "-o", example)
-    environment = clean_environment(LD_LIBRARY_PATH=str(installed.lib))
+        rows = model.embed([178, 233])
+    assert done.stdout == f"{rows.shape[1]} columns, from {rows[0, 0]:g} to {rows[-1, -1]:g}\n"
     missing = subprocess.run(
-        [example], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+        [*running[:1], "none.gguf"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert missing.returncode == 1
     assert "cannot open the file" in missing.stderr
-    shutil.copy(pyembed.demo_model(), tmp_path / "model.gguf")
-    assert subprocess.run([example], cwd=tmp_path, check=False, env=environment).returncode == 0
+    assert run(tmp_path / "build/rows", pyembed.demo_model()) == done.stdout
