@@ -9,7 +9,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/* csrc/*/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h csrc/*/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs
+.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wheel workflows
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -80,6 +80,27 @@ install: | $(CMAKE)  ## install the C library: make install PREFIX=/usr LIBDIR=l
 	$(CMAKE) --build build/install
 	$(CMAKE) --install build/install
 
+cross: .venv/.release-tools  ## compile the C library for macOS and for musl, and run what an emulator can
+	$(BIN)/python -m tools.cross $(ARGS)
+
+wheel: .venv/.release-tools  ## build the source distribution and a wheel into dist, check both, and list what they need
+	rm -rf dist build/dist build/sbom && mkdir -p dist
+	$(BIN)/python -m build --outdir build/dist
+	cp build/dist/*.tar.gz dist
+	if [ "$$(uname)" = Linux ]; then PATH=$(abspath $(BIN)):$$PATH $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl; \
+		else cp build/dist/*.whl dist; fi
+	$(BIN)/abi3audit --strict --summary dist/*abi3*.whl
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/sbom
+	build/sbom/bin/pip install --quiet dist/*.whl
+	build/sbom/bin/pyembed validate demo
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-file build/sbom.cdx.json build/sbom
+
+workflows: .venv/.release-tools  ## check the workflows against their schema, and for what makes them unsafe
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --persona pedantic .github
+
 clean:  ## remove everything that was made here, .venv too
 	rm -rf build dist .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
@@ -104,6 +125,11 @@ $(BIN)/cmake: | $(BIN)/python
 .venv/.docs: pyproject.toml | .venv/.installed
 	@echo "installing what builds the site into .venv ..."
 	$(BIN)/pip install --quiet 'pyembed-gguf[docs]'
+	touch $@
+
+.venv/.release-tools: pyproject.toml | .venv/.installed
+	@echo "installing what releases are built and checked with into .venv ..."
+	$(BIN)/pip install --quiet 'pyembed-gguf[release]'
 	touch $@
 
 .venv/.linters: pyproject.toml | .venv/.test-packages $(CMAKE)

@@ -8,7 +8,6 @@ code is 1 if the page's figures are not those of the model.  Pictures need the e
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -116,7 +115,7 @@ def figures(model: pyembed.Model) -> dict[str, str]:
 
 
 def _list(found: Iterable[pyembed.Neighbour]) -> str:
-    return ", ".join(f"{near.text.removeprefix('▁')} {near.score:.2f}" for near in found)
+    return ", ".join(f"{(near.text or '').removeprefix('▁')} {near.score:.2f}" for near in found)
 
 
 def _bytes(rows: int, columns: int, kind: str) -> str:
@@ -129,14 +128,12 @@ def _bytes(rows: int, columns: int, kind: str) -> str:
 def page(text: str, parts: dict[str, str]) -> str:
     """Return the page with its figures replaced."""
     for name, figure in parts.items():
-        text, n = re.subn(
-            rf"(<!-- {name}: begin -->).*?(<!-- {name}: end -->)",
-            lambda found, figure=figure: f"{found[1]}\n\n{figure}\n\n{found[2]}",
-            text,
-            flags=re.DOTALL,
-        )
-        if n != 1:
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, begun, rest = text.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not begun or not ended:
             raise ValueError(f"{PAGE.name} has no place for {name}")
+        text = f"{before}{begin}\n\n{figure}\n\n{end}{after}"
     return text
 
 

@@ -50,7 +50,7 @@ extern "C" {
 #endif
 
 #define PYE_VERSION_MAJOR 0
-#define PYE_VERSION_MINOR 1
+#define PYE_VERSION_MINOR 2
 #define PYE_VERSION_PATCH 0
 
 /* "major.minor.patch" of the linked library, which may be newer than this header. Static memory. */

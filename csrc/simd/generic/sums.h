@@ -58,7 +58,7 @@ INLINE void add_rows(float *to, const uint8_t *const *rows, const float *weights
 INLINE void max_row(float *restrict to, const float *restrict row, size_t n) {
     for (size_t i = 0; i < n; i++) {
         float x = row[i], y = to[i];
-        to[i] = (x > y) | (x != x) ? x : y;
+        to[i] = ((x > y) | (x != x)) ? x : y;
     }
 }
 
