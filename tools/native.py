@@ -125,16 +125,16 @@ class Build:
         self._flags = [*FLAGS, *flags]
         self._folder_flags = folder_flags or {}
         self._cache = [] if "ccache" in compiler or shutil.which("ccache") is None else ["ccache"]
+        folder.mkdir(parents=True, exist_ok=True)
         self._stamp = hashlib.sha256(
             repr((self._version(), self._flags, self._folder_flags)).encode()
         ).hexdigest()[:8]
-        folder.mkdir(parents=True, exist_ok=True)
         with locked(folder), ThreadPoolExecutor(2) as pool:
             self.library = list(pool.map(self._compile, sorted(CSRC.glob("*/*.c"))))
 
     def _version(self) -> str:
-        asked = [*self._compiler, "--version"]
-        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+        asked = [*self._compiler, "--version"]  # some write a file beside the answer
+        return subprocess.run(asked, capture_output=True, text=True, check=False, cwd=self.folder).stdout
 
     def _run(self, command: Sequence[str], arguments: Iterable[object], result: Path) -> None:
         """Have the command make a file, which is there whole or not at all."""
