@@ -12,6 +12,9 @@ typedef struct vf {
     __m256 low, high;
 } vf;
 
+/* Sums of rows that are in registers at the same time. */
+#define VF_SUMS 4
+
 /* ------------------------------------------------------------------------------------------- bytes */
 
 INLINE vb twice(__m128i a) { return _mm256_broadcastsi128_si256(a); }

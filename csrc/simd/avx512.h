@@ -7,6 +7,9 @@
 typedef __m128i vb;
 typedef __m512 vf;
 
+/* Sums of rows that are in registers at the same time. */
+#define VF_SUMS 16
+
 /* ------------------------------------------------------------------------------------------- bytes */
 
 INLINE vb vb_load(const void *from) { return _mm_loadu_si128((const __m128i *)from); }

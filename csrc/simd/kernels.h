@@ -10,6 +10,23 @@
 /* A cache line. */
 #define PYE_LINE_BYTES 64
 
+/* Asks for the lines of some bytes. */
+static inline void pye_prefetch_bytes(const uint8_t *from, size_t n_bytes) {
+    for (const uint8_t *line = from - (uintptr_t)from % PYE_LINE_BYTES; line < from + n_bytes;
+         line += PYE_LINE_BYTES)
+        __builtin_prefetch(line, 0, 3);
+}
+
+/* The same for what is needed a dozen rows later. The second cache waits for more lines at a time than the first, and does not
+ * forget them meanwhile: on AMD's Zen 4 rows come up to 1.7 times as fast. */
+#define PYE_PREFETCH_FAR(address) __builtin_prefetch(address, 0, 2)
+
+static inline void pye_prefetch_far(const uint8_t *from, size_t n_bytes) {
+    for (const uint8_t *line = from - (uintptr_t)from % PYE_LINE_BYTES; line < from + n_bytes;
+         line += PYE_LINE_BYTES)
+        PYE_PREFETCH_FAR(line);
+}
+
 /* The least alignment of large arrays from allocators: enough for stores that bypass the caches. */
 #define PYE_STREAM_ALIGNMENT 16
 
@@ -89,9 +106,21 @@ typedef void (*pye_dot_tiles)(const pye_coded_type *type, const pye_coded_tile *
 #define PYE_SQUARE_LANES 16
 typedef void (*pye_add_squares)(const float *row, size_t n, double lanes[PYE_SQUARE_LANES]);
 
-/* Adds n columns of rows that are floats, as they are stored, to `to`: simd/generic/sums.h says how. `weights`, one a row, may be
- * NULL. Nothing outside those columns is touched, and nothing needs alignment. */
-typedef void (*pye_add_rows)(float *to, const uint8_t *const *rows, const float *weights, size_t n_rows, size_t n);
+/* Rows to add. */
+typedef struct pye_addends {
+    const uint8_t *const *rows;
+    const uint8_t *const *next; /* as many that are fetched meanwhile, the same columns of each; NULL: none are */
+    size_t at;                  /* the byte of each row where the columns begin */
+    const float *weights;       /* one a row; may be NULL */
+    size_t n;
+} pye_addends;
+
+/* Columns of rows that are added at a time, if they are blocks. */
+#define PYE_ADDED_COLUMNS 512
+
+/* Adds n columns of rows as they are stored to `to`: simd/generic/sums.h says how. Of blocks n is a multiple of the type's, at most
+ * PYE_ADDED_COLUMNS. Nothing outside those columns is touched, and nothing needs alignment. */
+typedef void (*pye_add_rows)(float *to, const pye_addends *from, size_t n);
 
 /* Likewise the larger of each of n columns of a row and what `to` has. */
 typedef void (*pye_max_row)(float *to, const float *row, size_t n);

@@ -8,6 +8,9 @@
 typedef uint8x16_t vb;
 typedef float32x4x4_t vf;
 
+/* Sums of rows that are in registers at the same time. */
+#define VF_SUMS 4
+
 #define EACH_QUARTER(v, expression)                                                                               \
     for (int i = 0; i < 4; i++)                                                                                   \
     (v).val[i] = (expression)

@@ -34,6 +34,9 @@ typedef struct vf {
     vf_quarter a, b, c, d;
 } vf;
 
+/* Sums of rows that are in registers at the same time. */
+#define VF_SUMS 4
+
 #define EACH_LANE for (int i = 0; i < 16; i++)
 
 /* The low halves of two vectors in turn, lane 0 of both first, and the high halves. Compilers of today make one

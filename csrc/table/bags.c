@@ -1,5 +1,5 @@
-/* Rows are decoded a few at a time, a block of columns at a time, into the first cache, and added up there; floats are added
- * as they lie in the file. */
+/* Rows are added a few at a time, a block of columns at a time: floats as they lie in the file, blocks as they are decoded, all
+ * others once they are decoded into the first cache. */
 #include "table/bags.h"
 
 #include <math.h>
@@ -8,147 +8,191 @@
 #include "base/float_mode.h"
 #include "table/scan_rows.h"
 
-/* Rows that are decoded before they are added, and columns of each: tiles of that stay in the first cache. */
-#define TILE_ROWS 4
-#define STEP_COLUMNS 512
-
-/* Rows that are looked up at a time, while those after them are fetched: memory answers after as many have been added. Of wide
- * rows fewer are as many bytes. */
+/* Rows that are added at a time, unless they are wide, and rows that are looked up before. */
 #define GROUP_ROWS 32
-#define GROUP_BYTES 16384
+#define WINDOW_ROWS 64
 
-typedef struct group {
-    const uint8_t *codes[GROUP_ROWS];
-    pye_row rows[GROUP_ROWS]; /* of a table whose rows are more than codes */
-    size_t n;
-} group;
+/* Rows that are decoded before they are added: with a block of columns of each, tiles stay in the first cache. */
+#define TILE_ROWS 4
 
-static size_t group_rows(const pye_table *table) {
-    uint64_t n = GROUP_BYTES / (table->info.row_bytes + 1);
-    return n < TILE_ROWS ? TILE_ROWS : n > GROUP_ROWS ? GROUP_ROWS : (size_t)n;
+/* A row is fetched about as many bytes before it is added, and as many rows: memory answers meanwhile. */
+#define AHEAD_BYTES 16384
+#define LEAST_AHEAD 4
+#define MOST_AHEAD 16
+
+/* Rows of consecutive ids, each looked up once, whatever bags it is in. */
+typedef struct window {
+    size_t first, n; /* ids */
+    size_t next;     /* id to be added, one of these unless all were */
+    size_t ahead;    /* rows between one that is added and the one that is fetched meanwhile; 0: none is */
+    const uint8_t *codes[WINDOW_ROWS + MOST_AHEAD]; /* behind the last row of all, that again */
+    pye_row rows[WINDOW_ROWS + MOST_AHEAD];         /* of a table whose rows are more than codes */
+} window;
+
+static bool has_parts(const pye_table *table) { return table->n_parts > 1; }
+
+static pye_row row_at(const pye_table *table, const window *from, size_t i) {
+    return has_parts(table) ? from->rows[i] : (pye_row){.parts = {[PYE_CODES] = from->codes[i]}};
 }
 
-/* Whether rows lie one after the other, and are codes and nothing else. */
-static bool is_one_array(const pye_table *table) {
-    return table->n_pieces == 1 && table->n_parts == 1 && table->mapping == NULL;
+/* Asks for some columns of a row. */
+static void fetch(const pye_table *table, const window *from, size_t i, pye_span span) {
+    if (has_parts(table))
+        pye_table_prefetch_span(table, &from->rows[i], span);
+    else
+        pye_prefetch_far(from->codes[i] + span.at, span.n_bytes);
 }
 
-/* The rows of ids first .. end - 1, but at most `most`. False if one of them is not a row after all: the ids are in the caller's
- * memory, where another thread may change them. */
-static bool find_rows(const pye_bag_job *job, size_t first, size_t end, size_t most, group *found) {
+/* Looks up the rows of the next n ids. False if one of them is not a row after all: the ids are in the caller's memory, where
+ * another thread may change them. */
+static bool look_up(const pye_bag_job *job, window *to, size_t n) {
     const pye_table *table = job->table;
-    uint64_t ids[GROUP_ROWS], n_outside = 0;
-    size_t n = end - first < most ? end - first : most;
-    found->n = n;
-    pye_ids_at(job->ids, job->id_type, first, n, ids);
+    uint64_t ids[WINDOW_ROWS], n_outside = 0;
+    pye_ids_at(job->ids, job->id_type, to->first + to->n, n, ids);
     for (size_t i = 0; i < n; i++)
         n_outside += ids[i] >= table->info.n_rows;
     if (n_outside > 0)
         return false;
-    if (is_one_array(table)) {
-        const uint8_t *start = table->pieces[0].parts[PYE_CODES];
-        for (size_t i = 0; i < n; i++)
-            found->codes[i] = start + ids[i] * table->layout[PYE_CODES].stride;
-        return true;
-    }
     for (size_t i = 0; i < n; i++) {
-        found->rows[i] = pye_table_row(table, ids[i]);
-        found->codes[i] = found->rows[i].parts[PYE_CODES];
+        pye_row row = pye_table_row(table, ids[i]);
+        to->codes[to->n + i] = row.parts[PYE_CODES];
+        if (has_parts(table))
+            to->rows[to->n + i] = row;
+    }
+    to->n += n;
+    return true;
+}
+
+/* Forgets rows that were added, and looks up as many as there is room for. */
+static bool move_on(const pye_bag_job *job, window *to) {
+    size_t n_added = to->next - to->first, n_left = to->n - n_added;
+    size_t n_new = job->n_ids - (to->next + n_left);
+    memmove(to->codes, to->codes + n_added, n_left * sizeof *to->codes);
+    memmove(to->rows, to->rows + n_added, has_parts(job->table) ? n_left * sizeof *to->rows : 0);
+    to->first = to->next;
+    to->n = n_left;
+    if (!look_up(job, to, n_new < WINDOW_ROWS - n_left ? n_new : WINDOW_ROWS - n_left))
+        return false;
+    for (size_t i = to->n; i > 0 && i < to->n + to->ahead; i++) {
+        to->codes[i] = to->codes[i - 1];
+        if (has_parts(job->table))
+            to->rows[i] = to->rows[i - 1];
     }
     return true;
 }
 
-static pye_row row_of(const pye_table *table, const group *from, size_t i) {
-    return is_one_array(table) ? (pye_row){.parts = {[PYE_CODES] = from->codes[i]}} : from->rows[i];
+/* Rows that can be added while others are fetched; the last of all have nothing to fetch. */
+static size_t n_ready(const pye_bag_job *job, const window *from) {
+    size_t n = from->n - (from->next - from->first);
+    if (from->first + from->n == job->n_ids)
+        return n;
+    return n < from->ahead ? 0 : n - from->ahead;
 }
 
-/* What adds rows of a table as they are stored; NULL if they have to be decoded. */
-static pye_add_rows add_of(const pye_table *table) {
-    return table->is_blocks && !table->swap ? table->kernels->add_rows[table->info.type] : NULL;
+/* Begins at an id, and fetches the first rows. */
+static bool begin(const pye_bag_job *job, window *to, size_t first) {
+    const pye_table *table = job->table;
+    size_t ahead = AHEAD_BYTES / (table->info.row_bytes + 1);
+    ahead = ahead < LEAST_AHEAD ? LEAST_AHEAD : ahead > MOST_AHEAD ? MOST_AHEAD : ahead;
+    to->first = to->next = first;
+    to->n = 0;
+    to->ahead = job->prefetch ? ahead : 0;
+    if (first > job->n_ids || !move_on(job, to))
+        return false;
+    pye_span all = pye_table_span(table, 0, (size_t)table->info.n_columns);
+    for (size_t i = 0; i < to->ahead && i < to->n; i++)
+        fetch(table, to, i, all);
+    return true;
 }
 
-/* n columns from a byte of each row on, of rows that are floats. */
-static void add_stored(pye_add_rows add, const uint8_t *const *codes, size_t n_rows, const float *weights,
-                       size_t offset, size_t n, float *to) {
-    const uint8_t *starts[GROUP_ROWS];
-    for (size_t i = 0; i < n_rows && offset > 0; i++)
-        starts[i] = codes[i] + offset;
-    add(to, offset > 0 ? starts : codes, weights, n_rows, n);
+/* ------------------------------------------------------------------------------------------- adding */
+
+/* A group: rows from number `at` of a window on, and what they are multiplied with. */
+typedef struct group {
+    const window *from;
+    size_t at, n;
+    const float *weights; /* may be NULL */
+    bool is_first;        /* nothing of the bag was added before */
+} group;
+
+/* Rows of floats and blocks as they are stored. */
+static void add_stored(const pye_table *table, const group *added, pye_span span, size_t n, float *to) {
+    const uint8_t *const *codes = added->from->codes + added->at;
+    const pye_addends rows = {.rows = codes,
+                              .next = added->from->ahead > 0 ? codes + added->from->ahead : NULL,
+                              .at = span.at,
+                              .weights = added->weights,
+                              .n = added->n};
+    table->kernels->add_rows[table->info.type](to, &rows, n);
 }
 
-/* Columns first .. first + n - 1 of any rows, at most TILE_ROWS, from the group's number `at` on. */
-static void add_decoded(const pye_table *table, const group *from, size_t at, size_t n_rows, const float *weights,
-                        size_t first, size_t n, float *to) {
+/* Any other rows. */
+static void add_decoded(const pye_table *table, const group *added, size_t first, size_t n, float *to) {
     const uint8_t *starts[TILE_ROWS];
-    _Alignas(PYE_LINE_BYTES) float tiles[TILE_ROWS][STEP_COLUMNS];
-    for (size_t i = 0; i < n_rows; i++) {
-        pye_row row = row_of(table, from, at + i);
-        pye_table_decode(table, &row, first, n, tiles[i]);
-        starts[i] = (const uint8_t *)tiles[i];
+    _Alignas(PYE_LINE_BYTES) float tiles[TILE_ROWS][PYE_ADDED_COLUMNS];
+    for (size_t i = 0; i < added->n; i += TILE_ROWS) {
+        size_t n_rows = added->n - i < TILE_ROWS ? added->n - i : TILE_ROWS;
+        for (size_t j = 0; j < n_rows; j++) {
+            pye_row row = row_at(table, added->from, added->at + i + j);
+            pye_table_decode(table, &row, first, n, tiles[j]);
+            starts[j] = (const uint8_t *)tiles[j];
+        }
+        const pye_addends rows = {
+            .rows = starts, .weights = added->weights == NULL ? NULL : added->weights + i, .n = n_rows};
+        table->kernels->add_rows[PYE_TYPE_F32](to, &rows, n);
     }
-    table->kernels->add_rows[PYE_TYPE_F32](to, starts, weights, n_rows, n);
 }
 
-static void max_rows(const pye_table *table, const group *from, size_t at, size_t n_rows, bool is_first,
-                     size_t first, size_t n, float *to) {
-    _Alignas(PYE_LINE_BYTES) float tile[STEP_COLUMNS];
-    for (size_t i = 0; i < n_rows; i++) {
-        pye_row row = row_of(table, from, at + i);
-        pye_table_decode(table, &row, first, n, is_first && i == 0 ? to : tile);
-        if (!is_first || i > 0)
+static void max_rows(const pye_table *table, const group *added, size_t first, size_t n, float *to) {
+    _Alignas(PYE_LINE_BYTES) float tile[PYE_ADDED_COLUMNS];
+    for (size_t i = 0; i < added->n; i++) {
+        pye_row row = row_at(table, added->from, added->at + i);
+        bool is_first = added->is_first && i == 0;
+        pye_table_decode(table, &row, first, n, is_first ? to : tile);
+        if (!is_first)
             table->kernels->max_row(to, tile, n);
     }
 }
 
-static void fetch(const pye_table *table, const group *next, size_t i, pye_span span) {
-    if (is_one_array(table)) {
-        pye_prefetch_bytes(next->codes[i] + span.at, span.n_bytes);
-        return;
-    }
-    pye_table_prefetch_span(table, &next->rows[i], span);
-}
-
-/* Pools a group into `to`, while the next is fetched. */
-static void pool_group(const pye_bag_job *job, const group *here, const group *next, const float *weights,
-                       bool is_first, float *to) {
+/* Pools a group into `to`. */
+static void pool_group(const pye_bag_job *job, const group *added, float *to) {
     const pye_table *table = job->table;
-    pye_add_rows add = add_of(table);
+    bool is_stored = job->mode != PYE_POOL_MAX && table->is_blocks && !table->swap &&
+                     table->kernels->add_rows[table->info.type] != NULL;
     size_t n_columns = (size_t)table->info.n_columns;
-    size_t at_once = add != NULL && next->n == 0 ? GROUP_ROWS : TILE_ROWS;
-    /* First a line of each: their pages are looked up at the same time, which takes longer than the bytes do. */
-    for (size_t i = 0; i < next->n; i++)
-        __builtin_prefetch(next->codes[i], 0, 3);
-    for (size_t column = 0; column < n_columns; column += STEP_COLUMNS) {
-        size_t n = n_columns - column < STEP_COLUMNS ? n_columns - column : STEP_COLUMNS;
+    for (size_t column = 0; column < n_columns; column += PYE_ADDED_COLUMNS) {
+        size_t n = n_columns - column < PYE_ADDED_COLUMNS ? n_columns - column : PYE_ADDED_COLUMNS;
         pye_span span = pye_table_span(table, column, n);
-        for (size_t i = 0; i < here->n || i < next->n; i += at_once) {
-            for (size_t j = i; j < next->n && j < i + at_once; j++)
-                fetch(table, next, j, span);
-            if (i >= here->n)
-                continue;
-            const float *factors = weights == NULL ? NULL : weights + i;
-            size_t n_rows = here->n - i < at_once ? here->n - i : at_once;
-            if (job->mode == PYE_POOL_MAX)
-                max_rows(table, here, i, n_rows, is_first && i == 0, column, n, to + column);
-            else if (add != NULL)
-                add_stored(add, here->codes + i, n_rows, factors, span.at, n, to + column);
-            else
-                add_decoded(table, here, i, n_rows, factors, column, n, to + column);
+        if (is_stored) {
+            add_stored(table, added, span, n, to + column);
+            continue;
         }
+        for (size_t i = 0; i < added->n && added->from->ahead > 0; i++)
+            fetch(table, added->from, added->at + i + added->from->ahead, span);
+        if (job->mode == PYE_POOL_MAX)
+            max_rows(table, added, column, n, to + column);
+        else
+            add_decoded(table, added, column, n, to + column);
     }
 }
 
-/* Pools the rows of ids first .. end - 1 into `to`, which has those of the bag before them; `is_first`: none. */
-static bool add_ids(const pye_bag_job *job, size_t first, size_t end, bool is_first, float *to) {
-    size_t most = group_rows(job->table);
-    group here, next = {.n = 0};
-    for (size_t i = first; i < end; i += here.n, is_first = false) {
-        if (!find_rows(job, i, end, most, &here))
+/* Pools the rows of the next n ids into `to`, which has those of the bag before them; `is_first`: none. */
+static bool add_ids(const pye_bag_job *job, window *from, size_t n, bool is_first, float *to) {
+    /* Of wide rows a block of columns is added of all rows of a group before the next: what is fetched for the next group must not
+     * wait longer than that. */
+    bool is_wide = job->table->info.n_columns > PYE_ADDED_COLUMNS && from->ahead > 0;
+    size_t most = is_wide ? from->ahead : GROUP_ROWS;
+    for (size_t end = from->next + n; from->next < end; is_first = false) {
+        size_t n_rows = end - from->next < most ? end - from->next : most;
+        if (n_ready(job, from) < n_rows && !move_on(job, from))
             return false;
-        /* Those of the next bag, too. */
-        if (job->prefetch && !find_rows(job, i + here.n, job->n_ids, most, &next))
-            return false;
-        pool_group(job, &here, &next, job->weights == NULL ? NULL : job->weights + i, is_first, to);
+        const group added = {.from = from,
+                             .at = from->next - from->first,
+                             .n = n_rows,
+                             .weights = job->weights == NULL ? NULL : job->weights + from->next,
+                             .is_first = is_first};
+        pool_group(job, &added, to);
+        from->next += n_rows;
     }
     return true;
 }
@@ -164,17 +208,17 @@ static void finish(const pye_bag_job *job, size_t n_ids, float *to) {
         kernels->divide_by_double(to, n_columns, norm);
 }
 
-static bool pool_part(const pye_bag_job *job, size_t bag, size_t first, size_t n) {
+static bool pool_part(const pye_bag_job *job, window *from, size_t bag, size_t first, size_t n) {
     int64_t begin = job->offsets[bag], end = job->offsets[bag + 1];
     if (begin < 0 || end < begin || (uint64_t)end > job->n_ids)
         return false;
-    size_t n_ids = (size_t)(end - begin), start = (size_t)begin + first;
-    if (first > n_ids || n > n_ids - first)
+    size_t n_ids = (size_t)(end - begin);
+    if (first > n_ids || n > n_ids - first || (size_t)begin + first != from->next)
         return false;
     float *to = job->out + bag * job->table->info.n_columns;
     if (first == 0)
         memset(to, 0, (size_t)job->table->info.n_columns * sizeof *to);
-    if (!add_ids(job, start, start + n, first == 0, to))
+    if (!add_ids(job, from, n, first == 0, to))
         return false;
     if (n > 0 && first + n == n_ids)
         finish(job, n_ids, to);
@@ -183,16 +227,18 @@ static bool pool_part(const pye_bag_job *job, size_t bag, size_t first, size_t n
 
 bool pye_bags_pool(const pye_bag_job *job, size_t first, size_t n) {
     uint64_t mode = pye_float_mode_begin();
-    bool is_done = true;
+    window from;
+    bool is_done = begin(job, &from, (size_t)job->offsets[first]);
     for (size_t bag = first; bag < first + n && is_done; bag++)
-        is_done = pool_part(job, bag, 0, (size_t)(job->offsets[bag + 1] - job->offsets[bag]));
+        is_done = pool_part(job, &from, bag, 0, (size_t)(job->offsets[bag + 1] - job->offsets[bag]));
     pye_float_mode_end(mode);
     return is_done;
 }
 
 bool pye_bag_part(const pye_bag_job *job, size_t bag, size_t first, size_t n) {
     uint64_t mode = pye_float_mode_begin();
-    bool is_done = pool_part(job, bag, first, n);
+    window from;
+    bool is_done = begin(job, &from, (size_t)job->offsets[bag] + first) && pool_part(job, &from, bag, first, n);
     pye_float_mode_end(mode);
     return is_done;
 }

@@ -130,7 +130,7 @@ static pye_status run_bags(const pye_bag_job *job, size_t first, size_t n, uint3
     bag_run run = {job, first};
     size_t threads = pye_pool_threads(n_threads, bytes / BYTES_A_THREAD);
     uint64_t even = (n - 1) / threads + 1;
-    uint64_t portion = PORTION_BYTES / (bytes / n + 1) + 1;
+    uint64_t portion = (threads == 1 ? LONG_BAG_BYTES : PORTION_BYTES) / (bytes / n + 1) + 1;
     const pye_portions portions = {.pool = &model->pool,
                                    .allocator = &model->allocator,
                                    .interrupt = &model->interrupt,

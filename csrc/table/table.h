@@ -81,13 +81,6 @@ static inline size_t pye_table_offset(const pye_table *table, size_t first) {
     return first / 8 * bits + first % 8 * bits / 8;
 }
 
-/* Asks for the lines of some bytes. */
-static inline void pye_prefetch_bytes(const uint8_t *from, size_t n_bytes) {
-    for (const uint8_t *line = from - (uintptr_t)from % PYE_LINE_BYTES; line < from + n_bytes;
-         line += PYE_LINE_BYTES)
-        __builtin_prefetch(line, 0, 3);
-}
-
 /* Where some columns of a row lie in its codes: divisions, each of which costs as much as a block, are made once for many rows. */
 typedef struct pye_span {
     size_t at, n_bytes;

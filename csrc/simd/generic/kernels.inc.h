@@ -20,39 +20,43 @@
 #define JOIN_(a, b, c) a##b##c
 #define JOIN(a, b, c) JOIN_(a, b, c)
 
-/* Types of several weights a block are rows of blocks; the others decode a row at a time. */
-#define DECODE_BLOCKS(name, n_weights)                                                                            \
+/* Types of several weights a block. */
+#define BLOCK_TYPES(BLOCK)                                                                                        \
+    BLOCK(Q4_0, q4_0, 32)                                                                                         \
+    BLOCK(Q4_1, q4_1, 32)                                                                                         \
+    BLOCK(Q5_0, q5_0, 32)                                                                                         \
+    BLOCK(Q5_1, q5_1, 32)                                                                                         \
+    BLOCK(Q8_0, q8_0, 32)                                                                                         \
+    BLOCK(Q8_1, q8_1, 32)                                                                                         \
+    BLOCK(Q2_K, q2_k, 256)                                                                                        \
+    BLOCK(Q3_K, q3_k, 256)                                                                                        \
+    BLOCK(Q4_K, q4_k, 256)                                                                                        \
+    BLOCK(Q5_K, q5_k, 256)                                                                                        \
+    BLOCK(Q6_K, q6_k, 256)                                                                                        \
+    BLOCK(Q8_K, q8_k, 256)                                                                                        \
+    BLOCK(IQ2_XXS, iq2_xxs, 256)                                                                                  \
+    BLOCK(IQ2_XS, iq2_xs, 256)                                                                                    \
+    BLOCK(IQ3_XXS, iq3_xxs, 256)                                                                                  \
+    BLOCK(IQ1_S, iq1_s, 256)                                                                                      \
+    BLOCK(IQ4_NL, iq4_nl, 32)                                                                                     \
+    BLOCK(IQ3_S, iq3_s, 256)                                                                                      \
+    BLOCK(IQ2_S, iq2_s, 256)                                                                                      \
+    BLOCK(IQ4_XS, iq4_xs, 256)                                                                                    \
+    BLOCK(IQ1_M, iq1_m, 256)                                                                                      \
+    BLOCK(TQ1_0, tq1_0, 256)                                                                                      \
+    BLOCK(TQ2_0, tq2_0, 256)                                                                                      \
+    BLOCK(MXFP4, mxfp4, 32)                                                                                       \
+    BLOCK(NVFP4, nvfp4, 64)                                                                                       \
+    BLOCK(Q1_0, q1_0, 128)                                                                                        \
+    BLOCK(Q2_0, q2_0, 64)
+
+/* Their rows are rows of blocks; the others decode a row at a time. */
+#define DECODE_BLOCKS(NAME, name, n_weights)                                                                      \
     INLINE void decode_row_##name(const uint8_t *from, float *to, size_t n, vf_put put) {                         \
         for (size_t i = 0; i < n; i += (n_weights), from += sizeof(block_##name))                                 \
             decode_##name((const block_##name *)(const void *)from, to + i, put);                                 \
     }
-DECODE_BLOCKS(q4_0, 32)
-DECODE_BLOCKS(q4_1, 32)
-DECODE_BLOCKS(q5_0, 32)
-DECODE_BLOCKS(q5_1, 32)
-DECODE_BLOCKS(q8_0, 32)
-DECODE_BLOCKS(q8_1, 32)
-DECODE_BLOCKS(q2_k, 256)
-DECODE_BLOCKS(q3_k, 256)
-DECODE_BLOCKS(q4_k, 256)
-DECODE_BLOCKS(q5_k, 256)
-DECODE_BLOCKS(q6_k, 256)
-DECODE_BLOCKS(q8_k, 256)
-DECODE_BLOCKS(iq2_xxs, 256)
-DECODE_BLOCKS(iq2_xs, 256)
-DECODE_BLOCKS(iq3_xxs, 256)
-DECODE_BLOCKS(iq1_s, 256)
-DECODE_BLOCKS(iq4_nl, 32)
-DECODE_BLOCKS(iq3_s, 256)
-DECODE_BLOCKS(iq2_s, 256)
-DECODE_BLOCKS(iq4_xs, 256)
-DECODE_BLOCKS(iq1_m, 256)
-DECODE_BLOCKS(tq1_0, 256)
-DECODE_BLOCKS(tq2_0, 256)
-DECODE_BLOCKS(mxfp4, 32)
-DECODE_BLOCKS(nvfp4, 64)
-DECODE_BLOCKS(q1_0, 128)
-DECODE_BLOCKS(q2_0, 64)
+BLOCK_TYPES(DECODE_BLOCKS)
 #undef DECODE_BLOCKS
 
 /* decode_<type>_<isa> and stream_<type>_<isa>, so that a line of a profile explains itself. */
@@ -127,18 +131,41 @@ FUSE_LANES(bf16, vf_load_bfloat)
 #undef FUSE_LANES
 
 /* Floats are added as they are loaded, too. */
-#define ADD_LANES(name, load)                                                                                     \
-    static void JOIN(add_rows_##name, _, ISA)(float *to, const uint8_t *const *rows, const float *weights,        \
-                                              size_t n_rows, size_t n) {                                          \
-        if (weights == NULL)                                                                                      \
-            add_rows(to, rows, NULL, n_rows, n, sizeof(block_##name), load);                                      \
+#define ADD_FLOATS(name, load)                                                                                    \
+    static void JOIN(add_##name, _, ISA)(float *to, const pye_addends *from, size_t n) {                          \
+        size_t item_bytes = sizeof(block_##name);                                                                 \
+        if (from->weights != NULL && from->next != NULL)                                                          \
+            add_floats(to, from, n, item_bytes, load, true, true);                                                \
+        else if (from->weights != NULL)                                                                           \
+            add_floats(to, from, n, item_bytes, load, true, false);                                               \
+        else if (from->next != NULL)                                                                              \
+            add_floats(to, from, n, item_bytes, load, false, true);                                               \
         else                                                                                                      \
-            add_rows(to, rows, weights, n_rows, n, sizeof(block_##name), load);                                   \
+            add_floats(to, from, n, item_bytes, load, false, false);                                              \
     }
-ADD_LANES(f32, vf_load)
-ADD_LANES(f16, vf_load_half)
-ADD_LANES(bf16, vf_load_bfloat)
-#undef ADD_LANES
+ADD_FLOATS(f32, vf_load)
+ADD_FLOATS(f16, vf_load_half)
+ADD_FLOATS(bf16, vf_load_bfloat)
+#undef ADD_FLOATS
+
+/* Blocks are added as they are decoded. A product with a weight is one more step, and such rows are few. */
+#define ADD_BLOCKS(NAME, name, n_weights)                                                                         \
+    static void JOIN(add_##name, _, ISA)(float *to, const pye_addends *from, size_t n) {                          \
+        size_t n_bytes = n / (n_weights) * sizeof(block_##name);                                                  \
+        _Alignas(64) float row[PYE_ADDED_COLUMNS];                                                                \
+        for (size_t i = 0; i < from->n; i++) {                                                                    \
+            if (from->next != NULL)                                                                               \
+                pye_prefetch_far(from->next[i] + from->at, n_bytes);                                              \
+            if (from->weights == NULL) {                                                                          \
+                decode_row_##name(from->rows[i] + from->at, to, n, vf_put_sum);                                   \
+            } else {                                                                                              \
+                JOIN(decode_##name, _, ISA)(from->rows[i] + from->at, row, n);                                    \
+                add_scaled(to, row, from->weights[i], n);                                                         \
+            }                                                                                                     \
+        }                                                                                                         \
+    }
+BLOCK_TYPES(ADD_BLOCKS)
+#undef ADD_BLOCKS
 
 static void JOIN(max_row, _, ISA)(float *to, const float *row, size_t n) { max_row(to, row, n); }
 static void JOIN(divide, _, ISA)(float *to, size_t n, float by) { divide(to, n, by); }
@@ -281,10 +308,8 @@ const pye_kernels JOIN(pye_kernels, _, ISA) = {
     .squares = JOIN(squares, _, ISA),
     .add_rows =
         {
-#define ADDED(NAME, name) [PYE_TYPE_##NAME] = JOIN(add_rows_##name, _, ISA)
-            ADDED(F32, f32),
-            ADDED(F16, f16),
-            ADDED(BF16, bf16),
+#define ADDED(NAME, name, ...) [PYE_TYPE_##NAME] = JOIN(add_##name, _, ISA),
+            ADDED(F32, f32) ADDED(F16, f16) ADDED(BF16, bf16) BLOCK_TYPES(ADDED)
 #undef ADDED
         },
     .max_row = JOIN(max_row, _, ISA),

@@ -11,48 +11,74 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "simd/inline.h"
+#include "simd/generic/decoder.h"
+#include "simd/kernels.h"
 
 INLINE vf add_weighted(vf sum, vf x, const float *weights, size_t row) {
     return vf_add(sum, weights == NULL ? x : vf_mul(x, vf_set(weights[row])));
 }
 
-/* `parts` times 16 columns of all rows: sums stay in registers, and several of them hide each other's latency. */
-INLINE void add_columns(float *to, const uint8_t *const *rows, size_t offset, const float *weights, size_t n_rows,
-                        size_t parts, size_t item_bytes, vf (*load)(const void *)) {
-    vf lanes[4];
+/* `parts` times 16 columns of all rows: sums stay in registers, and several of them hide each other's latency. Of the rows to
+ * come as many lines are fetched, and at the end of the columns the one that the last of them are on. */
+INLINE void add_columns(float *to, const pye_addends *from, size_t at, size_t parts, size_t item_bytes,
+                        vf (*load)(const void *), bool is_weighted, bool fetches, bool is_end) {
+    vf lanes[VF_SUMS];
     UNROLL
     for (size_t part = 0; part < parts; part++)
         lanes[part] = vf_load(to + 16 * part);
-    for (size_t row = 0; row < n_rows; row++) {
+    for (size_t row = 0; row < from->n; row++) {
+        const uint8_t *columns = from->rows[row] + from->at + at * item_bytes;
+        const uint8_t *next = fetches ? from->next[row] + from->at + at * item_bytes : NULL;
         UNROLL
-        for (size_t part = 0; part < parts; part++)
-            lanes[part] =
-                add_weighted(lanes[part], load(rows[row] + offset + 16 * part * item_bytes), weights, row);
+        for (size_t part = 0; part < parts; part++) {
+            size_t byte = 16 * part * item_bytes;
+            if (fetches && byte % PYE_LINE_BYTES == 0)
+                PYE_PREFETCH_FAR(next + byte);
+            lanes[part] = add_weighted(lanes[part], load(columns + byte), is_weighted ? from->weights : NULL, row);
+        }
+        if (fetches && is_end)
+            PYE_PREFETCH_FAR(next + 16 * parts * item_bytes - 1);
     }
     UNROLL
     for (size_t part = 0; part < parts; part++)
         vf_store(to + 16 * part, lanes[part]);
 }
 
-/* Adds n columns of rows to `to`. No load leaves a row: the last columns go through padded copies. */
-INLINE void add_rows(float *to, const uint8_t *const *rows, const float *weights, size_t n_rows, size_t n,
-                     size_t item_bytes, vf (*load)(const void *)) {
-    size_t i = 0;
-    for (; n - i >= 64; i += 64)
-        add_columns(to + i, rows, i * item_bytes, weights, n_rows, 4, item_bytes, load);
-    for (; n - i >= 16; i += 16)
-        add_columns(to + i, rows, i * item_bytes, weights, n_rows, 1, item_bytes, load);
-    if (i == n)
-        return;
-    float last[16] = {0};
-    memcpy(last, to + i, (n - i) * sizeof *to);
-    for (size_t row = 0; row < n_rows; row++) {
+/* The last columns, fewer than 16: no load leaves a row, they go through padded copies. */
+INLINE void add_last_columns(float *to, const pye_addends *from, size_t at, size_t n, size_t item_bytes,
+                             vf (*load)(const void *), bool is_weighted) {
+    float sums[16] = {0};
+    memcpy(sums, to, n * sizeof *to);
+    for (size_t row = 0; row < from->n; row++) {
         uint8_t padded[16 * sizeof(float)] = {0};
-        memcpy(padded, rows[row] + i * item_bytes, (n - i) * item_bytes);
-        vf_store(last, add_weighted(vf_load(last), load(padded), weights, row));
+        memcpy(padded, from->rows[row] + from->at + at * item_bytes, n * item_bytes);
+        vf_store(sums, add_weighted(vf_load(sums), load(padded), is_weighted ? from->weights : NULL, row));
     }
-    memcpy(to + i, last, (n - i) * sizeof *to);
+    memcpy(to, sums, n * sizeof *to);
+}
+
+/* Adds n columns of rows of floats to `to`. */
+INLINE void add_floats(float *to, const pye_addends *from, size_t n, size_t item_bytes, vf (*load)(const void *),
+                       bool is_weighted, bool fetches) {
+    size_t i = 0;
+#define ADD_COLUMNS(parts)                                                                                        \
+    for (; n - i >= 16 * (parts); i += 16 * (parts))                                                              \
+    add_columns(to + i, from, i, parts, item_bytes, load, is_weighted, fetches, n - i < 16 * (parts) + 16)
+    ADD_COLUMNS(VF_SUMS);
+    ADD_COLUMNS(4);
+    ADD_COLUMNS(1);
+#undef ADD_COLUMNS
+    if (i < n)
+        add_last_columns(to + i, from, i, n - i, item_bytes, load, is_weighted);
+}
+
+/* How a decoder adds 16 floats to those that are there. */
+INLINE void vf_put_sum(void *to, vf v) { vf_store(to, vf_add(vf_load(to), v)); }
+
+/* Adds a row that was decoded, n columns, a multiple of 16. */
+INLINE void add_scaled(float *to, const float *row, float weight, size_t n) {
+    for (size_t i = 0; i < n; i += 16)
+        vf_put_sum(to + i, vf_mul(vf_load(row + i), vf_set(weight)));
 }
 
 INLINE void max_row(float *restrict to, const float *restrict row, size_t n) {

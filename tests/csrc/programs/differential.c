@@ -282,7 +282,7 @@ static void check_coded(const pye_kernels *kernels, const pye_type_info *type) {
     }
 }
 
-enum { SUM_ROWS = 7, SUM_COLUMNS = 300 };
+enum { SUM_ROWS = 7, SUM_COLUMNS = 512, SUM_AT = 3 };
 
 static void expect_floats(const pye_kernels *kernels, const char *what, const float *expected, const float *got,
                           size_t n) {
@@ -295,29 +295,35 @@ static void expect_floats(const pye_kernels *kernels, const char *what, const fl
         fail(kernels->isa, what, n, 0, 0);
 }
 
-/* Sums of stored floats, at odd addresses, maxima and quotients against their definitions, and nothing behind them. */
+/* Sums of stored rows, at odd addresses, maxima and quotients against their definitions, and nothing behind them. */
 static void check_sums(const pye_kernels *kernels, const pye_type_info *type) {
-    static uint8_t stored[SUM_ROWS][1 + 8 * SUM_COLUMNS];
+    static uint8_t stored[SUM_ROWS][SUM_AT + 8 * SUM_COLUMNS];
     static float rows[SUM_ROWS][SUM_COLUMNS], expected[SUM_COLUMNS], got[SUM_COLUMNS + 1], weights[SUM_ROWS];
     const uint8_t *starts[SUM_ROWS];
-    size_t n = 1 + (size_t)(random_u64() % SUM_COLUMNS), n_rows = 1 + (size_t)(random_u64() % SUM_ROWS);
-    int is_wild = random_u64() % 4 == 0, is_weighted = random_u64() % 2;
+    size_t n = (1 + (size_t)(random_u64() % (SUM_COLUMNS / type->n_weights))) * type->n_weights;
+    size_t n_rows = 1 + (size_t)(random_u64() % SUM_ROWS);
+    int is_wild = random_u64() % 4 == 0, is_weighted = random_u64() % 2, fetches = random_u64() % 2;
     if (kernels->add_rows[type->id] == NULL)
         return;
     for (size_t i = 0; i < n; i++)
         got[i] = expected[i] = dot_float(is_wild);
     got[n] = 1234;
     for (size_t row = 0; row < n_rows; row++) {
-        starts[row] = stored[row] + 1;
+        starts[row] = stored[row];
         weights[row] = dot_float(is_wild);
-        random_bytes(stored[row] + 1, n * type->block_bytes);
-        pye_kernels_portable.decode[type->id](starts[row], rows[row], n);
+        random_bytes(stored[row] + SUM_AT, n / type->n_weights * type->block_bytes);
+        pye_kernels_portable.decode[type->id](stored[row] + SUM_AT, rows[row], n);
         for (size_t i = 0; i < n; i++) {
             float product = is_weighted ? weights[row] * rows[row][i] : rows[row][i];
             expected[i] = expected[i] + product;
         }
     }
-    kernels->add_rows[type->id](got, starts, is_weighted ? weights : NULL, n_rows, n);
+    const pye_addends addends = {.rows = starts,
+                                 .next = fetches ? starts : NULL,
+                                 .at = SUM_AT,
+                                 .weights = is_weighted ? weights : NULL,
+                                 .n = n_rows};
+    kernels->add_rows[type->id](got, &addends, n);
     expect_floats(kernels, "sum of rows", expected, got, n);
     for (size_t i = 0; i < n; i++)
         expected[i] = rows[0][i] > expected[i] || isnan(rows[0][i]) ? rows[0][i] : expected[i];
