@@ -50,8 +50,7 @@ def add_parser(commands: Any) -> None:
         commands,
         "logits",
         "tokens that hidden states lead to",
-        "embed demo file --out states.npy && "
-        "pyembed logits demo --hidden states.npy --k 5",
+        "embed demo file --out states.npy && pyembed logits demo --hidden states.npy --k 5",
     )
     parser.add_argument("--hidden", required=True, metavar="FILE.npy", help="one state, or one a row")
     add_k(parser)

@@ -69,9 +69,8 @@ class Chosen:
 
     @property
     def digest(self) -> str:
-        """A digest of the ``tokenizer.json`` that says what is right, whichever engine follows it."""
-        text = self._vocabulary.standard.encode("utf-8", "surrogatepass")
-        return f"sha256:{hashlib.sha256(text).hexdigest()}"
+        """A digest of what says which ids are right, whichever engine finds them."""
+        return f"sha256:{self._vocabulary.digest}"
 
     def _reference(self) -> Standard:
         if self._standard is None:
