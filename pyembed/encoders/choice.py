@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..safe_text import quote
+from ..tokens.cutting.engine import failure
 from .corpus import fixed_texts, own_texts
 from .engines import FAST, Cuts, Engine, FastEngine, Standard, version_of
 from .spellings import Vocabulary
@@ -137,11 +138,11 @@ class Chosen:
             if path is not None:
                 return kind.from_form(path)
         except BaseException as error:
-            _reason(error)  # it is made anew
+            failure(error)  # it is made anew
         try:
             return kind(self._vocabulary.documents.spellings[number])
         except BaseException as error:
-            return _reason(error)
+            return _refusal(error)
 
     def _judged(self, kind: type[FastEngine], number: int, standard: str) -> tuple[Engine | str, Verdict]:
         """Return an engine, and what comparing it showed. Its own form is kept, and then what is compared."""
@@ -166,7 +167,7 @@ class Chosen:
             try:
                 differing.update(differing_texts(right, engine.cut(texts, parallel)).tolist())
             except BaseException as error:
-                return Verdict("none", _reason(error))
+                return Verdict("none", _refusal(error))
         if not differing:
             return Verdict("all", f"it gave the ids of {Standard.package} {standard} on {len(texts)} texts")
         beyond = not any(is_plain(texts[which]) for which in differing)
@@ -180,12 +181,8 @@ def is_plain(text: str) -> bool:
     return text.isascii() and not text.encode().translate(None, _PLAIN)
 
 
-def _reason(error: BaseException) -> str:
-    """Return why an engine failed: Rust's panics are no `Exception`, and interrupts are nobody's failure."""
-    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-        raise error
-    text = str(error).partition("\n")[0]
-    return f"does not take it: {text[:200]}"
+def _refusal(error: BaseException) -> str:
+    return f"does not take it: {failure(error)}"
 
 
 def differing_texts(right: Cuts, found: Cuts) -> npt.NDArray[np.intp]:

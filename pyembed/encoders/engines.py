@@ -7,16 +7,14 @@ import importlib.metadata
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import VocabularyError
-from ..tokens.cutting.engine import load
+from ..tokens.cutting.engine import load, refusals_named
 
 
 class Cuts(NamedTuple):
@@ -55,8 +53,7 @@ class Standard:
 
     def __init__(self, path: str, document: str) -> None:
         self._path = path
-        with _failures_as_errors(path):
-            self._tokenizer = load(path, document)
+        self._tokenizer = load(path, document)
 
     def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
         """Return the ids of some texts.
@@ -67,23 +64,11 @@ class Standard:
             If the vocabulary lacks what a text needs, such as an unknown token.
         """
         cut = self._tokenizer.encode_batch_fast
-        with _failures_as_errors(self._path):
+        with refusals_named(self._path, "cut by it"):
             if parallel:
                 return _joined([one.ids for one in cut(list(texts), add_special_tokens=False)])
             # A batch of one is cut by the thread that asks.
             return _joined([cut([text], add_special_tokens=False)[0].ids for text in texts])
-
-
-@contextmanager
-def _failures_as_errors(path: str) -> Iterator[None]:
-    """Raise VocabularyError for what `tokenizers` raises: plain exceptions, and Rust's panics."""
-    try:
-        yield
-    except BaseException as error:
-        if type(error) is not Exception and type(error).__name__ != "PanicException":
-            raise
-        first = str(error).partition("\n")[0]
-        raise VocabularyError(f"{path}: tokenizers cannot cut by it: {first[:200]}", path) from None
 
 
 class Tokie:

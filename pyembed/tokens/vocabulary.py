@@ -289,7 +289,7 @@ class Vocabulary(Sequence[Token]):
     def cutter(self) -> Cutter:
         """What cuts texts by this vocabulary."""
         self._handle()
-        return Cutter(lambda: source_of(self, self._metadata))
+        return Cutter(self._source.path, lambda: source_of(self, self._metadata))
 
     def pieces(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[Piece]:
         """Return the tokens that a text is cut into, each with its place in it.

@@ -20,6 +20,7 @@ from pyembed.encoders import choice, corpus, opening, verdicts
 from pyembed.encoders.engines import Cuts, Gigatoken, Standard, Tokie, bare
 from pyembed.encoders.spellings import Documents, documents_of_json, vocabulary_of
 from pyembed.encoders.tokenizer_facts import tokenizer_facts
+from pyembed.tokens.cutting.engine import failure
 from tests.helpers.encoders import TEXTS, save_model2vec, word_tokenizer
 
 pytest.importorskip("tokenizers")
@@ -126,7 +127,7 @@ def test_a_fast_engine_that_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = chosen()
     assert engine.choice.name == "fake"
     assert engine.choice.version == "1.0"
-    assert len(Fake.cut_texts) > 2 * 3000  # once on many threads, once on one
+    assert len(Fake.cut_texts) > 2 * 4000  # once on many threads, once on one
     Fake.cut_texts.clear()
     assert_cuts(engine.cut(TEXTS, True))
     assert Fake.cut_texts == TEXTS
@@ -184,6 +185,15 @@ def test_plain_texts(text: str) -> None:
 @pytest.mark.parametrize("text", ["é", "a\x00", "\x0b", "\x7f", "日本", "\x1b[0m"])
 def test_texts_that_are_not_plain(text: str) -> None:
     assert not choice.is_plain(text)
+
+
+def test_what_is_a_failure_and_what_is_not() -> None:
+    panic = type("PanicException", (BaseException,), {})
+    assert failure(panic("index out of bounds\nbacktrace")) == "index out of bounds"
+    assert len(failure(ValueError("x" * 1000))) == 200
+    for error in (KeyboardInterrupt(), SystemExit(), MemoryError()):
+        with pytest.raises(type(error)):
+            failure(error)
 
 
 # -------------------------------------------------------------------------------------- remembered
@@ -349,9 +359,9 @@ def test_the_cache_lies_where_users_keep_caches(monkeypatch: pytest.MonkeyPatch)
 def test_the_corpus_is_the_same_everywhere() -> None:
     """A change of it makes all verdicts new: that is what the digest is for."""
     texts = corpus.fixed_texts()
-    assert len(texts) > 3000
-    assert len(set(texts)) > 3000
-    assert corpus.corpus_digest() == "9a54d47c224b5201"
+    assert len(texts) > 4000
+    assert len(set(texts)) > 4000
+    assert corpus.corpus_digest() == "ed9f6cca6f494e59"
     scripts = {
         chr(0x5D0),
         chr(0x3B1),
@@ -359,7 +369,7 @@ def test_the_corpus_is_the_same_everywhere() -> None:
         chr(0x627),
         chr(0x915),
         chr(0xE01),
-        chr(0x4E00),
+        chr(0x8001),
         chr(0xAC00),
     }
     assert scripts <= set("".join(texts))

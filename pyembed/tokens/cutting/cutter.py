@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .document import document_text, tokenizer_document
-from .engine import build
+from .engine import build, refusals_named
 from .source import TokenSource
 
 if TYPE_CHECKING:
@@ -59,11 +59,14 @@ class Cutter:
 
     Parameters
     ----------
+    path : str
+        For messages.
     source : callable
         Returns the `TokenSource`.
     """
 
-    def __init__(self, source: Callable[[], TokenSource]) -> None:
+    def __init__(self, path: str, source: Callable[[], TokenSource]) -> None:
+        self._path = path
         self._source_of = source
         self._built: dict[bool, Tokenizer] = {}
 
@@ -86,12 +89,13 @@ class Cutter:
         """Return the ids of a text, or of several; see `Model.tokenize`."""
         tokenizer = self._shared(parse_special)
         if isinstance(texts, str):
-            encoding = tokenizer.encode(checked_text(texts), add_special_tokens=add_special)
-            return np.array(encoding.ids, np.int32)
+            return np.array(self._encoded(tokenizer, texts, add_special).ids, np.int32)
         found: list[npt.NDArray[np.int32]] = []
         sizes = [0]
         for batch in batches(texts):
-            for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=add_special):
+            with refusals_named(self._path, "cut by it"):
+                encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=add_special)
+            for encoding in encodings:
                 found.append(np.array(encoding.ids, np.int32))
                 sizes.append(len(found[-1]))
         ids = np.concatenate(found) if found else np.empty(0, np.int32)
@@ -101,12 +105,16 @@ class Cutter:
         self, text: str, stored: Callable[[int], str], *, add_special: bool, parse_special: bool
     ) -> list[Piece]:
         """Return the tokens of a text with their places; `stored` gives a token's text."""
-        tokenizer = self._shared(parse_special)
-        encoding = tokenizer.encode(checked_text(text), add_special_tokens=add_special)
+        encoding = self._encoded(self._shared(parse_special), text, add_special)
         return [
             Piece(token_id, stored(token_id), start, end)
             for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
         ]
+
+    def _encoded(self, tokenizer: Tokenizer, text: str, add_special: bool) -> Any:
+        checked = checked_text(text)
+        with refusals_named(self._path, "cut by it"):
+            return tokenizer.encode(checked, add_special_tokens=add_special)
 
     def _shared(self, special: bool) -> Tokenizer:
         """Return the tokenizer that is kept; of threads that all build one, each gets the first."""

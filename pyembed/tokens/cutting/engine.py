@@ -22,6 +22,7 @@ _THREAD_BYTES = (8 + 128) << 20
 _MOST_THREADS = 64
 #: Of a file's text: its JSON, the vocabulary, the merges and what is being made of them.
 _BYTES_A_BYTE = 24
+_LONGEST_REASON = 200
 
 
 def is_installed() -> bool:
@@ -53,7 +54,7 @@ def load(path: str, text: str) -> Tokenizer:
     except ImportError as error:
         raise ImportError(MISSING) from error
     ensure_address_space(_room(len(text)), "tokenizers, which ends the process without,")
-    with _refusals_named(path, "take it"):
+    with refusals_named(path, "take it"):
         return Tokenizer.from_str(text)
 
 
@@ -77,18 +78,26 @@ def cut(path: str, tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     VocabularyError
         If it cannot cut one of them.
     """
-    with _refusals_named(path, "cut by it"):
+    with refusals_named(path, "cut by it"):
         return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 @contextmanager
-def _refusals_named(path: str, what: str) -> Iterator[None]:
+def refusals_named(path: str, what: str) -> Iterator[None]:
+    """Raise VocabularyError for what `tokenizers` fails at."""
     try:
         yield
     except BaseException as error:
-        # A panic of Rust is not an Exception, although it ends nothing but the call.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        if isinstance(error, MemoryError):
-            raise
-        raise VocabularyError(f"{path}: tokenizers does not {what}: {error}", path) from None
+        raise VocabularyError(f"{path}: tokenizers cannot {what}: {failure(error)}", path) from None
+
+
+def failure(error: BaseException) -> str:
+    """Return in a line why a package failed.
+
+    A panic of Rust is not an `Exception`, although it ends nothing but the call. What is nobody's failure is
+    raised: interrupts, and a lack of memory.
+    """
+    is_panic = type(error).__name__ == "PanicException"
+    if isinstance(error, MemoryError) or not (isinstance(error, Exception) or is_panic):
+        raise error
+    return str(error).partition("\n")[0][:_LONGEST_REASON]
