@@ -35,7 +35,8 @@ test-integrations: .venv/.test-packages  ## install real engines and run beside 
 fuzz: .venv/.installed  ## fuzz the C library, then drive all of the package at random: make fuzz SECONDS=600 ARGS="gguf npy api"
 	$(BIN)/python -m tools.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 
-fuzz-text: .venv/.test-packages  ## compare the ids of random texts with llama.cpp's: make fuzz-text TEXTS=100000
+fuzz-text: .venv/.test-packages  ## compare patterns with another library's, and the ids of random texts with llama.cpp's: make fuzz-text TEXTS=100000
+	$(BIN)/python -m tools.compare_patterns
 	$(BIN)/python -m tools.compare_cutting --texts $(or $(TEXTS),100000) $(ARGS)
 
 asan: .venv/.test-packages  ## run the tests under AddressSanitizer and UBSan: make asan ARGS="-k gather"

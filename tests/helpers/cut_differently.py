@@ -63,6 +63,11 @@ def _different_to_bert() -> set[str]:
     return found
 
 
+def has_unassigned(text: str) -> bool:
+    """Return whether a text has characters that this Python's Unicode does not know."""
+    return not _unassigned().isdisjoint(text)
+
+
 def is_cut_differently(text: str, vocabulary: pyembed.Vocabulary, *, name: str = "") -> bool:
     """Return whether a text has what the engines cut differently by a vocabulary of this family.
 
@@ -74,7 +79,7 @@ def is_cut_differently(text: str, vocabulary: pyembed.Vocabulary, *, name: str =
         ``general.name``.
     """
     characters = set(text)
-    if not characters.isdisjoint(_unassigned()):
+    if has_unassigned(text):
         return True
     if vocabulary.model == "bert":
         return bool(_LONG_WORD.search(text)) or not characters.isdisjoint(_different_to_bert())
