@@ -43,9 +43,20 @@ def without(*ids: int) -> Change:
 # ------------------------------------------------------------------------------------ other families
 
 
+_PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+
+
 def _alphabet() -> list[str]:
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    return [chr(point) for point in [*printable, *range(0x100, 0x100 + 256 - len(printable))]]
+    return [chr(point) for point in [*_PRINTABLE, *range(0x100, 0x100 + 256 - len(_PRINTABLE))]]
+
+
+_OTHERS = [byte for byte in range(256) if byte not in _PRINTABLE]
+_SPELLED = dict(zip([*_PRINTABLE, *_OTHERS], _alphabet(), strict=True))
+
+
+def byte_spelling(token: bytes) -> str:
+    """Return the stored text of a token of a vocabulary of bytes."""
+    return "".join(_SPELLED[byte] for byte in token)
 
 
 BPE_TOKENS = [*_alphabet(), "ab", "bc", "<s>", "</s>", "<pad>", "x1"]
