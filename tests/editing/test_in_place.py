@@ -106,13 +106,18 @@ def test_a_header_that_would_not_open_is_put_back(tmp_path: Path, monkeypatch: p
 # ------------------------------------------------------------------------------------------- split sets
 
 
-def write_set(folder: Path, *, without: str | None = None, big_endian: bool = False) -> list[Path]:
+def write_set(
+    folder: Path, *, without: str | None = None, big_endian: bool = False, tokens: int = 0
+) -> list[Path]:
     """Write a set of three files with a tensor each; later files have keys that look like others' texts."""
     paths = []
     for number in range(3):
         builder = GGUFBytes(big_endian=big_endian)
         if number == 0:
             builder.add("general.architecture", STRING, "llama").add("a.number", U32, 7)
+            if tokens:
+                names = Array(STRING, [f"t{i}" for i in range(tokens)])
+                builder.add("tokenizer.ggml.tokens", ARRAY, names)
         builder.add("split.no", U16, number).add("split.count", U16, 3)
         if number:
             builder.add("a.text", STRING, "split.tensors.count").add("a.flag", U16, 1)
@@ -293,6 +298,87 @@ def test_a_killed_process_leaves_the_old_model_or_the_new(
         assert one["model"] == "old" or (in_place and (one["model"] == "new" or kept)), one
     if in_place:
         assert any("m.gguf" + JOURNAL_SUFFIX in one["names"] for one in killed)
+
+
+SET_RUN = """
+import ctypes, json
+shim = ctypes.CDLL(None)
+shim.calls_made.restype = ctypes.c_long
+first, out, in_place, kills = sys.argv[1], sys.argv[2], sys.argv[3] == "True", sys.argv[4] == "True"
+
+def contents(path):
+    folder = os.path.dirname(path)
+    return {name: open(os.path.join(folder, name), "rb").read() for name in sorted(os.listdir(folder))}
+
+original = contents(first)
+
+def attempt(n):
+    shim.arm_failures(ctypes.c_long(n), int(kills))
+    try:
+        with pyembed.edit(first) as edit:
+            edit.drop_tensor("blk.0")
+            edit.resize(10, "zeros", ["named"])
+            edit.overwrite() if in_place else edit.write(out)
+        return 0
+    except OSError:
+        return 3
+    finally:
+        attempt.made = shim.calls_made()
+        shim.arm_failures(ctypes.c_long(0), 0)
+
+def put_back():
+    for folder in {os.path.dirname(first), os.path.dirname(out)}:
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+    for name, data in original.items():
+        open(os.path.join(os.path.dirname(first), name), "wb").write(data)
+
+assert attempt(0) == 0
+new = contents(first if in_place else out)
+for n in range(1, 1000):
+    put_back()
+    if kills:
+        process = os.fork()
+        if process == 0:
+            os._exit(attempt(n))
+        status = os.waitpid(process, 0)[1]
+        outcome = "killed" if status == 9 else {0: "done", 3: "refused"}[os.waitstatus_to_exitcode(status)]
+    else:
+        outcome = {0: "done", 3: "refused"}[attempt(n)]
+    there, made = contents(first), {} if in_place else contents(out)
+    names = {name: data for name, data in made.items() if not name.endswith(".tmp")}
+    print(json.dumps({
+        "outcome": outcome,
+        "model": "old" if there == original else "new" if in_place and there == new else "mixed",
+        "whole": all(new[name] == data for name, data in names.items()),
+        "left": len(made) - len(names), "n_new": len(names),
+    }))
+    if outcome == "done" and (kills or attempt.made < n):
+        break
+"""
+
+
+@pytest.mark.parametrize(("in_place", "kills"), [(True, False), (False, False), (False, True)])
+def test_a_set_that_loses_a_tensor_and_gets_tokens_is_never_half_written(
+    shim: Path, tmp_path: Path, in_place: bool, kills: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    first = write_set(tmp_path / "old", tokens=8)[0]
+    monkeypatch.setenv("LD_PRELOAD", str(shim))
+    done = child(SET_RUN, first, tmp_path / "new" / first.name, in_place, kills)
+    assert done.returncode == 0, done.stderr
+    seen = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(seen) >= 10
+    assert seen[-1]["outcome"] == "done"
+    for one in seen[:-1]:
+        assert one["whole"], one
+        if one["outcome"] != "done":  # a link that fails is no failure
+            assert one["model"] == "old", one
+            assert kills or (one["left"], one["n_new"]) == (0, 0), one
+    assert any(one["outcome"] == ("killed" if kills else "refused") for one in seen)
 
 
 def test_what_was_kept_for_another_file_is_not_put_back(tmp_path: Path) -> None:
