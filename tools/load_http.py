@@ -241,8 +241,7 @@ def report(name: str, load: Load) -> str:
     return (
         f"{name}: {len(load.seconds)} requests, {sum(load.versions.values())} right "
         f"(of the two models {load.versions[0]} and {load.versions[1]}), p50 {p50:.1f} ms, "
-        f"p99 {p99:.1f} ms; {counts}; memory {memory[len(memory) // 2]} MiB half-way, "
-        f"{memory[-1]} MiB at the end"
+        f"p99 {p99:.1f} ms; {counts}; memory {memory[len(memory) // 2]} MiB half-way, {memory[-1]} at the end"
     )
 
 

@@ -15,8 +15,8 @@ from ..core.dtypes import output_type, round_to
 from ..core.progress import Progress, report_to
 from ..errors import ClosedError
 from ..safe_text import printable
-from ..tables.arguments import thread_count
-from ..tables.scan import as_row_ids, index_of
+from ..tables.arguments import as_ids, check_ids, thread_count
+from ..tables.scan import index_of
 from ..tables.table import EmbeddingTable
 from ..tokens.cutting.cutter import batches
 from .choice import Chosen, EngineChoice
@@ -71,6 +71,8 @@ class Encoder(Closing):
         self._reopen = reopen
         self._close = close
         self._closed = False
+        name = {"F16": "float16", "F64": "float64"}.get(parts.table.layout.codes, "float32")
+        self._table_dtype = np.dtype(name)
 
     @property
     def engine(self) -> EngineChoice:
@@ -227,6 +229,8 @@ class Encoder(Closing):
         """
         wanted = self._wanted(None, max_length, None, None, threads)
         found = [self._cut(batch, wanted) for batch in batches(texts)]
+        if len(found) == 1:
+            return found[0].ids, _offsets(found[0].lengths)
         ids = np.concatenate([cuts.ids for cuts in found]) if found else np.empty(0, np.int64)
         lengths = np.concatenate([cuts.lengths for cuts in found]) if found else np.empty(0, np.int64)
         return ids, _offsets(lengths)
@@ -269,12 +273,14 @@ class Encoder(Closing):
             the encoder is closed.
         """
         wanted = self._wanted(normalize, None, dim, dtype, threads)
-        rows = as_row_ids(ids, len(self._parts.table)).astype(np.int64)
-        bounds = as_row_ids(offsets, rows.size + 1).astype(np.int64)
-        lengths = np.diff(bounds)
+        n_rows = len(self._parts.table)
+        rows = as_ids(ids, n_rows).reshape(-1)
+        check_ids(rows, n_rows)
+        bounds = as_ids(offsets, None, "offset").reshape(-1).astype(np.int64, copy=False)
+        lengths = bounds[1:] - bounds[:-1]
         if not bounds.size or bounds[0] != 0 or bounds[-1] != rows.size or lengths.min(initial=0) < 0:
             raise ValueError(f"offsets must begin with 0, never fall, and end with {rows.size}")
-        return self._pooled(Cuts(rows, lengths), wanted)
+        return self._pooled(Cuts(rows.astype(np.int64, copy=False), lengths), wanted)
 
     # ------------------------------------------------------------------------------------- one batch
 
@@ -331,8 +337,7 @@ class Encoder(Closing):
     def _own_dtype(self, wanted: _Wanted) -> np.dtype[Any]:
         """Return the dtype that means and quotients are rounded to."""
         keeps = wanted.dtype is None and self._parts.rules.keeps_dtype
-        name = {"F16": "float16", "F64": "float64"}.get(self._parts.table.layout.codes) if keeps else None
-        return np.dtype(name or "float32")
+        return self._table_dtype if keeps else np.dtype(np.float32)
 
     def _cut(self, texts: list[str], wanted: _Wanted) -> Cuts:
         """Return the ids whose rows are pooled."""

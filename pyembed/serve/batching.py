@@ -6,9 +6,9 @@ import asyncio
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from .errors import Reason, Refused
@@ -79,40 +79,35 @@ class Batcher(Generic[J]):
 
     def __init__(self, work: Callable[[Sequence[J]], None], most: int, name: str) -> None:
         self._work, self._most, self._name = work, most, name
-        self._waiting: deque[J] = deque()
-        self._changed = threading.Condition()
+        self._waiting: SimpleQueue[J | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._n_idle = 0
         self._ended = False
 
     def __len__(self) -> int:
         """Return how many jobs wait."""
-        return len(self._waiting)
+        return self._waiting.qsize()
 
     def submit(self, job: J) -> None:
-        """Let a job wait for its turn.
+        """Let a job wait for its turn; on the event loop.
 
         Raises
         ------
         Refused
             If the server ends.
         """
-        with self._changed:
-            if self._ended:
-                raise Refused(Reason.ENDING, "the server is shutting down")
-            self._waiting.append(job)
-            if not self._n_idle and len(self._threads) < n_threads():
-                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
-            else:
-                self._changed.notify()
+        if self._ended:
+            raise Refused(Reason.ENDING, "the server is shutting down")
+        self._waiting.put(job)
+        if len(self._threads) < n_threads() and (not self._threads or self._waiting.qsize() > 1):
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def end(self) -> None:
         """Finish what waits, and let the threads end."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+        self._ended = True
+        for _ in self._threads:
+            self._waiting.put(None)
         for thread in self._threads:
             thread.join()
 
@@ -127,22 +122,22 @@ class Batcher(Generic[J]):
             _hand_over(jobs)
 
     def _take(self) -> list[J]:
-        """Return the jobs that are next; none once there are none and the server ends."""
-        with self._changed:
-            while not self._waiting:
-                if self._ended:
-                    return []
-                self._n_idle += 1
-                self._changed.wait()
-                self._n_idle -= 1
-            jobs = [self._waiting.popleft()]
-            size = jobs[0].size
-            while self._waiting and len(jobs) < self._most:
-                size += self._waiting[0].size
-                if size > _ENOUGH_BYTES:
-                    break
-                jobs.append(self._waiting.popleft())
-            return jobs
+        """Return the jobs that are next, once there are some; none once the server ends."""
+        first = self._waiting.get()
+        if first is None:
+            return []
+        jobs, size = [first], first.size
+        while size < _ENOUGH_BYTES and len(jobs) < self._most:
+            try:
+                another = self._waiting.get_nowait()
+            except Empty:
+                break
+            if another is None:  # for a thread, which still has to end
+                self._waiting.put(None)
+                break
+            jobs.append(another)
+            size += another.size
+        return jobs
 
 
 def _hand_over(jobs: Sequence[Job[Result]]) -> None:

@@ -72,17 +72,17 @@ async def _embeddings(call: Call) -> Response:
     return json_response(done.body, taken(done))
 
 
-def taken(done: Embedded) -> dict[str, str]:
+def taken(done: Embedded) -> list[tuple[bytes, bytes]]:
     """Return what a request took, in header fields as text-embeddings-inference has them."""
-    return {
-        "x-compute-type": "cpu",
-        "x-compute-characters": str(done.n_characters),
-        "x-compute-tokens": str(done.n_tokens),
-        "x-total-time": str(int(1e3 * (done.queue + done.cutting + done.pooling))),
-        "x-queue-time": str(int(1e3 * done.queue)),
-        "x-tokenization-time": str(int(1e3 * done.cutting)),
-        "x-inference-time": str(int(1e3 * done.pooling)),
-    }
+    return [
+        (b"x-compute-type", b"cpu"),
+        (b"x-compute-characters", b"%d" % done.n_characters),
+        (b"x-compute-tokens", b"%d" % done.n_tokens),
+        (b"x-total-time", b"%d" % (1e3 * (done.queue + done.cutting + done.pooling))),
+        (b"x-queue-time", b"%d" % (1e3 * done.queue)),
+        (b"x-tokenization-time", b"%d" % (1e3 * done.cutting)),
+        (b"x-inference-time", b"%d" % (1e3 * done.pooling)),
+    ]
 
 
 def _facts(served: Served) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +91,8 @@ async def _body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def json_response(body: bytes, headers: dict[str, str] | None = None) -> Response:
-    """Return a response of JSON that is written already."""
-    return Response(body, media_type="application/json", headers=headers)
+def json_response(body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> Response:
+    """Return a response of JSON that is written already; `headers` as ASGI has them."""
+    response = Response(body, media_type="application/json")
+    response.raw_headers.extend(headers)
+    return response
