@@ -9,7 +9,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/* csrc/*/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h csrc/*/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wheel workflows
+.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wheel workflows fuzz-http load-http
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -38,6 +38,12 @@ fuzz: .venv/.installed  ## fuzz the C library, then drive all of the package at 
 fuzz-text: .venv/.test-packages  ## compare patterns with another library's, and the ids of random texts with llama.cpp's: make fuzz-text TEXTS=100000
 	$(BIN)/python -m tools.compare_patterns
 	$(BIN)/python -m tools.compare_cutting --texts $(or $(TEXTS),100000) $(ARGS)
+
+fuzz-http: .venv/.test-packages  ## send pyembed serve random requests, made of its own description: make fuzz-http SECONDS=600
+	$(BIN)/python -m tools.fuzz_http --seconds $(or $(SECONDS),60) $(ARGS)
+
+load-http: .venv/.test-packages  ## load pyembed serve with 64 clients while its model is swapped, with batching and without
+	$(BIN)/python -m tools.load_http --seconds $(or $(SECONDS),60) $(ARGS)
 
 asan: .venv/.test-packages  ## run the tests under AddressSanitizer and UBSan: make asan ARGS="-k gather"
 	$(BIN)/python -m tools.sanitize asan $(ARGS)

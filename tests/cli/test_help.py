@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pyembed.cli import _parser, main
+from tools.servers import running
 
 
 def commands_of(parser: argparse.ArgumentParser, name: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -43,6 +45,11 @@ def test_the_example_works(
     assert main([*command, "--help"]) == 0
     (example,) = re.findall(r"^example: (pyembed .*)$", capsys.readouterr().out, re.MULTILINE)
     assert f"pyembed {' '.join(command)}".strip() in example
+    if command == ("serve",):  # it goes on until it is ended
+        pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+        with running(*shlex.split(example)[2:]) as server:
+            assert server.get("/health").status == 200
+        return
     script = re.sub(r"\bpyembed (?=\w+ )", f'"{sys.executable}" -m pyembed ', example)
     shell = ["sh", "-c", script]
     done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
