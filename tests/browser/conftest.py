@@ -26,7 +26,7 @@ HOSTILE = [
 ]
 #: As the page writes negative numbers.
 MINUS = "\u2212"
-_PATIENCE = 30_000
+_PATIENCE = 60_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,8 +80,13 @@ class Page:
         self.wrong: list[str] = []
         page.set_default_timeout(_PATIENCE)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("console", lambda text: text.type == "error" and self.wrong.append(text.text))
+        page.on("console", lambda text: self._hear(text.type, text.text))
         page.on("request", self._check)
+
+    def _hear(self, kind: str, text: str) -> None:
+        is_answer = text.startswith("Failed to load resource") and "status of 4" in text
+        if kind == "error" and not is_answer:  # the browser says so of words that are not tokens
+            self.wrong.append(text)
 
     def _check(self, request: Any) -> None:
         if not request.url.startswith((self.server.url, "blob:", "data:")):
