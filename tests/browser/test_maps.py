@@ -36,13 +36,13 @@ def saved(explorer: Page, button: str) -> bytes:
     return Path(download.value.path()).read_bytes()
 
 
-@pytest.mark.parametrize("query", ["", "?renderer=2d"])
+@pytest.mark.parametrize("query", ["?renderer=webgl", "?renderer=2d"])
 def test_all_tokens_are_drawn_searched_and_chosen(explorer: Page, query: str) -> None:
     opened(explorer, query)
     canvas = explorer.page.locator("canvas.points")
     assert canvas.get_attribute("data-points") == str(N_LARGE)
     name = str(canvas.get_attribute("data-renderer"))
-    assert name.startswith("Canvas 2D" if query else "WebGL, ")
+    assert name.startswith("Canvas 2D" if "2d" in query else "WebGL, ")
     assert name in explorer.text("#cloud-facts")
     assert pixels(explorer) > 50
     explorer.page.fill("#cloud-search", "berlin")
@@ -89,7 +89,7 @@ def test_moving_zooming_and_choosing_by_pointer_and_keys(explorer: Page) -> None
 
 def test_colours_and_legend(explorer: Page) -> None:
     opened(explorer)
-    for colouring, entry in (("type", "unused"), ("training", "known unused"), ("script", "Han")):
+    for colouring, entry in (("type", "control"), ("training", "known unused"), ("script", "Han")):
         explorer.page.click(f"#cloud-view button[data-value={colouring}]")
         button = explorer.page.locator(f".legend-entry:has-text('{entry}')").first
         n = int(explorer.number(r"([\d,]+)\s*$", button.inner_text()))
@@ -118,7 +118,7 @@ def test_what_is_saved_of_all_tokens(explorer: Page) -> None:
     assert {"text", "projection_x", "projection_y", "script"} <= set(table.column_names)
 
 
-@pytest.mark.parametrize("query", ["", "?renderer=2d"])
+@pytest.mark.parametrize("query", ["?renderer=webgl", "?renderer=2d"])
 def test_frames_are_measured_and_named(
     explorer: Page, query: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

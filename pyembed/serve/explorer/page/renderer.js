@@ -1,4 +1,4 @@
-// Points on a canvas: by WebGL where there is one, else pixel by pixel. Both draw points in a shuffled order, so
+// Points on a canvas: by WebGL where hardware does it, else pixel by pixel, which is quicker than WebGL in software. Both draw points in a shuffled order, so
 // that the first so many of them are a fair sample: that is what is drawn while the map moves, if all take long.
 
 export const MOST_CODES = 32;
@@ -16,11 +16,12 @@ const FRAGMENT = `
 precision mediump float; varying vec4 colour;
 void main() { gl_FragColor = vec4(colour.rgb * colour.a, colour.a); }`;
 
-// wanted: "webgl" or "2d"; without it WebGL where there is one.
+// wanted: "webgl" (in software too) or "2d"; without it what is quickest.
 export function createRenderer(canvas, x, y, wanted) {
   const order = shuffled(x.length);
   if (wanted !== "2d") {
-    const gl = canvas.getContext("webgl2", { antialias: false }) || canvas.getContext("webgl", { antialias: false });
+    const options = { antialias: false, failIfMajorPerformanceCaveat: wanted !== "webgl" };
+    const gl = canvas.getContext("webgl2", options) || canvas.getContext("webgl", options);
     if (gl) return new WebGL(canvas, gl, order, x, y);
   }
   return new Pixels(canvas, order, x, y);
@@ -112,7 +113,7 @@ function attribute(gl, program, name, data, size, type) {
 
 class Pixels {
   constructor(canvas, order, x, y) {
-    Object.assign(this, { canvas, order, n: x.length, name: "Canvas 2D, without WebGL" });
+    Object.assign(this, { canvas, order, n: x.length, name: "Canvas 2D (no WebGL in hardware)" });
     this.context = canvas.getContext("2d");
     this.x = Float32Array.from(order, (row) => x[row]);
     this.y = Float32Array.from(order, (row) => y[row]);
