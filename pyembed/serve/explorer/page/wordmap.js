@@ -6,7 +6,8 @@ import { busy, byId, choice, debounce, el, note, problem, replace, saveBlob, svg
 import { state } from "./state.js";
 import { choose, tokenButton } from "./tokens.js";
 
-const [WIDTH, HEIGHT, EDGE] = [900, 600, 46];
+const EDGE = 40;
+const size = { width: 900, height: 600 };
 const settings = { method: "tsne", kind: "groups" };
 let turn = 0;
 let last = null;
@@ -49,7 +50,11 @@ function build(box) {
       el("p", {}, el("b", {}, "What a map cannot tell. "), "Two dimensions cannot be true to hundreds. t-SNE keeps words beside those they are most similar to; how large a group is, and how far two groups are apart, means nothing, runs differ, and its perplexity matters. PCA is a plain projection; its axes name the share of the variance, and what the rest holds is not seen."),
     ),
   );
-  document.addEventListener("themechange", () => last && render(byId("word-map")));
+  const map = byId("word-map");
+  document.addEventListener("themechange", () => last && map.isConnected && render(map));
+  new ResizeObserver(() => {
+    if (last && map.clientWidth && map.querySelector("svg") && Math.abs(map.clientWidth - size.width) > 8 && map.clientWidth <= 1200) render(map);
+  }).observe(map);
 }
 
 function question() {
@@ -78,12 +83,19 @@ async function draw() {
   }
 }
 
+// As many units as there are pixels, so that letters are as large on a narrow screen.
+function measure(box) {
+  size.width = Math.round(Math.max(300, Math.min(1200, box.clientWidth || 900)));
+  size.height = Math.round(size.width < 600 ? size.width * 1.25 : size.width * 0.64);
+}
+
 function render(box) {
+  measure(box);
   const groups = [...new Set(last.points.map((point) => point.group))];
   const places = placed(last.points);
-  const root = svg("svg", { class: "word-map", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${last.points.length} tokens, placed by ${last.method === "tsne" ? "t-SNE" : "PCA"}` });
+  const root = svg("svg", { class: "word-map", viewBox: `0 0 ${size.width} ${size.height}`, role: "img", "aria-label": `${last.points.length} tokens, placed by ${last.method === "tsne" ? "t-SNE" : "PCA"}` });
   const ink = isDark() ? "#e8ebee" : "#1b2430";
-  root.append(svg("rect", { width: WIDTH, height: HEIGHT, fill: isDark() ? "#10151b" : "#ffffff" }));
+  root.append(svg("rect", { width: size.width, height: size.height, fill: isDark() ? "#10151b" : "#ffffff" }));
   const labels = labelled(last.points, places);
   last.points.forEach((point, at) => {
     const group = groups.indexOf(point.group);
@@ -93,8 +105,8 @@ function render(box) {
     root.append(svg("g", { class: "word-point", onclick: () => choose(point.id) }, svg("title", {}, `${tokenText(point)}, ${point.group}`), mark, label));
   });
   if (last.axes[0]) {
-    root.append(svg("text", { x: WIDTH / 2, y: HEIGHT - 10, "font-size": 12, fill: ink, "text-anchor": "middle" }, last.axes[0]));
-    root.append(svg("text", { x: 16, y: HEIGHT / 2, "font-size": 12, fill: ink, "text-anchor": "middle", transform: `rotate(-90 16 ${HEIGHT / 2})` }, last.axes[1]));
+    root.append(svg("text", { x: size.width / 2, y: size.height - 10, "font-size": 12, fill: ink, "text-anchor": "middle" }, last.axes[0]));
+    root.append(svg("text", { x: 16, y: size.height / 2, "font-size": 12, fill: ink, "text-anchor": "middle", transform: `rotate(-90 16 ${size.height / 2})` }, last.axes[1]));
   }
   const entry = (name, at) => {
     const key = svg("svg", { width: 16, height: 16, "aria-hidden": "true" }, shape(SHAPES[at % SHAPES.length], 8, 8, 5.5, kinds()[at % kinds().length]));
@@ -115,7 +127,7 @@ function placed(points) {
     const [low, high] = [Math.min(...all), Math.max(...all)];
     return from + ((value - low) / (high - low || 1)) * (until - from);
   };
-  return points.map((point) => [to(point.x, xs, EDGE, WIDTH - EDGE - 60), to(point.y, ys, HEIGHT - EDGE, EDGE)]);
+  return points.map((point) => [to(point.x, xs, EDGE, size.width - EDGE - 40), to(point.y, ys, size.height - EDGE, EDGE)]);
 }
 
 // A label goes to the first place beside its point that no other label or point takes; without one it is left out.
@@ -129,7 +141,7 @@ function labelled(points, places) {
     const spots = [[x + 10, y + 4], [x - width - 8, y + 4], [x - width / 2, y - 10], [x - width / 2, y + 20], [x + 8, y - 8], [x + 8, y + 16]];
     for (const [left, base] of spots) {
       const box = [left, base - 12, left + width, base + 3];
-      const isFree = box[0] > 2 && box[2] < WIDTH - 2 && taken.every((other, i) => i === at || box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]);
+      const isFree = box[0] > 2 && box[2] < size.width - 2 && taken.every((other, i) => i === at || box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]);
       if (!isFree) continue;
       taken.push(box);
       found[at] = [left, base];
@@ -154,8 +166,8 @@ function shape(kind, x, y, r, colour) {
 
 function svgBlob() {
   const copy = byId("word-map").querySelector("svg.word-map").cloneNode(true);
-  copy.setAttribute("width", WIDTH);
-  copy.setAttribute("height", HEIGHT);
+  copy.setAttribute("width", size.width);
+  copy.setAttribute("height", size.height);
   copy.setAttribute("font-family", "system-ui, sans-serif");
   return new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" });
 }
@@ -165,8 +177,8 @@ async function savePng() {
   const url = URL.createObjectURL(svgBlob());
   picture.src = url;
   await picture.decode();
-  const canvas = el("canvas", { width: 2 * WIDTH, height: 2 * HEIGHT });
-  canvas.getContext("2d").drawImage(picture, 0, 0, 2 * WIDTH, 2 * HEIGHT);
+  const canvas = el("canvas", { width: 2 * size.width, height: 2 * size.height });
+  canvas.getContext("2d").drawImage(picture, 0, 0, 2 * size.width, 2 * size.height);
   URL.revokeObjectURL(url);
   canvas.toBlob((data) => saveBlob(data, "words.png"));
 }
