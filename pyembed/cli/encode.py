@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from .arguments import add_json
@@ -81,6 +82,10 @@ def _max_errors(text: str) -> int | None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from ..corpora import encode_corpus  # which imports pyarrow
+    from ..encoders.engines import THREADS_VARIABLE
+
+    if arguments.threads is not None and arguments.threads > 0:
+        os.environ.setdefault(THREADS_VARIABLE, str(arguments.threads))
 
     with progress_bar() as progress:
         done = encode_corpus(

@@ -17,6 +17,10 @@ import numpy.typing as npt
 from ..tokens.cutting.engine import load, refusals_named
 
 
+#: How many threads the packages start, each once a process, when they cut a batch for the first time.
+THREADS_VARIABLE = "RAYON_NUM_THREADS"
+
+
 class Cuts(NamedTuple):
     """The ids of some texts one after the other, and how many each text has."""
 
@@ -65,10 +69,15 @@ class Standard:
         """
         cut = self._tokenizer.encode_batch_fast
         with refusals_named(self._path, "cut by it"):
-            if parallel:
+            if parallel or has_one_thread():
                 return _joined([one.ids for one in cut(list(texts), add_special_tokens=False)])
             # A batch of one is cut by the thread that asks.
             return _joined([cut([text], add_special_tokens=False)[0].ids for text in texts])
+
+
+def has_one_thread() -> bool:
+    """Return whether batches are cut by one thread anyway: its packages were given no more."""
+    return os.environ.get(THREADS_VARIABLE) == "1"
 
 
 class Tokie:
@@ -101,7 +110,7 @@ class Tokie:
 
     def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
         """Return the ids of some texts."""
-        if not parallel:
+        if not parallel and not has_one_thread():
             return _joined([self._tokenizer.encode(text, add_special_tokens=False).ids for text in texts])
         ids, lengths = self._tokenizer.encode_batch_flat(list(texts), add_special_tokens=False)
         return Cuts(ids.astype(np.int64), lengths.astype(np.int64))

@@ -14,6 +14,7 @@ except ImportError as error:
 
 from ..core.paths import file_name
 from ..corpora import batches
+from ..encoders.engines import THREADS_VARIABLE
 from ..safe_text import printable
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Encode(batches.Encode):
     def __init__(self, model: Any, **options: Any) -> None:
         if options.get("threads") is None:
             options["threads"] = assigned_cpus()
+        if options["threads"] is not None:  # in a process that is the actor's own
+            os.environ.setdefault(THREADS_VARIABLE, str(options["threads"]))
         super().__init__(model, **options)
         path = printable(os.path.basename(os.path.normpath(self._maker.table.path)))
         self._counters = [Counter(name, text, tag_keys=("model",)) for name, text in _METRICS]

@@ -1,0 +1,230 @@
+"""Ray Data on a cluster of two nodes on this machine: every row once, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyembed
+from tests.helpers.encoders import WORDS, save_model2vec, word_tokenizer
+
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("default")]
+
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_DATA_DISABLE_PROGRESS_BARS="1",
+    RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S="120",
+    RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",
+)
+
+ray = pytest.importorskip("ray", reason="ray is not installed")
+pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("ray.data", reason="ray is installed without data")
+pytest.importorskip("pyarrow.parquet")
+
+N, WIDTH = 6000, 64
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = word_tokenizer()
+    n = tokenizer.get_vocab_size(with_added_tokens=True)
+    table = np.random.default_rng(0).standard_normal((n, WIDTH)).astype(np.float32)
+    save_model2vec(folder, table, tokenizer, {"normalize": True})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(1)
+    texts = [" ".join(rng.choice(WORDS, rng.integers(0, 12))) for _ in range(N)]
+    ids = [rng.integers(0, 50, rng.integers(0, 9)).tolist() for _ in range(N)]
+    for first in range(0, N, 500):
+        part = slice(first, first + 500)
+        table = {"id": range(first, first + 500), "text": texts[part], "ids": ids[part]}
+        pyarrow.parquet.write_table(pyarrow.table(table), folder / f"{first:05d}.parquet")
+    return folder
+
+
+class Nodes:
+    """A cluster of two nodes of two CPUs each, and what may befall it."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        node = {"num_cpus": 2, "object_store_memory": 128 << 20}
+        self.cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        self.second = self.cluster.add_node(**node)
+        ray.init(address=self.cluster.address, log_to_driver=False, logging_level="ERROR")
+        self.cluster.wait_for_nodes()
+
+    def lose_one(self) -> None:
+        self.cluster.remove_node(self.second, allow_graceful=False)
+
+    def close(self) -> None:
+        ray.shutdown()
+        self.cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    nodes = Nodes()
+    yield nodes
+    nodes.close()
+
+
+def collected(dataset: Any) -> Any:
+    batches = [batch for batch in dataset.iter_batches(batch_format="pyarrow", batch_size=None) if len(batch)]
+    return pyarrow.concat_tables(batches).sort_by("id")
+
+
+def matrix(column: Any) -> Any:
+    return column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)
+
+
+def test_equal_to_the_local_run(nodes: Nodes, model: Path, corpus: Path, tmp_path: Path) -> None:
+    from pyembed.integrations.ray import encode_dataset
+
+    dataset = encode_dataset(ray.data.read_parquet(str(corpus)), model, text="text", batch_size=512)
+    found = collected(dataset)
+    pyembed.encode_corpus(model, corpus, tmp_path / "local")
+    local = pyarrow.concat_tables(
+        pyarrow.parquet.read_table(part) for part in sorted((tmp_path / "local").glob("part-*"))
+    )
+    assert found.column("id").to_pylist() == list(range(N))
+    assert found.column("text").equals(local.column("text"))
+    assert found.schema.field("embedding").type == local.schema.field("embedding").type
+    np.testing.assert_array_equal(matrix(found.column("embedding")), matrix(local.column("embedding")))
+
+
+def test_ids(nodes: Nodes, model: Path, corpus: Path) -> None:
+    from pyembed.integrations.ray import encode_dataset
+
+    dataset = ray.data.read_parquet([str(path) for path in sorted(corpus.iterdir())[:2]])
+    pooled = collected(encode_dataset(dataset, model, ids="ids", dtype="float16", dim=8))
+    rows = collected(encode_dataset(dataset, model, ids="ids", pool="none"))
+    with pyembed.open_table(model / "model.safetensors") as table:
+        for place, bag in enumerate(rows.column("ids").to_pylist()[:200]):
+            wanted = table.gather(bag)
+            np.testing.assert_array_equal(
+                np.array(rows.column("embedding")[place].as_py(), np.float32).reshape(-1, WIDTH), wanted
+            )
+            mean = wanted[:, :8].sum(axis=0) / np.float32(len(bag)) if bag else np.zeros(8)
+            np.testing.assert_array_equal(pooled.column("embedding")[place].as_py(), mean.astype(np.float16))
+
+
+def actors() -> list[int]:
+    """Return the processes of actors that encode."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal():
+            try:
+                name = Path(f"/proc/{entry}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if name.startswith(b"ray::MapWorker") and b"Slow" in name:
+                found.append(int(entry))
+    return sorted(found)
+
+
+def test_threads_metrics_and_one_mapping(nodes: Nodes, model: Path, corpus: Path) -> None:
+    """Each actor has the threads that it was given, counts, and maps the table, whose pages they share."""
+    from pyembed.integrations import ray as integration
+
+    class Slow(integration.Encode):
+        def __call__(self, batch: Any) -> Any:
+            found = super().__call__(batch)
+            maps = Path("/proc/self/smaps").read_text()
+            parts = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", maps, flags=re.MULTILINE)
+            own = [part for part in parts if "model.safetensors" in part.partition("\n")[0]]
+            private = sum(int(size) for part in own for size in re.findall(r"Private_\w+: +(\d+) kB", part))
+            size = sum(
+                int(size) for part in own for size in re.findall(r"^Rss: +(\d+) kB", part, re.MULTILINE)
+            )
+            n = len(batch)
+            columns = {"threads": self._threads, "mappings": len(own), "private": private, "resident": size}
+            columns["counted"] = self.counts.rows
+            columns["pid"] = os.getpid()
+            columns["variable"] = int(os.environ["RAYON_NUM_THREADS"])
+            for name, value in columns.items():
+                found = found.append_column(name, pyarrow.array([value] * n, pyarrow.int64()))
+            time.sleep(0.3)
+            return found
+
+    # On the whole, other tests and this process map the file too: pages are private only if they were copied.
+    with pyembed.load_encoder(model) as encoder:
+        encoder.table.gather(range(len(encoder.table)))
+        dataset = ray.data.read_parquet(str(corpus)).map_batches(
+            Slow,
+            fn_constructor_kwargs={"model": str(model), "text": "text"},
+            batch_format="pyarrow",
+            batch_size=500,
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=2),
+        )
+        found = collected(dataset).to_pandas()
+    assert set(found.threads) == set(found.variable) == {1}
+    assert set(found.mappings) == {1}
+    assert found.private.max() == 0
+    assert found.groupby("pid").counted.max().sum() == N
+    assert len(set(found.pid)) == 2
+
+
+def test_dead_actors_and_a_lost_node(nodes: Nodes, model: Path, corpus: Path) -> None:
+    """Half of the actors are killed and then a node is: every row comes once, with its own vector."""
+    from pyembed.integrations import ray as integration
+
+    class Slow(integration.Encode):
+        def __call__(self, batch: Any) -> Any:
+            time.sleep(0.25)
+            return super().__call__(batch)
+
+    dataset = ray.data.read_parquet(str(corpus), override_num_blocks=24).map_batches(
+        Slow,
+        fn_constructor_kwargs={"model": str(model), "text": "text"},
+        batch_format="pyarrow",
+        batch_size=250,
+        num_cpus=0.5,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=4, initial_size=4),
+    )
+    done: list[Any] = []
+    worker = threading.Thread(target=lambda: done.append(collected(dataset)), daemon=True)
+    worker.start()
+    until = time.monotonic() + 90
+    while len(actors()) < 4 and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(1)
+    before = actors()
+    for process in before[::2]:
+        os.kill(process, signal.SIGKILL)
+    time.sleep(1)
+    nodes.lose_one()
+    worker.join(200)
+    assert len(before) >= 2
+    assert done
+    found = done[0]
+    assert found.column("id").to_pylist() == list(range(N))
+    with pyembed.load_encoder(model) as encoder:
+        wanted = encoder.encode(found.column("text").to_pylist())
+    np.testing.assert_array_equal(matrix(found.column("embedding")), wanted)
+
+
+def test_what_is_given_wrongly(nodes: Nodes, model: Path, corpus: Path) -> None:
+    from pyembed.integrations.ray import encode_dataset
+
+    dataset = ray.data.read_parquet(str(corpus))
+    with pytest.raises(ValueError, match="actors is 0"):
+        encode_dataset(dataset, model, actors=0)
+    with pytest.raises(ValueError, match="num_cpus is -1"):
+        encode_dataset(dataset, model, num_cpus=-1)

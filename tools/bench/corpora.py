@@ -1,0 +1,362 @@
+"""A corpus of short documents to vectors: here, killed and resumed, beside peers, on a cluster of two nodes.
+
+``python -m tools.bench.corpora --help``. Every run is a process of its own, on the processors it is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyembed
+
+from .. import test_data
+from .ceilings import ROOT
+from .measure import Json
+from .sections.texts import _model2vec, docstrings
+from .show import Table, number
+
+#: Seconds in which no step of a cluster makes progress, after which it is given up.
+_STUCK = 120
+_RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S": str(_STUCK),
+}
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.corpora", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="documents; default: a million")
+    parser.add_argument("--peer-rows", type=int, default=200_000, help="of which peers get; default: 200,000")
+    parser.add_argument("--kills", type=int, default=10, help="how often one run is killed; default: 10")
+    parser.add_argument("--folder", type=Path, help="where files are written; default: a temporary one")
+    parser.add_argument("--only", default="here,killed,peers,ray", help="default: here,killed,peers,ray")
+    parser.add_argument("--child", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        name, *rest = arguments.child
+        print(json.dumps(_CHILDREN[name](*rest)))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="pyembed-corpora-", dir=arguments.folder) as folder:
+        home = Path(folder)
+        model = make_model(home)
+        wanted = arguments.only.split(",")
+        if "here" in wanted or "killed" in wanted:
+            corpus = make_corpus(home / "corpus.parquet", arguments.rows)
+            here(model, corpus, home, arguments.rows).print()
+        if "killed" in wanted:
+            print(f"\n{killed(model, corpus, home, arguments.kills)}")
+        some = make_corpus(home / "some.parquet", arguments.peer_rows)
+        if "peers" in wanted:
+            peers(model, some, home, arguments.peer_rows).print()
+        if "ray" in wanted:
+            cluster(model, some, arguments.peer_rows).print()
+    return 0
+
+
+# ------------------------------------------------------------------------------------- model and corpus
+
+
+def make_model(home: Path) -> Path:
+    """Write a model of BERT's vocabulary, with random rows of 256 columns, as model2vec has them."""
+    found = _model2vec(home, test_data.find())
+    if found is None:
+        raise SystemExit("model2vec or BERT's vocabulary is missing: make test-data, pip install model2vec")
+    return found[0]
+
+
+def make_corpus(path: Path, rows: int) -> Path:
+    """Write documents of 5 to 20 words, made of Python's own docstrings; no two begin at the same word."""
+    import pyarrow
+    import pyarrow.parquet
+
+    words = " ".join(docstrings(6000)).split()
+    numbers = random.Random(1)
+    schema = pyarrow.schema([("id", pyarrow.int64()), ("text", pyarrow.string())])
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for first in range(0, rows, 50_000):
+            ids = range(first, min(first + 50_000, rows))
+            starts = [numbers.randrange(len(words)) for _ in ids]
+            texts = [" ".join(words[start : start + numbers.randint(5, 20)]) for start in starts]
+            writer.write_table(pyarrow.table([ids, texts], schema=schema))
+    return path
+
+
+def run(command: list[str], cores: int) -> tuple[Json, float, int]:
+    """Return what a program prints as JSON, its seconds, and the most memory it had, in MB."""
+    allowed = sorted(os.sched_getaffinity(0))[:cores]
+    began = time.monotonic()
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        preexec_fn=lambda: os.sched_setaffinity(0, allowed),
+    )
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    found: Json = json.loads(output[output.index(b"{") :])
+    return found, time.monotonic() - began, usage.ru_maxrss // 1000
+
+
+def encode(model: Path, corpus: Path, out: Path, *options: str) -> list[str]:
+    """Return the command line of a run."""
+    call = [sys.executable, "-m", "pyembed", "encode", str(model), str(corpus), "--out", str(out), "--json"]
+    return [*call, *options]
+
+
+def _child(name: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", "tools.bench.corpora", "--child", name, *map(str, arguments)]
+
+
+# ------------------------------------------------------------------------------------------- one machine
+
+
+def here(model: Path, corpus: Path, home: Path, rows: int) -> Table:
+    """Run the command on one processor and on two."""
+    size = corpus.stat().st_size / 1e6
+    table = Table(
+        f"{rows:,} documents ({size:.0f} MB of Parquet) to vectors of 256 as Parquet",
+        ["processors", "documents a second", "seconds", "peak memory, MB"],
+    )
+    rates = []
+    for cores in (1, 2):
+        found, seconds, memory = run(
+            encode(model, corpus, home / f"on-{cores}", "--threads", str(cores)), cores
+        )
+        rates.append(rows / found["seconds"])
+        table.rows.append([str(cores), number(rates[-1]), number(seconds), str(memory)])
+    same = _same(home / "on-1", home / "on-2")
+    table.note = f"Two are {rates[1] / rates[0]:.2f} times as fast as one; the bytes are {same}."
+    return table
+
+
+def killed(model: Path, corpus: Path, home: Path, kills: int) -> str:
+    """Kill a run at random times and resume it, until it is done; compare it with an undisturbed one."""
+    out, numbers = home / "killed", random.Random(2)
+    part_size = ["--part-size", "32MiB"]
+    found, seconds, _ = run(encode(model, corpus, home / "whole", *part_size), 2)
+    start = seconds - found["seconds"]
+    n_killed = 0
+    while n_killed < kills:
+        call = encode(model, corpus, out, "--resume", *part_size)
+        process = subprocess.Popen(call, stdout=subprocess.DEVNULL, cwd=ROOT)
+        try:
+            # On the average each of them does less than its share, so that all of them are killed.
+            process.wait(start + numbers.random() * 1.6 * found["seconds"] / kills)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            n_killed += process.wait() == -signal.SIGKILL
+            continue
+        break
+    last, _, _ = run(encode(model, corpus, out, "--resume", *part_size), 2)
+    return (
+        f"killed {n_killed} times (SIGKILL), at random: of {last['rows']:,} rows the last run found "
+        f"{last['resumed']:,} done; {len(last['parts'])} parts, and all bytes are "
+        f"{_same(out, home / 'whole')} to those of an undisturbed run"
+    )
+
+
+def _same(one: Path, other: Path) -> str:
+    names = sorted(path.name for path in one.iterdir())
+    same = names == sorted(path.name for path in other.iterdir())
+    return "equal" if same and all(_equal(one / name, other / name) for name in names) else "NOT EQUAL"
+
+
+def _equal(one: Path, other: Path) -> bool:
+    with open(one, "rb") as a, open(other, "rb") as b:
+        while True:
+            data = a.read(1 << 20)
+            if data != b.read(1 << 20):
+                return False
+            if not data:
+                return True
+
+
+# ------------------------------------------------------------------------------------------------- peers
+
+
+def peers(model: Path, corpus: Path, home: Path, rows: int) -> Table:
+    """Compare with model2vec and its own processes, with and without the Parquet files around it."""
+    table = Table(
+        f"{rows:,} documents, two processors: documents a second",
+        ["what", "to vectors", "Parquet to Parquet", "peak memory, MB"],
+        note="model2vec with its own multiprocessing, 16,384 documents at a time; its Parquet is written as "
+        "pyarrow writes it unless told otherwise.",
+    )
+    rates: dict[str, list[float]] = {}
+    for name in ("pyembed", "model2vec"):
+        vectors, _, memory = run(_child("vectors", name, model, corpus), 2)
+        if name == "pyembed":
+            whole, _, memory = run(encode(model, corpus, home / "peer"), 2)
+        else:
+            whole, _, memory = run(_child("parquet", model, corpus, home / "peer.parquet"), 2)
+        rates[name] = [rows / vectors["seconds"], rows / whole["seconds"]]
+        table.rows.append([name, *map(number, rates[name]), str(memory)])
+    ratios = [a / b for a, b in zip(*rates.values(), strict=True)]
+    table.rows.append(["times as fast", *(f"{ratio:.1f}" for ratio in ratios), ""])
+    return table
+
+
+def _vectors(name: str, model: str, corpus: str) -> Json:
+    """Encode all documents, 16,384 at a time, without writing them."""
+    import pyarrow.parquet
+
+    function = _function(name, model)
+    table = pyarrow.parquet.read_table(corpus, columns=["text"])
+    began = time.monotonic()
+    for batch in table.to_batches(16384):
+        function(batch)
+    return {"seconds": time.monotonic() - began}
+
+
+def _function(name: str, model: str) -> Callable[[Any], Any]:
+    """Return what adds vectors to a batch, after its first call."""
+    import pyarrow
+
+    function: Callable[[Any], Any]
+    if name == "pyembed":
+        function = pyembed.Encode(model, text="text")
+    else:
+        import model2vec
+
+        static = model2vec.StaticModel.from_pretrained(model)
+
+        def function(batch: Any) -> Any:
+            vectors = static.encode(batch.column("text").to_pylist())
+            column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.reshape(-1)), 256)
+            return batch.append_column("embedding", column)
+
+    function(pyarrow.table({"text": ["a"] * 20_000}))
+    return function
+
+
+def _parquet(model: str, corpus: str, out: str) -> Json:
+    """Encode all documents as a short program around model2vec does it."""
+    import pyarrow
+    import pyarrow.parquet
+
+    function = _function("model2vec", model)
+    began = time.monotonic()
+    writer = None
+    for batch in pyarrow.parquet.ParquetFile(corpus).iter_batches(16384):
+        done = pyarrow.Table.from_batches([function(batch)])
+        writer = writer or pyarrow.parquet.ParquetWriter(out, done.schema)
+        writer.write_table(done)
+    if writer is not None:
+        writer.close()
+    return {"seconds": time.monotonic() - began}
+
+
+# ------------------------------------------------------------------------------------------------- Ray
+
+
+def cluster(model: Path, corpus: Path, rows: int) -> Table:
+    """Compare actors on two nodes with one process of as many threads, and with a hand-written actor."""
+    table = Table(
+        f"{rows:,} documents on a Ray cluster of two nodes, one actor of one thread on each: a second",
+        ["what", "documents a second", "seconds with the actors' start"],
+        note="From the first batch to the last, without the start of the actors.",
+    )
+    local, seconds, _ = run(_child("local", model, corpus), 2)
+    rates = {"one local process of two threads": rows / local["seconds"]}
+    table.rows.append([next(iter(rates)), number(rows / local["seconds"]), number(seconds)])
+    for name, title in (("pyembed", "pyembed.integrations.ray"), ("model2vec", "hand-written, model2vec")):
+        found, _, _ = run(_child("ray", name, model, corpus), 2)
+        rates[title] = rows / found["seconds"]
+        table.rows.append([title, number(rates[title]), number(found["all"])])
+    values = list(rates.values())
+    table.note += (
+        f" {values[1] / values[0]:.2f} of the local process; {values[1] / values[2]:.1f} times model2vec."
+    )
+    return table
+
+
+def _local(model: str, corpus: str) -> Json:
+    """Encode in one process whose threads take a batch each, as actors do."""
+    import pyarrow.parquet
+
+    encode_batch = pyembed.Encode(model, text="text")
+    encode_batch(pyarrow.table({"text": ["a"] * 20_000}))
+    began = time.monotonic()
+    for batch in pyarrow.parquet.ParquetFile(corpus).iter_batches(8192):
+        encode_batch(batch)
+    return {"seconds": time.monotonic() - began}
+
+
+def _ray(name: str, model: str, corpus: str) -> Json:
+    """Encode on two nodes; the driver counts rows as they come."""
+    os.environ.update(_RAY)
+    import ray
+    import ray.data
+    from ray.cluster_utils import Cluster
+
+    from pyembed.integrations.ray import encode_dataset
+
+    nodes = {"num_cpus": 2, "object_store_memory": 1 << 30}
+    made = Cluster(initialize_head=True, head_node_args={**nodes, "include_dashboard": False})
+    made.add_node(**nodes)
+    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    made.wait_for_nodes()
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    try:
+        dataset = ray.data.read_parquet(corpus, override_num_blocks=16)
+        if name == "pyembed":
+            dataset = encode_dataset(dataset, model, text="text")
+        else:
+            dataset = dataset.map_batches(
+                _Hand,
+                fn_constructor_args=[model],
+                batch_format="pyarrow",
+                batch_size=8192,
+                num_cpus=1,
+                compute=ray.data.ActorPoolStrategy(size=2),
+            )
+        began = time.monotonic()
+        times, n_rows = [], []
+        for batch in dataset.iter_batches(batch_format="pyarrow", batch_size=None):
+            times.append(time.monotonic())
+            n_rows.append(batch.num_rows)
+        rate = sum(n_rows[1:]) / (times[-1] - times[0])
+        return {"seconds": sum(n_rows) / rate, "all": times[-1] - began}
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+class _Hand:
+    """An actor as people write it by hand: the model once, the batch as a list, the vectors as a column."""
+
+    def __init__(self, model: str) -> None:
+        self._function = _function("model2vec", model)
+
+    def __call__(self, batch: Any) -> Any:
+        return self._function(batch)
+
+
+_CHILDREN: dict[str, Callable[..., Json]] = {
+    "vectors": _vectors,
+    "parquet": _parquet,
+    "local": _local,
+    "ray": _ray,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
