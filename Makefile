@@ -9,7 +9,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/* csrc/*/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h csrc/*/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wheel workflows fuzz-http load-http
+.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wheel workflows fuzz-http load-http corpora
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -75,6 +75,9 @@ bench: .venv/.test-packages  ## measure speed and memory: make bench ARGS="--qui
 
 latency: .venv/.test-packages  ## measure single gathers from 8 threads under load: make latency SECONDS=60
 	$(BIN)/python -m tools.bench.latency --seconds $(or $(SECONDS),60)
+
+corpora: .venv/.test-packages  ## measure a corpus here, killed and resumed, beside peers, on Ray: make corpora ARGS="--rows 100000"
+	$(BIN)/python -m tools.bench.corpora $(ARGS)
 
 endurance: .venv/.installed  ## random load within a memory budget, pages sampled: make endurance SECONDS=600 ARGS="--processes 8"
 	$(BIN)/python -m tools.endurance --seconds $(or $(SECONDS),600) $(ARGS)

@@ -87,6 +87,8 @@ def test_pandas(encode: pyembed.Encode, wanted: Any) -> None:
     assert list(found.columns) == ["text", "embedding"]
     np.testing.assert_array_equal(np.stack(found["embedding"]), wanted)
     series = encode(frame["text"])
+    as_spark = pyarrow.Array.from_pandas(series, type=pyarrow.list_(pyarrow.float32()))
+    np.testing.assert_array_equal(matrix(as_spark), wanted)
     assert series.index.equals(frame.index)
     np.testing.assert_array_equal(np.stack(series), wanted)
 

@@ -149,16 +149,16 @@ def test_threads_metrics_and_one_mapping(nodes: Nodes, model: Path, corpus: Path
             parts = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", maps, flags=re.MULTILINE)
             own = [part for part in parts if "model.safetensors" in part.partition("\n")[0]]
             private = sum(int(size) for part in own for size in re.findall(r"Private_\w+: +(\d+) kB", part))
-            size = sum(
-                int(size) for part in own for size in re.findall(r"^Rss: +(\d+) kB", part, re.MULTILINE)
-            )
-            n = len(batch)
-            columns = {"threads": self._threads, "mappings": len(own), "private": private, "resident": size}
-            columns["counted"] = self.counts.rows
-            columns["pid"] = os.getpid()
-            columns["variable"] = int(os.environ["RAYON_NUM_THREADS"])
+            columns = {
+                "threads": self._threads,
+                "variable": int(os.environ["RAYON_NUM_THREADS"]),
+                "mappings": len(own),
+                "private": private,
+                "counted": self.counts.rows,
+                "pid": os.getpid(),
+            }
             for name, value in columns.items():
-                found = found.append_column(name, pyarrow.array([value] * n, pyarrow.int64()))
+                found = found.append_column(name, pyarrow.array([value] * len(batch), pyarrow.int64()))
             time.sleep(0.3)
             return found
 

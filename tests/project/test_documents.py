@@ -59,6 +59,8 @@ def test_dotted_names(name: str) -> None:
     if not name.startswith("pyembed.so"):
         if name.startswith("pyembed.integrations.torch"):
             pytest.importorskip("torch", reason="torch is not installed: make test-integrations installs it")
+        if name.startswith("pyembed.integrations.ray"):
+            pytest.importorskip("ray", reason="ray is not installed: make test-integrations installs it")
         resolve(name)
 
 
@@ -67,6 +69,8 @@ def test_imports(statement: str) -> None:
     module, _, names = statement.strip().removeprefix("from ").partition(" import ")
     if module.startswith("pyembed.integrations") and not module.endswith("prompt_embeds"):
         pytest.importorskip("torch", reason="torch is not installed: make test-integrations installs it")
+    if module.endswith(".ray"):
+        pytest.importorskip("ray", reason="ray is not installed: make test-integrations installs it")
     for name in names.split(","):
         assert hasattr(importlib.import_module(module), name.strip()), name
 
