@@ -23,7 +23,7 @@ os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
     RAY_DATA_DISABLE_PROGRESS_BARS="1",
     RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S="120",
-    RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",
+    RAY_DATA_USE_DATASOURCE_V2="0",  # which makes one block of small files, and that is one actor's
 )
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
@@ -159,13 +159,12 @@ def test_threads_metrics_and_one_mapping(nodes: Nodes, model: Path, corpus: Path
             }
             for name, value in columns.items():
                 found = found.append_column(name, pyarrow.array([value] * len(batch), pyarrow.int64()))
-            time.sleep(0.3)
+            time.sleep(0.5)
             return found
 
-    # On the whole, other tests and this process map the file too: pages are private only if they were copied.
-    with pyembed.load_encoder(model) as encoder:
+    with pyembed.load_encoder(model) as encoder:  # so that no page is only one actor's
         encoder.table.gather(range(len(encoder.table)))
-        dataset = ray.data.read_parquet(str(corpus)).map_batches(
+        dataset = ray.data.read_parquet(str(corpus), override_num_blocks=12).map_batches(
             Slow,
             fn_constructor_kwargs={"model": str(model), "text": "text"},
             batch_format="pyarrow",

@@ -31,6 +31,7 @@ _STUCK = 120
 _RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_DATA_USE_DATASOURCE_V2": "0",  # which makes one block of a small file, and that is one actor's
     "RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S": str(_STUCK),
 }
 
