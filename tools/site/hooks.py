@@ -10,6 +10,8 @@ from mkdocs.structure.pages import Page
 
 from tools.site import links, sections
 
+#: What is looked up by name, and has the words of all tasks.
+_LOOKED_UP = ("reference/", "project/changelog", "rules", "architecture")
 _DOCUMENT_OF = {page: name for name, page in sections.DOCUMENTS.items()}
 
 
@@ -29,5 +31,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Make links between files of the repository links between pages."""
     place = page.file.src_uri
+    if place.startswith(_LOOKED_UP):
+        page.meta["search"] = {"boost": 0.2}  # behind pages that explain
     document = _DOCUMENT_OF.get(place, f"docs/{place}")
     return links.rewrite(markdown, document, place, {**sections.DOCUMENTS, **sections.SHOWN})

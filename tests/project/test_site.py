@@ -1,0 +1,129 @@
+"""The site as a reader has it, in Chromium: questions find pages, and axe looks at what they find."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+# Two kinds of layout, all kinds of content.
+LOOKED_AT = [
+    "index.html",
+    "first-steps.html",
+    "published-examples.html",
+    "performance.html",
+    "rules.html",
+    "reference/tables.html",
+    "reference/c.html",
+    "reference/commands.html",
+]
+#: What users ask in public trackers, in few words, and the pages that answer it.
+QUESTIONS = {
+    "token embeddings without loading the model": {"index", "first-steps", "reference/opening"},
+    "embedding scale applied twice llama.cpp batch.embd": {"serving"},
+    "table larger than memory page faults": {"cold-rows"},
+    "FP8 table scales safetensors shards": {"conditional-memory"},
+    "special token typed as normal text": {"rules", "text", "comparing"},
+    "duplicate token llama.cpp aborts": {"rules"},
+    "compare two gguf files": {"comparing"},
+    "validate models in CI SARIF": {"deploying-validation", "reference/commands"},
+    "resize vocabulary new tokens": {"repair"},
+    "vLLM prompt_embeds": {"serving", "reference/integrations"},
+    "truncated while mapped SIGBUS": {"project/security", "reference/c", "architecture", "cold-rows"},
+    "bfloat16 rows as torch tensor": {"serving", "first-steps", "reference/integrations"},
+}
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Build the site, serve it, and return its address."""
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("Chromium is not installed")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(site: str, browser: Any) -> Iterator[Any]:
+    """Return a page that may ask the site alone; what goes wrong in it fails the test."""
+    wrong: list[str] = []
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(60_000)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda text: wrong.append(text.text) if text.type == "error" else None)
+    opened.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(own) else None)
+    own = (site, "data:", "blob:")
+    yield opened
+    context.close()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_looks(page: Any, site: str, name: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.goto(f"{site}/{name}", wait_until="networkidle")
+        found = axe.Axe().run(page).response
+        assert len(found["passes"]) > 15, "axe has looked"
+        serious = [
+            (one["id"], [node["target"] for node in one["nodes"]][:3])
+            for one in found["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], scheme
+        assert (
+            page.evaluate("[...document.images].filter(i => !i.naturalWidth && i.offsetParent).length") == 0
+        )
+    page.set_viewport_size({"width": 380, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380, "it overflows a narrow window"
+
+
+def test_questions(page: Any, site: str) -> None:
+    missed = {}
+    for question, wanted in QUESTIONS.items():
+        page.goto(f"{site}/index.html")
+        page.fill("[data-md-component=search-query]", question)
+        page.wait_for_selector(".md-search-result__link")
+        links = page.locator(".md-search-result__link").evaluate_all(
+            "links => links.map(one => one.pathname)"
+        )
+        pages = list(dict.fromkeys(re.sub(r"^/|\.html$", "", link) or "index" for link in links))[:4]
+        if not wanted & set(pages):
+            missed[question] = pages
+    assert missed == {}
