@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from ..tokens.cutting.engine import load, refusals_named
 
-
 #: How many threads the packages start, each once a process, when they cut a batch for the first time.
 THREADS_VARIABLE = "RAYON_NUM_THREADS"
 
