@@ -18,10 +18,11 @@ import pytest
 import pyembed
 from pyembed.encoders import choice, corpus, opening, verdicts
 from pyembed.encoders.engines import Cuts, Gigatoken, Standard, Tokie, bare
-from pyembed.encoders.spellings import Documents, documents_of_json, vocabulary_of
+from pyembed.encoders.spellings import Documents, documents_of_json, documents_of_model, vocabulary_of
 from pyembed.encoders.tokenizer_facts import tokenizer_facts
 from pyembed.tokens.cutting.engine import failure
 from tests.helpers.encoders import TEXTS, save_model2vec, word_tokenizer
+from tests.helpers.model_files import write_model
 
 pytest.importorskip("tokenizers")
 
@@ -194,6 +195,27 @@ def test_what_is_a_failure_and_what_is_not() -> None:
     for error in (KeyboardInterrupt(), SystemExit(), MemoryError()):
         with pytest.raises(type(error)):
             failure(error)
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["newlines apart", "a token with both"])
+def test_cuts_at_newlines_are_left_out_where_they_change_nothing(tmp_path: Path, mixed: bool) -> None:
+    tokens = ["a", "b", "\n", "\u2581", "ab", "\n\n", *(["a\n"] if mixed else [])]
+    merges = ["a b", "\n \n", *(["a \n"] if mixed else [])]
+    path = write_model(
+        tmp_path / "m.gguf",
+        model="gemma4",
+        tokens=tokens,
+        types=[1] * len(tokens),
+        add=lambda writer: writer.add_token_merges(merges),
+    )
+    with pyembed.load_model(path, validate="off") as model:
+        documents = documents_of_model(model.vocabulary.cutter.source())
+    cut = [
+        Standard("", text).cut(["ab\n\nab a\n\n\nb", "\na\n"], False).ids.tolist()
+        for text in documents.spellings
+    ]
+    assert len(cut) == (1 if mixed else 2)
+    assert cut[0] == cut[-1]
 
 
 # -------------------------------------------------------------------------------------- remembered
