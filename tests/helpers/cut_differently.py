@@ -35,6 +35,7 @@ _JOINING = re.compile(
     "\U000e0000-\U000e01ef]|\r\n"
 )
 _WIDE_SPACES = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_WIDE_SPACES_BEFORE_MASK = re.compile(_WIDE_SPACES.pattern + r"\s*<mask>")
 
 
 def _of_category(*categories: str) -> set[str]:
@@ -84,5 +85,7 @@ def is_cut_differently(text: str, vocabulary: pyembed.Vocabulary, *, name: str =
     if vocabulary.model == "bert":
         return bool(_LONG_WORD.search(text)) or not characters.isdisjoint(_different_to_bert())
     if vocabulary.model == "t5":
-        return bool(_JOINING.search(text)) or not characters.isdisjoint(_marks())
+        if _JOINING.search(text) or _WIDE_SPACES_BEFORE_MASK.search(text):
+            return True
+        return not characters.isdisjoint(_marks())
     return "phi3" in name.lower() and bool(_WIDE_SPACES.search(text))
