@@ -11,6 +11,7 @@ import pytest
 import pyembed
 from tests.helpers.complete_models import write_complete_model
 from tests.helpers.llama_cpp_engine import Engine
+from tests.helpers.llama_cutter import LlamaCutter
 
 pytestmark = pytest.mark.integration
 
@@ -71,6 +72,37 @@ def test_trimmed(model: Path, tmp_path: Path) -> None:
     new_ids = kept[0]
     left = np.flatnonzero(new_ids >= 0)
     np.testing.assert_array_equal(logits(out, new_ids[IDS]), logits(model, IDS)[:, left])
+
+
+def test_trimmed_to_a_text(model: Path, tmp_path: Path) -> None:
+    """llama.cpp cuts the text into the same tokens as before, and computes the same from them."""
+    text, kept = "The quick brown fox: 1234, na\u00efve caf\u00e9 \u4e2d\u6587\n\tx += 1\n", []
+    (tmp_path / "text.txt").write_text(text)
+    out = edited(
+        model,
+        tmp_path / "out.gguf",
+        lambda edit: kept.append(edit.trim_to_text(tmp_path / "text.txt")),
+    )
+    with LlamaCutter(model) as old, LlamaCutter(out) as new:
+        ids, new_ids = (np.array(cutter.cut([text])[0]) for cutter in (old, new))
+    np.testing.assert_array_equal(kept[0][ids], new_ids)
+    left = np.flatnonzero(kept[0] >= 0)
+    assert len(left) < 1000
+    np.testing.assert_array_equal(logits(out, new_ids), logits(model, ids)[:, left])
+
+
+def test_named_tokens_with_rows_of_pieces(model: Path, tmp_path: Path) -> None:
+    """llama.cpp finds the new token in texts; its logit is that of the mean row."""
+    name = "<tool_call>"
+    wide = edited(model, tmp_path / "wide.gguf", lambda edit: edit.resize(32001, "pieces", [name]))
+    np.testing.assert_array_equal(logits(wide, IDS)[:, :32000], logits(model, IDS))
+    with LlamaCutter(model) as old, LlamaCutter(wide) as new:
+        (pieces,), (found,) = old.cut([name]), new.cut([f"a {name} b"])
+    assert 32000 in found
+    assert len(found) < len(pieces) + 3
+    with pyembed.load_model(model) as named, pyembed.load_model(wide) as after:
+        wanted = named.embed(pieces).mean(axis=0)
+        np.testing.assert_allclose(after.embed([32000])[0], wanted, atol=0.02 * np.abs(wanted).max())
 
 
 def test_another_type_of_the_table(model: Path, tmp_path: Path) -> None:
