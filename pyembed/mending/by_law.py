@@ -47,6 +47,8 @@ def by_merges(draft: Draft) -> None:
     products = _unique([merge_parts(merge)[2] for merge in merges])
     if len(products) < 0.98 * len(merges):
         raise CannotMend("merges that each make a token of their own")
+    if _first_unmade(merges) is not None:
+        raise CannotMend("a reference: merges are out of order, and do not say where tokens belong")
     symbols = _symbols(texts, merges)
     wanted = [*symbols, *products]
     first = _begin(texts, wanted)
@@ -76,6 +78,18 @@ def by_merges(draft: Draft) -> None:
     dropped = set(intruders)
     order = [*range(first), *learned, *(i for i in behind if i not in dropped)]
     _reorder(draft, order, wanted, first)
+
+
+def _first_unmade(merges: Sequence[str]) -> int | None:
+    """Return the first merge of a text that only later ones make; None where merges stand in an order."""
+    rank_of: dict[bytes, int] = {}
+    parts = [merge_parts(merge) for merge in merges]
+    for rank, (_, _, product) in enumerate(parts):
+        rank_of.setdefault(product, rank)
+    for rank, (left, right, _) in enumerate(parts):
+        if max(rank_of.get(left, -1), rank_of.get(right, -1)) >= rank:
+            return rank
+    return None
 
 
 def _unique(items: Sequence[bytes]) -> list[bytes]:

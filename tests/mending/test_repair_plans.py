@@ -6,11 +6,15 @@ import base64
 import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import pyembed
+from pyembed.mending.by_law import by_merges
+from pyembed.mending.draft import Tokens
+from pyembed.mending.mendings import CannotMend
 from tests.helpers.damaged_files import DAMAGED
 from tests.helpers.gguf_bytes import ARRAY, F32, I32, I64, STRING, U16, U32, Array, GGUFBytes
 
@@ -170,3 +174,25 @@ def test_tokens_without_a_text_of_their_own_are_named(
         assert list(model.vocabulary.tokens) == [*wanted, "[EMPTY_4]", "c"]
         assert model.vocabulary.types[wanted.index(next(t for t in wanted if "PAD" in t))] == 5
         np.testing.assert_array_equal(model.table[:], rows.astype(np.float32))
+
+
+def test_merges_out_of_order_do_not_say_where_tokens_belong() -> None:
+    """Which of the two lists was damaged is not known: tokens that are right would be put out of order."""
+    letters = [chr(ord("a") + i) for i in range(20)]
+    products = ["".join(letters[: i + 2]) for i in range(19)]
+    merges = [f"{''.join(letters[: i + 1])} {letters[i + 1]}" for i in range(19)]
+
+    def mended(tokens: list[str], merges: list[str]) -> list[str]:
+        draft = SimpleNamespace(
+            tokens=Tokens(list(tokens), None, None, merges), n_rows=39, text=lambda key: "gpt2"
+        )
+        by_merges(draft)  # type: ignore[arg-type]
+        assert draft.tokens.texts is not None
+        return draft.tokens.texts
+
+    right = [*letters, *products]
+    wrong = [*right[:25], right[30], *right[26:30], right[25], *right[31:]]
+    assert mended(wrong, merges) == right
+    swapped = [*merges[:5], merges[10], *merges[6:10], merges[5], *merges[11:]]
+    with pytest.raises(CannotMend, match="merges are out of order"):
+        mended(right, swapped)
