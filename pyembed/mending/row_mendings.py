@@ -23,11 +23,10 @@ from ..tokens.token_list import NORMAL, key_of, spelling_for
 from ..validation.reference import open_reference
 from .draft import Draft
 from .mendings import CannotMend, Mending, NothingToMend
-from .row_places import by_reference, by_spelling, partner_rows
+from .row_places import by_reference, by_spelling, partner_rows, rows_with
 
 Ids = npt.NDArray[np.int64]
 _TABLES = (TOKEN_TABLE, OUTPUT_TABLE)
-_ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass
@@ -190,12 +189,7 @@ def _set_places(draft: Draft, name: str, place: Ids) -> None:
 
 def _broken(table: EmbeddingTable) -> npt.NDArray[np.bool_]:
     """Return which rows of a table hold something that is not finite."""
-    found = np.zeros(len(table), np.bool_)
-    for first in range(0, len(table), _ROWS_AT_ONCE):
-        n = min(_ROWS_AT_ONCE, len(table) - first)
-        flags, _ = table.check_rows(first, n)
-        found[first : first + n] = (flags & int(RowFault.NAN | RowFault.INFINITE)) != 0
-    return found
+    return rows_with(table, RowFault.NAN | RowFault.INFINITE)
 
 
 def _replace_broken(draft: Draft, theirs: TheirRows) -> None:

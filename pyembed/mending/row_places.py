@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..tables.table import EmbeddingTable
+from ..tables.table import EmbeddingTable, RowFault
+from ..tokens.token_list import NORMAL
 from ..validation.reference.rows import TYPE_ERROR
 from ..validation.row_order.judge import Verdict, judge
 from ..validation.row_order.segments import Run
@@ -17,6 +18,7 @@ Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 _CHUNK_WEIGHTS = 1 << 21
+_ROWS_AT_ONCE = 1 << 16
 _N_SKETCH = 64
 _SEED = 20240229
 #: Errors of rows that are the same beyond what their types explain, and of rows that may be any.
@@ -133,7 +135,38 @@ def by_spelling(
         assert run.shift is not None
         place[run.first : run.last + 1] += run.shift
         moved[run.first : run.last + 1] = True
-    return completed(place, moved, len(table))
+    place = completed(place, moved, len(table))
+    if not _begins_with_first_token(place, types, table):
+        raise CannotMend(
+            "a reference with rows: spellings show that rows moved, and no row of zeros shows whether "
+            "that of the first token did"
+        )
+    return place
+
+
+def _begins_with_first_token(place: Ids, types: Sequence[int], table: EmbeddingTable) -> bool:
+    """Return whether rows of zeros prove that the first row moved with those that spellings show to have.
+
+    The first tokens of a list are special ones and single characters, which are like no others: a run of rows
+    that begins behind them looks as if it began with them. Rows of zeros prove it where all of them then are
+    those of tokens that are not learned.
+    """
+    blank = np.flatnonzero(rows_with(table, RowFault.ZERO))
+    token_of = np.full(len(table), -1, np.int64)
+    token_of[place] = np.arange(len(place))
+    owners = token_of[blank]
+    first = int(place[0])
+    return first != 0 and first in blank and all(types[token] != NORMAL for token in owners if token >= 0)
+
+
+def rows_with(table: EmbeddingTable, faults: RowFault) -> npt.NDArray[np.bool_]:
+    """Return which rows of a table have some of the faults."""
+    found = np.zeros(len(table), np.bool_)
+    for first in range(0, len(table), _ROWS_AT_ONCE):
+        n = min(_ROWS_AT_ONCE, len(table) - first)
+        flags, _ = table.check_rows(first, n)
+        found[first : first + n] = (flags & int(faults)) != 0
+    return found
 
 
 def unproven_end(runs: Sequence[Run], n_tokens: int, n_rows: int) -> int | None:

@@ -119,6 +119,19 @@ def test_ends_of_runs_that_spellings_do_not_prove_are_refused(
     assert any("spellings show that rows moved, and not at which token" in str(one) for one in plan.refused)
 
 
+@pytest.mark.parametrize("first", [9, pytest.param(22, marks=pytest.mark.slow)])
+def test_a_run_that_begins_behind_the_first_tokens_is_refused(
+    first: int, demo: tuple[bytes, int, np.ndarray], tmp_path: Path
+) -> None:
+    """Nothing is spelled like the tokens before it: the run looks as if it were the whole table."""
+    order = np.concatenate([np.arange(first), np.roll(np.arange(first, N), 14)])
+    plan = pyembed.repair(put(tmp_path / "m.gguf", demo, demo[2][order]))
+    assert not plan.mendable
+    assert any(
+        "no row of zeros shows whether that of the first token did" in str(one) for one in plan.refused
+    )
+
+
 @pytest.mark.parametrize(
     ("runs", "found"),
     [
