@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
@@ -18,23 +19,27 @@ from .shapes import Inputs
 Tokens = list[dict[str, Any]]
 
 
+#: Id, stored text, whether it is special, and the characters that it comes from.
+_Cut = tuple[int, str, bool, int, int]
+
+
 def cut_for_people(served: Served, inputs: Inputs, limits: Limits, add_special: bool) -> list[Tokens]:
     """Return the tokens of each text: id, text, whether it is special, and the bytes that it comes from."""
     check_batch_size(inputs, limits, "inputs")
+    cut = _by_model(served, add_special) if served.model is not None else _by_tokenizer(served, add_special)
     found = []
     n_left = limits.max_batch_tokens
     for text in inputs.texts or ():
-        tokens = _tokens(served, text, add_special)
+        tokens = cut(text)
         n_left -= len(tokens)
         if n_left < 0:
             raise too_many_tokens(limits.max_batch_tokens - n_left, limits, "inputs")
-        found.append(tokens)
+        found.append(_shown(text, tokens))
     return found
 
 
-def _tokens(served: Served, text: str, add_special: bool) -> Tokens:
+def _shown(text: str, cut: list[_Cut]) -> Tokens:
     places = _byte_places(text)
-    cut = _of_model if served.model is not None else _of_tokenizer
     return [
         {
             "id": token_id,
@@ -43,7 +48,7 @@ def _tokens(served: Served, text: str, add_special: bool) -> Tokens:
             "start": None if special else places[start],
             "stop": None if special else places[end],
         }
-        for token_id, stored, special, start, end in cut(served, text, add_special)
+        for token_id, stored, special, start, end in cut
     ]
 
 
@@ -54,29 +59,38 @@ def _byte_places(text: str) -> Any:
     return list(accumulate((len(letter.encode("utf-8")) for letter in text), initial=0))
 
 
-def _of_model(served: Served, text: str, add_special: bool) -> list[tuple[int, str, bool, int, int]]:
-    if served.model is None or served.vocabulary is None:
+def _by_model(served: Served, add_special: bool) -> Callable[[str], list[_Cut]]:
+    vocabulary = served.vocabulary
+    if vocabulary is None:
         raise no_tokenizer(served)
-    try:
-        pieces = served.model.vocabulary.pieces(text, add_special=add_special)
-    except (FormatError, ImportError) as error:
-        raise Refused(Reason.NO_TOKENIZER, hidden(served, str(error)), "inputs") from None
-    types = served.model.vocabulary.types
     # Control tokens are not found in texts, so that these are the ones that were added.
-    is_special = (types == TokenType.CONTROL).tolist()
-    return [(one.id, one.text, is_special[one.id], one.start, one.end) for one in pieces]
+    is_special = vocabulary.types == TokenType.CONTROL
+
+    def cut(text: str) -> list[_Cut]:
+        try:
+            pieces = vocabulary.pieces(text, add_special=add_special)
+        except (FormatError, ImportError) as error:
+            raise Refused(Reason.NO_TOKENIZER, hidden(served, str(error)), "inputs") from None
+        return [(one.id, one.text, bool(is_special[one.id]), one.start, one.end) for one in pieces]
+
+    return cut
 
 
-def _of_tokenizer(served: Served, text: str, add_special: bool) -> list[tuple[int, str, bool, int, int]]:
-    if served.tokenizer is None:
+def _by_tokenizer(served: Served, add_special: bool) -> Callable[[str], list[_Cut]]:
+    tokenizer = served.tokenizer
+    if tokenizer is None:
         raise no_tokenizer(served)
-    cut = served.tokenizer.encode(text, add_special_tokens=add_special)
-    return [
-        (token_id, stored, bool(special), start, end)
-        for token_id, stored, special, (start, end) in zip(
-            cut.ids, cut.tokens, cut.special_tokens_mask, cut.offsets, strict=True
-        )
-    ]
+
+    def cut(text: str) -> list[_Cut]:
+        found = tokenizer.encode(text, add_special_tokens=add_special)
+        return [
+            (token_id, stored, bool(special), start, end)
+            for token_id, stored, special, (start, end) in zip(
+                found.ids, found.tokens, found.special_tokens_mask, found.offsets, strict=True
+            )
+        ]
+
+    return cut
 
 
 def joined(served: Served, inputs: Inputs, limits: Limits, skip_special: bool) -> list[str]:

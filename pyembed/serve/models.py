@@ -61,8 +61,6 @@ class Served(Closing):
         What makes vectors of texts; None where texts cannot be cut.
     table : EmbeddingTable
         The rows of token ids.
-    tokenizer : tokenizers.Tokenizer or None
-        Of an encoder that is not a GGUF model, its tokenizer with what stands around texts.
     no_texts : str
         Why there is no encoder; else "".
     opened : int
@@ -76,12 +74,15 @@ class Served(Closing):
         *,
         model: Model | None = None,
         encoder: Encoder | None = None,
-        tokenizer: Tokenizer | None = None,
+        tokenizer: tuple[str, str] | None = None,
         no_texts: str = "",
     ) -> None:
         self.name, self.path = given.name, given.path
         self.model, self.encoder, self.table = model, encoder, table
-        self.tokenizer, self.no_texts = tokenizer, no_texts
+        self.no_texts = no_texts
+        self._tokenizer_file = tokenizer
+        self._tokenizer: Tokenizer | None = None
+        self._lock = threading.Lock()
         self.opened = int(time.time())
         self._closed = False
 
@@ -91,6 +92,17 @@ class Served(Closing):
         if self.model is None or "tokenizer.ggml.tokens" not in self.model.metadata:
             return None
         return self.model.vocabulary
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """Of an encoder that is not a GGUF model, its tokenizer with what stands around texts; else None.
+
+        It is built when somebody first asks, of what the file held when the encoder was opened.
+        """
+        with self._lock:
+            if self._tokenizer is None and self._tokenizer_file is not None:
+                self._tokenizer = _whole_tokenizer(*self._tokenizer_file)
+            return self._tokenizer
 
     @property
     def geometry(self) -> Geometry:
@@ -140,7 +152,8 @@ def open_served(given: Given) -> Served:
             raise
         return Served(given, open_table(given.path), no_texts=str(error))
     try:
-        tokenizer = _whole_tokenizer(find_encoder(given.path, None, None).tokenizer_file)
+        path = find_encoder(given.path, None, None).tokenizer_file
+        tokenizer = path, as_text(path, read_bytes(path))
     except BaseException:
         encoder.close()
         raise
@@ -166,11 +179,11 @@ def _open_model(given: Given) -> Served:
         raise
 
 
-def _whole_tokenizer(path: str) -> Tokenizer:
-    """Return a tokenizer without limit and padding."""
+def _whole_tokenizer(path: str, text: str) -> Tokenizer:
+    """Return the tokenizer of a file's text, without limit and padding."""
     from ..tokens.cutting.engine import load
 
-    tokenizer = load(path, as_text(path, read_bytes(path)))
+    tokenizer = load(path, text)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+import anyio.to_thread
 import numpy as np
 import numpy.typing as npt
 from starlette.responses import Response
@@ -229,18 +230,13 @@ async def _reloading(call: Call) -> Response:
     given = _RELOAD.read(call.body)
     wanted = given["model"]
     names = list(service.models) if wanted is None else [model_name(service.models, wanted)]
-    done: list[dict[str, object]] = []
-
-    def make() -> bytes:
-        done.extend(reload_models(service, names))
-        return as_json({"object": "list", "data": done})
-
-    body = await service.call(make)
+    # Not by the threads that work on requests: a model may take seconds, and the next one waits for it.
+    done = await anyio.to_thread.run_sync(reload_models, service, names)
     count_reloads(service, done)
     refused = [f"{one['id']}: {one['message']}" for one in done if not one["ok"]]
     if refused:
         raise Refused(Reason.REFUSED, f"what was there stays: {'; '.join(refused)}", "model")
-    return json_response(body)
+    return json_response(as_json({"object": "list", "data": done}))
 
 
 _REFUSALS = (400, 404, 413, 422, 429)

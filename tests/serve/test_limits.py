@@ -140,6 +140,8 @@ def test_more_requests_than_it_takes(small: Server) -> None:
         (b'{"input": "a\\u0000b \\u202e\\u0007"}', 200),
         (b'{"input": "a", "input": "b", "user": null, "more": [1]}', 200),
         (json.dumps({"input": [1] * 600_000}).encode(), 413),
+        (json.dumps({"input": [1] * 1_000_000}, separators=(",", ":")).encode(), 413),
+        (json.dumps({"input": ["a"] * 2_049}).encode(), 422),
         (json.dumps({"input": "file " * 350_000}).encode(), 413),
         (json.dumps({"input": "x" * 900_000}).encode(), 200),
     ],

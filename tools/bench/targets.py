@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 from .measure import Json
-from .sections import half, hot, opening
+from .sections import half, hot, opening, serving
 from .sections.call import INDEXING
 from .sections.names import OWN as ROWS
 from .show import Table, number
@@ -50,6 +50,7 @@ def targets(sections: list[Json]) -> list[Target]:
     found.append(_threads(_one(sections, "threads")))
     found += _scan(_one(sections, "scan"))
     found.append(_names(_one(sections, "names")))
+    found += _serve(_one(sections, "serve"))
     found += _opening(_one(sections, "open"))
     found += _cold(_one(sections, "cold"))
     return found
@@ -212,6 +213,14 @@ def _scan(data: Json | None) -> Iterator[Target]:
 def _names(data: Json | None) -> Target:
     millions = {scheme["scheme"]: scheme["millions"][ROWS] for scheme in data["schemes"]} if data else {}
     return _least("names of hashed rows: at least 150 million a second and thread", millions, 150.0)
+
+
+def _serve(data: Json | None) -> Iterator[Target]:
+    cases = data["cases"] if data else {}
+    for what, least in ((serving.TOGETHER, 5.0), (serving.SINGLE, 1.0)):
+        case = cases.get(what, {}).get(serving.OURS)
+        ratios = {name: case[name] for name in serving.RATIOS} if case else {}
+        yield _least(f"over HTTP, {what}: at least {least:g}x FastAPI with model2vec", ratios, least)
 
 
 def _opening(data: Json | None) -> Iterator[Target]:

@@ -24,10 +24,12 @@ from . import Settings
 from .texts import docstrings, model2vec_folder
 
 N_TOGETHER, N_CLIENTS = 32, 8
+TOGETHER, SINGLE = "32 texts, 8 clients", "1 text, 1 client"
+RATIOS = ("against FastAPI", "processor against FastAPI")
 _HEAD = (
     "POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
 )
-_OURS, _ALONE, _PEER = "pyembed serve", "without batches", "FastAPI, model2vec"
+OURS, _ALONE, _PEER = "pyembed serve", "without batches", "FastAPI, model2vec"
 
 
 def run(settings: Settings) -> Json:
@@ -42,7 +44,7 @@ def run(settings: Settings) -> Json:
         ours = [sys.executable, "-m", "pyembed", "serve", f"m={folder}", "--log-level", "warning", "--port"]
         peer = [sys.executable, "-m", "tools.bench.fastapi_peer", str(folder)]
         servers = {
-            _OURS: stack.enter_context(_running(ours, [], cores[-1])),
+            OURS: stack.enter_context(_running(ours, [], cores[-1])),
             _ALONE: stack.enter_context(_running(ours, ["--max-batch-requests", "1"], cores[-1])),
             _PEER: stack.enter_context(_running(peer, [], cores[-1])),
         }
@@ -50,9 +52,9 @@ def run(settings: Settings) -> Json:
         rounds, seconds = (3, 1.0) if settings.quick else (7, 3.0)
         cases = {}
         for what, n_texts, n_clients in (
-            ("32 texts, 8 clients", N_TOGETHER, N_CLIENTS),
+            (TOGETHER, N_TOGETHER, N_CLIENTS),
             ("1 text, 8 clients", 1, N_CLIENTS),
-            ("1 text, 1 client", 1, 1),
+            (SINGLE, 1, 1),
         ):
             bodies = _bodies(texts, n_texts)
             runs: dict[str, list[_Run]] = {name: [] for name in servers}
