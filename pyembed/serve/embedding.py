@@ -126,9 +126,11 @@ class Embedding:
         try:
             with self._models.lease(options.model) as served:
                 cuts = _Cuts(served, options, [wanted.inputs for _, wanted in group])
-                cut, parts = time.perf_counter(), cuts.lengths()
-                for (_, wanted), lengths in zip(group, parts, strict=True):
+                cut = time.perf_counter()
+                n_tokens = [
                     self._check(served, options, wanted, lengths)
+                    for (_, wanted), lengths in zip(group, cuts.lengths(), strict=True)
+                ]
                 vectors = _pooled(served, options, cuts)
         except Exception as error:
             if len(group) > 1:  # whose fault it is shows when each is alone
@@ -139,26 +141,13 @@ class Embedding:
             return
         pooled = time.perf_counter()
         at = 0
-        for (job, wanted), lengths in zip(group, parts, strict=True):
-            made = Made(options.model, vectors[at : at + lengths.size], int(lengths.sum()))
-            at += lengths.size
-            try:
-                check_finite(made.vectors, "input")
-                job.result = Embedded(
-                    wanted.answer(made),
-                    lengths.size,
-                    made.n_tokens,
-                    sum(map(len, wanted.inputs.texts or ())),
-                    begin - job.arrived,
-                    cut - begin,
-                    pooled - cut,
-                    len(group),
-                )
-            except Exception as error:
-                job.result = error
+        for (job, wanted), n in zip(group, n_tokens, strict=True):
+            made = Made(options.model, vectors[at : at + len(wanted.inputs)], n)
+            at += len(wanted.inputs)
+            _answer(job, wanted, made, (begin - job.arrived, cut - begin, pooled - cut), len(group))
 
-    def _check(self, served: Served, options: Options, wanted: Wanted, lengths: Ints) -> None:
-        """Refuse a request that cannot be answered, now that its tokens are counted."""
+    def _check(self, served: Served, options: Options, wanted: Wanted, lengths: Ints) -> int:
+        """Return how many tokens a request has; refuse it if it cannot be answered, now that they are cut."""
         n_tokens = int(lengths.sum())
         if n_tokens > self._limits.max_batch_tokens:
             raise too_many_tokens(n_tokens, self._limits, wanted.param)
@@ -174,6 +163,20 @@ class Embedding:
             raise invalid(
                 f"dimensions is {options.dim}; vectors of {options.model} have {width}", "dimensions"
             )
+        return n_tokens
+
+
+def _answer(
+    job: EmbeddingJob, wanted: Wanted, made: Made, seconds: tuple[float, float, float], n_together: int
+) -> None:
+    """Set the result of a request whose vectors are there."""
+    try:
+        check_finite(made.vectors, "input")
+        n_characters = sum(map(len, wanted.inputs.texts or ()))
+        body = wanted.answer(made)
+        job.result = Embedded(body, len(made.vectors), made.n_tokens, n_characters, *seconds, n_together)
+    except Exception as error:
+        job.result = error
 
 
 class _Cuts:

@@ -201,6 +201,8 @@ class _Exchange:
             (b"content-length", b"%d" % len(body)),
             *refused.headers(),
         ]
+        if refused.reason is Reason.SLOW:
+            headers.append((b"connection", b"close"))  # what may still come is nobody's
         await self._send_some(
             {"type": "http.response.start", "status": refused.status(path), "headers": headers}
         )
