@@ -46,7 +46,7 @@ ELSEWHERE = {
 #: Pages whose programs another test runs, with what these programs need around them.
 OTHER_TESTS = {
     "serving.md": "tests/integration/test_serving_guide.py",
-    "server.md": "tests of the server",
+    "server.md": "tests/serve/test_clients.py",
     "explorer.md": "tests of the explorer",
     "corpora.md": "tests of corpora",
 }

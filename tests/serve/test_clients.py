@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import pyembed
-from tools.servers import Server
+from tools.servers import Server, running
 
 TEXTS = ["read the file", "a string of bytes", "read the file"]
 
@@ -94,6 +96,27 @@ def test_what_langchain_sends(server: Server) -> None:
     found = np.array([from_base64(one["embedding"]) for one in answer.value["data"]])
     np.testing.assert_array_equal(found, wanted)
     assert answer.value["usage"]["prompt_tokens"] == ids.size
+
+
+def test_the_guide(word_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command and the program of docs/server.md, but for the port."""
+    pytest.importorskip("openai")
+    pytest.importorskip("uvicorn")
+    guide = (Path(__file__).parents[2] / "docs" / "server.md").read_text("utf-8")
+    (command,) = re.findall(r"^pyembed serve (.*) --port 8080$", guide, re.MULTILINE)
+    (program,) = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(pyembed.demo_model(), "model.gguf")
+    Path("models").mkdir()
+    shutil.copytree(word_model, "models/potion-base-8M")
+    with running(*command.split()) as started:
+        assert program.count("http://127.0.0.1:8080/") == 1
+        names: dict[str, Any] = {}
+        lines = program.replace(":8080/", f":{started.port}/").strip().splitlines()
+        exec("\n".join([*lines[:-1], f"vector = {lines[-1]}"]), names)
+        names["client"].close()
+    with pyembed.load_encoder(word_model) as encoder:
+        np.testing.assert_array_equal(np.array(names["vector"], np.float32), encoder.encode("open the file"))
 
 
 def test_curl(server: Server) -> None:

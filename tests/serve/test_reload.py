@@ -162,9 +162,9 @@ def test_calls_that_are_wrong(capsys: pytest.CaptureFixture[str], arguments: lis
 
 
 def test_models_are_named_by_their_files(word_model: Path, tables: list[Path]) -> None:
-    from pyembed.cli.serve import _given
+    from pyembed.cli.serve import given_models
 
-    given = _given([str(word_model), str(tables[0]), "demo", "x=demo"], ["x=lock.json", "first.json"])
+    given = given_models([str(word_model), str(tables[0]), "demo", "x=demo"], ["x=lock.json", "first.json"])
     assert [(one.name, one.lock) for one in given] == [
         (word_model.name, "first.json"),
         ("a", None),
