@@ -320,6 +320,7 @@ def test_texts_of_a_file_come_out_harmless_and_broken_models_are_shown(tmp_path:
         for one in names:
             assert (one["text"] + one["stored"]).isprintable()
         assert names[0]["text"] == evil[0], "markup is text: the page never parses it"
+        assert names[3]["text"] == "\\xff\\xfe"
         assert not ask(server, "validation")["ok"]
         assert ask(server, "search", text="b")["tokens"]
     finally:

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from ...analysis.near_duplicates import chunk_rows
 from ...analysis.projection import Projection, ProjectionMethod, project
 from ...analysis.untrained import RowSums, find_untrained
-from ...safe_text import json_text, printable
+from ...safe_text import json_text
 from ...tables.table import EmbeddingTable
 from ...tokens.scripts import SCRIPTS, script_of
 from ...tokens.token_text import TokenType
 from ...tokens.vocabulary import Vocabulary
+from .shown import shown
 
 #: Types of tokens, as numbers; the last is that of a row without a token.
 TYPES = (*(kind.name.lower().replace("_", " ") for kind in TokenType), "no token")
@@ -134,7 +135,7 @@ class Cloud:
 
     def _texts(self, ids: npt.NDArray[np.int64]) -> list[str]:
         vocabulary = self._vocabulary
-        stored = [] if vocabulary is None else [printable(text) for text in vocabulary.tokens]
+        stored = [] if vocabulary is None else [shown(text) for text in vocabulary.tokens]
         return [stored[row] if row < len(stored) else f"row {row}" for row in ids.tolist()]
 
 

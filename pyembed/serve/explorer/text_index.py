@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from ...core.strings import decode_text
-from ...safe_text import printable
 from ...tokens.vocabulary import Vocabulary
+from .shown import shown
 
 
 class TextIndex:
     """The texts of all tokens, one a line, in one string that is searched as a whole."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        # What is printable holds no line break.
-        lines = [printable(decode_text(token.bytes)).casefold() for token in vocabulary]
+        # What is shown holds no line break.
+        lines = [shown(decode_text(token.bytes)).casefold() for token in vocabulary]
         self._ends = np.cumsum([len(line) + 1 for line in lines], dtype=np.int64)
         self._texts = "\n".join(lines) + "\n"
 
     def find(self, text: str, most: int) -> list[int]:
         """Return ids of at most `most` tokens with `text` in theirs: those that begin with it come first."""
-        wanted = printable(text).casefold()
+        wanted = shown(text).casefold()
         if not wanted:
             return []
         found: dict[int, None] = {}

@@ -16,13 +16,13 @@ from ...analysis.flatten import MAX_POINTS, flatten
 from ...analysis.similarity import Geometry, Neighbours
 from ...core.aliases import MetricName
 from ...errors import NotFoundError, VocabularyError
-from ...safe_text import printable
 from ...tables.table import EmbeddingTable
 from ...tokens.lookup import find_word
 from ...tokens.token_text import TokenType
 from ...tokens.vocabulary import Token, Vocabulary
 from .cloud import Cloud
 from .places import block_of, places_of
+from .shown import shown
 from .text_index import TextIndex
 
 _N_RANDOM = 4
@@ -96,8 +96,8 @@ class View:
         name = kind.name.lower().replace("_", " ") if isinstance(kind, TokenType) else f"type {kind}"
         return {
             "id": token.id,
-            "text": printable(self.vocabulary.written(token.id)),
-            "stored": printable(token.text),
+            "text": shown(self.vocabulary.written(token.id)),
+            "stored": shown(token.text),
             "bytes": token.bytes[:256].hex(),
             "type": name,
             "score": token.score,

@@ -195,6 +195,7 @@ class CloudMap {
     context.clearRect(0, 0, this.overlay.width, this.overlay.height);
     const ink = isDark() ? "#fff" : "#000";
     context.font = `${12 * this.ratio}px system-ui, sans-serif`;
+    const taken = [];
     const ring = (row, radius, label) => {
       const [x, y] = this.toScreen(row);
       if (!(x > 0 && y > 0 && x < this.overlay.width && y < this.overlay.height)) return;
@@ -206,15 +207,19 @@ class CloudMap {
       context.lineWidth = 1.75 * this.ratio;
       context.strokeStyle = ink;
       context.stroke();
-      if (!label) return;
+      const left = x + (radius + 4) * this.ratio;
+      const box = [left, y - 9 * this.ratio, left + context.measureText(label).width, y + 7 * this.ratio];
+      // A label that would cover another is left out: the list above has its text.
+      if (!label || taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1])) return;
+      taken.push(box);
       context.lineWidth = 4 * this.ratio;
       context.strokeStyle = isDark() ? "#10151b" : "#fff";
-      context.strokeText(label, x + (radius + 4) * this.ratio, y + 4 * this.ratio);
+      context.strokeText(label, left, y + 4 * this.ratio);
       context.fillStyle = ink;
-      context.fillText(label, x + (radius + 4) * this.ratio, y + 4 * this.ratio);
+      context.fillText(label, left, y + 4 * this.ratio);
     };
-    this.found.slice(0, 40).forEach((token, at) => ring(token.id, 5, at < 12 ? tokenText(token) : ""));
     if (state.chosen && state.chosen.id < this.cloud.n) ring(state.chosen.id, 9, tokenText(state.chosen));
+    this.found.slice(0, 40).forEach((token, at) => ring(token.id, 5, at < 12 ? tokenText(token) : ""));
     if (document.activeElement === this.canvas) {
       const [x, y] = [this.overlay.width / 2, this.overlay.height / 2];
       context.lineWidth = this.ratio;
