@@ -35,9 +35,9 @@ class Server:
     port : int
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], log: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: str, url: str = "") -> None:
         self.process, self._log = process, log
-        self.url = self._wait_for("serving")["url"]
+        self.url = url or self._wait_for("serving")["url"]
         self.port = int(self.url.rpartition(":")[2])
 
     def records(self) -> list[dict[str, Any]]:
@@ -101,3 +101,17 @@ def running(*arguments: object, **environment: str) -> Iterator[Server]:
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+@contextmanager
+def exploring(*arguments: object) -> Iterator[Server]:
+    """Run ``pyembed explore`` with these arguments, without a browser."""
+    command = [sys.executable, "-m", "pyembed", "explore", *map(str, arguments), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().decode("ascii").partition("/  ")[0]
+            assert url.startswith("http://127.0.0.1:"), url
+            yield Server(process, os.devnull, url)
+        finally:
+            process.terminate()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pyembed.cli import _parser, main
-from tools.servers import running
+from tools.servers import exploring, running
 
 
 def commands_of(parser: argparse.ArgumentParser, name: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -49,6 +49,11 @@ def test_the_example_works(
         pytest.importorskip("uvicorn", reason="the extra serve is not installed")
         with running(*shlex.split(example)[2:]) as server:
             assert server.get("/health").status == 200
+        return
+    if command == ("explore",):
+        pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+        with exploring(*shlex.split(example)[2:]) as server:
+            assert server.get("/").status == 200
         return
     script = re.sub(r"\bpyembed (?=\w+ )", f'"{sys.executable}" -m pyembed ', example)
     shell = ["sh", "-c", script]

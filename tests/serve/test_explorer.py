@@ -7,8 +7,6 @@ import io
 import json
 import re
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,10 @@ import numpy as np
 import pytest
 
 import pyembed
+from pyembed.serve.explorer.cloud import TRAINING, Cloud
 from pyembed.serve.explorer.questions import QUESTIONS
 from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
-from tools.servers import Server
+from tools.servers import Server, exploring
 
 PAGE = Path(pyembed.__file__).parent / "serve/explorer/page"
 
@@ -194,7 +193,20 @@ def test_all_tokens(server: Server, demo: pyembed.Model, method: str) -> None:
 def test_all_rows_without_tokens(server: Server) -> None:
     cloud = cloud_of(server.get("/explorer/cloud?model=rows").value)
     assert {cloud["types"][code] for code in cloud["type"]} == {"no token"}
+    assert "Too few rows" in cloud["no_untrained"]
     assert np.flatnonzero(np.isnan(cloud["x"])).tolist() == [3]
+
+
+def test_rows_that_look_untrained(tmp_path: Path) -> None:
+    rows = rows_of_floats(300, 32)
+    rows[:20] = 0.01 + 0.001 * rows[:20]
+    rows[77] = 0.01 + 0.001 * rows[77]
+    tokens = [f"<unused{i}>" if i < 20 else f"token{i}" for i in range(300)]
+    path = write_model(tmp_path / "m.gguf", model="gpt2", tokens=tokens, tensors={TOKEN_TABLE: rows})
+    with pyembed.load_model(path, validate="off") as model:
+        facts = Cloud(model.table, model.vocabulary).facts()
+    assert np.flatnonzero(facts.training == TRAINING.index("known unused")).tolist() == list(range(20))
+    assert np.flatnonzero(facts.training == TRAINING.index("looks untrained")).tolist() == [77]
 
 
 def test_parquet_opens_as_columns(server: Server) -> None:
@@ -309,13 +321,7 @@ def test_texts_of_a_file_come_out_harmless_and_broken_models_are_shown(tmp_path:
     )  # a row is missing: an error of the validation
     with pytest.raises(pyembed.PyembedError):
         pyembed.load_model(path).close()
-    command = [sys.executable, "-m", "pyembed", "explore", str(path), "--no-browser"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().decode().split()[0]
-        server = object.__new__(Server)
-        server.port = int(url.rstrip("/").rpartition(":")[2])
+    with exploring(path) as server:
         names = ask(server, "names", ids=list(range(5)))["tokens"]
         for one in names:
             assert (one["text"] + one["stored"]).isprintable()
@@ -323,6 +329,3 @@ def test_texts_of_a_file_come_out_harmless_and_broken_models_are_shown(tmp_path:
         assert names[3]["text"] == "\\xff\\xfe"
         assert not ask(server, "validation")["ok"]
         assert ask(server, "search", text="b")["tokens"]
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)

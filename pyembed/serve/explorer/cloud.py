@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ...analysis.near_duplicates import chunk_rows
 from ...analysis.projection import Projection, ProjectionMethod, project
-from ...analysis.untrained import RowSums, find_untrained
+from ...analysis.untrained import RowSums, find_untrained, known_unused
 from ...safe_text import json_text
 from ...tables.table import EmbeddingTable
 from ...tokens.scripts import SCRIPTS, script_of
@@ -25,6 +25,8 @@ TYPES = (*(kind.name.lower().replace("_", " ") for kind in TokenType), "no token
 #: What is known of a row's training, as numbers.
 TRAINING = ("trained", "known unused", "looks untrained")
 _NO_TOKEN = len(TYPES) - 1
+#: Weights that are decoded to tell untrained rows from others: some seconds.
+_MAX_WEIGHTS = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,15 @@ class RowFacts:
     norms : ndarray of float32
     types, scripts, training : ndarray of uint8
         Places in `TYPES`, `SCRIPTS` and `TRAINING`.
-    untrained_known : bool
-        Whether untrained rows can be told from others; else none is called so.
+    no_untrained : str
+        Why no row is said to look untrained; "" where that was looked at.
     """
 
     norms: npt.NDArray[np.float32]
     types: npt.NDArray[np.uint8]
     scripts: npt.NDArray[np.uint8]
     training: npt.NDArray[np.uint8]
-    untrained_known: bool
+    no_untrained: str
 
 
 class Cloud:
@@ -88,7 +90,7 @@ class Cloud:
                 "types": TYPES,
                 "scripts": SCRIPTS,
                 "training_names": TRAINING,
-                "untrained_known": facts.untrained_known,
+                "no_untrained": facts.no_untrained,
                 "arrays": ["x", "y", "norm", "type", "script", "training"],
             }
         ).encode("ascii")
@@ -140,14 +142,8 @@ class Cloud:
 
 
 def _row_facts(table: EmbeddingTable, vocabulary: Vocabulary | None) -> RowFacts:
-    n, columns = table.shape
-    sums, step = RowSums(n, columns), chunk_rows(table)
-    for first in range(0, n, step):
-        sums.add(first, table.gather(range(first, min(n, first + step))))
-    found = find_untrained(table.gather, sums.norms, sums.finite, sums.mean, vocabulary)
-    training = np.zeros(n, np.uint8)
-    training[found.known] = 1
-    training[found.ids] = 2
+    n = len(table)
+    training, no_untrained = _training(table, vocabulary)
     types, scripts = np.full(n, _NO_TOKEN, np.uint8), np.full(n, len(SCRIPTS) - 1, np.uint8)
     if vocabulary is not None:
         stored = vocabulary.types[:n]
@@ -161,6 +157,23 @@ def _row_facts(table: EmbeddingTable, vocabulary: Vocabulary | None) -> RowFacts
             np.uint8,
             shown,
         )
-    with np.errstate(over="ignore"):
-        norms = sums.norms.astype(np.float32)
-    return RowFacts(norms, types, scripts, training, found.min_cosine is not None)
+    return RowFacts(table.norms, types, scripts, training, no_untrained)
+
+
+def _training(table: EmbeddingTable, vocabulary: Vocabulary | None) -> tuple[npt.NDArray[np.uint8], str]:
+    """Return what is known of the training of all rows, and why not more; see `RowFacts`."""
+    n, columns = table.shape
+    training = known_unused(vocabulary, n).astype(np.uint8)
+    if n * columns > _MAX_WEIGHTS:
+        return (
+            training,
+            "The table is too large to look for rows that were never trained: pyembed health does.",
+        )
+    sums, step = RowSums(n, columns), chunk_rows(table)
+    for first in range(0, n, step):
+        sums.add(first, table.gather(range(first, min(n, first + step))))
+    found = find_untrained(table.gather, sums.norms, sums.finite, sums.mean, vocabulary)
+    training[found.ids] = TRAINING.index("looks untrained")
+    if found.min_cosine is None:
+        return training, "Too few rows are known to be unused to tell untrained ones from others."
+    return training, ""

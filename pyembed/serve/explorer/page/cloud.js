@@ -129,8 +129,8 @@ class CloudMap {
         names[code],
         el("span", { class: "quiet" }, grouped(counts[code])),
       );
-    const unknown = this.colouring === "training" && !this.cloud.untrained_known;
-    replace(this.legend, codes.map(entry), unknown && el("p", { class: "quiet" }, "Too few rows are known to be unused to tell untrained ones from others."));
+    const unknown = this.colouring === "training" ? this.cloud.no_untrained : "";
+    replace(this.legend, codes.map(entry), unknown && el("p", { class: "quiet" }, unknown));
   }
 
   // The first press shows one kind alone; further ones add and take away.
