@@ -159,7 +159,7 @@ def killed(model: Path, corpus: Path, home: Path, kills: int) -> str:
         process = subprocess.Popen(call, stdout=subprocess.DEVNULL, cwd=ROOT)
         try:
             # On the average each of them does less than its share, so that all of them are killed.
-            process.wait(start + numbers.random() * 1.6 * found["seconds"] / kills)
+            process.wait(start + numbers.random() * 1.2 * found["seconds"] / kills)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             n_killed += process.wait() == -signal.SIGKILL
