@@ -21,7 +21,7 @@ from .arrow import pyarrow
 from .blocks import Block, Fault, Limits, Position, blocks
 from .columns import Made, check_column, vectors_of
 from .manifest import Folder, Part, opened
-from .sinks import FORMATS, part_names
+from .sinks import FORMATS, check_schema, part_names
 from .sources import Source, ends_digest, open_sources, schema_of
 from .vectors import Options, PoolName, VectorMaker, VectorType
 
@@ -32,7 +32,7 @@ _BLOCK_ROWS = 16384
 _TEXT_BYTES = 8 << 20  # of a block's texts, where each has one vector
 #: Bytes of text that make a token at least, for what a block's tokens may take.
 _BYTES_A_TOKEN = 4
-_PART_ROWS = 1 << 20  # rows of a part at most, however many of them failed
+_PART_FAULTS = 1 << 16  # rows that failed after which a part ends: they are kept until then
 _SECONDS_A_REPORT = 0.2
 
 
@@ -139,7 +139,7 @@ def encode_corpus(
     sources = open_sources(inputs)
     _check_options(format, max_errors, text, ids)
     n_part = budget_bytes(part_size, "part_size")
-    schema, column = _columns(sources, columns, text, ids, into)
+    schema, column = _columns(sources, columns, text, ids, into, format)
     maker = VectorMaker(model, ids is not None, Options(pool, dim, dtype, normalize))
     try:
         manifest = {
@@ -175,7 +175,12 @@ def _check_options(format: str, max_errors: int | None, text: str | None, ids: s
 
 
 def _columns(
-    sources: list[Source], columns: Sequence[str] | None, text: str | None, ids: str | None, into: str
+    sources: list[Source],
+    columns: Sequence[str] | None,
+    text: str | None,
+    ids: str | None,
+    into: str,
+    format: str,
 ) -> tuple[Any, str]:
     """Return the schema of what is read, and the column that is encoded."""
     wanted = text if ids is None else ids
@@ -199,6 +204,8 @@ def _columns(
             f"{sources[0].path} has a column {quote(into)} already: name another for the vectors"
         )
     check_column(wanted, schema.field(wanted).type, ids is not None)
+    if format == "parquet":
+        check_schema(sources[0].path, schema)
     return schema, wanted
 
 
@@ -309,7 +316,7 @@ class _Run:
                     n_vectors += len(values)
                     n_bytes += values.nbytes
                     pace.tell(self._n_read - self._n_resumed, block.next, block.share)
-                    is_full = n_bytes >= n_part or self._n_read - n_begin >= _PART_ROWS
+                    is_full = n_bytes >= n_part or len(faults) >= _PART_FAULTS
                     item = None if is_full else next(ready, None)
                 writer.finish()
             except BaseException:

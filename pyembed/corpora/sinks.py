@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..export.safetensors import little_endian
 from ..files.npy_writer import write_array
+from ..safe_text import quote
 from .arrow import pyarrow
 from .columns import Made, vector_column, vector_type
 from .vectors import VectorMaker
@@ -65,6 +66,18 @@ class ParquetPart:
         with suppress(Exception):
             self._writer.close()
         self._writer.is_open = False
+
+
+def check_schema(path: str, schema: Any) -> None:
+    """Raise TypeError if a column of a file is of a type that Parquet does not hold."""
+    for field in schema:
+        try:
+            _leaves(pyarrow.schema([field]))
+        except pyarrow.ArrowException as error:
+            raise TypeError(
+                f"{path}: column {quote(field.name)} is of type {quote(str(field.type))}, which Parquet does "
+                f"not hold: leave it out ({str(error)[:100]})"
+            ) from None
 
 
 def _leaves(schema: Any) -> list[str]:

@@ -77,7 +77,7 @@ class _Arrow:
         self.path = path
 
     def schema(self) -> Any:
-        with _errors_of(self.path), pyarrow.memory_map(self.path) as file:
+        with _errors_of(self.path), pyarrow.OSFile(self.path) as file:
             return self._reader(file)[0].schema
 
     def _reader(self, file: Any) -> tuple[Any, int | None]:
@@ -89,7 +89,8 @@ class _Arrow:
         return reader, reader.num_record_batches
 
     def pieces(self, schema: Any, first: int) -> Iterator[Piece]:
-        with _errors_of(self.path), pyarrow.memory_map(self.path) as file:
+        # Not mapped: a file that shrinks meanwhile would end the process.
+        with _errors_of(self.path), pyarrow.OSFile(self.path) as file:
             reader, n = self._reader(file)
             batches = reader if n is None else map(reader.get_batch, range(n))
             sliced = (whole.slice(at, _ROWS) for whole in batches for at in range(0, whole.num_rows, _ROWS))
@@ -128,7 +129,7 @@ class _errors_of:
         if isinstance(error, OSError) and error.errno is not None:
             if error.filename is None:
                 raise OSError(error.errno, os.strerror(error.errno), self._path) from None
-        elif isinstance(error, pyarrow.ArrowException | OSError):
+        elif isinstance(error, pyarrow.ArrowException | OSError | KeyError):
             first = str(error).partition("\n")[0]
             raise FormatError(f"{self._path}: it cannot be read: {first[:300]}", self._path) from None
 

@@ -169,6 +169,38 @@ def test_columns_of_other_types(model: Path, table: Path, tmp_path: Path, column
     assert not (tmp_path / "out").exists()
 
 
+def test_columns_that_parquet_does_not_hold(model: Path, tmp_path: Path) -> None:
+    spans = pyarrow.array([(1, 2, 3)], pyarrow.month_day_nano_interval())
+    table = pyarrow.table({"text": ["the"], "span": spans})
+    with pyarrow.ipc.new_file(tmp_path / "in.arrow", table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(
+        TypeError, match=r"in.arrow: column 'span' is of type .*, which Parquet does not hold"
+    ):
+        pyembed.encode_corpus(model, tmp_path / "in.arrow", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    pyembed.encode_corpus(model, tmp_path / "in.arrow", tmp_path / "out", columns=["text"])
+    assert texts_of(tmp_path / "out") == ["the"]
+
+
+def test_names_that_are_paths(model: Path, tmp_path: Path) -> None:
+    """Dots in a name are no steps into it."""
+    path = parquet(tmp_path / "in.parquet", {"a": [{"b": 1}], "a.b": ["the"], "text": ["cat"]})
+    pyembed.encode_corpus(model, path, tmp_path / "out", text="a.b")
+    found = pyarrow.parquet.read_table(tmp_path / "out")
+    assert found.select(["a", "a.b", "text"]).to_pylist() == [{"a": {"b": 1}, "a.b": "the", "text": "cat"}]
+
+
+def test_many_rows_that_fail(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not kept until a part is full of others."""
+    monkeypatch.setattr("pyembed.corpora.run._PART_FAULTS", 10)
+    monkeypatch.setattr("pyembed.corpora.run._BLOCK_ROWS", 8)
+    path = parquet(tmp_path / "in.parquet", {"text": [None] * 50 + ["the"] * 3})
+    done = pyembed.encode_corpus(model, path, tmp_path / "out", max_errors=None)
+    assert (done.rows, done.failed, len(done.parts)) == (3, 50, 4)
+    assert [one["row"] for one in rejects(tmp_path / "out")] == list(range(50))
+
+
 @pytest.mark.parametrize("kind", ["large_string", "string_view", "dictionary"])
 def test_texts_of_all_types(model: Path, tmp_path: Path, kind: str) -> None:
     given = ["the", "cat", "", "the"]

@@ -69,7 +69,7 @@ def test_without_pyarrow(tmp_path: Path) -> None:
 
 
 def test_a_signal_leaves_whole_parts(tmp_path: Path) -> None:
-    (tmp_path / "in.txt").write_text("open the file\n" * 60_000, "utf-8")
+    (tmp_path / "in.txt").write_text("open the file\n" * 20_000, "utf-8")
     call = [
         sys.executable,
         "-m",
@@ -95,4 +95,4 @@ def test_a_signal_leaves_whole_parts(tmp_path: Path) -> None:
     lines = (tmp_path / "out" / "_parts.jsonl").read_text().splitlines()
     assert len([name for name in names if name.startswith("part")]) in (len(lines), len(lines) - 1)
     done = subprocess.run([*call, "--resume", "--json"], cwd=tmp_path, capture_output=True, check=True)
-    assert json.loads(done.stdout)["rows"] == 60_000
+    assert json.loads(done.stdout)["rows"] == 20_000

@@ -68,6 +68,19 @@ def test_asyncio_server() -> None:
         ]
 
 
+@pytest.mark.slow
+def test_ray_corpus(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="ray is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet.write_table(pyarrow.table({"text": ["open the file", "string"] * 50}), tmp_path / "in.parquet")
+    output = run("ray_corpus.py", pyembed.demo_model(), tmp_path / "in.parquet", tmp_path / "out")
+    assert output.splitlines()[-1] == f"100 rows in {tmp_path / 'out'}"
+    found = parquet.read_table(tmp_path / "out").column("embedding").to_pylist()
+    with pyembed.load_encoder(pyembed.demo_model()) as encoder:
+        assert found == encoder.encode(["open the file", "string"] * 50).tolist()
+
+
 def test_ngram_layers(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
     assert run("ngram_layers.py", *write_small(tmp_path, np.random.default_rng(3))).splitlines() == [

@@ -17,7 +17,8 @@ import pytest
 import pyembed
 from tests.helpers.encoders import WORDS, save_model2vec, word_tokenizer
 
-pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("default")]
+# Slow too, so that the suite does without a cluster where Ray is installed.
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
