@@ -8,7 +8,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from tools.site import links, sections
+from tools.site import keywords, links, sections
 
 #: What is looked up by name, and has the words of all tasks.
 _LOOKED_UP = ("reference/", "project/changelog", "rules", "architecture")
@@ -34,4 +34,7 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     if place.startswith(_LOOKED_UP):
         page.meta["search"] = {"boost": 0.2}  # behind pages that explain
     document = _DOCUMENT_OF.get(place, f"docs/{place}")
+    page.meta["tags"] = keywords.of_document(
+        document.removeprefix("docs/")
+    )  # the theme's search looks there first
     return links.rewrite(markdown, document, place, {**sections.DOCUMENTS, **sections.SHOWN})
