@@ -78,10 +78,11 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(site: str, browser: Any) -> Iterator[Any]:
+def page(request: pytest.FixtureRequest, site: str, browser: Any) -> Iterator[Any]:
     """Return a page that may ask the site alone; what goes wrong in it fails the test."""
     wrong: list[str] = []
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    scheme = getattr(request, "param", "light")
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     opened = context.new_page()
     opened.set_default_timeout(60_000)
     opened.on("pageerror", lambda error: wrong.append(str(error)))
@@ -94,22 +95,22 @@ def page(site: str, browser: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", LOOKED_AT)
-def test_looks(page: Any, site: str, name: str) -> None:
+@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+def test_looks(page: Any, site: str, name: str, request: pytest.FixtureRequest) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        page.goto(f"{site}/{name}", wait_until="networkidle")
-        found = axe.Axe().run(page).response
-        assert len(found["passes"]) > 15, "axe has looked"
-        serious = [
-            (one["id"], [node["target"] for node in one["nodes"]][:3])
-            for one in found["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
-        assert serious == [], scheme
-        assert (
-            page.evaluate("[...document.images].filter(i => !i.naturalWidth && i.offsetParent).length") == 0
-        )
+    page.goto(f"{site}/{name}", wait_until="networkidle")
+    shown = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (shown == "rgb(255, 255, 255)") == (request.node.callspec.params["page"] == "light")
+    found = axe.Axe().run(page).response
+    assert len(found["passes"]) > 15, "axe has looked"
+    serious = [
+        (one["id"], [node["target"] for node in one["nodes"]][:3])
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    missing = "[...document.images].filter(one => !one.naturalWidth && one.offsetParent).length"
+    assert page.evaluate(missing) == 0
     page.set_viewport_size({"width": 380, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 380, "it overflows a narrow window"
 

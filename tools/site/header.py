@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _SECTION = re.compile(r"/\* -{20,} ([\w ,]+) \*/")
-# A comment at the margin, or a declaration: up to the first line that ends it outside of braces.
+# A comment at the margin; macros; a type with members, up to its closing brace; any other declaration.
 _ITEM = re.compile(
-    r"^(/\*.*?\*/)\n|^(#define .*?)\n(?!#define)|^((?:typedef|PYE_API|enum|struct)\b.*?;[^\n]*)\n(?=\S|\n)",
-    re.M | re.S,
+    r"^(/\*.*?\*/)\n"
+    r"|^((?:#define [^\n]*\n)+)"
+    r"|^(typedef (?:struct|enum)[^;{]*\{.*?^\}[^;]*;)"
+    r"|^((?:typedef|PYE_API)\b[^;]*;)",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -45,7 +48,7 @@ def _items(content: str) -> Iterator[str]:
                 yield _prose(comment)
             comment = found[1]
             continue
-        declaration = found[2] or found[3]
+        declaration = (found[2] or found[3] or found[4]).rstrip()
         yield f"### {_name(declaration)}"
         if comment:
             yield _prose(comment)
