@@ -8,25 +8,25 @@
 #include "base/float_mode.h"
 #include "table/scan_rows.h"
 
-/* Rows that are added at a time, unless they are wide, and rows that are looked up before. */
+/* Rows that are added at a time, of which wide ones are fewer, and rows that are looked up before. As many are fetched before they
+ * are added: all their pages are looked up at the same time, which takes longer than the bytes do, and memory answers while others
+ * are added. The second cache has room for them. */
 #define GROUP_ROWS 32
-#define WINDOW_ROWS 64
+#define GROUP_BYTES 32768
+#define LEAST_ROWS 4
+#define WINDOW_ROWS 96
 
 /* Rows that are decoded before they are added: with a block of columns of each, tiles stay in the first cache. */
 #define TILE_ROWS 4
-
-/* A row is fetched about as many bytes before it is added, and as many rows: memory answers meanwhile. */
-#define AHEAD_BYTES 16384
-#define LEAST_AHEAD 4
-#define MOST_AHEAD 16
 
 /* Rows of consecutive ids, each looked up once, whatever bags it is in. */
 typedef struct window {
     size_t first, n; /* ids */
     size_t next;     /* id to be added, one of these unless all were */
-    size_t ahead;    /* rows between one that is added and the one that is fetched meanwhile; 0: none is */
-    const uint8_t *codes[WINDOW_ROWS + MOST_AHEAD]; /* behind the last row of all, that again */
-    pye_row rows[WINDOW_ROWS + MOST_AHEAD];         /* of a table whose rows are more than codes */
+    size_t most;     /* rows to add at a time */
+    size_t ahead;    /* rows between one that is added and the one that is fetched then; 0: none is */
+    const uint8_t *codes[WINDOW_ROWS + GROUP_ROWS]; /* behind the last row of all, that again */
+    pye_row rows[WINDOW_ROWS + GROUP_ROWS];         /* of a table whose rows are more than codes */
 } window;
 
 static bool has_parts(const pye_table *table) { return table->n_parts > 1; }
@@ -92,11 +92,11 @@ static size_t n_ready(const pye_bag_job *job, const window *from) {
 /* Begins at an id, and fetches the first rows. */
 static bool begin(const pye_bag_job *job, window *to, size_t first) {
     const pye_table *table = job->table;
-    size_t ahead = AHEAD_BYTES / (table->info.row_bytes + 1);
-    ahead = ahead < LEAST_AHEAD ? LEAST_AHEAD : ahead > MOST_AHEAD ? MOST_AHEAD : ahead;
+    size_t most = GROUP_BYTES / (table->info.row_bytes + 1);
+    to->most = most < LEAST_ROWS ? LEAST_ROWS : most > GROUP_ROWS ? GROUP_ROWS : most;
     to->first = to->next = first;
     to->n = 0;
-    to->ahead = job->prefetch ? ahead : 0;
+    to->ahead = job->prefetch ? to->most : 0;
     if (first > job->n_ids || !move_on(job, to))
         return false;
     pye_span all = pye_table_span(table, 0, (size_t)table->info.n_columns);
@@ -117,12 +117,8 @@ typedef struct group {
 
 /* Rows of floats and blocks as they are stored. */
 static void add_stored(const pye_table *table, const group *added, pye_span span, size_t n, float *to) {
-    const uint8_t *const *codes = added->from->codes + added->at;
-    const pye_addends rows = {.rows = codes,
-                              .next = added->from->ahead > 0 ? codes + added->from->ahead : NULL,
-                              .at = span.at,
-                              .weights = added->weights,
-                              .n = added->n};
+    const pye_addends rows = {
+        .rows = added->from->codes + added->at, .at = span.at, .weights = added->weights, .n = added->n};
     table->kernels->add_rows[table->info.type](to, &rows, n);
 }
 
@@ -154,7 +150,7 @@ static void max_rows(const pye_table *table, const group *added, size_t first, s
     }
 }
 
-/* Pools a group into `to`. */
+/* Pools a group into `to`, while others are fetched. */
 static void pool_group(const pye_bag_job *job, const group *added, float *to) {
     const pye_table *table = job->table;
     bool is_stored = job->mode != PYE_POOL_MAX && table->is_blocks && !table->swap &&
@@ -163,13 +159,11 @@ static void pool_group(const pye_bag_job *job, const group *added, float *to) {
     for (size_t column = 0; column < n_columns; column += PYE_ADDED_COLUMNS) {
         size_t n = n_columns - column < PYE_ADDED_COLUMNS ? n_columns - column : PYE_ADDED_COLUMNS;
         pye_span span = pye_table_span(table, column, n);
-        if (is_stored) {
-            add_stored(table, added, span, n, to + column);
-            continue;
-        }
         for (size_t i = 0; i < added->n && added->from->ahead > 0; i++)
             fetch(table, added->from, added->at + i + added->from->ahead, span);
-        if (job->mode == PYE_POOL_MAX)
+        if (is_stored)
+            add_stored(table, added, span, n, to + column);
+        else if (job->mode == PYE_POOL_MAX)
             max_rows(table, added, column, n, to + column);
         else
             add_decoded(table, added, column, n, to + column);
@@ -178,12 +172,8 @@ static void pool_group(const pye_bag_job *job, const group *added, float *to) {
 
 /* Pools the rows of the next n ids into `to`, which has those of the bag before them; `is_first`: none. */
 static bool add_ids(const pye_bag_job *job, window *from, size_t n, bool is_first, float *to) {
-    /* Of wide rows a block of columns is added of all rows of a group before the next: what is fetched for the next group must not
-     * wait longer than that. */
-    bool is_wide = job->table->info.n_columns > PYE_ADDED_COLUMNS && from->ahead > 0;
-    size_t most = is_wide ? from->ahead : GROUP_ROWS;
     for (size_t end = from->next + n; from->next < end; is_first = false) {
-        size_t n_rows = end - from->next < most ? end - from->next : most;
+        size_t n_rows = end - from->next < from->most ? end - from->next : from->most;
         if (n_ready(job, from) < n_rows && !move_on(job, from))
             return false;
         const group added = {.from = from,
@@ -216,8 +206,11 @@ static bool pool_part(const pye_bag_job *job, window *from, size_t bag, size_t f
     if (first > n_ids || n > n_ids - first || (size_t)begin + first != from->next)
         return false;
     float *to = job->out + bag * job->table->info.n_columns;
+    size_t n_bytes = (size_t)job->table->info.n_columns * sizeof *to;
+    /* Stores into the next result would wait for its lines. */
+    pye_prefetch_far((const uint8_t *)to + n_bytes, n_bytes);
     if (first == 0)
-        memset(to, 0, (size_t)job->table->info.n_columns * sizeof *to);
+        memset(to, 0, n_bytes);
     if (!add_ids(job, from, n, first == 0, to))
         return false;
     if (n > 0 && first + n == n_ids)

@@ -133,15 +133,10 @@ FUSE_LANES(bf16, vf_load_bfloat)
 /* Floats are added as they are loaded, too. */
 #define ADD_FLOATS(name, load)                                                                                    \
     static void JOIN(add_##name, _, ISA)(float *to, const pye_addends *from, size_t n) {                          \
-        size_t item_bytes = sizeof(block_##name);                                                                 \
-        if (from->weights != NULL && from->next != NULL)                                                          \
-            add_floats(to, from, n, item_bytes, load, true, true);                                                \
-        else if (from->weights != NULL)                                                                           \
-            add_floats(to, from, n, item_bytes, load, true, false);                                               \
-        else if (from->next != NULL)                                                                              \
-            add_floats(to, from, n, item_bytes, load, false, true);                                               \
+        if (from->weights == NULL)                                                                                \
+            add_floats(to, from, n, sizeof(block_##name), load, false);                                           \
         else                                                                                                      \
-            add_floats(to, from, n, item_bytes, load, false, false);                                              \
+            add_floats(to, from, n, sizeof(block_##name), load, true);                                            \
     }
 ADD_FLOATS(f32, vf_load)
 ADD_FLOATS(f16, vf_load_half)
@@ -151,11 +146,8 @@ ADD_FLOATS(bf16, vf_load_bfloat)
 /* Blocks are added as they are decoded. A product with a weight is one more step, and such rows are few. */
 #define ADD_BLOCKS(NAME, name, n_weights)                                                                         \
     static void JOIN(add_##name, _, ISA)(float *to, const pye_addends *from, size_t n) {                          \
-        size_t n_bytes = n / (n_weights) * sizeof(block_##name);                                                  \
         _Alignas(64) float row[PYE_ADDED_COLUMNS];                                                                \
         for (size_t i = 0; i < from->n; i++) {                                                                    \
-            if (from->next != NULL)                                                                               \
-                pye_prefetch_far(from->next[i] + from->at, n_bytes);                                              \
             if (from->weights == NULL) {                                                                          \
                 decode_row_##name(from->rows[i] + from->at, to, n, vf_put_sum);                                   \
             } else {                                                                                              \

@@ -18,26 +18,19 @@ INLINE vf add_weighted(vf sum, vf x, const float *weights, size_t row) {
     return vf_add(sum, weights == NULL ? x : vf_mul(x, vf_set(weights[row])));
 }
 
-/* `parts` times 16 columns of all rows: sums stay in registers, and several of them hide each other's latency. Of the rows to
- * come as many lines are fetched, and at the end of the columns the one that the last of them are on. */
+/* `parts` times 16 columns of all rows: sums stay in registers, and several of them hide each other's latency. */
 INLINE void add_columns(float *to, const pye_addends *from, size_t at, size_t parts, size_t item_bytes,
-                        vf (*load)(const void *), bool is_weighted, bool fetches, bool is_end) {
+                        vf (*load)(const void *), bool is_weighted) {
     vf lanes[VF_SUMS];
     UNROLL
     for (size_t part = 0; part < parts; part++)
         lanes[part] = vf_load(to + 16 * part);
     for (size_t row = 0; row < from->n; row++) {
         const uint8_t *columns = from->rows[row] + from->at + at * item_bytes;
-        const uint8_t *next = fetches ? from->next[row] + from->at + at * item_bytes : NULL;
         UNROLL
-        for (size_t part = 0; part < parts; part++) {
-            size_t byte = 16 * part * item_bytes;
-            if (fetches && byte % PYE_LINE_BYTES == 0)
-                PYE_PREFETCH_FAR(next + byte);
-            lanes[part] = add_weighted(lanes[part], load(columns + byte), is_weighted ? from->weights : NULL, row);
-        }
-        if (fetches && is_end)
-            PYE_PREFETCH_FAR(next + 16 * parts * item_bytes - 1);
+        for (size_t part = 0; part < parts; part++)
+            lanes[part] = add_weighted(lanes[part], load(columns + 16 * part * item_bytes),
+                                       is_weighted ? from->weights : NULL, row);
     }
     UNROLL
     for (size_t part = 0; part < parts; part++)
@@ -59,11 +52,11 @@ INLINE void add_last_columns(float *to, const pye_addends *from, size_t at, size
 
 /* Adds n columns of rows of floats to `to`. */
 INLINE void add_floats(float *to, const pye_addends *from, size_t n, size_t item_bytes, vf (*load)(const void *),
-                       bool is_weighted, bool fetches) {
+                       bool is_weighted) {
     size_t i = 0;
 #define ADD_COLUMNS(parts)                                                                                        \
     for (; n - i >= 16 * (parts); i += 16 * (parts))                                                              \
-    add_columns(to + i, from, i, parts, item_bytes, load, is_weighted, fetches, n - i < 16 * (parts) + 16)
+    add_columns(to + i, from, i, parts, item_bytes, load, is_weighted)
     ADD_COLUMNS(VF_SUMS);
     ADD_COLUMNS(4);
     ADD_COLUMNS(1);

@@ -302,7 +302,7 @@ static void check_sums(const pye_kernels *kernels, const pye_type_info *type) {
     const uint8_t *starts[SUM_ROWS];
     size_t n = (1 + (size_t)(random_u64() % (SUM_COLUMNS / type->n_weights))) * type->n_weights;
     size_t n_rows = 1 + (size_t)(random_u64() % SUM_ROWS);
-    int is_wild = random_u64() % 4 == 0, is_weighted = random_u64() % 2, fetches = random_u64() % 2;
+    int is_wild = random_u64() % 4 == 0, is_weighted = random_u64() % 2;
     if (kernels->add_rows[type->id] == NULL)
         return;
     for (size_t i = 0; i < n; i++)
@@ -318,11 +318,8 @@ static void check_sums(const pye_kernels *kernels, const pye_type_info *type) {
             expected[i] = expected[i] + product;
         }
     }
-    const pye_addends addends = {.rows = starts,
-                                 .next = fetches ? starts : NULL,
-                                 .at = SUM_AT,
-                                 .weights = is_weighted ? weights : NULL,
-                                 .n = n_rows};
+    const pye_addends addends = {
+        .rows = starts, .at = SUM_AT, .weights = is_weighted ? weights : NULL, .n = n_rows};
     kernels->add_rows[type->id](got, &addends, n);
     expect_floats(kernels, "sum of rows", expected, got, n);
     for (size_t i = 0; i < n; i++)
