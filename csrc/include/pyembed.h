@@ -618,11 +618,11 @@ PYE_API pye_status pye_table_check(const pye_table *table, uint64_t first, uint6
  * call. */
 typedef struct pye_stats {
     size_t struct_bytes;
-    uint64_t n_gathers;       /* calls of pye_table_gather that returned PYE_OK */
-    uint64_t n_rows;          /* rows written */
+    uint64_t n_gathers;       /* calls of pye_table_gather and pye_table_pool that returned PYE_OK */
+    uint64_t n_rows;          /* rows written or pooled */
     uint64_t n_bytes_read;    /* stored bytes of the rows that were read: none for ids outside a window */
     uint64_t n_bytes_written; /* bytes of output */
-    uint64_t nanoseconds; /* in gathers, all threads together; of gathers below 16 rows every 16th is timed
+    uint64_t nanoseconds; /* in these calls, all threads together; of those below 16 rows every 16th is timed
                                * and counted 16 times */
     uint64_t n_major_faults; /* page faults of the whole process that needed a disk, since it started */
     /* Of mapped files: how rows that were not in memory came there. */

@@ -13,7 +13,8 @@ typedef struct pye_bag_job {
     const float *weights; /* may be NULL */
     pye_pool_mode mode;
     bool normalize;
-    bool prefetch; /* fetch rows ahead: the table is larger than the caches */
+    bool prefetch;   /* fetch rows ahead: the table is larger than the caches */
+    bool is_present; /* all rows are in memory, as far as is known */
     float *out;
 } pye_bag_job;
 

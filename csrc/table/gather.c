@@ -119,18 +119,6 @@ static pye_status run(const pye_row_job *job, size_t n_ids, uint64_t bytes_an_id
     return pye_portions_run(&portions, error);
 }
 
-/* Reading a clock costs about as much as a short row: of small gathers a sample is timed, which counts for all. */
-#define TIMED_ROWS 16
-#define SAMPLE 16
-
-/* What a reading of the clock around this gather stands for, 0 if it is not timed. */
-static uint64_t time_weight(pye_counter_shard *shard, size_t n_ids) {
-    if (n_ids >= TIMED_ROWS)
-        return 1;
-    uint64_t n_before = atomic_load_explicit(&shard->count.n_gathers, memory_order_relaxed);
-    return n_before % SAMPLE == 0 ? SAMPLE : 0;
-}
-
 static void count(const pye_row_job *job, pye_counter_shard *shard, size_t n_ids, size_t n_inside) {
     pye_count(&shard->count.n_gathers, 1);
     pye_count(&shard->count.n_rows, n_ids);
@@ -176,20 +164,16 @@ static pye_status run_counted(pye_row_job *job, size_t n_ids, size_t n_inside, u
                               pye_error *error) {
     pye_counter_shard *shard = pye_counters_shard(&job->table->model->counters);
     uint64_t bytes_an_id = job->out_bytes + job->scales_bytes + job->table->info.row_bytes;
-    uint64_t weight = time_weight(shard, n_ids);
-    uint64_t begin = weight > 0 ? pye_clock_nanoseconds() : 0;
+    const pye_timing timing = pye_timing_begin(shard, n_ids);
     bool was_there = true;
     uint64_t n_before = atomic_load_explicit(&shard->count.n_rows, memory_order_relaxed);
     pye_status status = pye_presence_is_settled(job->table, n_before, n_ids)
                             ? run(job, n_ids, bytes_an_id, n_threads, error)
                             : run_batches(job, n_ids, n_before, bytes_an_id, n_threads, &was_there, error);
-    if (weight > 0) {
-        uint64_t nanoseconds = pye_clock_nanoseconds() - begin;
-        pye_count(&shard->count.nanoseconds, nanoseconds * weight);
-        if (job->table->asks && was_there &&
-            nanoseconds > n_ids * (SLOW_NANOSECONDS_A_ROW + bytes_an_id * SLOW_NANOSECONDS_A_BYTE))
-            pye_presence_doubt(job->table);
-    }
+    uint64_t nanoseconds = pye_timing_end(&timing, shard);
+    if (job->table->asks && was_there &&
+        nanoseconds > n_ids * (SLOW_NANOSECONDS_A_ROW + bytes_an_id * SLOW_NANOSECONDS_A_BYTE))
+        pye_presence_doubt(job->table);
     if (status == PYE_OK)
         count(job, shard, n_ids, n_inside);
     return status;

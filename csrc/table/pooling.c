@@ -84,9 +84,11 @@ static pye_status fail_changed(pye_error *error) {
  * callbacks expect one of them only. */
 static pye_status bring(const pye_bag_job *job, size_t first, size_t n, pye_error *error) {
     static const pye_interrupt nobody = {NULL, NULL};
-    size_t most = pye_presence_batch_rows(job->table);
     pye_status status = PYE_OK;
-    for (size_t i = 0; i < n && job->table->asks && status == PYE_OK; i += most) {
+    if (job->is_present)
+        return PYE_OK;
+    size_t most = pye_presence_batch_rows(job->table);
+    for (size_t i = 0; i < n && status == PYE_OK; i += most) {
         const pye_ids ids = {.ids = (const uint8_t *)job->ids + (first + i) * pye_id_bytes(job->id_type),
                              .type = job->id_type,
                              .n = n - i < most ? n - i : most,
@@ -174,6 +176,14 @@ static pye_status run_all(const pye_bag_job *job, size_t n_bags, uint32_t n_thre
     return status;
 }
 
+/* As `run_all`, of rows that are in memory by then: all together, as far as there is room; what is left, portion by portion. */
+static pye_status run_present(pye_bag_job *job, size_t n_bags, uint32_t n_threads, pye_error *error) {
+    size_t most = job->is_present ? job->n_ids : pye_presence_batch_rows(job->table);
+    pye_status status = bring(job, 0, job->n_ids < most ? job->n_ids : most, error);
+    job->is_present |= job->n_ids <= most;
+    return status == PYE_OK ? run_all(job, n_bags, n_threads, error) : status;
+}
+
 pye_status pye_table_pool(const pye_table *table, const void *ids, size_t n_ids, const int64_t *offsets,
                           size_t n_bags, const float *weights, float *out, const pye_pool_options *options,
                           pye_error *error) {
@@ -181,23 +191,30 @@ pye_status pye_table_pool(const pye_table *table, const void *ids, size_t n_ids,
     pye_status status = pye_copy_options(&known, sizeof known, options, "pye_pool_options", error);
     if (status != PYE_OK)
         return status;
-    const pye_bag_job job = {.table = table,
-                             .ids = ids,
-                             .n_ids = n_ids,
-                             .id_type = known.id_type,
-                             .offsets = offsets,
-                             .weights = weights,
-                             .mode = known.mode,
-                             .normalize = known.normalize != 0,
-                             .prefetch = table->info.n_bytes > pye_cpu_cache_bytes() / 4,
-                             .out = out};
+    pye_bag_job job = {.table = table,
+                       .ids = ids,
+                       .n_ids = n_ids,
+                       .id_type = known.id_type,
+                       .offsets = offsets,
+                       .weights = weights,
+                       .mode = known.mode,
+                       .normalize = known.normalize != 0,
+                       .prefetch = table->info.n_bytes > pye_cpu_cache_bytes() / 4,
+                       .is_present = !table->asks,
+                       .out = out};
     status = check_job(&job, n_bags, error);
-    if (status != PYE_OK || table->info.n_columns == 0 || n_bags == 0)
+    if (status != PYE_OK)
         return status;
-    /* Together, as far as there is room for all of them; what is left, portion by portion. */
-    size_t most = pye_presence_batch_rows(table);
-    status = bring(&job, 0, n_ids < most ? n_ids : most, error);
-    if (status == PYE_OK)
-        status = run_all(&job, n_bags, known.n_threads, error);
-    return status == PYE_OK ? pye_table_intact(table, error) : status;
+    pye_counter_shard *shard = pye_counters_shard(&table->model->counters);
+    const pye_timing timing = pye_timing_begin(shard, n_ids);
+    if (table->info.n_columns > 0 && n_bags > 0)
+        status = run_present(&job, n_bags, known.n_threads, error);
+    (void)pye_timing_end(&timing, shard);
+    if (status != PYE_OK)
+        return status;
+    pye_count(&shard->count.n_gathers, 1);
+    pye_count(&shard->count.n_rows, n_ids);
+    pye_count(&shard->count.n_bytes_read, n_ids * table->info.row_bytes);
+    pye_count(&shard->count.n_bytes_written, n_bags * table->info.n_columns * sizeof *out);
+    return pye_table_intact(table, error);
 }

@@ -13,13 +13,13 @@ class Stats(NamedTuple):
     Attributes
     ----------
     n_gathers : int
-        Gathers that succeeded.
+        Calls of `gather` and `pool` that succeeded.
     n_rows : int
-        Rows that they wrote.
+        Rows that they wrote or pooled.
     n_bytes_read, n_bytes_written : int
         Bytes of the file's rows that were decoded, and bytes of output.
     seconds : float
-        Time inside gathers, of all threads together. Of gathers of fewer than 16 rows every 16th is timed
+        Time inside these calls, of all threads together. Of those of fewer than 16 rows every 16th is timed
         and counted 16 times.
     n_major_faults : int
         Of the whole process since its start: pages that had to be read from a disk.

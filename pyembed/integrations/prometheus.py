@@ -17,11 +17,11 @@ from ..errors import ClosedError
 from ..model import Model
 
 _METRICS = (
-    ("gathers", "Gathers that succeeded.", "n_gathers"),
-    ("rows", "Rows that gathers wrote.", "n_rows"),
+    ("gathers", "Gathers and poolings that succeeded.", "n_gathers"),
+    ("rows", "Rows that they wrote or pooled.", "n_rows"),
     ("read_bytes", "Bytes of the file's rows that were decoded.", "n_bytes_read"),
     ("written_bytes", "Bytes of output.", "n_bytes_written"),
-    ("gather_seconds", "Time inside gathers, of all threads together.", "seconds"),
+    ("gather_seconds", "Time inside them, of all threads together.", "seconds"),
 )
 _FAULTS = ("pyembed_process_major_faults", "Pages of the process that had to be read from a disk.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -29,6 +30,7 @@ from .arguments import (
 Out = TypeVar("Out")
 PoolModeName: TypeAlias = Literal["mean", "sum", "max"]
 
+_FLOATS = (np.dtype(np.float32),)
 _MODES = {"mean": PoolMode.MEAN, "sum": PoolMode.SUM, "max": PoolMode.MAX}
 
 
@@ -116,7 +118,8 @@ class Pooled:
         """
         if mode not in _MODES:
             raise ValueError(f"mode is {mode!r}; expected one of {', '.join(_MODES)}")
-        ids = as_ids(ids, self._shape[0])
+        if not _is_array_of(ids, ID_TYPES):
+            ids = as_ids(ids, self._shape[0])
         if ids.ndim != 1:
             raise ValueError(
                 f"ids have shape {ids.shape}; expected one row, with offsets that cut it into bags"
@@ -124,7 +127,12 @@ class Pooled:
         bounds = _as_bounds(offsets, ids.size)
         factors = None if weights is None else _as_weights(weights, ids.shape)
         shape = (bounds.size - 1, self._shape[1])
-        rows = np.empty(shape, np.float32) if out is None else as_rows(out, shape, OUTPUT_TYPES["float32"])
+        if out is None:
+            rows = np.empty(shape, np.float32)
+        elif _is_array_of(out, _FLOATS) and out.shape == shape and out.flags.carray:
+            rows = out
+        else:
+            rows = as_rows(out, shape, OUTPUT_TYPES["float32"])
         to = rows if rows.flags.c_contiguous else np.empty(shape, np.float32)
         options = ffi.new("pye_pool_options *")
         options.struct_bytes = ffi.sizeof("pye_pool_options")
@@ -149,12 +157,12 @@ class Pooled:
         ]
         status = lib.pye_table_pool(
             self._ensure_open(),
-            _pointer("void *", inputs[0]),
+            _pointer("char[]", inputs[0]),
             ids.size,
-            _pointer("int64_t *", inputs[1]),
+            _pointer("int64_t[]", inputs[1]),
             bounds.size - 1,
-            _pointer("float *", inputs[2]),
-            _pointer("float *", to),
+            _pointer("float[]", inputs[2]),
+            _pointer("float[]", to),
             options,
             error := ffi.new("pye_error *"),
         )
@@ -164,12 +172,19 @@ class Pooled:
 
 
 def _pointer(kind: str, array: npt.NDArray[Any] | None) -> CData:
-    return ffi.NULL if array is None else ffi.cast(kind, array.ctypes.data)
+    return ffi.NULL if array is None else ffi.from_buffer(kind, array)
 
 
-def _as_bounds(offsets: object, n_ids: int) -> IntArray:
+def _is_array_of(given: Any, types: Container[np.dtype[Any]]) -> bool:
+    """Return whether an argument is as it has to be already: looking closer takes as long as a bag."""
+    return type(given) is np.ndarray and given.dtype in types and bool(given.flags.c_contiguous)
+
+
+def _as_bounds(offsets: Any, n_ids: int) -> IntArray:
     """Return offsets as int64; what numbers they are is checked later."""
-    array = as_ids(offsets, n_ids + 1, "offset", "a batch of these ids", "place")
+    array = offsets
+    if not _is_array_of(array, ID_TYPES):
+        array = as_ids(offsets, n_ids + 1, "offset", "a batch of these ids", "place")
     if array.ndim != 1 or not array.size:
         raise ValueError(f"offsets have shape {array.shape}; expected (bags + 1,): 0, ..., {n_ids}")
     if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:

@@ -36,6 +36,21 @@ def test_counts(path: Path) -> None:
     assert stats.n_major_faults >= 0
 
 
+def test_pooled_rows_count(path: Path) -> None:
+    with pyembed.load_model(path) as model:
+        ids = np.arange(90) % 100
+        model.table.pool(ids, [0, 20, 20, 90])
+        model.table.pool([], [0])
+        with pytest.raises(IndexError):
+            model.table.pool([100], [0, 1])
+        stats = model.stats()
+    assert stats.n_gathers == 2
+    assert stats.n_rows == 90
+    assert stats.n_bytes_read == 90 * 32 * 2
+    assert stats.n_bytes_written == 3 * 32 * 4
+    assert 0 < stats.seconds < 60
+
+
 def test_threads_lose_no_count(path: Path) -> None:
     with pyembed.load_model(path) as model:
         ids = np.arange(20)
