@@ -200,13 +200,14 @@ pye_status pye_table_pool(const pye_table *table, const void *ids, size_t n_ids,
                        .mode = known.mode,
                        .normalize = known.normalize != 0,
                        .prefetch = table->info.n_bytes > pye_cpu_cache_bytes() / 4,
-                       .is_present = !table->asks,
                        .out = out};
     status = check_job(&job, n_bags, error);
     if (status != PYE_OK)
         return status;
     pye_counter_shard *shard = pye_counters_shard(&table->model->counters);
     const pye_timing timing = pye_timing_begin(shard, n_ids);
+    uint64_t n_before = atomic_load_explicit(&shard->count.n_rows, memory_order_relaxed);
+    job.is_present = pye_presence_is_settled(table, n_before, n_ids);
     if (table->info.n_columns > 0 && n_bags > 0)
         status = run_present(&job, n_bags, known.n_threads, error);
     (void)pye_timing_end(&timing, shard);
