@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
         "  .csv                         with a header; all columns are texts\n"
         "  .txt                         a text a line, in the column 'text'\n"
         "the last three also with .gz .bz2 .zst .lz4 behind",
-        epilog="example: pyembed encode potion-base-8M docs.parquet --text body --out vectors",
+        epilog="example: echo open the file > notes.txt && pyembed encode demo notes.txt --out vectors",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
