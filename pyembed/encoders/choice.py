@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import compress
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -16,7 +15,7 @@ from ..tokens.cutting.engine import failure
 from .corpus import fixed_texts, own_texts
 from .engines import FAST, Cuts, Engine, FastEngine, Standard, version_of
 from .spellings import Vocabulary
-from .verdicts import Verdict, Verdicts, find_form, read_verdicts, write_form, write_verdicts
+from .verdicts import Verdict, Verdicts, find_form, read_verdicts, remove_form, write_form, write_verdicts
 
 #: Characters of a ``tokenizer.json`` of which an engine's own form saves more time than it takes room.
 _WORTH_A_FORM = 1 << 21
@@ -145,18 +144,28 @@ class Chosen:
             return _refusal(error)
 
     def _judged(self, kind: type[FastEngine], number: int, standard: str) -> tuple[Engine | str, Verdict]:
-        """Return an engine, and what comparing it showed. Its own form is kept, and then what is compared."""
-        engine, form = self._built(kind, number), ""
+        """Return an engine, and what comparing it showed; where its own form is kept, what that makes."""
+        engine = self._built(kind, number)
         if isinstance(engine, str):
             return engine, Verdict("none", engine)
-        document = self._vocabulary.documents.spellings[number]
+        engine, form = self._kept(kind, engine, self._vocabulary.documents.spellings[number])
+        verdict = self._compare(engine, standard)
+        if verdict.texts == "none":
+            remove_form(form)
+            return engine, verdict
+        return engine, verdict._replace(form=form)
+
+    def _kept(self, kind: type[FastEngine], engine: FastEngine, document: str) -> tuple[FastEngine, str]:
+        """Keep the engine's own form if that is worth it; return what it makes, and its digest."""
         if self._use_cache and len(document) > _WORTH_A_FORM:
-            with suppress(OSError):
+            try:
                 form = write_form(engine.form(document))
-            again = self._built(kind, number, form)
-            if not isinstance(again, str):
-                engine = again
-        return engine, self._compare(engine, standard)._replace(form=form)
+                path = find_form(form)
+                if path is not None:
+                    return kind.from_form(path), form
+            except BaseException as error:
+                failure(error)  # it does without
+        return engine, ""
 
     def _compare(self, engine: Engine, standard: str) -> Verdict:
         """Return which texts an engine cuts as `tokenizers` does."""

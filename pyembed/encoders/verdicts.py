@@ -106,6 +106,14 @@ def write_form(data: bytes) -> str:
     return digest
 
 
+def remove_form(digest: str) -> None:
+    """Keep an engine's own form no longer."""
+    path = find_form(digest)
+    if path is not None:
+        with suppress(OSError):
+            os.unlink(path)
+
+
 def _read(path: str, most: int) -> bytes:
     """Return the bytes of a file that only this user can have written.
 

@@ -353,6 +353,27 @@ def test_an_engines_own_form_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert len(made) == 1
 
 
+@pytest.mark.parametrize("way", ["it panics", "it is wrong", "nothing can be written"])
+def test_forms_that_are_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str) -> None:
+    def form(self: Fake, document: str) -> bytes:
+        if way == "it panics":
+            raise type("PanicException", (BaseException,), {})("no room")
+        return document.encode()
+
+    if way == "nothing can be written":
+        (tmp_path / "cache").write_text("a file")
+    kind = Wrong if way == "it is wrong" else Fake
+    monkeypatch.setattr(Fake, "form", form, raising=False)
+    monkeypatch.setattr(
+        Fake, "from_form", classmethod(lambda cls, path: cls(Path(path).read_text())), raising=False
+    )
+    monkeypatch.setattr(choice, "_WORTH_A_FORM", 0)
+    use(monkeypatch, kind)
+    for _ in range(2):
+        assert chosen().choice.name == ("tokenizers" if kind is Wrong else "fake")
+    assert not list(tmp_path.glob("cache/engines/*.form"))
+
+
 def test_a_model_that_is_known_is_opened_without_its_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, Fake)
     with pyembed.load_encoder(pyembed.demo_model()) as encoder:
