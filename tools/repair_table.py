@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
@@ -33,7 +35,10 @@ BEGIN, END = "<!-- repairs: begin -->", "<!-- repairs: end -->"
 OUTCOMES = ("as it was", "nearly", "mended", "refused", "not seen")
 #: Rows that are not the original's behind a repair that counts as nearly one: at the edges of runs.
 _NEARLY = 0.01
-Line = tuple[str, str, str, str]  # the table, the damage, with or without a reference, the outcome
+#: Ids in reasons, which differ where these do not.
+_NUMBERS = re.compile(r"\b\d+\b")
+#: The table, the damage, with or without a reference, the outcome, and of one that is refused why.
+Line = tuple[str, str, str, str, str]
 
 
 def repaired(path: Path, reference: Path | None, out: Path) -> tuple[str, str]:
@@ -45,7 +50,10 @@ def repaired(path: Path, reference: Path | None, out: Path) -> tuple[str, str]:
     try:
         plan.apply(out)
     except ValueError as error:
-        return "refused", "; ".join({str(one.refused) for one in plan.refused}) or str(error)
+        needed = dict.fromkeys(_NUMBERS.sub("N", str(one.refused)) for one in plan.refused)
+        if len(needed) > 1:  # rows of zeros at learned tokens follow from rows that moved
+            needed.pop("the original weights", None)
+        return "refused", "; ".join(needed) or str(error)
     return "mended", ""
 
 
@@ -67,7 +75,7 @@ def of_vocabularies(folder: Path, scratch: Path, names: Iterable[str] | None) ->
                 lists = [(p.tokens, p.types, p.scores, p.merges, p.others) for p in (parts, whole)]
                 outcome = "as it was" if lists[0] == lists[1] else "mended"
             print(f"{case.vocabulary}: {case.name}: {how}: {outcome} {why}", file=sys.stderr, flush=True)
-            yield "vocabulary", case.name.split(":")[0], how, outcome
+            yield "vocabulary", case.name.split(":")[0], how, outcome, why
 
 
 def _vocabularies(folder: Path, names: list[str] | None) -> list[Line]:
@@ -108,7 +116,7 @@ def of_rows(scratch: Path) -> Iterator[Line]:
                     )
                 outcome = "as it was" if wrong == 0 else "nearly" if wrong <= _NEARLY * n else "mended"
             print(f"{case.kind}: {case.name}: {how}: {outcome} {why}", file=sys.stderr, flush=True)
-            yield "rows", case.kind, how, outcome
+            yield "rows", case.kind, how, outcome, why
 
 
 def render(lines: Iterable[Line]) -> str:
@@ -127,7 +135,16 @@ def render(lines: Iterable[Line]) -> str:
             cells = [_cell([line[3] for line in of_it if line[2] == how]) for how in ("reference", "alone")]
             texts.append(f"| {damage or 'all'} | {n} | {cells[0]} | {cells[1]} |")
         texts.append("")
+        texts += _reasons(own)
     return "\n".join(texts).rstrip()
+
+
+def _reasons(lines: list[Line]) -> list[str]:
+    """Return what refused repairs would need, as a list in Markdown, the most frequent first."""
+    counts = Counter(why for *_, outcome, why in lines if outcome == "refused")
+    if not counts:
+        return []
+    return ["What was refused needs:", "", *(f"- {n} of them {why}" for why, n in counts.most_common()), ""]
 
 
 def _cell(outcomes: list[str]) -> str:
