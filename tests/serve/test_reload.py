@@ -152,6 +152,7 @@ def test_requests_that_have_begun_are_answered_before_it_ends(tables: list[Path]
         (["demo", "--max-batch-tokens", "0"], "max_batch_tokens is 0"),
         (["demo", "--host", "203.0.113.7"], "cannot listen on 203.0.113.7"),
         (["demo", "--api-key", ""], "the API key is empty"),
+        (["demo", "--port", "65536"], "the port is 65536"),
     ],
 )
 def test_calls_that_are_wrong(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
