@@ -141,6 +141,8 @@ def test_neighbours_and_sums(explorer: Page) -> None:
     assert "99 below" in explorer.text("#neighbours")
     assert "As published for GPT-2" in explorer.text("#sum-result")
     assert "queen 0.71" in explorer.text("#sum-result")
+    assert explorer.page.locator("#pairs tbody tr").count() == 10
+    assert "0.5190" in explorer.text("#pairs tr:has-text('queen')")
     explorer.page.click("#sum-examples button:has-text('Paris - France')")
     explorer.page.wait_for_selector("#sum-result .terms:has-text('Japan')")
     explorer.settle()

@@ -143,6 +143,12 @@ def test_sums_and_similarities(server: Server, demo: pyembed.Model) -> None:
     np.testing.assert_allclose(scores, demo.geometry.similarities([5, 6, 7]))
 
 
+def test_pairs_of_words(server: Server, demo: pyembed.Model) -> None:
+    answer = ask(server, "pairs", pairs=[["file", "files"], ["file", "no-such-word"]])["pairs"]
+    assert answer[0]["cosine"] == pytest.approx(demo.similarity("file", "files"))
+    assert (answer[1]["words"], answer[1]["cosine"]) == (["file", "no-such-word"], None)
+
+
 @pytest.mark.parametrize("method", ["tsne", "pca"])
 def test_maps_are_those_of_plot(server: Server, demo: pyembed.Model, method: str) -> None:
     pytest.importorskip("sklearn")
@@ -281,6 +287,9 @@ def test_whether_tables_are_tied_is_seen_by_bytes(tmp_path: Path) -> None:
         ("map", {"groups": [{"name": "a", "words": "file"}]}, 400, "list of words"),
         ("map", {"near": ["file"], "method": "umap"}, 400, "tsne, pca"),
         ("map", {"groups": []}, 400, "3 to 500"),
+        ("pairs", {"pairs": [["file"]]}, 400, "two words"),
+        ("pairs", {"pairs": ["ab"]}, 400, "list of words"),
+        ("pairs", {"pairs": []}, 400, "1 to 64"),
         ("names", {"ids": [[]]}, 400, "whole numbers"),
         ("validation", {"model": "rows"}, 400, "GGUF"),
     ],

@@ -17,6 +17,7 @@ METRICS = ("cosine", "dot")
 MAX_K = 100
 _MAX_MATRIX = 96
 _MAX_GROUPS = 16
+_MAX_PAIRS = 64
 
 
 def tokens(view: View, served: Served, fields: Fields) -> dict[str, Any]:
@@ -54,6 +55,17 @@ def sum_(view: View, served: Served, fields: Fields) -> dict[str, Any]:
 def similarity(view: View, served: Served, fields: Fields) -> dict[str, Any]:
     """Compare the rows of ``ids``, each with each."""
     return view.similarities(fields.ids("ids", _MAX_MATRIX), fields.choice("metric", METRICS))
+
+
+def pairs(view: View, served: Served, fields: Fields) -> dict[str, Any]:
+    """Compare the two words of each of some ``pairs``."""
+    given = fields.get("pairs")
+    if not isinstance(given, list) or not 1 <= len(given) <= _MAX_PAIRS:
+        raise ValueError(f"pairs is not a list of 1 to {_MAX_PAIRS} pairs")
+    found = [Fields({"pair": one}).words("pair", 2) for one in given]
+    if any(len(one) != 2 for one in found):
+        raise ValueError("a pair has two words")
+    return {"pairs": view.pairs([(one, other) for one, other in found])}
 
 
 def map_(view: View, served: Served, fields: Fields) -> dict[str, Any]:
@@ -129,6 +141,7 @@ QUESTIONS: Mapping[str, Question] = {
     "nearest": nearest,
     "sum": sum_,
     "similarity": similarity,
+    "pairs": pairs,
     "map": map_,
     "prepare": prepare,
     "file": file,

@@ -240,6 +240,19 @@ class View:
             baseline = None
         return {"scores": scores.tolist(), "baseline": baseline}
 
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Return the cosine of the words of each pair; None where one of them is not a single token."""
+        found: list[dict[str, Any]] = []
+        for words in pairs:
+            try:
+                rows = [self.row_of(word) for word in words]
+            except (KeyError, IndexError):
+                found.append({"words": words, "cosine": None, "tokens": []})
+                continue
+            cosine = self.geometry.similarity(*rows)
+            found.append({"words": words, "cosine": cosine, "tokens": [self.named(row) for row in rows]})
+        return found
+
     def map(
         self, groups: Sequence[tuple[str, Sequence[int]]], near: Sequence[int], k: int, method: str, seed: int
     ) -> dict[str, Any]:

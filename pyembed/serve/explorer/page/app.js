@@ -5,7 +5,7 @@ import { byId, el, problem, replace } from "./dom.js";
 import { showCloud } from "./cloud.js";
 import { showFile } from "./file.js";
 import { inspect } from "./inspector.js";
-import { addUp, findWord, startNeighbours } from "./neighbours.js";
+import { addUp, findWord, showPairs, startNeighbours } from "./neighbours.js";
 import { showPair } from "./pair.js";
 import { state } from "./state.js";
 import { cutSentence, startText } from "./tokens.js";
@@ -57,6 +57,7 @@ function showView() {
     filled.neighbours = state.model;
     findWord();
     addUp();
+    showPairs();
   }
 }
 

@@ -74,6 +74,33 @@ export const addUp = () => {
   return show("sum", byId("sum-result"), "sum", { sum }, (answer) => terms(answer, sum));
 };
 
+// The pairs of words that lessons print for GPT-2, with this model's cosines beside the published ones.
+export async function showPairs() {
+  const published = state.file.published.cosines;
+  try {
+    const { pairs } = await ask("pairs", { model: state.model, pairs: published.map(([one, other]) => [one, other]) });
+    const bar = (value, kind) => el("span", { class: `pair-bar ${kind}`, "aria-hidden": "true", style: { width: `${Math.max(0, 100 * (value ?? 0))}%` } });
+    const row = ({ words, cosine, tokens }, at) =>
+      el(
+        "tr",
+        {},
+        el("th", { scope: "row" }, tokens.length ? [tokenButton(tokens[0]), " ", tokenButton(tokens[1])] : words.join(", ")),
+        el("td", { class: "number by" }, fixed(cosine, 4)),
+        el("td", { class: "number quiet" }, fixed(published[at][2], 4)),
+        el("td", { class: "bar-cell" }, bar(cosine, "here"), bar(published[at][2], "there")),
+      );
+    const heads = [["words", ""], ["this model", "number"], ["GPT-2, published", "number"]].map(([text, kind]) => el("th", { scope: "col", class: kind }, text));
+    const missing = pairs.some((pair) => pair.cosine === null);
+    replace(
+      byId("pairs"),
+      el("table", { class: "scores pairs" }, el("caption", { class: "hidden" }, "Cosines of pairs of words"), el("thead", {}, el("tr", {}, heads, el("td", { class: "bar-cell" }))), el("tbody", {}, pairs.map(row))),
+      missing && el("p", { class: "quiet" }, "Words without a number are not a single token in this model."),
+    );
+  } catch (error) {
+    replace(byId("pairs"), problem(error));
+  }
+}
+
 export function startNeighbours() {
   byId("word-form").addEventListener("submit", (event) => {
     event.preventDefault();
