@@ -81,10 +81,13 @@ def test_moving_zooming_and_choosing_by_pointer_and_keys(explorer: Page) -> None
     for key in ("ArrowLeft", "+", "ArrowUp", "-", "0"):
         canvas.press(key)
         changed()
-    before = explorer.text(".big-token")
-    explorer.page.mouse.click(middle[0] - 60, middle[1] - 10)
-    explorer.page.wait_for_timeout(500)
-    assert explorer.text(".big-token") != before
+    explorer.page.fill("#cloud-search", "berlin")
+    explorer.page.click("#cloud-results .token-link >> nth=0")
+    token = explorer.page.get_attribute("#cloud-results .token-link", "data-id")
+    explorer.page.wait_for_selector(f".inspected-head:has-text('#{token}')")
+    box = canvas.bounding_box()  # it moved as results came
+    explorer.page.mouse.click(box["x"] + box["width"] / 2 + 25, box["y"] + box["height"] / 2)
+    explorer.page.wait_for_selector(f".inspected-head:not(:has-text('#{token}'))")
 
 
 def test_colours_and_legend(explorer: Page) -> None:

@@ -245,12 +245,12 @@ class View:
         found: list[dict[str, Any]] = []
         for words in pairs:
             try:
-                rows = [self.row_of(word) for word in words]
+                one, other = self.row_of(words[0]), self.row_of(words[1])
             except (KeyError, IndexError):
                 found.append({"words": words, "cosine": None, "tokens": []})
                 continue
-            cosine = self.geometry.similarity(*rows)
-            found.append({"words": words, "cosine": cosine, "tokens": [self.named(row) for row in rows]})
+            cosine = self.geometry.similarity(one, other)
+            found.append({"words": words, "cosine": cosine, "tokens": [self.named(one), self.named(other)]})
         return found
 
     def map(
