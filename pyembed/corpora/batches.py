@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..safe_text import quote
+from ..safe_text import printable, quote
 from ..tables.arguments import as_ids, thread_count
 from .arrow import pyarrow
 from .columns import Made, check_column, vector_column, vectors_of, with_nulls
@@ -155,7 +155,7 @@ class Encode:
         made = vectors_of(column, self._maker, self._threads)
         if made.faults and self._errors == "raise":
             place = min(made.faults)
-            raise ValueError(f"row {place} of the batch: {made.faults[place]}")
+            raise ValueError(printable(f"row {place} of the batch: {made.faults[place]}"))
         rows, failed, vectors = self.counts
         self.counts = Counts(
             rows + len(column), failed + len(made.faults), vectors + len(made.vectors.values)

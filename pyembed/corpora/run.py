@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from ..core.budget import budget_bytes
 from ..core.paths import Path
 from ..core.progress import Progress, Report, report_to
-from ..safe_text import json_text, quote
+from ..safe_text import json_text, printable, quote
 from ..tables.arguments import thread_count
 from ..tables.scan import index_of
 from .arrow import pyarrow
@@ -330,7 +330,8 @@ class _Run:
         if self._max_errors is not None and self._n_failed + len(faults) > self._max_errors:
             fault = faults[self._max_errors - self._n_failed]
             more = f"; {self._max_errors} rows failed before, as many as may" if self._max_errors else ""
-            raise ValueError(f"{self._sources[fault.file].path}: row {fault.row}: {fault.reason}{more}")
+            where = f"{self._sources[fault.file].path}: row {fault.row}"
+            raise ValueError(printable(f"{where}: {fault.reason}{more}"))
         self._n_failed += len(faults)
 
     def _reject(self, fault: Fault) -> bytes:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyembed
 
@@ -95,8 +95,26 @@ def make_corpus(path: Path, rows: int) -> Path:
     return path
 
 
-def run(command: list[str], cores: int) -> tuple[Json, float, int]:
-    """Return what a program prints as JSON, its seconds, and the most memory it had, in MB."""
+class Run(NamedTuple):
+    """What a program printed as JSON, and what it took.
+
+    Attributes
+    ----------
+    found : dict
+    seconds, processor : float
+        On the clock, and of its processors and those of its children.
+    memory : int
+        The most that it had, in MB.
+    """
+
+    found: Json
+    seconds: float
+    processor: float
+    memory: int
+
+
+def run(command: list[str], cores: int) -> Run:
+    """Run a program to its end on some of the processors."""
     allowed = sorted(os.sched_getaffinity(0))[:cores]
     began = time.monotonic()
     process = subprocess.Popen(
@@ -112,7 +130,8 @@ def run(command: list[str], cores: int) -> tuple[Json, float, int]:
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     found: Json = json.loads(output[output.index(b"{") :])
-    return found, time.monotonic() - began, usage.ru_maxrss // 1000
+    processor = usage.ru_utime + usage.ru_stime
+    return Run(found, time.monotonic() - began, processor, usage.ru_maxrss // 1000)
 
 
 def encode(model: Path, corpus: Path, out: Path, *options: str) -> list[str]:
@@ -133,15 +152,14 @@ def here(model: Path, corpus: Path, home: Path, rows: int) -> Table:
     size = corpus.stat().st_size / 1e6
     table = Table(
         f"{rows:,} documents ({size:.0f} MB of Parquet) to vectors of 256 as Parquet",
-        ["processors", "documents a second", "seconds", "peak memory, MB"],
+        ["processors", "documents a second", "seconds", "of processors", "peak memory, MB"],
     )
     rates = []
     for cores in (1, 2):
-        found, seconds, memory = run(
-            encode(model, corpus, home / f"on-{cores}", "--threads", str(cores)), cores
-        )
-        rates.append(rows / found["seconds"])
-        table.rows.append([str(cores), number(rates[-1]), number(seconds), str(memory)])
+        done = run(encode(model, corpus, home / f"on-{cores}", "--threads", str(cores)), cores)
+        rates.append(rows / done.found["seconds"])
+        figures = map(number, (rates[-1], done.seconds, done.processor))
+        table.rows.append([str(cores), *figures, str(done.memory)])
     same = _same(home / "on-1", home / "on-2")
     table.note = f"Two are {rates[1] / rates[0]:.2f} times as fast as one; the bytes are {same}."
     return table
@@ -151,21 +169,21 @@ def killed(model: Path, corpus: Path, home: Path, kills: int) -> str:
     """Kill a run at random times and resume it, until it is done; compare it with an undisturbed one."""
     out, numbers = home / "killed", random.Random(2)
     part_size = ["--part-size", "32MiB"]
-    found, seconds, _ = run(encode(model, corpus, home / "whole", *part_size), 2)
-    start = seconds - found["seconds"]
+    whole = run(encode(model, corpus, home / "whole", *part_size), 2)
+    seconds = whole.found["seconds"]
     n_killed = 0
     while n_killed < kills:
         call = encode(model, corpus, out, "--resume", *part_size)
         process = subprocess.Popen(call, stdout=subprocess.DEVNULL, cwd=ROOT)
         try:
             # On the average each of them does less than its share, so that all of them are killed.
-            process.wait(start + numbers.random() * 1.2 * found["seconds"] / kills)
+            process.wait(whole.seconds - seconds + numbers.random() * 1.2 * seconds / kills)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             n_killed += process.wait() == -signal.SIGKILL
             continue
         break
-    last, _, _ = run(encode(model, corpus, out, "--resume", *part_size), 2)
+    last = run(encode(model, corpus, out, "--resume", *part_size), 2).found
     return (
         f"killed {n_killed} times (SIGKILL), at random: of {last['rows']:,} rows the last run found "
         f"{last['resumed']:,} done; {len(last['parts'])} parts, and all bytes are "
@@ -196,21 +214,21 @@ def peers(model: Path, corpus: Path, home: Path, rows: int) -> Table:
     """Compare with model2vec and its own processes, with and without the Parquet files around it."""
     table = Table(
         f"{rows:,} documents, two processors: documents a second",
-        ["what", "to vectors", "Parquet to Parquet", "peak memory, MB"],
+        ["what", "to vectors", "Parquet to Parquet", "its seconds of processors", "peak memory, MB"],
         note="model2vec with its own multiprocessing, 16,384 documents at a time; its Parquet is written as "
         "pyarrow writes it unless told otherwise.",
     )
     rates: dict[str, list[float]] = {}
     for name in ("pyembed", "model2vec"):
-        vectors, _, memory = run(_child("vectors", name, model, corpus), 2)
+        vectors = run(_child("vectors", name, model, corpus), 2).found
         if name == "pyembed":
-            whole, _, memory = run(encode(model, corpus, home / "peer"), 2)
+            whole = run(encode(model, corpus, home / "peer"), 2)
         else:
-            whole, _, memory = run(_child("parquet", model, corpus, home / "peer.parquet"), 2)
-        rates[name] = [rows / vectors["seconds"], rows / whole["seconds"]]
-        table.rows.append([name, *map(number, rates[name]), str(memory)])
+            whole = run(_child("parquet", model, corpus, home / "peer.parquet"), 2)
+        rates[name] = [rows / vectors["seconds"], rows / whole.found["seconds"]]
+        table.rows.append([name, *map(number, rates[name]), number(whole.processor), str(whole.memory)])
     ratios = [a / b for a, b in zip(*rates.values(), strict=True)]
-    table.rows.append(["times as fast", *(f"{ratio:.1f}" for ratio in ratios), ""])
+    table.rows.append(["times as fast", *(f"{ratio:.1f}" for ratio in ratios), "", ""])
     return table
 
 
@@ -274,11 +292,11 @@ def cluster(model: Path, corpus: Path, rows: int) -> Table:
         ["what", "documents a second", "seconds with the actors' start"],
         note="From the first batch to the last, without the start of the actors.",
     )
-    local, seconds, _ = run(_child("local", model, corpus), 2)
-    rates = {"one local process of two threads": rows / local["seconds"]}
-    table.rows.append([next(iter(rates)), number(rows / local["seconds"]), number(seconds)])
+    local = run(_child("local", model, corpus), 2)
+    rates = {"one local process of two threads": rows / local.found["seconds"]}
+    table.rows.append([*rates, number(rows / local.found["seconds"]), number(local.seconds)])
     for name, title in (("pyembed", "pyembed.integrations.ray"), ("model2vec", "hand-written, model2vec")):
-        found, _, _ = run(_child("ray", name, model, corpus), 2)
+        found = run(_child("ray", name, model, corpus), 2).found
         rates[title] = rows / found["seconds"]
         table.rows.append([title, number(rates[title]), number(found["all"])])
     values = list(rates.values())
@@ -289,7 +307,7 @@ def cluster(model: Path, corpus: Path, rows: int) -> Table:
 
 
 def _local(model: str, corpus: str) -> Json:
-    """Encode in one process whose threads take a batch each, as actors do."""
+    """Encode in one process, with as many threads as it likes."""
     import pyarrow.parquet
 
     encode_batch = pyembed.Encode(model, text="text")
