@@ -60,12 +60,17 @@ def test_the_command_and_the_function(names: dict[str, Any], capsys: pytest.Capt
 
 
 def test_one_function(names: dict[str, Any]) -> None:
-    names.update(pyembed=pyembed, concurrent=concurrent, dataset=_Dataset(), pandas_udf=lambda *given: given)
+    pandas = pytest.importorskip("pandas")
+    names.update(pyembed=pyembed, concurrent=concurrent, dataset=_Dataset(), pandas=pandas)
+    names["pandas_udf"] = lambda _: lambda function: function
     found = run("encode = pyembed.Encode", names)
     with pyembed.load_encoder("potion-base-8M") as encoder:
         wanted = encoder.encode(names["parts"][0].column("body").to_pylist())
     for table in (found["table"].slice(0, 90), found["tables"][0]):
         np.testing.assert_array_equal(np.array(table.column("embedding").to_pylist()), wanted)
+    series = found["embed"](pandas.Series(names["parts"][0].column("body").to_pylist()))
+    column = pyarrow.Array.from_pandas(series, type=pyarrow.list_(pyarrow.float32()))  # as Spark does
+    np.testing.assert_array_equal(np.array(column.to_pylist()), wanted)
     found["encode"].close()
 
 
