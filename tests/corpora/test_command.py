@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,12 @@ pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("tokenizers")
 
 
-@pytest.fixture(autouse=True)
-def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYEMBED_CACHE", "off")
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Engines are compared once for all tests, and not by what other runs remember."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYEMBED_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +73,7 @@ def test_without_pyarrow(tmp_path: Path) -> None:
 
 
 def test_a_signal_leaves_whole_parts(tmp_path: Path) -> None:
-    (tmp_path / "in.txt").write_text("open the file\n" * 20_000, "utf-8")
+    (tmp_path / "in.txt").write_text("open the file\n" * 8_000, "utf-8")
     call = [
         sys.executable,
         "-m",
@@ -95,4 +99,4 @@ def test_a_signal_leaves_whole_parts(tmp_path: Path) -> None:
     lines = (tmp_path / "out" / "_parts.jsonl").read_text().splitlines()
     assert len([name for name in names if name.startswith("part")]) in (len(lines), len(lines) - 1)
     done = subprocess.run([*call, "--resume", "--json"], cwd=tmp_path, capture_output=True, check=True)
-    assert json.loads(done.stdout)["rows"] == 20_000
+    assert json.loads(done.stdout)["rows"] == 8_000
