@@ -24,8 +24,8 @@ test-data: .venv/.test-packages  ## fetch the real models that some tests want i
 test-slow: .venv/.test-packages  ## compare all of the large files with gguf-py, which takes minutes
 	$(BIN)/pytest -m slow
 
-test-browser: .venv/.test-packages  ## use the explorer in Chromium, and look at it: make test-browser ARGS="--screenshots build/shots"
-	$(BIN)/pip install --quiet 'pyembed-gguf[test-browser]'
+test-browser: .venv/.test-packages  ## use the explorer and the site in Chromium, and look at them: make test-browser ARGS="--screenshots build/shots"
+	$(BIN)/pip install --quiet 'pyembed-gguf[test-browser,docs]'
 	$(BIN)/pytest -m browser tests/browser $(ARGS)
 
 test-integrations: .venv/.test-packages  ## install real engines and run beside them: make test-integrations ENGINES=engine-wheels

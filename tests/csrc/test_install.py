@@ -15,6 +15,7 @@ import pytest
 
 import pyembed
 from tests.helpers.installed import Installed, run, tool
+from tools.native import build_with_cmake
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/c"
@@ -92,6 +93,36 @@ def test_cosine_from_cplusplus(examples: Path) -> None:
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "no token is stored as 'no such token'" in refused.stderr
+
+
+# --------------------------------------------------------------------- in packages, and in other builds
+
+
+def test_destdir(installed: Installed, tmp_path: Path) -> None:
+    command = [tool("cmake"), "--install", build_with_cmake(), "--prefix", "/usr"]
+    printed = run(*command, DESTDIR=str(tmp_path))
+    assert (tmp_path / "usr/include/pyembed.h").read_text("utf-8") == HEADER
+    names = {path.name for path in (tmp_path / "usr").rglob("*") if path.is_file()}
+    assert names == {path.name for path in installed.prefix.rglob("*") if path.is_file()}
+    assert {line.split(": ")[1].startswith(f"{tmp_path}/") for line in printed.splitlines()[1:]} == {True}
+    for text in [path.read_text("utf-8") for path in tmp_path.rglob("*.pc")]:
+        assert str(tmp_path) not in text
+
+
+def test_as_a_part_of_another_build(tmp_path: Path) -> None:
+    guide = (ROOT / "docs/embedding-in-c.md").read_text("utf-8")
+    (block,) = re.findall(r"```cmake\n(include\(FetchContent\).*?)```", guide, re.DOTALL)
+    lines = ["cmake_minimum_required(VERSION 3.18...4.0)", "project(server LANGUAGES C)"]
+    lines += [f"add_executable(server {EXAMPLES / 'rows.c'})", "install(TARGETS server)"]
+    text = "\n".join([*lines, block.replace("/where/the/clone/is", str(ROOT))])
+    (tmp_path / "CMakeLists.txt").write_text(text, "utf-8")
+    build = tmp_path / "build"
+    run(tool("cmake"), "-S", tmp_path, "-B", build)
+    targets = run(tool("cmake"), "--build", build, "--target", "help")
+    assert "server" in targets
+    assert "pyembed_static" in targets
+    (script,) = build.rglob("pyembed-build/cmake_install.cmake")
+    assert "file(INSTALL" not in script.read_text("utf-8")
 
 
 # ------------------------------------------------------------------------------------ symbols and ABI

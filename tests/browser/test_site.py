@@ -6,7 +6,6 @@ import functools
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +15,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 # Two kinds of layout, all kinds of content.
 LOOKED_AT = [
@@ -65,24 +63,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("Chromium is not installed")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found)
-        yield started
-        started.close()
-
-
 @pytest.fixture
-def page(request: pytest.FixtureRequest, site: str, browser: Any) -> Iterator[Any]:
+def page(request: pytest.FixtureRequest, site: str, chromium: Any) -> Iterator[Any]:
     """Return a page that may ask the site alone; what goes wrong in it fails the test."""
     wrong: list[str] = []
     scheme = getattr(request, "param", "light")
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     opened = context.new_page()
     opened.set_default_timeout(60_000)
     opened.on("pageerror", lambda error: wrong.append(str(error)))
