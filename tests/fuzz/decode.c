@@ -1,6 +1,6 @@
 /* Every decoder of every back end that runs here against the portable one, bit for bit. The input: a byte that chooses the
  * type, then blocks; what is left of the last one is zeros. A NaN must be met by a NaN, whatever its payload. Then the
- * result is narrowed, also by all. */
+ * row is added to itself, and the result is narrowed, also by all. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +22,30 @@ static void stream_alike(const pye_kernels *kernels, const pye_type_info *type, 
     free(memory);
 }
 
+/* Sums of two rows, the same one twice, with weights and without, as sums.h defines them. */
+static void add_alike(const pye_kernels *kernels, const pye_type_info *type, const uint8_t *blocks, size_t n,
+                      const float *row) {
+    static const float weights[] = {1.5F, -0.3F};
+    const uint8_t *rows[] = {blocks - 1, blocks - 1};
+    size_t most = type->n_weights > 1 && n > PYE_ADDED_COLUMNS ? PYE_ADDED_COLUMNS : n;
+    float *sums = malloc(4 * most), *expected = malloc(4 * most);
+    fuzz_require(sums != NULL && expected != NULL, "there is memory");
+    for (int is_weighted = 0; is_weighted < 2; is_weighted++) {
+        const pye_addends addends = {.rows = rows, .at = 1, .weights = is_weighted ? weights : NULL, .n = 2};
+        memset(sums, 0, 4 * most);
+        for (size_t i = 0; i < most; i++) {
+            float first = is_weighted ? weights[0] * row[i] : row[i];
+            float second = is_weighted ? weights[1] * row[i] : row[i];
+            expected[i] = 0 + first;
+            expected[i] = expected[i] + second;
+        }
+        kernels->add_rows[type->id](sums, &addends, most);
+        fuzz_require_alike((const uint8_t *)sums, (const uint8_t *)expected, most, "sums are as defined");
+    }
+    free(sums);
+    free(expected);
+}
+
 static void compare(const pye_kernels *kernels, const pye_type_info *type, const uint8_t *blocks, size_t n,
                     const float *expected) {
     /* Neither the blocks nor the row are aligned. */
@@ -34,6 +58,8 @@ static void compare(const pye_kernels *kernels, const pye_type_info *type, const
     for (size_t i = 0; i < CANARY_BYTES; i++)
         fuzz_require(got[1 + 4 * n + i] == CANARY, "a decoder keeps to its row");
     stream_alike(kernels, type, blocks, n, (const uint8_t *)expected);
+    if (kernels->add_rows[type->id] != NULL)
+        add_alike(kernels, type, blocks, n, expected);
     kernels->to_half(expected, narrow, n);
     pye_kernels_portable.to_half(expected, narrow + n, n);
     fuzz_require(memcmp(narrow, narrow + n, 2 * n) == 0, "back ends narrow to half alike");

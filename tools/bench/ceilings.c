@@ -13,8 +13,7 @@
 #if defined(__GNUC__) && !defined(__clang__)
 __attribute__((optimize("no-tree-loop-distribute-patterns")))
 #endif
-static void
-copy_loop(const float *restrict from, float *restrict to, size_t n) {
+static void copy_loop(const float *restrict from, float *restrict to, size_t n) {
     for (size_t k = 0; k < n; k++)
         to[k] = from[k];
 }
@@ -105,17 +104,21 @@ uint64_t ceiling_read(const uint8_t *from, size_t n_bytes) {
 #define PREFETCH_NONE(address) ((void)(address))
 #define PREFETCH_ALL(address) __builtin_prefetch(address, 0, 3)
 #define PREFETCH_ONCE(address) __builtin_prefetch(address, 0, 0)
+#define PREFETCH_FAR(address) __builtin_prefetch(address, 0, 2)
 READ_ROWS(read_rows, PREFETCH_NONE)
 READ_ROWS(read_rows_ahead, PREFETCH_ALL)
 READ_ROWS(read_rows_ahead_once, PREFETCH_ONCE)
+READ_ROWS(read_rows_ahead_far, PREFETCH_FAR)
 
-/* Variants: 0 no prefetch; d prefetches d rows ahead; 100 + d does so past the outer caches. */
+/* Variants: 0 no prefetch; d prefetches d rows ahead; 100 + d does so past the outer caches, 200 + d not into the first. */
 uint64_t ceiling_read_rows(int variant, const uint8_t *table, const int64_t *ids, size_t n, size_t row_bytes) {
     if (variant == 0)
         return read_rows(table, ids, n, row_bytes, 0);
     if (variant < 100)
         return read_rows_ahead(table, ids, n, row_bytes, (size_t)variant);
-    return read_rows_ahead_once(table, ids, n, row_bytes, (size_t)variant - 100);
+    if (variant < 200)
+        return read_rows_ahead_once(table, ids, n, row_bytes, (size_t)variant - 100);
+    return read_rows_ahead_far(table, ids, n, row_bytes, (size_t)variant - 200);
 }
 
 /* Calls pye_table_gather `count` times: what a call costs without Python. */

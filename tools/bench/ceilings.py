@@ -23,7 +23,8 @@ Array: TypeAlias = npt.NDArray[Any]
 Call: TypeAlias = Callable[[], object]
 
 _SOURCE = Path(__file__).with_name("ceilings.c")
-_READ_VARIANTS = (0, 1, 2, 3, 4, 8, 101, 102, 104)
+_READ_VARIANTS = (0, 1, 2, 3, 4, 8, 101, 102, 104, 208, 216)
+_PREFETCHES = ("", ", once", ", far")
 
 
 def compiler() -> list[str] | None:
@@ -152,7 +153,7 @@ def read_rows(
 
         return run
 
-    names = {"no prefetch" if v == 0 else f"{v % 100} ahead{', once' * (v > 99)}": v for v in _READ_VARIANTS}
+    names = {f"{v % 100} ahead{_PREFETCHES[v // 100]}" if v else "no prefetch": v for v in _READ_VARIANTS}
     name = fastest({name: call(variant) for name, variant in names.items()})
     return call(names[name]), name
 

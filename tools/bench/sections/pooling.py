@@ -1,13 +1,16 @@
-"""Pooled rows, against torch's ``embedding_bag`` and against gathering the rows first."""
+"""Pooled rows, against torch's ``embedding_bag``, NumPy, gathering them first, and only reading them."""
 
 from __future__ import annotations
 
-import warnings
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .. import machine, peers
+import pyembed
+
+from .. import ceilings, machine, peers
 from .. import tables as made
 from ..measure import Json, Rival, race
 from ..show import Table, spread, times
@@ -18,7 +21,10 @@ BAGS, PER_BAG, COLUMNS = 200, 50, 256
 PLACES = {"hot": 64, "memory": 400_000}
 TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_K")
 
-OWN, TORCH, WIDENED, GATHERED = "pool", "embedding_bag", "embedding_bag, widened", "gather, then mean"
+MAPPED, PRIVATE = "mapped", "private"
+GATHERED, NUMPY, READ = "gather, then mean", "NumPy", "reading"
+TORCH = {"float32": "embedding_bag, float32", "float16": "embedding_bag, float16"}
+PEERS = (*TORCH.values(), NUMPY, GATHERED, READ)
 
 
 def run(settings: Settings) -> Json:
@@ -28,67 +34,92 @@ def run(settings: Settings) -> Json:
         for type_name in TYPES:
             with made.table_file(type_name, n_rows, COLUMNS) as file:
                 if file is not None:
-                    with file.open() as table:
-                        cases.append(_measure(file, table, place, 7 if settings.quick else 25))
+                    cases.append(_measure(file, place, 7 if settings.quick else 25))
     return {"isa": machine.isa(), "bags": BAGS, "ids a bag": PER_BAG, "columns": COLUMNS, "cases": cases}
 
 
-def _measure(file: made.TableFile, table: Any, place: str, rounds: int) -> Json:
+def _measure(file: made.TableFile, place: str, rounds: int) -> Json:
     """Let all of them pool other ids in each call."""
-    n = BAGS * PER_BAG
+    n, one = BAGS * PER_BAG, machine.ONE_THREAD
     bounds = np.arange(BAGS + 1) * PER_BAG
-    out = np.empty((BAGS, COLUMNS), np.float32)
-    names: dict[str, Any] = {"table": table, "bounds": bounds, "out": out, "shape": (BAGS, PER_BAG, COLUMNS)}
-    one = machine.ONE_THREAD
-    rivals: dict[str, Rival] = {
-        OWN: f"table.pool(own_ids(), bounds, out=out{one})",
-        GATHERED: f"table.gather(gather_ids(){one}).reshape(shape).mean(axis=1)",
+    names: dict[str, Any] = {
+        "bounds": bounds,
+        "out": np.empty((BAGS, COLUMNS), np.float32),
+        "shape": (BAGS, PER_BAG, COLUMNS),
     }
-    streams = ["own_ids", "gather_ids"]
-    torch = peers.torch()
-    if torch is not None:
-        names |= {
-            "bag": torch.nn.functional.embedding_bag,
-            "T": _tensor(torch, file, table),
-            "starts": torch.from_numpy(bounds[:-1].copy()),
-            "tensor": torch.from_numpy,
+    with ExitStack() as stack:
+        mapped = stack.enter_context(file.open())
+        model = pyembed.load_model(file.path, load_mode="none", validate="off")
+        names |= {"mapped": mapped, "private": stack.enter_context(model).table}
+        rivals: dict[str, str] = {
+            MAPPED: f"mapped.pool({{}}, bounds, out=out{one})",
+            PRIVATE: f"private.pool({{}}, bounds, out=out{one})",
+            GATHERED: f"mapped.gather({{}}{one}).reshape(shape).mean(axis=1)",
         }
-        name = TORCH if file.type in ("F32", "F16", "BF16") else WIDENED
-        rivals[name] = "bag(tensor(torch_ids()), T, starts, mode='mean')"
-        streams.append("torch_ids")
-    for index, stream in enumerate(streams):
-        names[stream] = made.fresh_ids(file.n_rows, n, index / len(streams))
-    result = race(rivals, rounds=rounds, names=names, seconds=2e-3)
+        rows = mapped.gather(np.arange(file.n_rows))
+        names["floats"] = rows
+        if place == "hot" or file.type == "F32":
+            rivals[NUMPY] = "np.add.reduceat(floats[{}], bounds[:-1], axis=0) / 50"
+            names["np"] = np
+        rivals |= _torch(file.type, rows, bounds, names)
+        streams = {name: made.fresh_ids(file.n_rows, n, i / 8) for i, name in enumerate([*rivals, READ])}
+        names |= {f"ids_{i}": streams[name] for i, name in enumerate(rivals)}
+        calls: dict[str, Rival] = {
+            name: statement.format(f"ids_{i}()") for i, (name, statement) in enumerate(rivals.items())
+        }
+        stored = np.array(file.bytes)  # in private memory, too
+        calls[READ], how = ceilings.read_rows(stored, streams[READ], file.row_bytes)
+        result = race(calls, rounds=rounds, names=names, seconds=2e-3)
     return {
         "place": place,
         "rows": file.n_rows,
         "type": file.type,
+        "reading": how,
         "ns a row": {name: result.time(name, 1e9 / n) for name in result.times},
-        "ratios": {peer: result.ratio(OWN, peer) for peer in (TORCH, WIDENED, GATHERED)},
+        "ratios": {
+            memory: {peer: result.ratio(memory, peer) for peer in PEERS} for memory in (MAPPED, PRIVATE)
+        },
     }
 
 
-def _tensor(torch: Any, file: made.TableFile, table: Any) -> Any:
-    """Return the rows as torch would have them: its own floats, or what has no type there as float32."""
-    kinds = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-    if file.type not in kinds:
-        return torch.from_numpy(table.gather(np.arange(file.n_rows)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # memory that is read-only is all right here
-        return torch.from_numpy(np.array(file.bytes)).view(kinds[file.type])
+def _torch(
+    kind: str, rows: npt.NDArray[np.float32], bounds: npt.NDArray[Any], names: dict[str, Any]
+) -> dict[str, str]:
+    """Return torch's bags of the rows as float32 and as float16, each in private memory."""
+    torch = peers.torch()
+    if torch is None:
+        return {}
+    tensor = torch.from_numpy(rows)
+    names |= {
+        "bag": torch.nn.functional.embedding_bag,
+        "starts": torch.from_numpy(bounds[:-1].copy()),
+        "tensor": torch.from_numpy,
+        "float32": tensor,
+        "float16": tensor.half(),
+    }
+    return {
+        name: f"bag(tensor({{}}), {dtype}, starts, mode='mean')"
+        for dtype, name in TORCH.items()
+        if kind != "F32" or dtype == "float32"
+    }
 
 
 def tables(data: Json) -> list[Table]:
     """Lay the figures out."""
+    heads = ("torch float32", "torch float16", "NumPy", "gather, then mean", "reading")
     table = Table(
         f"Means of {data['ids a bag']} rows of {data['columns']}, one thread, {data['isa']}",
-        ["rows", "type", "ns a row", "x embedding_bag", "x gather, then mean"],
-        note="Ids differ from call to call. torch has no quantised types of ggml: there it gets the rows as "
-        "float32, in several times the memory. Its tables lie in private memory, these in a mapped file.",
+        ["rows", "type", "memory", "ns a row", *(f"x {head}" for head in heads)],
+        note="Ids differ from call to call. torch has no quantised types of ggml: there, and beside BF16, "
+        "it gets the rows as float32 and as float16, in up to seven times the memory; NumPy has them as "
+        "float32. Their tables lie in private memory, in huge pages where the system gives them, as ours does "
+        "that was opened with load_mode='none'; the other lies in a mapped file, whose pages are small. "
+        "Reading is the sum of all bytes of as many stored rows in private memory, by the fastest of a few "
+        "loops.",
     )
     for case in data["cases"]:
-        torch = case["ratios"][TORCH] or case["ratios"][WIDENED]
-        place = f"{case['rows']:,} ({case['place']})"
-        cells = [spread(case["ns a row"][OWN]), times(torch), times(case["ratios"][GATHERED])]
-        table.rows.append([place, case["type"], *cells])
+        for memory, ratios in case["ratios"].items():
+            place = f"{case['rows']:,} ({case['place']})"
+            cells = [spread(case["ns a row"][memory]), *(times(ratios[peer]) for peer in PEERS)]
+            table.rows.append([place, case["type"], memory, *cells])
     return [table]
