@@ -26,7 +26,8 @@ def add_parser(commands: Any) -> None:
         "  .csv                         with a header; all columns are texts\n"
         "  .txt                         a text a line, in the column 'text'\n"
         "the last three also with .gz .bz2 .zst .lz4 behind",
-        epilog="example: echo open the file > notes.txt && pyembed encode demo notes.txt --out vectors",
+        epilog="example: pyembed export demo tokens.parquet && "
+        "pyembed encode demo tokens.parquet --columns token --text token --out vectors",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
