@@ -137,6 +137,15 @@ def test_frames_are_measured_and_named(
     assert found["moving"]["between"]["median"] < 50, "smooth while it moves"
 
 
+def test_points_that_came_while_the_map_was_hidden_are_in_view(explorer: Page) -> None:
+    explorer.open(model="demo").go("map").page.click("#map-words")
+    explorer.page.wait_for_timeout(3000)
+    explorer.page.click("#map-all")
+    explorer.page.wait_for_selector("canvas[data-points]")
+    explorer.page.wait_for_timeout(500)
+    assert pixels(explorer) > 50
+
+
 def test_maps_of_words(explorer: Page) -> None:
     explorer.open().go("map").page.click("#map-words")
     explorer.page.wait_for_selector("svg.word-map")

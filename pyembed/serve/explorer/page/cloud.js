@@ -288,8 +288,10 @@ class CloudMap {
     this.searchBox.addEventListener("input", debounce(150, search));
     new ResizeObserver(() => {
       if (!this.cloud || !this.stage.clientWidth) return;
+      const wasHidden = this.canvas.width <= 1; // while the points came
       this.resize();
-      this.redraw();
+      if (wasHidden) this.fit();
+      else this.redraw();
     }).observe(this.stage);
     document.addEventListener("chosen", () => this.cloud && this.redraw());
     document.addEventListener("themechange", () => this.cloud && this.colour(this.colouring));

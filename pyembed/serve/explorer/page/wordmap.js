@@ -101,7 +101,7 @@ function render(box) {
     const group = groups.indexOf(point.group);
     const [x, y] = places[at];
     const mark = shape(SHAPES[group % SHAPES.length], x, y, point.centre ? 9 : 5.5, kinds()[group % kinds().length]);
-    const label = labels[at] && svg("text", { x: labels[at][0], y: labels[at][1], "font-size": 13, fill: ink, "font-weight": point.centre ? 700 : 400 }, tokenText(point).replace(/^␣/, ""));
+    const label = labels[at] && svg("text", { x: labels[at][2], y: labels[at][1], "text-anchor": labels[at][3], "font-size": 13, fill: ink, "font-weight": point.centre ? 700 : 400 }, tokenText(point).replace(/^␣/, ""));
     root.append(svg("g", { class: "word-point", onclick: () => choose(point.id) }, svg("title", {}, `${tokenText(point)}, ${point.group}`), mark, label));
   });
   if (last.axes[0]) {
@@ -138,13 +138,14 @@ function labelled(points, places) {
   for (const at of order) {
     const width = 7.4 * tokenText(points[at]).length;
     const [x, y] = places[at];
-    const spots = [[x + 10, y + 4], [x - width - 8, y + 4], [x - width / 2, y - 10], [x - width / 2, y + 20], [x + 8, y - 8], [x + 8, y + 16]];
+    const spots = [[x + 10, y + 4], [x - width - 12, y + 4], [x - width / 2, y - 10], [x - width / 2, y + 20], [x + 8, y - 8], [x + 8, y + 16]];
     for (const [left, base] of spots) {
       const box = [left, base - 12, left + width, base + 3];
       const isFree = box[0] > 2 && box[2] < size.width - 2 && taken.every((other, i) => i === at || box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]);
       if (!isFree) continue;
       taken.push(box);
-      found[at] = [left, base];
+      // What is left of its point ends there, however wide the letters are.
+      found[at] = left + width < x ? [left, base, x - 11, "end"] : [left, base, left, "start"];
       break;
     }
   }
