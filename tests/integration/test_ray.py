@@ -228,3 +228,26 @@ def test_what_is_given_wrongly(nodes: Nodes, model: Path, corpus: Path) -> None:
         encode_dataset(dataset, model, actors=0)
     with pytest.raises(ValueError, match="num_cpus is -1"):
         encode_dataset(dataset, model, num_cpus=-1)
+
+
+def test_counts_become_metrics(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyembed.integrations import ray as integration
+
+    class Counter:
+        def __init__(self, name: str, text: str, tag_keys: tuple[str, ...]) -> None:
+            assert text.endswith(".")
+            assert tag_keys == ("model",)
+            self.name = name
+
+        def set_default_tags(self, tags: dict[str, str]) -> None:
+            assert tags == {"model": "model.safetensors"}
+
+        def inc(self, value: float) -> None:
+            counted[self.name] = counted.get(self.name, 0) + value
+
+    counted: dict[str, float] = {}
+    monkeypatch.setattr(integration, "Counter", Counter)
+    encode = integration.Encode(model, text="text", errors="null", threads=1)
+    for _ in range(2):
+        encode(pyarrow.table({"text": ["the", None, "cat"]}))
+    assert counted == {"pyembed_encoded_rows": 6, "pyembed_failed_rows": 2, "pyembed_encoded_vectors": 4}
