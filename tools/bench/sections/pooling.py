@@ -112,8 +112,8 @@ def tables(data: Json) -> list[Table]:
         ["rows", "type", "memory", "ns a row", *(f"x {head}" for head in heads)],
         note="Ids differ from call to call. torch has no quantised types of ggml: there, and beside BF16, "
         "it gets the rows as float32 and as float16, in up to seven times the memory; NumPy has them as "
-        "float32. Their tables lie in private memory, in huge pages where the system gives them, as ours does "
-        "that was opened with load_mode='none'; the other lies in a mapped file, whose pages are small. "
+        "float32. Their tables lie in private memory, in huge pages where the system gives them, as ours "
+        "does that was opened with load_mode='none'; the other lies in a mapped file, whose pages are small. "
         "Reading is the sum of all bytes of as many stored rows in private memory, by the fastest of a few "
         "loops.",
     )
