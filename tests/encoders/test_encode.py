@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import pyembed
+from pyembed.encoders import encoder_of
 from pyembed.encoders.choice import differing_texts
 from pyembed.encoders.engines import Cuts
 from tests.helpers.encoders import TEXTS, Array, save_model2vec, save_transformers, word_tokenizer
@@ -231,6 +232,21 @@ def test_a_gguf_file_by_its_own_vocabulary() -> None:
         np.testing.assert_array_equal(found, model.table.pool(*tokenized))
 
 
+def test_an_encoder_of_an_open_model_leaves_it_open() -> None:
+    with pyembed.load_model(pyembed.demo_model()) as model:
+        with encoder_of(model, cache=False) as encoder:
+            assert encoder.library == "none"
+            np.testing.assert_array_equal(
+                encoder.encode("a file"), model.table.pool(*model.tokenize(["a file"]))[0]
+            )
+            with pickle.loads(pickle.dumps(encoder)) as again:
+                np.testing.assert_array_equal(again.encode("a file"), encoder.encode("a file"))
+        assert not model.closed
+        with pytest.raises(pyembed.ClosedError):
+            encoder.encode("a file")
+        model.embed([1])
+
+
 def test_a_table_with_a_tokenizer_beside_it(tmp_path: Path) -> None:
     table = rows("float32")
     save_transformers(tmp_path, table, VOCABULARY, "root", False)
@@ -253,6 +269,44 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pyembed.Encode
     save_model2vec(folder, rows("float16"), VOCABULARY, {"normalize": True})
     with pyembed.load_encoder(folder, cache=False) as opened:
         yield opened
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "options", [{}, {"normalize": False}, {"dim": 7}, {"dtype": "float16"}, {"threads": 1}], ids=str
+)
+def test_texts_that_are_cut_already(tmp_path: Path, dtype: str, options: dict[str, Any]) -> None:
+    weights = np.linspace(0.1, 2, N).astype(np.float32)
+    save_model2vec(tmp_path, rows(dtype), VOCABULARY, {"normalize": True, "max_length": 9}, weights)
+    with pyembed.load_encoder(tmp_path, cache=False) as opened:
+        ids, offsets = opened.tokenize(TEXTS)
+        wanted = opened.encode(TEXTS, **options)
+        assert difference(opened.pool(ids, offsets, **options), wanted) == 0
+        assert difference(opened.pool(ids.tolist(), offsets.tolist(), **options), wanted) == 0
+        assert opened.pool([], [0], **options).shape == (0, wanted.shape[1])
+        unknown = opened.pool([1, 1], [0, 2], **options)  # which `encode` leaves out
+        assert np.abs(unknown).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("ids", "offsets", "kind", "message"),
+    [
+        ([3, N], [0, 2], IndexError, f"id {N} at position 1"),
+        ([-1], [0, 1], IndexError, "id -1 at position 0"),
+        ([1.5], [0, 1], TypeError, "integers"),
+        ([1], [0, 1.0], TypeError, "offset"),
+        ([1, 2], [0, 1], ValueError, "end with 2"),
+        ([1, 2], [1, 2], ValueError, "begin with 0"),
+        ([1, 2], [0, 2, 1, 2], ValueError, "never fall"),
+        ([1, 2], [], ValueError, "begin with 0"),
+        ([1, 2], [0, 10**30, 2], ValueError, "never fall"),
+    ],
+)
+def test_ids_that_make_no_texts(
+    encoder: pyembed.Encoder, ids: list[Any], offsets: list[Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        encoder.pool(ids, offsets)
 
 
 def test_one_text_and_none(encoder: pyembed.Encoder) -> None:
