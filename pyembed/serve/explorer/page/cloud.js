@@ -1,12 +1,13 @@
 // The map of all tokens: zoom, search, colours, exports.
 
-import { ask, blob, cloud as fetchCloud } from "./api.js";
+import { ask, cloud as fetchCloud } from "./api.js";
 import { css, isDark } from "./colours.js";
-import { busy, byId, choice, debounce, el, fixed, grouped, note, problem, replace, saveBlob, tokenText } from "./dom.js";
+import { busy, byId, choice, debounce, el, fixed, grouped, note, problem, replace, tokenText } from "./dom.js";
 import { measureFrames } from "./frames.js";
 import { Grid } from "./grid.js";
 import { COLOURINGS, paletteOf, painting } from "./paint.js";
 import { createRenderer } from "./renderer.js";
+import { saveParquet, savePng, saveSvg } from "./saving.js";
 import { state } from "./state.js";
 import { choose, tokenButton } from "./tokens.js";
 
@@ -53,9 +54,9 @@ class CloudMap {
         button("Zoom in", () => this.zoomBy(1.6)),
         button("Zoom out", () => this.zoomBy(1 / 1.6)),
         button("Show all", () => this.fit()),
-        button("Save PNG", () => this.savePng(), { id: "cloud-png" }),
-        button("Save SVG", () => this.saveSvg(), { id: "cloud-svg" }),
-        button("Save Parquet", () => this.saveParquet(), { id: "cloud-parquet" }),
+        button("Save PNG", () => savePng(this), { id: "cloud-png" }),
+        button("Save SVG", () => saveSvg(this), { id: "cloud-svg" }),
+        button("Save Parquet", () => saveParquet(this), { id: "cloud-parquet" }),
         button("Measure frames", () => this.measure(), { id: "cloud-measure" }),
       ),
       this.legend,
@@ -388,40 +389,7 @@ class CloudMap {
     }
   });
 
-  // ------------------------------------------------------------------------------ exports and frames
-
-  savePng() {
-    this.draw(this.cloud.n);
-    const picture = el("canvas", { width: this.canvas.width, height: this.canvas.height });
-    const context = picture.getContext("2d");
-    context.drawImage(this.canvas, 0, 0);
-    context.drawImage(this.overlay, 0, 0);
-    picture.toBlob((data) => saveBlob(data, `${this.model}-${this.method}.png`));
-  }
-
-  saveSvg() {
-    const { width, height } = this.canvas;
-    const { codes, colours } = this.painting;
-    const dots = colours.map(() => []);
-    for (let row = 0; row < this.cloud.n; row += 1) {
-      if (!this.isShown(row)) continue;
-      const [x, y] = this.toScreen(row);
-      if (x >= 0 && y >= 0 && x <= width && y <= height) dots[codes[row]].push(`M${x.toFixed(1)} ${y.toFixed(1)}h0`);
-    }
-    const paths = dots.map((some, code) => some.length && `<path d="${some.join("")}" stroke="${css(colours[code])}"/>`);
-    const body = paths.filter(Boolean).join("\n");
-    const text = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" fill="none" stroke-width="2" stroke-linecap="round">\n${body}\n</svg>\n`;
-    saveBlob(new Blob([text], { type: "image/svg+xml" }), `${this.model}-${this.method}.svg`);
-  }
-
-  async saveParquet() {
-    try {
-      const query = new URLSearchParams({ model: this.model, method: this.method });
-      saveBlob(await blob(`tokens.parquet?${query}`), `${this.model}-${this.method}.parquet`);
-    } catch (error) {
-      replace(this.frames, problem(error));
-    }
-  }
+  // ------------------------------------------------------------------------------------------- frames
 
   async measure() {
     this.draw(this.cloud.n);
