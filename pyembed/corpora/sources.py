@@ -16,7 +16,8 @@ from . import lines
 from .arrow import pyarrow
 from .pieces import Piece
 
-_ROWS = 4096
+#: Rows, and bytes of an average file's rows, that are read at once.
+_ROWS, _BYTES = 1024, 4 << 20
 
 
 class Source(Protocol):
@@ -60,13 +61,17 @@ class _Parquet:
         with _errors_of(self.path), self._open() as file:
             n_rows, begin = file.metadata.num_rows, 0
             groups: list[int] = []
+            widest = 1.0
             for group in range(file.metadata.num_row_groups):
-                n = file.metadata.row_group(group).num_rows
+                facts = file.metadata.row_group(group)
+                n = facts.num_rows
+                widest = max(widest, facts.total_byte_size / max(n, 1))
                 if begin + n > first or groups:
                     groups.append(group)
                 else:
                     begin += n
-            batches = file.iter_batches(_ROWS, row_groups=groups, columns=schema.names, use_threads=False)
+            rows = max(1, min(_ROWS, int(_BYTES / widest)))
+            batches = file.iter_batches(rows, row_groups=groups, columns=schema.names, use_threads=False)
             yield from _typed(batches, schema, begin, first, n_rows)
 
 

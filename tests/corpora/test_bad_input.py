@@ -96,6 +96,18 @@ def test_a_text_of_a_million_characters(model: Path, tmp_path: Path) -> None:
     assert found == [wanted.tolist()]
 
 
+def test_long_texts_are_read_a_few_at_a_time(tmp_path: Path) -> None:
+    """However many of them lie in a row group."""
+    from pyembed.corpora.sources import open_sources, schema_of
+
+    rng = np.random.default_rng(0)
+    texts = [rng.integers(32, 127, 100_000, np.uint8).tobytes().decode() for _ in range(300)]
+    sources = open_sources(parquet(tmp_path / "in.parquet", {"text": texts}))
+    pieces = list(sources[0].pieces(schema_of(sources, None), 0))
+    assert [text for piece in pieces for text in piece.table.column("text").to_pylist()] == texts
+    assert max(piece.table.nbytes for piece in pieces) < 5 << 20
+
+
 def test_a_text_that_is_too_long(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyembed.corpora.columns.MAX_CHARACTERS", 20)
     monkeypatch.setattr("pyembed.corpora.lines._LONGEST", 30)

@@ -52,14 +52,17 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="pyembed-corpora-", dir=arguments.folder) as folder:
         home = Path(folder)
-        model = make_model(home)
+        run(_child("model", home), 2)  # in a process of its own: what this one has, others would begin with
+        model = home / "model2vec"
         wanted = arguments.only.split(",")
         if "here" in wanted or "killed" in wanted:
-            corpus = make_corpus(home / "corpus.parquet", arguments.rows)
+            corpus = home / "corpus.parquet"
+            run(_child("corpus", corpus, arguments.rows), 2)
             here(model, corpus, home, arguments.rows).print()
         if "killed" in wanted:
             print(f"\n{killed(model, corpus, home, arguments.kills)}")
-        some = make_corpus(home / "some.parquet", arguments.peer_rows)
+        some = home / "some.parquet"
+        run(_child("corpus", some, arguments.peer_rows), 2)
         if "peers" in wanted:
             peers(model, some, home, arguments.peer_rows).print()
         if "ray" in wanted:
@@ -70,15 +73,14 @@ def main() -> int:
 # ------------------------------------------------------------------------------------- model and corpus
 
 
-def make_model(home: Path) -> Path:
+def _make_model(folder: str) -> Json:
     """Write a model of BERT's vocabulary, with random rows of 256 columns, as model2vec has them."""
-    found = _model2vec(home, test_data.find())
-    if found is None:
+    if _model2vec(Path(folder), test_data.find()) is None:
         raise SystemExit("model2vec or BERT's vocabulary is missing: make test-data, pip install model2vec")
-    return found[0]
+    return {}
 
 
-def make_corpus(path: Path, rows: int) -> Path:
+def _make_corpus(path: str, n: str) -> Json:
     """Write documents of 5 to 20 words, made of Python's own docstrings; no two begin at the same word."""
     import pyarrow
     import pyarrow.parquet
@@ -87,12 +89,12 @@ def make_corpus(path: Path, rows: int) -> Path:
     numbers = random.Random(1)
     schema = pyarrow.schema([("id", pyarrow.int64()), ("text", pyarrow.string())])
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
-        for first in range(0, rows, 50_000):
-            ids = range(first, min(first + 50_000, rows))
+        for first in range(0, int(n), 50_000):
+            ids = range(first, min(first + 50_000, int(n)))
             starts = [numbers.randrange(len(words)) for _ in ids]
             texts = [" ".join(words[start : start + numbers.randint(5, 20)]) for start in starts]
             writer.write_table(pyarrow.table([ids, texts], schema=schema))
-    return path
+    return {}
 
 
 class Run(NamedTuple):
@@ -370,6 +372,8 @@ class _Hand:
 
 
 _CHILDREN: dict[str, Callable[..., Json]] = {
+    "model": _make_model,
+    "corpus": _make_corpus,
     "vectors": _vectors,
     "parquet": _parquet,
     "local": _local,
