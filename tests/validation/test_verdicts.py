@@ -405,3 +405,15 @@ def test_unigram_pieces_behind_the_end(vocabulary: Parts, tmp_path: Path) -> Non
     for seed in (1, 2):
         parts = extended(parts, 40, seed)
     assert report(tmp_path, parts).ok
+
+
+@pytest.mark.parametrize("vocabulary", ["nomic-bert-moe"], indirect=True)
+def test_unigram_pieces_among_special_tokens(vocabulary: Parts, tmp_path: Path) -> None:
+    """Runs of spaces, to which whoever trained a list gave scores of their own."""
+    parts = vocabulary.copy()
+    for i, text in enumerate(["<head>", "\u2581" * 4, "\u2581" * 3, "<|next|>"]):
+        parts.insert(i, text.encode(), 3 if "<" in text else 1)
+        parts.scores[i] = -4.3 * text.count("\u2581")  # type: ignore[index]
+    assert report(tmp_path, with_rows(parts)).ok
+    parts.scores[5000] = -1.0  # type: ignore[index]
+    assert found(report(tmp_path, with_rows(parts)))["order"] == "error"

@@ -1,7 +1,8 @@
 """SentencePiece's unigram model: normal pieces stand by falling score.
 
-Behind the end other pieces may have been appended, with scores that fall among themselves. The order of the
-scores can contradict a list, and pins nothing: texts can change places while scores stay.
+Behind the end other pieces may have been appended, with scores that fall among themselves, and a few may
+stand alone between the special tokens at the beginning, with scores that whoever trained the list chose. The
+order of the scores can contradict a list, and pins nothing: texts can change places while scores stay.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ...facts import Facts
+from ...facts import Facts, Ids
 from ...report import Findings
-from ..order import out_of_order, report_tail
+from ..order import LONG_RUN, out_of_order, report_tail
 from ..rules import ORDER
 
 MODELS = frozenset({"t5"})
@@ -25,6 +26,7 @@ _ADDED = (0.0, -1000.0, -10000.0)
 def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     """Judge the order of the scores; return what it came to, None where there are too few."""
     ids = np.flatnonzero(facts.normal & ~np.isin(facts.scores, _ADDED))
+    ids = ids[_where_list_begins(ids) :]
     if not facts.scored or ids.size < MIN_PIECES:
         return None
     falling = -facts.scores[ids].astype(np.float64)
@@ -43,6 +45,14 @@ def judge(facts: Facts, findings: Findings, level: str) -> str | None:
     return (
         f"{n_base} pieces by falling score, {wrong.size} out of place; texts that changed places are not seen"
     )
+
+
+def _where_list_begins(ids: Ids) -> int:
+    """Return how many ids come before the first long run of neighbours; all where there is none."""
+    lasts = np.flatnonzero(np.diff(ids, append=-1) != 1)
+    firsts = np.concatenate([[0], lasts[:-1] + 1])
+    long_runs = firsts[lasts - firsts + 1 >= LONG_RUN]
+    return int(long_runs[0]) if long_runs.size else ids.size
 
 
 def _where_tail_begins(rising: npt.NDArray[np.float64]) -> int:
