@@ -24,7 +24,7 @@ function build(box) {
   const near = el("input", { id: "map-near", value: "king Paris", spellcheck: false, autocomplete: "off" });
   const groupField = el("div", { class: "field wide" }, el("label", { class: "field-label", htmlFor: "map-groups" }, "Groups, one a line"), groups);
   const nearField = el("div", { class: "field wide", hidden: true }, el("label", { class: "field-label", htmlFor: "map-near" }, "Words, each with its ten nearest"), near);
-  const kind = choice("What is shown", [["groups", "word groups"], ["near", "nearest"], ["sentence", "the sentence"]], settings.kind, (value) => {
+  const kind = choice("What is shown", [["groups", "word groups"], ["near", "nearest"], ["sentence", "sentence"]], settings.kind, (value) => {
     settings.kind = value;
     groupField.hidden = value !== "groups";
     nearField.hidden = value !== "near";
