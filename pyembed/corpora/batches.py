@@ -92,6 +92,7 @@ class Encode:
         self._threads, self._errors = thread_count(threads) or None, errors
         self._maker = VectorMaker(model, ids is not None, Options(pool, dim, dtype, normalize))
         self.counts = Counts()
+        self._counting = threading.Lock()
 
     def __call__(self, batch: Any) -> Any:
         """Return a batch with a column of vectors; of texts or ids alone, the vectors.
@@ -156,10 +157,11 @@ class Encode:
         if made.faults and self._errors == "raise":
             place = min(made.faults)
             raise ValueError(printable(f"row {place} of the batch: {made.faults[place]}"))
-        rows, failed, vectors = self.counts
-        self.counts = Counts(
-            rows + len(column), failed + len(made.faults), vectors + len(made.vectors.values)
-        )
+        with self._counting:
+            rows, failed, vectors = self.counts
+            self.counts = Counts(
+                rows + len(column), failed + len(made.faults), vectors + len(made.vectors.values)
+            )
         return made
 
     def _listed(self, values: Any) -> list[Any]:

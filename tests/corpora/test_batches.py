@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 import pyembed
-from pyembed.corpora import batches
 from tests.helpers.encoders import TEXTS, save_model2vec, word_tokenizer
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -167,6 +166,7 @@ def test_threads_share_it(encode: pyembed.Encode, wanted: Any) -> None:
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(encode, [TEXTS] * 16):
             np.testing.assert_array_equal(found, wanted)
+    assert encode.counts.rows == 16 * len(TEXTS)
 
 
 def test_forks_and_copies(encode: pyembed.Encode, model: Path, wanted: Any) -> None:
@@ -183,6 +183,8 @@ def test_forks_and_copies(encode: pyembed.Encode, model: Path, wanted: Any) -> N
 
 
 def test_pickles(model: Path) -> None:
+    from pyembed.corpora import batches
+
     options: dict[str, Any] = {"dim": 4, "dtype": "float16", "normalize": False, "threads": 1}
     encode = pyembed.Encode(model, text="body", into="v", errors="null", **options)
     data = pickle.dumps(encode)
