@@ -43,12 +43,12 @@ ELSEWHERE = {
     ("repair.md", "pyembed repair model.gguf"): "a model with both of these faults: tests/mending",
     ("repair.md", "pyembed edit model.gguf --out wide.gguf"): "tests/editing/test_surgery.py",
 }
-#: Pages whose programs another test runs, with what these programs need around them.
+#: Pages whose programs other tests run, which have engines, servers and browsers.
 OTHER_TESTS = {
     "serving.md": "tests/integration/test_serving_guide.py",
     "server.md": "tests/serve/test_clients.py",
-    "explorer.md": "tests of the explorer",
-    "corpora.md": "tests of corpora",
+    "explorer.md": "tests/serve/test_explorer.py",
+    "corpora.md": "tests/corpora/test_page.py",
 }
 
 
@@ -182,6 +182,12 @@ def test_programs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_what_runs_elsewhere_is_still_there(page: str, start: str) -> None:
     (path,) = [path for path in PAGES if path.name == page]
     assert any(text.startswith(start) for _, text in BLOCK.findall(path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize(("page", "test"), OTHER_TESTS.items())
+def test_pages_of_other_tests_are_theirs(page: str, test: str) -> None:
+    assert (ROOT / "docs" / page).exists()
+    assert page.removesuffix(".md") in (ROOT / test).read_text("utf-8")
 
 
 def test_commands_have_a_language() -> None:
