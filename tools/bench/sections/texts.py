@@ -6,6 +6,7 @@ import ast
 import importlib
 import json
 import logging
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -31,8 +32,7 @@ VOCABULARY = "ggml-vocab-bert-bge.gguf"
 def run(settings: Settings) -> Json:
     """Measure every library that is installed, on one processor."""
     logging.disable(logging.WARNING)
-    if hasattr(os, "sched_setaffinity"):  # this process is a section's own
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
+    processors = _one_processor()
     texts = docstrings(N_TEXTS // 4 if settings.quick else N_TEXTS)
     cases = []
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -40,8 +40,19 @@ def run(settings: Settings) -> Json:
         for name, prepare in (("model2vec", _model2vec), ("WordLlama", _wordllama)):
             found = prepare(Path(folder), settings.data)
             if found is not None:
-                cases.append(_measure(name, *found, texts, 3 if settings.quick else 7))
+                rounds = 3 if settings.quick else 7
+                case = _measure(name, *found, texts, rounds)
+                cases.append(case | {"two threads": _two_threads(found[0], texts, rounds, processors)})
     return {"texts": len(texts), "characters": sum(map(len, texts)), "cases": cases}
+
+
+def _one_processor() -> list[int]:
+    """Keep this process, which is a section's own, on one processor; return those that it had."""
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, processors[-1:])
+    return processors
 
 
 def docstrings(n: int) -> list[str]:
@@ -136,6 +147,27 @@ def _measure(name: str, path: Path, peer: Callable[[list[str]], Any], texts: lis
         }
 
 
+def _two_threads(path: Path, texts: list[str], rounds: int, processors: list[int]) -> Json | None:
+    """Return how many times as fast two threads are as one; None where this process has one processor.
+
+    In a process of its own: packages that cut texts start as many threads as a process has processors.
+    """
+    if len(processors) < 2:
+        return None
+    with multiprocessing.get_context("spawn").Pool(1, os.sched_setaffinity, (0, processors[-2:])) as pool:
+        return pool.apply(_race_of_threads, (path, texts, rounds))
+
+
+def _race_of_threads(path: Path, texts: list[str], rounds: int) -> Json | None:
+    logging.disable(logging.WARNING)
+    with pyembed.load_encoder(path) as encoder:
+        rivals: dict[str, Rival] = {
+            "one": lambda: encoder.encode(texts, threads=1),
+            "two": lambda: encoder.encode(texts, threads=2),
+        }
+        return race(rivals, rounds=rounds, seconds=0).ratio("two", "one")
+
+
 def tables(data: Json) -> list[Table]:
     """Lay the figures out."""
     table = Table(
@@ -150,6 +182,7 @@ def tables(data: Json) -> list[Table]:
             "x library",
             "cutting",
             "pooling",
+            "two threads",
             "differs",
         ],
         note="Cutting and pooling are what the fast engine's figure consists of. model2vec's rows are "
@@ -167,6 +200,7 @@ def tables(data: Json) -> list[Table]:
                 times(ratios["encode"]),
                 spread(rates["cutting"]),
                 spread(rates["pooling"]),
+                times(case["two threads"]),
                 number(case["largest difference"]),
             ]
         )
