@@ -6,7 +6,7 @@ Usage: ``python -m tools.bench.fastapi_peer MODEL PORT``
 # No annotations from the future: FastAPI reads them as they are.
 import base64
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import uvicorn
@@ -21,11 +21,9 @@ class _Request(BaseModel):
     encoding_format: Literal["float", "base64"] = "float"
 
 
-def _app(path: str) -> FastAPI:
+def _app(path: str) -> Any:
     model = StaticModel.from_pretrained(path)
-    app = FastAPI()
 
-    @app.post("/v1/embeddings")
     def embeddings(request: _Request) -> dict[str, object]:
         texts = [request.input] if isinstance(request.input, str) else request.input
         vectors = model.encode(texts).astype(np.float32)
@@ -42,6 +40,8 @@ def _app(path: str) -> FastAPI:
             "usage": {"prompt_tokens": 0, "total_tokens": 0},
         }
 
+    app = FastAPI()
+    app.post("/v1/embeddings")(embeddings)  # what the decorator does, whose types not every checker has
     return app
 
 
