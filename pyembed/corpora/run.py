@@ -1,4 +1,4 @@
-"""A corpus to parts: reading, encoding and writing, each in a thread of its own."""
+"""A corpus to parts: one thread reads and encodes, another one writes."""
 
 from __future__ import annotations
 
@@ -271,9 +271,7 @@ class _Run:
         """Write the parts that are missing."""
         start = self._folder.parts[-1].next if self._folder.parts else Position(0, 0)
         found = blocks(self._sources, self._schema, self._column, limits, start)
-        is_alone = threads == 1
-        encoded = (self._encoded(block, threads) for block in _ahead(found, is_alone))
-        ready = _ahead(encoded, is_alone)
+        ready = _ahead((self._encoded(block, threads) for block in found), threads == 1)
         pace = _Pace(self._sources, report)
         with closing(ready):
             for first in ready:

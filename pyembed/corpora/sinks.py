@@ -19,6 +19,7 @@ from .vectors import VectorMaker
 
 #: Room for the header of a shard, whose number of vectors is known when all are written.
 _HEADER_BYTES = 512
+_BUFFER_BYTES = 8 << 20
 _SAFETENSORS_TYPES = {"float32": "F32", "float16": "F16", "uint8": "U8"}
 
 
@@ -43,8 +44,10 @@ class ParquetPart:
         self._schema = schema.append(pyarrow.field(into, vector_type(maker), nullable=False))
         # Vectors neither repeat nor compress, and their least and largest numbers say nothing.
         names = _leaves(self._schema)[:-1]
+        # Buffered, since each write to a file of Python's waits for the interpreter, which encodes meanwhile.
+        self._stream = pyarrow.BufferedOutputStream(pyarrow.PythonFile(files[0], "w"), _BUFFER_BYTES)
         self._writer = pyarrow.parquet.ParquetWriter(
-            files[0],
+            self._stream,
             self._schema,
             compression=dict.fromkeys(names, "zstd") or "none",
             use_dictionary=names or False,
@@ -60,12 +63,15 @@ class ParquetPart:
     def finish(self) -> None:
         """Write the footer."""
         self._writer.close()
+        self._stream.detach()  # which does not close the file
 
     def abandon(self) -> None:
         """Close the writer, which would do so when nothing is there any more to be written to."""
         with suppress(Exception):
             self._writer.close()
         self._writer.is_open = False
+        with suppress(Exception):
+            self._stream.detach()
 
 
 def check_schema(path: str, schema: Any) -> None:

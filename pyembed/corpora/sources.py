@@ -17,7 +17,7 @@ from .arrow import pyarrow
 from .pieces import Piece
 
 #: Rows, and bytes of an average file's rows, that are read at once.
-_ROWS, _BYTES = 1024, 4 << 20
+_ROWS, _BYTES = 16384, 4 << 20
 
 
 class Source(Protocol):
