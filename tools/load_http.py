@@ -1,4 +1,4 @@
-"""Loads ``pyembed serve`` as many clients do, of which some are a nuisance, while its model is swapped.
+"""Loads ``pyembed serve`` as many clients do, some of them a nuisance, while its model is swapped.
 
 64 clients send requests of mixed sizes and compare every vector, bit for bit, with those of the two models
 that take turns. Beside them one reads its answers slowly, one leaves in the middle, one sends garbage, and a

@@ -8,7 +8,7 @@
 #include "base/float_mode.h"
 #include "table/scan_rows.h"
 
-/* Rows that are added at a time, of which wide ones are fewer, and rows that are looked up before. As many are fetched before they
+/* Rows that are added at a time (wide ones are fewer), and rows that are looked up before. As many are fetched before they
  * are added: all their pages are looked up at the same time, which takes longer than the bytes do, and memory answers while others
  * are added. The second cache has room for them. */
 #define GROUP_ROWS 32

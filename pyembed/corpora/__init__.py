@@ -2,7 +2,7 @@
 
 ``vectors`` turns texts and ids into vectors by one model. ``columns`` reads those from Arrow and puts vectors
 back; with it `Encode` is the one function object for batches of all kinds. `encode_corpus` reads files
-(``sources``, of which ``lines`` has those without types), cuts what they hold into ``blocks``, and writes
+(``sources``; those without types are in ``lines``), cuts what they hold into ``blocks``, and writes
 parts (``sinks``) that ``manifest`` accounts for, so that a run can be resumed.
 """
 

@@ -134,7 +134,7 @@ def _line_fault(line: bytes | None) -> str | None:
 
 
 class JsonLines(Lines):
-    """An object a line; rows are lines, of which blank ones are left out.
+    """An object a line; rows are lines, and blank lines are left out.
 
     Attributes
     ----------

@@ -178,7 +178,7 @@ class VectorMaker:
         return Vectors(self._stored(values), None)
 
     def of_bags(self, bags: Bags, threads: int | None) -> Vectors:
-        """Return the vectors of bags of ids, every one of which is a row of the table."""
+        """Return the vectors of bags of ids; every id is a row of the table."""
         if self.options.pool == "none":
             return self._rows(bags, threads)
         at_once = bool(self.options.normalize) and self._columns == self.table.shape[1]

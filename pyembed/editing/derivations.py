@@ -1,4 +1,4 @@
-"""The tokens by way of which others come about, where texts are joined pair by pair."""
+"""The tokens that others are built from, where texts are joined pair by pair."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from .engines import FAST, Cuts, Engine, FastEngine, Standard, version_of
 from .spellings import Vocabulary
 from .verdicts import Verdict, Verdicts, find_form, read_verdicts, remove_form, write_form, write_verdicts
 
-#: Characters of a ``tokenizer.json`` of which an engine's own form saves more time than it takes room.
+#: Characters of a ``tokenizer.json`` from which on an engine's own form is worth its room on the disk.
 _WORTH_A_FORM = 1 << 21
 _PLAIN = bytes([9, 10, 13, *range(32, 127)])
 
@@ -210,7 +210,7 @@ def differing_texts(right: Cuts, found: Cuts) -> npt.NDArray[np.intp]:
 
 
 def merged(is_first: npt.NDArray[np.bool_], first: Cuts, second: Cuts) -> Cuts:
-    """Return the cuts of texts in their order, of which some are in `first` and the others in `second`."""
+    """Return the cuts of texts in their order: some are in `first`, the others in `second`."""
     lengths = np.empty(is_first.size, np.int64)
     lengths[is_first], lengths[~is_first] = first.lengths, second.lengths
     from_first = np.repeat(is_first, lengths)

@@ -46,7 +46,7 @@ class FastEngine(Engine, Protocol):
 
     @classmethod
     def from_form(cls, path: str) -> FastEngine:
-        """Return the engine of which a file has the form."""
+        """Return the engine whose form a file has."""
 
 
 class Standard:
@@ -102,7 +102,7 @@ class Tokie:
 
     @classmethod
     def from_form(cls, path: str) -> Tokie:
-        """Return the engine of which a file has the form."""
+        """Return the engine whose form a file has."""
         engine = cls.__new__(cls)
         engine._tokenizer = importlib.import_module(cls.package).Tokenizer.from_file(path)
         return engine
@@ -130,7 +130,7 @@ class Gigatoken:
 
     @classmethod
     def from_form(cls, path: str) -> Gigatoken:
-        """Return the engine of which a file has the form."""
+        """Return the engine whose form a file has."""
         with open(path, encoding="utf-8") as file:
             return cls(file.read())
 

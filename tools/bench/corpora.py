@@ -41,7 +41,9 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.corpora", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="documents; default: a million")
-    parser.add_argument("--peer-rows", type=int, default=200_000, help="of which peers get; default: 200,000")
+    parser.add_argument(
+        "--peer-rows", type=int, default=200_000, help="rows that peers get; default: 200,000"
+    )
     parser.add_argument("--kills", type=int, default=10, help="how often one run is killed; default: 10")
     parser.add_argument("--folder", type=Path, help="where files are written; default: a temporary one")
     parser.add_argument("--only", default="here,killed,peers,ray", help="default: here,killed,peers,ray")
@@ -219,7 +221,7 @@ def peers(model: Path, corpus: Path, home: Path, rows: int) -> Table:
         f"{rows:,} documents, two processors: documents a second",
         ["what", "to vectors", "Parquet to Parquet", "its seconds of processors", "peak memory, MB"],
         note="model2vec with its own multiprocessing, 16,384 documents at a time; its Parquet is written as "
-        "pyarrow writes it unless told otherwise.",
+        "pyarrow writes it by default.",
     )
     rates: dict[str, list[float]] = {}
     for name in ("pyembed", "model2vec"):

@@ -255,7 +255,7 @@ def _cold(data: Json | None) -> Iterator[Target]:
         ratios = {f"{c['rows']} x {c['row bytes']} B": c[key] for c in known["gathers"]} if known else {}
         yield _least(f"rows not in memory: at least {least} of {what}", ratios, least)
     ratios = {f"{c['rows']} x {c['row bytes']} B": c["of before"] for c in known["warm"]} if known else {}
-    yield _least("rows in memory: at least 0.97 of a mapping of which nothing is asked", ratios, 0.97)
+    yield _least("rows in memory: at least 0.97 of a mapping that is locked", ratios, 0.97)
     hidden = known["hidden"] if known else None
     for asked, value, most in (
         ("decoding, asked 2 ms ahead: waiting below 0.05 of reading", hidden and hidden["waiting"], 0.05),

@@ -106,7 +106,7 @@ class Texts:
         """Return the vocabulary as a ``tokenizers.Tokenizer`` that cuts as llama.cpp does.
 
         It is a new object each time, to truncate and pad with as you like. Control tokens are found in texts,
-        as that package does it unless told otherwise; docs/text.md lists the texts that it cuts differently.
+        as that package does it by default; docs/text.md lists the texts that it cuts differently.
 
         Raises
         ------

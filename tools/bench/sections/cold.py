@@ -240,7 +240,7 @@ def _hidden(path: Path, count: int) -> Json:
 
 
 def _warm(path: Path, rounds: int) -> list[Json]:
-    """Rows in memory: the same file mapped, and mapped and locked, of which nothing has to be asked.
+    """Rows in memory: the same file mapped, and mapped and locked, which is never asked about.
 
     Where two mappings lie decides some percent, so either is opened first half of the time.
     """
@@ -340,7 +340,7 @@ def tables(data: Json) -> list[Table]:
         ],
     )
     warm = Table(
-        "Rows in memory: a mapping, against one of which nothing is asked",
+        "Rows in memory: a mapping, against one that is locked",
         ["bytes a row", "rows", "us a row", "of the other"],
     )
     for found in data["warm"]:

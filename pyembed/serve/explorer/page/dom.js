@@ -33,7 +33,7 @@ export function note(...children) {
   return el("div", { class: "note" }, ...children);
 }
 
-// Buttons of which one is pressed.
+// A group of buttons: one of them is pressed.
 export function choice(label, options, chosen, onchoose) {
   const group = el("div", { class: "segmented small", role: "group", "aria-label": label });
   for (const [value, text] of options) {

@@ -1,5 +1,5 @@
 // Points on a canvas: by WebGL where hardware does it, else pixel by pixel, which is quicker than WebGL in software. Both draw points in a shuffled order, so
-// that the first so many of them are a fair sample: that is what is drawn while the map moves, if all take long.
+// that the first ones, however many, are a fair sample: these are drawn while the map moves, if all take long.
 
 export const MOST_CODES = 32;
 
