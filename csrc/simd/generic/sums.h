@@ -40,14 +40,14 @@ INLINE void add_columns(float *to, const pye_addends *from, size_t at, size_t pa
 /* The last columns, fewer than 16: no load leaves a row, they go through padded copies. */
 INLINE void add_last_columns(float *to, const pye_addends *from, size_t at, size_t n, size_t item_bytes,
                              vf (*load)(const void *), bool is_weighted) {
-    float sums[16] = {0};
-    memcpy(sums, to, n * sizeof *to);
+    float tail[16] = {0};
+    memcpy(tail, to, n * sizeof *to);
     for (size_t row = 0; row < from->n; row++) {
         uint8_t padded[16 * sizeof(float)] = {0};
         memcpy(padded, from->rows[row] + from->at + at * item_bytes, n * item_bytes);
-        vf_store(sums, add_weighted(vf_load(sums), load(padded), is_weighted ? from->weights : NULL, row));
+        vf_store(tail, add_weighted(vf_load(tail), load(padded), is_weighted ? from->weights : NULL, row));
     }
-    memcpy(to, sums, n * sizeof *to);
+    memcpy(to, tail, n * sizeof *to);
 }
 
 /* Adds n columns of rows of floats to `to`. */
