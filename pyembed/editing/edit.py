@@ -112,7 +112,7 @@ class Edit:
             ]
             for layout in self._layouts
         ]
-        self._later_metadata: dict[int, list[Piece]] = {}
+        self._later: dict[int, list[Piece]] = {}
         self._changed: set[int] = set()
         self._moved: set[int] = set()
 
@@ -235,7 +235,7 @@ class Edit:
             place = number_in(layout.shard, metadata, layout.shard.n_metadata, _SET_COUNT)
             if place is not None:
                 data = Encoder(big_endian=layout.shard.big_endian).number(place.code, n)
-                self._later_metadata[number] = _with_bytes(metadata, place.place, data)
+                self._later[number] = _with_bytes(metadata, place.place, data)
                 self._changed.add(number)
 
     # --------------------------------------------------------------------------------------- plans
@@ -254,7 +254,7 @@ class Edit:
             ]
             n_metadata, alignment = len(self._entries), self._alignment()
         else:
-            metadata = self._later_metadata.get(number) or [place for _, place in layout.entries]
+            metadata = self._later.get(number) or [place for _, place in layout.entries]
             n_metadata, alignment = shard.n_metadata, shard.alignment
         if number in self._moved:
             offsets, data = _arranged(tensors, alignment, shard.n_bytes)

@@ -70,7 +70,7 @@ def _rename_tensor(edit: ModelEdit, argument: str) -> None:
     edit.rename_tensor(*_halves(argument, "OLD=NEW"))
 
 
-_RESIZE = re.compile(r"(?P<rows>[0-9]{1,20})(=(?P<fill>[a-z]+)(@(?P<file>.+))?)?", re.DOTALL)
+_RESIZE = re.compile(r"(?P<rows>[0-9]{1,4000})(=(?P<fill>[a-z]+)(@(?P<file>.+))?)?", re.DOTALL)
 
 
 def _resize(edit: ModelEdit, argument: str) -> None:

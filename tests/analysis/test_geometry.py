@@ -173,7 +173,7 @@ def test_logits_of_a_tied_model_use_its_own_rows(tmp_path: Path) -> None:
         (lambda m: m.similarity("file", "filee"), KeyError, "not a single token"),
         (lambda m: m.analogy("file"), TypeError, "positive is one text"),
         (lambda m: m.analogy([], []), ValueError, "at least one"),
-        (lambda m: m.logits([0.0] * m.n_embd), KeyError, "no output table"),
+        (lambda m: m.logits([0.0] * (m.n_embd - 1)), ValueError, "127 wide"),
         (lambda m: m.geometry.baseline(n=0), ValueError, "n is 0"),
     ],
 )

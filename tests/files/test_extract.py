@@ -284,7 +284,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert TOKEN_TABLE in capsys.readouterr().out
     assert main(["extract", "demo", out, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts == {"out": out, "n_bytes": os.path.getsize(out), "tensors": [TOKEN_TABLE]}
+    assert facts == {
+        "out": out,
+        "n_bytes": os.path.getsize(out),
+        "tensors": [TOKEN_TABLE, "position_embd.weight"],
+    }
     assert main(["extract", "demo", out, "--tensor", "nothing"]) == 2
     assert "no tensor is named 'nothing'" in capsys.readouterr().err
     assert main(["extract", "demo", str(tmp_path / "no" / "x.gguf")]) == 2
