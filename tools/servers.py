@@ -87,6 +87,11 @@ class Server:
         return self.process.wait(_PATIENCE)
 
 
+def _heed_interrupts() -> None:
+    """Have Ctrl-C's signal its usual meaning, which shells take from what they start in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def running(*arguments: object, **environment: str) -> Iterator[Server]:
     """Run ``pyembed serve`` with these arguments and a port of its own."""
@@ -94,7 +99,9 @@ def running(*arguments: object, **environment: str) -> Iterator[Server]:
         log = os.path.join(folder, "log")
         command = [sys.executable, "-m", "pyembed", "serve", *map(str, arguments), "--port", "0"]
         with open(log, "wb") as file:
-            process = subprocess.Popen(command, stderr=file, env={**os.environ, **environment})
+            process = subprocess.Popen(
+                command, stderr=file, env={**os.environ, **environment}, preexec_fn=_heed_interrupts
+            )
         try:
             yield Server(process, log)
         finally:
