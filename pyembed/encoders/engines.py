@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
@@ -18,6 +19,8 @@ from ..tokens.cutting.engine import load, refusals_named
 
 #: How many threads the packages start, each once a process, when they cut a batch for the first time.
 THREADS_VARIABLE = "RAYON_NUM_THREADS"
+#: Fewer texts than that are not worth a thread of their own.
+_TEXTS_A_THREAD = 256
 
 
 class Cuts(NamedTuple):
@@ -136,10 +139,30 @@ class Gigatoken:
 
     def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
         """Return the ids of some texts."""
+        n = min(_n_processors(), len(texts) // _TEXTS_A_THREAD) if parallel else 1
+        if n < 2:
+            return self._cut_together(texts, parallel)
+        # Its own threads gain little where texts are short; it works while other threads do.
+        bounds = [len(texts) * k // n for k in range(n + 1)]
+        with ThreadPoolExecutor(n, "pyembed-cutting") as pool:
+            parts = pool.map(lambda k: self._cut_together(texts[bounds[k] : bounds[k + 1]], False), range(n))
+            ids, lengths = zip(*parts, strict=True)
+        return Cuts(np.concatenate(ids), np.concatenate(lengths))
+
+    def _cut_together(self, texts: Sequence[str], parallel: bool) -> Cuts:
         layout = self._tokenizer.encode_batch(list(texts), parallel=parallel).layout
         bounds = np.asarray(layout.offsets.data).astype(np.int64)
         ids = np.asarray(layout.content.data)[bounds[0] : bounds[-1]]
         return Cuts(ids.astype(np.int64), np.diff(bounds))
+
+
+def _n_processors() -> int:
+    """Return how many processors this process may use."""
+    if has_one_thread():
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 #: In the order in which they are tried: the first is the fastest.

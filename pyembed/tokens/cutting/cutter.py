@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Characters of one text: `tokenizers` needs a few hundred bytes for each while it cuts.
 MAX_CHARACTERS = 1 << 24
 #: Characters and texts that are handed to `tokenizers` together.
-_BATCH_CHARACTERS, _BATCH_TEXTS = 1 << 20, 1024
+_BATCH_CHARACTERS, _BATCH_TEXTS = 1 << 20, 4096
 
 
 class TokenizedTexts(NamedTuple):

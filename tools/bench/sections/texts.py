@@ -10,9 +10,11 @@ import multiprocessing
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ import numpy as np
 import pyembed
 from tests.helpers.tokenizer_files import write_safetensors
 
-from ..measure import Json, Rival, race
+from ..measure import Json, Race, Rival, race
 from ..show import Table, number, spread, times
 from . import Settings
 
@@ -147,25 +149,42 @@ def _measure(name: str, path: Path, peer: Callable[[list[str]], Any], texts: lis
         }
 
 
-def _two_threads(path: Path, texts: list[str], rounds: int, processors: list[int]) -> Json | None:
-    """Return how many times as fast two threads are as one; None where this process has one processor.
+#: What a process of `_two_threads` encodes again and again.
+_encode_all: Callable[[], Any]
 
-    In a process of its own: packages that cut texts start as many threads as a process has processors.
+
+def _two_threads(path: Path, texts: list[str], rounds: int, processors: list[int]) -> Json | None:
+    """Return how many times as fast two threads are, on two processors, as one on one; None where one is all.
+
+    In processes of their own: packages that cut texts start as many threads as a process has processors.
     """
     if len(processors) < 2:
         return None
-    with multiprocessing.get_context("spawn").Pool(1, os.sched_setaffinity, (0, processors[-2:])) as pool:
-        return pool.apply(_race_of_threads, (path, texts, rounds))
+    context = multiprocessing.get_context("spawn")
+    times: dict[str, list[float]] = {"one": [], "two": []}
+    with (
+        context.Pool(1, _begin, (processors[-1:], path, texts, 1)) as one,
+        context.Pool(1, _begin, (processors[-2:], path, texts, 2)) as two,
+    ):
+        for _ in range(rounds):
+            times["one"].append(one.apply(_seconds))
+            times["two"].append(two.apply(_seconds))
+    return Race(times).ratio("two", "one")
 
 
-def _race_of_threads(path: Path, texts: list[str], rounds: int) -> Json | None:
+def _begin(processors: list[int], path: Path, texts: list[str], threads: int) -> None:
+    global _encode_all
     logging.disable(logging.WARNING)
-    with pyembed.load_encoder(path) as encoder:
-        rivals: dict[str, Rival] = {
-            "one": lambda: encoder.encode(texts, threads=1),
-            "two": lambda: encoder.encode(texts, threads=2),
-        }
-        return race(rivals, rounds=rounds, seconds=0).ratio("two", "one")
+    os.sched_setaffinity(0, processors)
+    encoder = pyembed.load_encoder(path)
+    _encode_all = partial(encoder.encode, texts, threads=threads)
+    _encode_all()
+
+
+def _seconds() -> float:
+    begin = time.perf_counter()
+    _encode_all()
+    return time.perf_counter() - begin
 
 
 def tables(data: Json) -> list[Table]:
