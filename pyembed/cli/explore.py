@@ -9,7 +9,7 @@ import webbrowser
 from functools import partial
 from typing import Any
 
-from .serve import given_models
+from .serve import add_memory_budget, given_models
 
 
 def add_parser(commands: Any) -> None:
@@ -26,6 +26,7 @@ def add_parser(commands: Any) -> None:
         "models", nargs="+", metavar="[NAME=]MODEL", help="a model, or: demo; two are compared side by side"
     )
     parser.add_argument("--port", type=int, default=0, help="default: one that is free")
+    add_memory_budget(parser)
     parser.add_argument("--no-browser", action="store_true", help="print the address, and open nothing")
     parser.set_defaults(run=run)
 
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..serve.limits import Limits
     from ..serve.models import Models
 
-    models = Models(given_models(arguments.models, unchecked=True))
+    models = Models(given_models(arguments.models, unchecked=True, memory_budget=arguments.memory_budget))
     try:
         show = partial(_show, opens=not arguments.no_browser)
         serve(models, Limits(), port=arguments.port, log_level="warning", on_start=show)

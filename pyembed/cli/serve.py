@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .files import model_path
@@ -58,6 +59,7 @@ def add_parser(commands: Any) -> None:
         metavar="ORIGIN",
         help="a site whose pages may use the server; default: none",
     )
+    add_memory_budget(parser)
     _add_limits(parser)
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: info"
@@ -96,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         max_concurrent_requests=arguments.max_concurrent_requests,
         payload_limit=arguments.payload_limit,
     )
-    models = Models(given_models(arguments.models, arguments.lock))
+    models = Models(given_models(arguments.models, arguments.lock, memory_budget=arguments.memory_budget))
     try:
         serve(
             models,
@@ -113,7 +115,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def given_models(texts: Iterable[str], locks: Iterable[str] = (), *, unchecked: bool = False) -> list[Given]:
+def add_memory_budget(parser: argparse.ArgumentParser) -> None:
+    """Add the option of how much of each model may be in memory."""
+    parser.add_argument(
+        "--memory-budget",
+        metavar="SIZE",
+        help="how much of each model's mapped files may be in memory at a time, such as 8GiB; default: any",
+    )
+
+
+def given_models(
+    texts: Iterable[str],
+    locks: Iterable[str] = (),
+    *,
+    unchecked: bool = False,
+    memory_budget: str | None = None,
+) -> list[Given]:
     """Return the models that a command line names, with their locks; see `Given` of ``pyembed.serve``."""
     from ..serve.models import Given
 
@@ -123,13 +140,13 @@ def given_models(texts: Iterable[str], locks: Iterable[str] = (), *, unchecked: 
         name = name or _name_of(path)
         if name in found:
             raise ValueError(f"two models are called {name!r}: name them, as in a={path}")
-        found[name] = Given(name, model_path(path), unchecked=unchecked)
+        found[name] = Given(name, model_path(path), None, unchecked, memory_budget)
     for text in locks:
         name, path = _split(text)
         name = name or next(iter(found))
         if name not in found:
             raise ValueError(f"--lock {text}: there is no model {name!r}")
-        found[name] = Given(name, found[name].path, path)
+        found[name] = replace(found[name], lock=path)
     return list(found.values())
 
 

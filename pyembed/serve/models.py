@@ -41,12 +41,15 @@ class Given:
         The file of a lock that a GGUF model has to satisfy each time it is opened.
     unchecked : bool
         Whether a GGUF model is opened even if its validation finds errors, to be looked at.
+    memory_budget : str or None
+        How much of a GGUF model's or a table's mapped files may be in memory at a time, such as ``"8GiB"``.
     """
 
     name: str
     path: str
     lock: str | None = None
     unchecked: bool = False
+    memory_budget: str | None = None
 
 
 class Served(Closing):
@@ -136,7 +139,7 @@ def open_served(given: Given) -> Served:
     FormatError
         If it is damaged, its validation finds an error, or it is not the model of its lock.
     ValueError
-        For a lock of something that is not a GGUF model.
+        For a lock of something that is not a GGUF model; for a memory budget of an encoder.
     ImportError
         If an encoder's folder needs the extra ``text``, and that is not installed.
     """
@@ -150,8 +153,11 @@ def open_served(given: Given) -> Served:
     except FormatError as error:
         if os.path.isdir(given.path):
             raise
-        return Served(given, open_table(given.path), no_texts=str(error))
+        table = open_table(given.path, memory_budget=given.memory_budget)
+        return Served(given, table, no_texts=str(error))
     try:
+        if given.memory_budget is not None:
+            raise ValueError(f"{given.path} is an encoder: a memory budget is for GGUF models and tables")
         path = find_encoder(given.path, None, None).tokenizer_file
         tokenizer = path, as_text(path, read_bytes(path))
     except BaseException:
@@ -166,7 +172,12 @@ def _begins_as_gguf(path: str) -> bool:
 
 
 def _open_model(given: Given) -> Served:
-    model = load_model(given.path, lock=given.lock, validate="off" if given.unchecked else "order")
+    model = load_model(
+        given.path,
+        lock=given.lock,
+        validate="off" if given.unchecked else "order",
+        memory_budget=given.memory_budget,
+    )
     try:
         table = model.table
         try:

@@ -338,3 +338,23 @@ def test_texts_of_a_file_come_out_harmless_and_broken_models_are_shown(tmp_path:
         assert names[3]["text"] == "\\xff\\xfe"
         assert not ask(server, "validation")["ok"]
         assert ask(server, "search", text="b")["tokens"]
+
+
+def test_a_huge_table_is_looked_at_by_some_of_its_rows(tmp_path: Path) -> None:
+    """Four times as many rows as are read as a whole, in a sparse file and within a budget."""
+    n, path = 1 << 24, tmp_path / "huge.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": (n, 16)})
+        begin = file.tell()
+        file.write(np.arange(1, 17, dtype=np.float16).tobytes())
+        file.truncate(begin + n * 32)
+    with exploring(f"huge={path}", "--memory-budget", "64MiB") as server:
+        assert ask(server, "prepare", model="huge") == {"n_rows": n}
+        row = ask(server, "row", model="huge", id=n - 1)
+        assert (row["norm"], row["rank"]) == (0, 0)
+        first = ask(server, "row", model="huge", id=0)
+        assert 0.99 < first["rank"] < 1
+        assert first["ranked"] < n / 100
+        refused = server.get("/explorer/cloud?model=huge&method=pca")
+        assert refused.status == 400
+        assert b"16,777,216 rows; a map shows up to 4,194,304" in json.dumps(refused.value).encode()

@@ -18,6 +18,7 @@ from ...tables.table import EmbeddingTable
 from ...tokens.scripts import SCRIPTS, script_of
 from ...tokens.token_text import TokenType
 from ...tokens.vocabulary import Vocabulary
+from .sample import MOST_ROWS, is_huge
 from .shown import shown
 
 #: Types of tokens, as numbers; the last is that of a row without a token.
@@ -60,11 +61,19 @@ class Cloud:
         self._projections: dict[str, Projection] = {}
 
     def facts(self) -> RowFacts:
-        """Return the facts of all rows. Reads every row once."""
+        """Return the facts of all rows. Reads every row once; ValueError if they are too many."""
+        self._require_drawable()
         with self._lock:
             if self._facts is None:
                 self._facts = _row_facts(self._table, self._vocabulary)
             return self._facts
+
+    def _require_drawable(self) -> None:
+        if is_huge(self._table):
+            raise ValueError(
+                f"the table has {len(self._table):,} rows; a map shows up to {MOST_ROWS:,}: choose words, or "
+                "the rows nearest to one"
+            )
 
     def projection(self, method: ProjectionMethod) -> Projection:
         """Return the rows as points."""

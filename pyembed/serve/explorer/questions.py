@@ -11,6 +11,7 @@ from ...safe_text import printable
 from ..models import Served
 from .file_facts import file_facts, tied_facts, validation_facts
 from .requests import MAX_TEXT, Fields
+from .sample import is_huge
 from .view import View
 
 METRICS = ("cosine", "dot")
@@ -96,7 +97,7 @@ def map_(view: View, served: Served, fields: Fields) -> dict[str, Any]:
 
 def prepare(view: View, served: Served, fields: Fields) -> dict[str, Any]:
     """Compute what later answers need, so that none of them waits for it: norms, and texts to search in."""
-    n_rows = len(view.table.norms)
+    n_rows = len(view.table) if is_huge(view.table) else len(view.table.norms)
     if view.vocabulary is not None:
         view.index()
         if served.encoder is not None:

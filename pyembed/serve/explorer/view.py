@@ -22,11 +22,13 @@ from ...tokens.token_text import TokenType
 from ...tokens.vocabulary import Token, Vocabulary
 from .cloud import Cloud
 from .places import block_of, places_of
+from .sample import Sample, is_huge, sample_of
 from .shown import shown
 from .text_index import TextIndex
 
 _N_RANDOM = 4
 _PAIRS = 400
+_N_BASELINE = 1000
 _SEED = 0
 
 
@@ -157,6 +159,7 @@ class View:
             **self.named(row),
             "norm": norm,
             "rank": self._rank(norm),
+            "ranked": len(self._sorted_norms),
             "values": base64.b64encode(values.astype("<f4").tobytes()).decode("ascii"),
             "raw": base64.b64encode(raw).decode("ascii"),
             "raw_codes": self.table.raw_bytes.codes,
@@ -165,7 +168,7 @@ class View:
         }
 
     def _rank(self, norm: float) -> float | None:
-        """Return the share of rows that are shorter."""
+        """Return the share of rows that are shorter, of a huge table the share of some rows."""
         sorted_norms = self._sorted_norms
         if not len(sorted_norms) or not np.isfinite(norm):
             return None
@@ -173,8 +176,12 @@ class View:
 
     @cached_property
     def _sorted_norms(self) -> npt.NDArray[np.float32]:
-        norms = self.table.norms
+        norms = self._sample.norms
         return np.sort(norms[np.isfinite(norms)])
+
+    @cached_property
+    def _sample(self) -> Sample:
+        return sample_of(self.table)
 
     # ------------------------------------------------------------------------------------ neighbours
 
@@ -207,37 +214,51 @@ class View:
             {**self.named(row), "cosine": cosine, "dot": dot}
             for row, (cosine, dot) in zip(ids, scores.tolist(), strict=True)
         ]
-        baseline: dict[str, float] | None
-        try:
-            baseline = dict(self.geometry.baseline(vector, metric)._asdict())
-        except ValueError:  # all rows are zero or not finite
-            baseline = None
+        baseline = self._baseline(vector, metric)
         return {"found": rows[: len(found)], "random": rows[len(found) :], "baseline": baseline}
+
+    def _baseline(self, vector: npt.NDArray[np.float32], metric: MetricName) -> dict[str, float] | None:
+        """Return what random rows score; None where all are zero or not finite."""
+        if not is_huge(self.table):
+            try:
+                return dict(self.geometry.baseline(vector, metric)._asdict())
+            except ValueError:
+                return None
+        rows = self._usable
+        if not len(rows):
+            return None
+        chosen = np.random.default_rng(_SEED).choice(rows, _N_BASELINE)
+        scores = self.table.scores(vector, metric, ids=chosen)[0].astype(np.float64)
+        p95, p99 = np.percentile(scores, (95, 99)).tolist()
+        return {"mean": float(scores.mean()), "p95": p95, "p99": p99, "n": _N_BASELINE}
 
     @cached_property
     def _random_rows(self) -> list[int]:
         """Rows that stand for chance, the same each time."""
-        norms = self.table.norms
-        usable = np.isfinite(norms) & (norms > 0)
+        rows = self._usable
         if self.vocabulary is not None:
-            usable[len(self.vocabulary) :] = False
-            normal = self.vocabulary.types[: len(self.table)] == TokenType.NORMAL.value
-            if (usable[: len(normal)] & normal).any():
-                usable[: len(normal)] &= normal
-        rows = np.flatnonzero(usable)
+            named = rows[rows < min(len(self.vocabulary), len(self.table))]
+            normal = named[self.vocabulary.types[named] == TokenType.NORMAL.value]
+            rows = normal if len(normal) else named
         chosen = np.random.default_rng(_SEED).choice(rows, min(_N_RANDOM, len(rows)), replace=False)
         found: list[int] = chosen.tolist()
         return found
+
+    @cached_property
+    def _usable(self) -> npt.NDArray[np.int64]:
+        """Rows that have a direction, of a huge table some of them."""
+        ids, norms = self._sample
+        return ids[np.isfinite(norms) & (norms > 0)]
 
     def similarities(self, rows: list[int], metric: MetricName) -> dict[str, Any]:
         """Return the similarity of each row to each, and that of random pairs."""
         for row in rows:
             self.checked(row)
         scores = self.geometry.similarities(rows, metric)
-        try:
-            baseline = dict(self.geometry.baseline(None, metric, n=_PAIRS)._asdict())
-        except ValueError:
-            baseline = None
+        baseline = None
+        with suppress(ValueError):  # all rows are zero or not finite
+            if not is_huge(self.table):
+                baseline = dict(self.geometry.baseline(None, metric, n=_PAIRS)._asdict())
         return {"scores": scores.tolist(), "baseline": baseline}
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:

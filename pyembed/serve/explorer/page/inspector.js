@@ -57,12 +57,12 @@ function facts(row) {
   add("type", row.type + (row.roles.length ? ` (${row.roles.join(", ")})` : ""));
   if (row.stored !== null) add("stored as", el("code", {}, row.stored));
   if (row.bytes) add("bytes", el("code", {}, spaced(row.bytes)));
-  add("norm", fixed(row.norm, 4), row.rank === null ? "" : rankBar(row.rank));
+  add("norm", fixed(row.norm, 4), row.rank === null ? "" : rankBar(row.rank, row.ranked));
   return list;
 }
 
-function rankBar(rank) {
-  const text = `longer than ${fixed(100 * rank, 1)} % of rows`;
+function rankBar(rank, n) {
+  const text = `longer than ${fixed(100 * rank, 1)} % of ${n.toLocaleString("en")} rows`;
   return el("span", { class: "rank" }, el("span", { class: "rank-bar", "aria-hidden": "true" }, el("span", { style: { width: `${100 * rank}%` } })), el("span", { class: "quiet" }, text));
 }
 
