@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..inputs.batching import offsets_of
 from ..safe_text import quote
 from ..tokens.cutting.cutter import MAX_CHARACTERS
 from .arrow import pyarrow
@@ -132,7 +133,7 @@ def _of_ids(column: Any, maker: VectorMaker, threads: int | None) -> Made:
     elif pyarrow.types.is_integer(column.type):
         nulls = _nulls(column)
         ids = column.drop_null().to_numpy(zero_copy_only=False)
-        bags = Bags(ids, _offsets((~nulls).astype(np.int64)))
+        bags = Bags(ids, offsets_of((~nulls).astype(np.int64)))
     else:
         bags, nulls = _written(column, faults)
     faults.update((int(place), "null") for place in np.flatnonzero(nulls) if int(place) not in faults)
@@ -152,7 +153,7 @@ def _listed(column: Any) -> tuple[Bags, npt.NDArray[np.bool_]]:
     """Return the ids of a column of lists, and which rows are null or hold a null."""
     nulls = _nulls(column)
     lengths = pyarrow.compute.fill_null(pyarrow.compute.list_value_length(column), 0)
-    offsets = _offsets(lengths.to_numpy(zero_copy_only=False).astype(np.int64))
+    offsets = offsets_of(lengths.to_numpy(zero_copy_only=False).astype(np.int64))
     flat = column.flatten()
     if flat.null_count:
         holes = np.flatnonzero(_nulls(flat))
@@ -178,7 +179,7 @@ def _written(column: Any, faults: Faults) -> tuple[Bags, npt.NDArray[np.bool_]]:
         ids += numbers
         lengths[place] = len(numbers)
     nulls = np.fromiter((text is None for text in texts), np.bool_, len(texts))
-    return Bags(np.array(ids, np.int64), _offsets(lengths)), nulls
+    return Bags(np.array(ids, np.int64), offsets_of(lengths)), nulls
 
 
 def _numbers(text: str) -> list[int]:
@@ -198,18 +199,12 @@ def _without(bags: Bags, faults: Faults) -> Bags:
     lengths = np.diff(bags.offsets)
     good = np.ones(lengths.size, np.bool_)
     good[list(faults)] = False
-    return Bags(bags.ids[np.repeat(good, lengths)], _offsets(lengths[good]))
+    return Bags(bags.ids[np.repeat(good, lengths)], offsets_of(lengths[good]))
 
 
 def _nulls(column: Any) -> npt.NDArray[np.bool_]:
     found: npt.NDArray[np.bool_] = column.is_null().to_numpy(zero_copy_only=False).copy()
     return found
-
-
-def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    offsets = np.zeros(lengths.size + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
 
 
 # -------------------------------------------------------------------------------------------- vectors
@@ -231,7 +226,7 @@ def vector_column(maker: VectorMaker, made: Made) -> Any:
     if made.vectors.lengths is None:
         return pyarrow.FixedSizeListArray.from_arrays(flat, type=kind)
     inner = pyarrow.FixedSizeListArray.from_arrays(flat, type=kind.value_type)
-    offsets = pyarrow.array(_offsets(made.vectors.lengths).astype(np.int32))
+    offsets = pyarrow.array(offsets_of(made.vectors.lengths).astype(np.int32))
     return pyarrow.ListArray.from_arrays(offsets, inner, type=kind)
 
 

@@ -14,6 +14,7 @@ from ..core.closing import Closing
 from ..core.dtypes import output_type, round_to
 from ..core.progress import Progress, report_to
 from ..errors import ClosedError
+from ..inputs.batching import offsets_of
 from ..safe_text import printable
 from ..tables.arguments import as_ids, check_ids, thread_count
 from ..tables.scan import index_of
@@ -230,10 +231,10 @@ class Encoder(Closing):
         wanted = self._wanted(None, max_length, None, None, threads)
         found = [self._cut(batch, wanted) for batch in batches(texts)]
         if len(found) == 1:
-            return found[0].ids, _offsets(found[0].lengths)
+            return found[0].ids, offsets_of(found[0].lengths)
         ids = np.concatenate([cuts.ids for cuts in found]) if found else np.empty(0, np.int64)
         lengths = np.concatenate([cuts.lengths for cuts in found]) if found else np.empty(0, np.int64)
-        return ids, _offsets(lengths)
+        return ids, offsets_of(lengths)
 
     def pool(
         self,
@@ -321,7 +322,7 @@ class Encoder(Closing):
         if own == np.float64:
             vectors = float64_means(parts.table, cuts)
         else:
-            bounds = _offsets(cuts.lengths)
+            bounds = offsets_of(cuts.lengths)
             vectors = parts.table.pool(cuts.ids, bounds, normalize=at_once, threads=wanted.threads)
         if not wanted.normalizes_first:
             vectors = vectors[:, : wanted.dim]
@@ -349,7 +350,7 @@ class Encoder(Closing):
             texts = [text[:n] for text in texts]
         cuts = self._parts.chosen.cut(texts, wanted.threads != 1)
         if wanted.max_length is not None and cuts.lengths.max(initial=0) > wanted.max_length:
-            starts = _offsets(cuts.lengths)[:-1]
+            starts = offsets_of(cuts.lengths)[:-1]
             places = np.arange(cuts.ids.size) - np.repeat(starts, cuts.lengths)
             cuts = _kept(cuts, places < wanted.max_length)
         unknown = self._parts.vocabulary.documents.facts.unknown if rules.drops_unknown else None
@@ -375,12 +376,6 @@ class Encoder(Closing):
         state = ", closed" if self._closed else ""
         path, engine = printable(self._parts.table.path), self.engine.name
         return f"<Encoder of {path}: {self.dim} columns, {self.library}, {engine}{state}>"
-
-
-def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    offsets = np.zeros(lengths.size + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
 
 
 def _kept(cuts: Cuts, mask: npt.NDArray[np.bool_]) -> Cuts:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..core.processors import n_processors
 from ..tokens.cutting.engine import load, refusals_named
 
 #: How many threads the packages start, each once a process, when they cut a batch for the first time.
@@ -139,7 +140,8 @@ class Gigatoken:
 
     def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
         """Return the ids of some texts."""
-        n = min(_n_processors(), len(texts) // _TEXTS_A_THREAD) if parallel else 1
+        is_alone = not parallel or has_one_thread()
+        n = 1 if is_alone else min(n_processors(), len(texts) // _TEXTS_A_THREAD)
         if n < 2:
             return self._cut_together(texts, parallel)
         # Its own threads gain little where texts are short; it works while other threads do.
@@ -154,15 +156,6 @@ class Gigatoken:
         bounds = np.asarray(layout.offsets.data).astype(np.int64)
         ids = np.asarray(layout.content.data)[bounds[0] : bounds[-1]]
         return Cuts(ids.astype(np.int64), np.diff(bounds))
-
-
-def _n_processors() -> int:
-    """Return how many processors this process may use."""
-    if has_one_thread():
-        return 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 #: In the order in which they are tried: the first is the fastest.

@@ -178,6 +178,14 @@ def _sequences(shape: tuple[int, ...], offsets: Any) -> tuple[IntArray, IntArray
     return bounds[:-1], np.diff(bounds), (len(bounds) - 1,)
 
 
+def offsets_of(lengths: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return offsets of sequences of these lengths: where each begins, from 0 on, and the end of the last."""
+    sizes = np.asarray(lengths, np.int64)
+    offsets = np.zeros(sizes.size + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    return offsets
+
+
 def as_offsets(offsets: Any, n_ids: int) -> IntArray:
     """Return offsets as int64: 0, where each further sequence begins, and at last the number of ids."""
     bounds = as_ids(offsets, n_ids + 1, "offset", "a batch of these ids", "place")

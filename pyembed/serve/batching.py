@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+from ..core.processors import n_processors
 from .errors import Reason, Refused
 
 Result = TypeVar("Result")
@@ -23,8 +23,7 @@ _MOST_THREADS = 8
 
 def n_threads() -> int:
     """Return how many threads work: as many as this process may use processors."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, _MOST_THREADS)
+    return min(n_processors(), _MOST_THREADS)
 
 
 @dataclass(eq=False)

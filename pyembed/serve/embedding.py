@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..encoders.encoder import normalized
+from ..inputs.batching import offsets_of
 from .asking import check_answer, check_batch_size, check_finite, check_ids, need_encoder, too_many_tokens
 from .batching import Job
 from .errors import invalid
@@ -207,7 +209,7 @@ class _Cuts:
                 arrays.append(cut[bounds[index] : bounds[index + 1]])
             n_seen += len(one)
         self.ids = np.concatenate(arrays)
-        self.offsets = offsets_of(map(len, arrays))
+        self.offsets = offsets_of(list(map(len, arrays)))
 
     def lengths(self) -> list[Ints]:
         """Return the numbers of tokens, of each request's inputs."""
@@ -217,11 +219,6 @@ class _Cuts:
             found.append(lengths[at : at + size])
             at += size
         return found
-
-
-def offsets_of(lengths: Iterable[int]) -> Ints:
-    """Return where each of some runs begins, and where the last ends."""
-    return np.cumsum([0, *lengths], dtype=np.int64)
 
 
 def _cut(served: Served, texts: list[str], *, truncate: bool) -> tuple[Ints, Ints]:
@@ -242,13 +239,5 @@ def _pooled(served: Served, options: Options, cuts: _Cuts) -> Floats:
         vectors = served.table.pool(cuts.ids, cuts.offsets)
         vectors = vectors if options.dim is None else vectors[:, : options.dim]
         if options.normalize:
-            vectors = units(vectors)
+            vectors = normalized(vectors)
     return np.ascontiguousarray(vectors, np.float32)
-
-
-def units(vectors: Floats) -> Floats:
-    """Return vectors divided by their Euclidean norms; zeros stay zeros."""
-    wide = vectors.astype(np.float64)
-    norms = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
-    divided: Floats = (wide / np.where(norms == 0, 1, norms)).astype(np.float32)
-    return divided

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from starlette.responses import Response
 
 from ..errors import ClosedError, FormatError, NotFoundError
+from ..inputs.batching import offsets_of
 from ..integrations.prompt_embeds import encode
 from ..safe_text import quote
 from .answers import as_json, listed, objects, rows_list, usage
@@ -27,7 +28,6 @@ from .asking import (
     no_tokenizer,
     too_many_tokens,
 )
-from .embedding import offsets_of
 from .errors import Reason, Refused, invalid
 from .limits import Limits
 from .logs import LOGGER, record
@@ -177,7 +177,7 @@ def _ids_of(
     """Return the ids of prompts, one after the other, and where each begins."""
     if inputs.ids is not None:
         ids = [check_ids(served, one) for one in inputs.ids]
-        return np.concatenate(ids), offsets_of(map(len, ids))
+        return np.concatenate(ids), offsets_of(list(map(len, ids)))
     if served.model is None:
         return need_encoder(served).tokenize(inputs.texts or [])
     if served.vocabulary is None:

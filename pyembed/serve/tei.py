@@ -8,11 +8,12 @@ import numpy as np
 from starlette.responses import Response
 
 from .. import __version__
+from ..encoders.encoder import normalized
 from .answers import arrays, as_json
 from .asking import model_name
 from .batching import n_threads
 from .cutting import cut_for_people, joined
-from .embedding import Made, Options, Wanted, units
+from .embedding import Made, Options, Wanted
 from .errors import invalid
 from .metrics import CONTENT_TYPE
 from .openai import taken
@@ -163,7 +164,7 @@ async def _similarity(call: Call) -> Response:
 
 def _cosines(made: Made) -> bytes:
     """Return how similar the first vector is to each of the others."""
-    vectors = units(made.vectors).astype(np.float64)
+    vectors = normalized(made.vectors).astype(np.float64)
     return as_json(np.clip(vectors[1:] @ vectors[0], -1, 1).tolist())
 
 
