@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,12 @@ import numpy as np
 import pytest
 
 import pyembed
-from tests.helpers.encoders import save_model2vec, word_tokenizer
 
 pyarrow = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("tokenizers")
 
 WIDTH = 8
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer = word_tokenizer()
-    n = tokenizer.get_vocab_size(with_added_tokens=True)
-    table = np.random.default_rng(0).standard_normal((n, WIDTH)).astype(np.float32)
-    save_model2vec(folder, table, tokenizer, {"normalize": True})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYEMBED_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield folder
 
 
 @pytest.fixture(scope="module")
