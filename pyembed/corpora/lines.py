@@ -139,7 +139,7 @@ class JsonLines(Lines):
     Attributes
     ----------
     ignores_others : bool
-        Whether a member that is no column is left out, and not a fault.
+        Whether members without a column are left out; otherwise they are faults.
     """
 
     ignores_others = False
