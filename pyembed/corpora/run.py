@@ -1,18 +1,19 @@
-"""A corpus to parts: one thread reads and encodes, another one writes."""
+"""A corpus to parts: one thread reads and writes, others encode what lies between."""
 
 from __future__ import annotations
 
 import os
-import queue
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import accumulate
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from ..core.budget import budget_bytes
 from ..core.paths import Path
+from ..core.processors import n_processors
 from ..core.progress import Progress, Report, report_to
 from ..safe_text import json_text, printable, quote
 from ..tables.arguments import thread_count
@@ -25,15 +26,16 @@ from .sinks import FORMATS, check_schema, part_names
 from .sources import Source, ends_digest, open_sources, schema_of
 from .vectors import Options, PoolName, VectorMaker, VectorType
 
-Item = TypeVar("Item")
-
-_BLOCK_BYTES = 16 << 20  # of vectors
+_BLOCK_BYTES = 8 << 20  # of vectors
 _BLOCK_ROWS = 16384
-_TEXT_BYTES = 8 << 20  # of a block's texts, where each has one vector
+_TEXT_BYTES = 4 << 20  # of a block's texts, where each has one vector
 #: Bytes of text that make a token at least, for what a block's tokens may take.
 _BYTES_A_TOKEN = 4
 _PART_FAULTS = 1 << 16  # rows that failed after which a part ends: they are kept until then
 _SECONDS_A_REPORT = 0.2
+#: Threads that encode blocks, at most. Each uses several processors itself where its packages let go of the
+#: interpreter; together they leave none idle while one of them does not.
+_THREADS = 2
 
 
 class CorpusResult(NamedTuple):
@@ -271,9 +273,10 @@ class _Run:
         """Write the parts that are missing."""
         start = self._folder.parts[-1].next if self._folder.parts else Position(0, 0)
         found = blocks(self._sources, self._schema, self._column, limits, start)
-        ready = _ahead((self._encoded(block, threads) for block in found), threads == 1)
+        n_threads = min(threads or n_processors(), _THREADS)
+        ready = _in_order(found, lambda block: self._encoded(block, threads), n_threads)
         pace = _Pace(self._sources, report)
-        with closing(ready):
+        with closing(found), closing(ready):
             for first in ready:
                 self._write_part(format, into, first, ready, n_part, pace)
 
@@ -370,47 +373,42 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-_End = object()
+def _in_order(
+    blocks: Iterator[Block], make: Callable[[Block], _Encoded], n_threads: int
+) -> Generator[_Encoded, None, None]:
+    """Yield what is made of blocks in their order. Threads are at those that come next.
 
-
-class _Raised(NamedTuple):
-    error: BaseException
-
-
-def _ahead(items: Generator[Item, None, None], is_alone: bool) -> Generator[Item, None, None]:
-    """Yield what an iterator yields, which a thread of its own asks a little ahead; `is_alone`: without."""
-    if is_alone:
-        yield from items
+    What goes wrong is raised in its turn, after everything that lies before it was yielded.
+    """
+    if n_threads == 1:
+        yield from map(make, blocks)
         return
-    waiting: queue.Queue[Any] = queue.Queue(1)
-    stopped = threading.Event()
-
-    def put(item: object) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def fill() -> None:
+    waiting: deque[Future[_Encoded]] = deque()
+    with ThreadPoolExecutor(n_threads, "pyembed-corpus") as pool:
         try:
-            with closing(items):
-                for item in items:
-                    if not put(item):
-                        return
-            put(_End)
-        except BaseException as error:
-            put(_Raised(error))
+            for future in _begun(blocks, make, pool):
+                waiting.append(future)
+                if len(waiting) > n_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
-    thread = threading.Thread(target=fill, name="pyembed-corpus", daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not _End:
-            if isinstance(item, _Raised):
-                raise item.error
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
+
+def _begun(
+    blocks: Iterator[Block], make: Callable[[Block], _Encoded], pool: ThreadPoolExecutor
+) -> Iterator[Future[_Encoded]]:
+    """Yield the future of each block, and of a failure to read one, which is the last."""
+    while True:
+        try:
+            block = next(blocks, None)
+        except Exception as error:
+            failed: Future[_Encoded] = Future()
+            failed.set_exception(error)
+            yield failed
+            return
+        if block is None:
+            return
+        yield pool.submit(make, block)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..export.safetensors import little_endian
+from ..files.atomic_write import errors_of, place_of
 from ..files.npy_writer import write_array
 from ..safe_text import quote
 from .arrow import pyarrow
@@ -19,7 +20,6 @@ from .vectors import VectorMaker
 
 #: Room for the header of a shard, whose number of vectors is known when all are written.
 _HEADER_BYTES = 512
-_BUFFER_BYTES = 8 << 20
 _SAFETENSORS_TYPES = {"float32": "F32", "float16": "F16", "uint8": "U8"}
 
 
@@ -44,8 +44,9 @@ class ParquetPart:
         self._schema = schema.append(pyarrow.field(into, vector_type(maker), nullable=False))
         # Vectors neither repeat nor compress, and their least and largest numbers say nothing.
         names = _leaves(self._schema)[:-1]
-        # Buffered, since each write to a file of Python's waits for the interpreter, which encodes meanwhile.
-        self._stream = pyarrow.BufferedOutputStream(pyarrow.PythonFile(files[0], "w"), _BUFFER_BYTES)
+        self._file = files[0]
+        # By its place: writing to a file of Python's waits for the interpreter, which encodes meanwhile.
+        self._stream = pyarrow.OSFile(place_of(self._file), "wb")
         self._writer = pyarrow.parquet.ParquetWriter(
             self._stream,
             self._schema,
@@ -58,12 +59,14 @@ class ParquetPart:
         """Write a row group."""
         columns = [*table.columns, vector_column(self._maker, made)]
         whole = pyarrow.table(columns, schema=self._schema)
-        self._writer.write_table(whole, row_group_size=max(len(rows), 1))
+        with errors_of(self._file):
+            self._writer.write_table(whole, row_group_size=max(len(rows), 1))
 
     def finish(self) -> None:
         """Write the footer."""
-        self._writer.close()
-        self._stream.detach()  # which does not close the file
+        with errors_of(self._file):
+            self._writer.close()
+            self._stream.close()
 
     def abandon(self) -> None:
         """Close the writer, which would do so when nothing is there any more to be written to."""
@@ -71,7 +74,7 @@ class ParquetPart:
             self._writer.close()
         self._writer.is_open = False
         with suppress(Exception):
-            self._stream.detach()
+            self._stream.close()
 
 
 def check_schema(path: str, schema: Any) -> None:

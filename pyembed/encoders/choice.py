@@ -20,6 +20,8 @@ from .verdicts import Verdict, Verdicts, find_form, read_verdicts, remove_form, 
 #: Characters of a ``tokenizer.json`` from which on an engine's own form is worth its room on the disk.
 _WORTH_A_FORM = 1 << 21
 _PLAIN = bytes([9, 10, 13, *range(32, 127)])
+#: Texts that are looked at together for characters that are not plain.
+_LOOKED_AT = 64
 
 EngineName: TypeAlias = Literal["auto", "tokenizers", "gigatoken", "tokie"]
 
@@ -61,9 +63,9 @@ class Chosen:
             return self._reference().cut(texts, parallel)
         if not self._is_for_plain:
             return self._engine.cut(texts, parallel)
-        if is_plain("".join(texts)):
+        plain = plain_ones(texts)
+        if plain.all():
             return self._engine.cut(texts, parallel)
-        plain = np.fromiter(map(is_plain, texts), np.bool_, len(texts))
         found = self._reference().cut(list(compress(texts, ~plain)), parallel)
         return merged(plain, self._engine.cut(list(compress(texts, plain)), parallel), found)
 
@@ -188,6 +190,16 @@ class Chosen:
 def is_plain(text: str) -> bool:
     """Return whether a text has nothing but printable ASCII, tabs and ends of lines."""
     return text.isascii() and not text.encode().translate(None, _PLAIN)
+
+
+def plain_ones(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return which texts `is_plain` holds of; most do, so that many are looked at together."""
+    plain = np.ones(len(texts), np.bool_)
+    for first in range(0, len(texts), _LOOKED_AT):
+        group = texts[first : first + _LOOKED_AT]
+        if not is_plain("".join(group)):
+            plain[first : first + len(group)] = [is_plain(text) for text in group]
+    return plain
 
 
 def _refusal(error: BaseException) -> str:

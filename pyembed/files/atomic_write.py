@@ -85,6 +85,18 @@ def place_of(file: BinaryIO) -> str | None:
     return raw.place if isinstance(raw, _NamedFile) else None
 
 
+@contextmanager
+def errors_of(file: BinaryIO) -> Iterator[None]:
+    """Let the system's errors name a file of `replacing_together` while others write to its place."""
+    try:
+        yield
+    except OSError as error:
+        raw = getattr(file, "raw", None)
+        if error.errno is None or not isinstance(raw, _NamedFile):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), raw.shown) from None
+
+
 def _each(outputs: Sequence[_Output], clean: Callable[[_Output], None]) -> None:
     """Clean up after all outputs; once more if a signal's handler raises meanwhile."""
     try:
@@ -293,19 +305,19 @@ class _NamedFile(io.FileIO):
 
     def __init__(self, descriptor: int, shown: str, place: str | None) -> None:
         super().__init__(descriptor, "wb")
-        self._shown = shown
+        self.shown = shown
         self.place = place
         self._owner = os.getpid()
 
     def write(self, data: Any, /) -> int:
         if os.getpid() != self._owner:  # a child that was forked meanwhile would write into the parent's file
-            raise OSError(errno.EBADF, "is being written by the process that forked this one", self._shown)
+            raise OSError(errno.EBADF, "is being written by the process that forked this one", self.shown)
         try:
             return super().write(data)
         except OSError as error:
             if error.errno is None or error.filename is not None:
                 raise
-            raise _about(error, self._shown) from None
+            raise _about(error, self.shown) from None
 
 
 class _Stream(io.BufferedWriter):

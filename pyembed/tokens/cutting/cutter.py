@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 MAX_CHARACTERS = 1 << 24
 #: Characters and texts that are handed to `tokenizers` together.
 _BATCH_CHARACTERS, _BATCH_TEXTS = 1 << 20, 4096
+#: Texts that are checked together; a divisor of those of a batch.
+_CHECKED_TEXTS = 64
 
 
 class TokenizedTexts(NamedTuple):
@@ -128,16 +131,31 @@ def batches(texts: Iterable[str]) -> Iterator[list[str]]:
     """Yield texts a few at a time, each checked."""
     if isinstance(texts, bytes | bytearray) or not isinstance(texts, Iterable):
         raise TypeError(f"a text is a str; got {type(texts).__name__}")
+    # Texts that are in memory anyway are checked many at a time; others are asked for one by one.
+    n_together = _CHECKED_TEXTS if isinstance(texts, list | tuple) else 1
+    source = iter(texts)
     batch: list[str] = []
-    n_characters = 0
-    for index, text in enumerate(texts):
-        batch.append(checked_text(text, index))
-        n_characters += len(text)
-        if n_characters >= _BATCH_CHARACTERS or len(batch) == _BATCH_TEXTS:
+    n_characters = n_before = 0
+    while group := list(islice(source, n_together)):
+        n_characters += _checked_characters(group, n_before)
+        n_before += len(group)
+        batch += group
+        if n_characters >= _BATCH_CHARACTERS or len(batch) >= _BATCH_TEXTS:
             yield batch
             batch, n_characters = [], 0
     if batch:
         yield batch
+
+
+def _checked_characters(texts: list[str], first: int) -> int:
+    """Return how many characters some texts have; `first` is the place of the first among others."""
+    try:
+        joined = "".join(texts)
+        if len(joined) <= MAX_CHARACTERS and (joined.isascii() or joined.encode("utf-8")):
+            return len(joined)
+    except (TypeError, UnicodeEncodeError):
+        pass  # one of them is at fault: which?
+    return sum(len(checked_text(text, index)) for index, text in enumerate(texts, first))
 
 
 def checked_text(text: Any, index: int | None = None) -> str:
