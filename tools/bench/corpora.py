@@ -42,7 +42,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.bench.corpora", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="documents; default: a million")
     parser.add_argument(
-        "--peer-rows", type=int, default=200_000, help="rows that peers get; default: 200,000"
+        "--peer-rows", type=int, default=1_000_000, help="rows that peers get; default: a million"
     )
     parser.add_argument("--kills", type=int, default=10, help="how often one run is killed; default: 10")
     parser.add_argument("--folder", type=Path, help="where files are written; default: a temporary one")
@@ -221,7 +221,7 @@ def peers(model: Path, corpus: Path, home: Path, rows: int) -> Table:
         f"{rows:,} documents, two processors: documents a second",
         ["what", "to vectors", "Parquet to Parquet", "its seconds of processors", "peak memory, MB"],
         note="model2vec with its own multiprocessing, 16,384 documents at a time; its Parquet is written as "
-        "pyarrow writes it by default.",
+        "pyarrow writes it by default. To vectors is without opening the model, Parquet to Parquet with it.",
     )
     rates: dict[str, list[float]] = {}
     for name in ("pyembed", "model2vec"):
@@ -241,7 +241,7 @@ def _vectors(name: str, model: str, corpus: str) -> Json:
     """Encode all documents, 16,384 at a time, without writing them."""
     import pyarrow.parquet
 
-    function = _function(name, model)
+    function = _begun(_function(name, model))
     table = pyarrow.parquet.read_table(corpus, columns=["text"])
     began = time.monotonic()
     for batch in table.to_batches(16384):
@@ -250,7 +250,7 @@ def _vectors(name: str, model: str, corpus: str) -> Json:
 
 
 def _function(name: str, model: str) -> Callable[[Any], Any]:
-    """Return what adds vectors to a batch, after its first call."""
+    """Return what adds vectors to a batch."""
     import pyarrow
 
     function: Callable[[Any], Any]
@@ -266,6 +266,13 @@ def _function(name: str, model: str) -> Callable[[Any], Any]:
             column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.reshape(-1)), 256)
             return batch.append_column("embedding", column)
 
+    return function
+
+
+def _begun(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function after its first call, which starts threads and processes."""
+    import pyarrow
+
     function(pyarrow.table({"text": ["a"] * 20_000}))
     return function
 
@@ -275,8 +282,8 @@ def _parquet(model: str, corpus: str, out: str) -> Json:
     import pyarrow
     import pyarrow.parquet
 
-    function = _function("model2vec", model)
     began = time.monotonic()
+    function = _function("model2vec", model)
     writer = None
     for batch in pyarrow.parquet.ParquetFile(corpus).iter_batches(16384):
         done = pyarrow.Table.from_batches([function(batch)])
@@ -369,7 +376,8 @@ def _timed(name: str) -> type:
 
     class Actor:
         def __init__(self, model: str) -> None:
-            self._function = Encode(model, text="text") if name == "pyembed" else _function(name, model)
+            made = Encode(model, text="text") if name == "pyembed" else _function(name, model)
+            self._function = _begun(made)
 
         def __call__(self, batch: Any) -> Any:
             times = {"began": time.monotonic()}
