@@ -90,6 +90,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def library_sources(system: str = "posix") -> list[Path]:
+    """Return the library's sources; ``system`` is the folder of ``csrc/base`` with what differs."""
+    return sorted([*CSRC.glob("*/*.c"), *(CSRC / "base" / system).glob("*.c")])
+
+
 class Build:
     """Object files of the library in a folder, compiled once, and programs linked with them.
 
@@ -106,6 +111,8 @@ class Build:
         Beside `FLAGS`, for compiling and linking.
     folder_flags : mapping of str to sequence of str
         More of them, for compiling the sources in the folders of these names.
+    system : str
+        The folder in ``csrc/base`` with what differs between systems.
 
     Attributes
     ----------
@@ -119,6 +126,7 @@ class Build:
         compiler: Sequence[str],
         flags: Sequence[str] = (),
         folder_flags: Mapping[str, Sequence[str]] | None = None,
+        system: str = "posix",
     ) -> None:
         self.folder = folder
         self._compiler = list(compiler)
@@ -130,7 +138,7 @@ class Build:
             repr((self._version(), self._flags, self._folder_flags)).encode()
         ).hexdigest()[:8]
         with locked(folder), ThreadPoolExecutor(2) as pool:
-            self.library = list(pool.map(self._compile, sorted(CSRC.glob("*/*.c"))))
+            self.library = list(pool.map(self._compile, library_sources(system)))
 
     def _version(self) -> str:
         asked = [*self._compiler, "--version"]  # some write a file beside the answer

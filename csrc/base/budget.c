@@ -1,17 +1,12 @@
-#if defined(__linux__)
-#define _GNU_SOURCE /* MADV_DONTNEED */
-#endif
 #include "base/budget.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/memory.h"
+#include "base/paging.h"
 #include "base/status.h"
+#include "base/system_error.h"
+#include "base/threads.h"
 
 /* On a fault the system maps up to this many pages around the one that is wanted, aligned to that number. */
 #define PAGES_AROUND 16
@@ -19,6 +14,7 @@
 /* Words that the hand looks at in one step: their pages' entries in the pagemap fill 4 KiB. */
 #define STEP_WORDS 8
 #define STEP_PAGES (STEP_WORDS * PYE_WORD_PAGES)
+_Static_assert(STEP_PAGES <= PYE_RESIDENCY_PAGES, "a step is one question");
 
 /* This fraction of a budget is left for pages that come unasked, and are not known before the hand finds them: neighbours
  * of a page that was taken out while it was in use, a header. */
@@ -32,9 +28,9 @@ struct pye_budget {
     unsigned shift;
     _Atomic(int64_t) held; /* pages: the bits of all maps, and what is reserved */
     _Atomic(uint64_t) n_evicted;
-    _Atomic(int) pagemap; /* of this process */
-    _Atomic(pid_t) owner;
-    pthread_mutex_t lock; /* of the hand */
+    _Atomic(pye_handle) residency; /* of this process */
+    _Atomic(uint64_t) owner;
+    pye_mutex lock; /* of the hand */
     pye_map **maps;
     size_t n_maps;
     size_t max_maps;
@@ -43,35 +39,34 @@ struct pye_budget {
     uint64_t round; /* of the hand over all maps */
 };
 
-static int open_pagemap(void) { return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC); }
-
 pye_status pye_budget_open(pye_budget **budget, const pye_allocator *allocator, uint64_t limit_bytes,
                            _Atomic(uint64_t) *epoch, pye_error *error) {
     if (limit_bytes < PYE_BUDGET_LEAST_BYTES)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
                         "a memory budget of %" PRIu64 " bytes is too small: the least is %" PRIu64, limit_bytes,
                         PYE_BUDGET_LEAST_BYTES);
-    int pagemap = open_pagemap();
-    if (pagemap < 0)
+    pye_handle residency;
+    char words[PYE_SYSTEM_TEXT_BYTES];
+    int code = pye_residency_open(&residency);
+    if (code != 0)
         return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
-                        "a memory budget needs /proc/self/pagemap, which cannot be opened here: %s; open the file "
-                        "without a budget",
-                        strerror(errno));
+                        "a memory budget needs %s: %s; open the file without a budget", pye_residency_source,
+                        pye_system_text(code, words));
     pye_budget *opened = pye_allocate_zeros(allocator, sizeof *opened);
-    if (opened == NULL || pthread_mutex_init(&opened->lock, NULL) != 0) {
+    if (opened == NULL || !pye_mutex_init(&opened->lock)) {
         pye_release(opened);
-        (void)close(pagemap);
+        pye_residency_close(residency);
         return pye_fail_memory(error, sizeof *opened);
     }
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t page_bytes = pye_page_bytes();
     opened->allocator = allocator;
     opened->epoch = epoch;
     opened->limit_bytes = limit_bytes;
     opened->limit = (limit_bytes - limit_bytes / RESERVE) / page_bytes;
     while (UINT64_C(1) << opened->shift < page_bytes)
         opened->shift++;
-    atomic_init(&opened->pagemap, pagemap);
-    atomic_init(&opened->owner, getpid());
+    atomic_init(&opened->residency, residency);
+    atomic_init(&opened->owner, pye_process_self());
     *budget = opened;
     return PYE_OK;
 }
@@ -79,9 +74,9 @@ pye_status pye_budget_open(pye_budget **budget, const pye_allocator *allocator, 
 void pye_budget_close(pye_budget *budget) {
     if (budget == NULL)
         return;
-    (void)close(atomic_load(&budget->pagemap));
-    if (atomic_load(&budget->owner) == getpid())
-        (void)pthread_mutex_destroy(&budget->lock);
+    pye_residency_close(atomic_load(&budget->residency));
+    if (atomic_load(&budget->owner) == pye_process_self())
+        pye_mutex_destroy(&budget->lock);
     pye_release(budget->maps);
     pye_release(budget);
 }
@@ -99,18 +94,18 @@ pye_status pye_budget_add(pye_budget *budget, pye_map *map, pye_error *error) {
 
 static int64_t n_bits(uint64_t word) { return (int64_t)__builtin_popcountll(word); }
 
-#define OWNER_CHANGES ((pid_t)0)
+#define OWNER_CHANGES UINT64_C(0)
 
 /* The child of a fork has nothing mapped yet, a pagemap of its own, and a lock that a thread of the parent's may hold for
  * ever. The first of its threads to come here sees to that; the others wait. */
 static void begin_in_child(pye_budget *budget) {
-    pid_t self = getpid(), owner = atomic_load(&budget->owner);
+    uint64_t self = pye_process_self(), owner = atomic_load(&budget->owner);
     while (owner != self) {
         if (owner != OWNER_CHANGES && atomic_compare_exchange_strong(&budget->owner, &owner, OWNER_CHANGES)) {
-            int pagemap = open_pagemap();
-            if (pagemap >= 0)
-                (void)close(atomic_exchange(&budget->pagemap, pagemap));
-            (void)pthread_mutex_init(&budget->lock, NULL);
+            pye_handle residency;
+            if (pye_residency_open(&residency) == 0)
+                pye_residency_close(atomic_exchange(&budget->residency, residency));
+            (void)pye_mutex_init(&budget->lock);
             for (size_t i = 0; i < budget->n_maps; i++)
                 for (uint64_t word = 0; word < pye_pages_n_words(&budget->maps[i]->pages); word++)
                     atomic_store(&budget->maps[i]->pages.held[word], 0);
@@ -124,15 +119,8 @@ static void begin_in_child(pye_budget *budget) {
 /* Bit i of bits[i / 64] of pages first .. first + n - 1, n at most STEP_PAGES: whether it is mapped. False where the system
  * does not say. */
 static bool look(const pye_budget *budget, const pye_map *map, uint64_t first, uint64_t n, uint64_t *bits) {
-    uint64_t entries[STEP_PAGES];
-    uint64_t at = ((uint64_t)(uintptr_t)map->base >> budget->shift) + first;
-    size_t wanted = (size_t)n * sizeof entries[0];
-    if (pread(atomic_load(&budget->pagemap), entries, wanted, (off_t)(at * sizeof entries[0])) != (ssize_t)wanted)
-        return false;
-    memset(bits, 0, (size_t)(n + PYE_WORD_PAGES - 1) / PYE_WORD_PAGES * sizeof bits[0]);
-    for (uint64_t i = 0; i < n; i++)
-        bits[i / PYE_WORD_PAGES] |= (entries[i] >> 63) << i % PYE_WORD_PAGES;
-    return true;
+    const uint8_t *base = map->base + (first << budget->shift);
+    return pye_residency_look(atomic_load(&budget->residency), base, (size_t)n, bits);
 }
 
 /* Counts what is mapped of words first .. first + n - 1, n at most STEP_WORDS. Where the system does not say, what was
@@ -163,8 +151,7 @@ static void unmap_pages(const pye_budget *budget, const pye_map *map, uint64_t w
         while (end < PYE_WORD_PAGES && (victims >> end & 1) != 0)
             end++;
         uint64_t page = word * PYE_WORD_PAGES + i;
-        (void)madvise((void *)(uintptr_t)(map->base + (page << budget->shift)), (size_t)(end - i) << budget->shift,
-                      MADV_DONTNEED);
+        pye_view_drop(map->base + (page << budget->shift), (size_t)(end - i) << budget->shift);
         i = end;
     }
 }
@@ -221,10 +208,10 @@ static uint64_t n_steps_round(const pye_budget *budget) {
  * nothing is left but what others have reserved. */
 static void evict(pye_budget *budget) {
     int64_t enough = (int64_t)(budget->limit - budget->limit / 64);
-    (void)pthread_mutex_lock(&budget->lock);
+    pye_mutex_lock(&budget->lock);
     for (uint64_t left = 2 * n_steps_round(budget); left > 0 && atomic_load(&budget->held) > enough; left--)
         step(budget);
-    (void)pthread_mutex_unlock(&budget->lock);
+    pye_mutex_unlock(&budget->lock);
 }
 
 uint64_t pye_budget_reserve(pye_budget *budget, const pye_map *map, uint64_t first, uint64_t n) {

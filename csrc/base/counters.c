@@ -1,7 +1,6 @@
 #include "base/counters.h"
 
 #include <string.h>
-#include <time.h>
 
 pye_counter_shard *pye_counters_shard(pye_counters *counters) {
     /* The address of its stack identifies a thread without thread-local state. The factor is 2^64 divided by the golden ratio, whose multiples spread evenly (Knuth, TAOCP 6.4). */
@@ -20,10 +19,4 @@ void pye_counters_sum(const pye_counters *counters, pye_counts *counts) {
         counts->n_bytes_written += atomic_load_explicit(&shard->count.n_bytes_written, memory_order_relaxed);
         counts->nanoseconds += atomic_load_explicit(&shard->count.nanoseconds, memory_order_relaxed);
     }
-}
-
-uint64_t pye_clock_nanoseconds(void) {
-    struct timespec now = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/machine.h"
+
 #define PYE_COUNTER_SHARDS 16
 #define PYE_COUNTER_LINE_BYTES 128 /* two cache lines: processors fetch them in pairs */
 
@@ -37,9 +39,6 @@ pye_counter_shard *pye_counters_shard(pye_counters *counters);
 
 /* The sums over all shards: each of them is exact once no gather is running, none is ever ahead. */
 void pye_counters_sum(const pye_counters *counters, pye_counts *counts);
-
-/* A clock that only goes forward. */
-uint64_t pye_clock_nanoseconds(void);
 
 static inline void pye_count(_Atomic uint64_t *counter, uint64_t n) {
     (void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);

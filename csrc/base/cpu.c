@@ -1,18 +1,10 @@
-#if defined(__linux__)
-#define _GNU_SOURCE /* sched_getaffinity, O_CLOEXEC */
-#endif
 #include "base/cpu.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#if defined(__linux__)
-#include <fcntl.h>
-#include <sched.h>
-#endif
+#include "base/machine.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -50,47 +42,15 @@ unsigned pye_cpu_features(void) { return 0; }
 
 #endif
 
-/* What the first core's third cache holds, 0 if that is not known. The kernel is asked before the C library, whose answer on
- * AMD's processors is the sum of all caches in a socket. */
-static size_t third_cache_bytes(void) {
-#if defined(__linux__)
-    char text[32] = "";
-    int file = open("/sys/devices/system/cpu/cpu0/cache/index3/size", O_RDONLY | O_CLOEXEC);
-    if (file >= 0) {
-        ssize_t n = read(file, text, sizeof text - 1);
-        (void)close(file);
-        size_t kibibytes = n > 0 ? strtoul(text, NULL, 10) : 0; /* such as 32768K */
-        if (kibibytes > 0)
-            return kibibytes << 10;
-    }
-#endif
-#if defined(_SC_LEVEL3_CACHE_SIZE)
-    long answer = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    if (answer > 0)
-        return (size_t)answer;
-#endif
-    return 0;
-}
-
 size_t pye_cpu_cache_bytes(void) {
     /* Kept: to ask takes longer than to gather a few rows. */
     static _Atomic size_t known;
     size_t n_bytes = atomic_load_explicit(&known, memory_order_relaxed);
     if (n_bytes == 0) {
-        n_bytes = third_cache_bytes();
+        n_bytes = pye_machine_cache_bytes();
         if (n_bytes == 0)
             n_bytes = (size_t)16 << 20;
         atomic_store_explicit(&known, n_bytes, memory_order_relaxed);
     }
     return n_bytes;
-}
-
-size_t pye_cpu_count(void) {
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        return (size_t)CPU_COUNT(&set);
-#endif
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (size_t)online : 1;
 }

@@ -14,6 +14,3 @@ unsigned pye_cpu_features(void);
 
 /* Size of the last-level cache; a common one if the system does not report it. */
 size_t pye_cpu_cache_bytes(void);
-
-/* Processors that this process may run on, at least 1. */
-size_t pye_cpu_count(void);

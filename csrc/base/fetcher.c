@@ -1,24 +1,12 @@
-#if defined(__linux__)
-#define _GNU_SOURCE /* preadv2, MADV_POPULATE_READ */
-#endif
 #include "base/fetcher.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/uio.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/counters.h"
 #include "base/memory.h"
 #include "base/status.h"
-
-#if defined(__linux__) && !defined(MADV_POPULATE_READ)
-#define MADV_POPULATE_READ 22 /* Linux 5.14 */
-#endif
+#include "base/system_error.h"
 
 /* Hints that a thread has in flight. Together about as many as a disk serves at a time; a thread without help keeps more. */
 #define WINDOW 32
@@ -28,8 +16,9 @@
 /* Before a list is read, this many of its pages are asked for. If all are there, so is the rest, most likely. */
 #define N_PROBED 16
 
-/* How often a read that the system did not want to wait for is begun again, a millisecond apart. */
+/* How often a read that the system did not want to wait for is begun again, and when. */
 #define MAX_AGAIN 1000
+#define AGAIN_NANOSECONDS 1000000
 
 /* --------------------------------------------------------------------------------------------- files */
 
@@ -49,10 +38,7 @@ pye_status pye_fetcher_add(pye_fetcher *fetcher, pye_map *map, pye_error *error)
     status = pye_pages_open(&map->pages, map->allocator, map->size, fetcher->budget != NULL, error);
     if (status != PYE_OK)
         return status;
-#if defined(POSIX_FADV_RANDOM)
-    /* Of what is read with pread, too, the system shall read nothing ahead. */
-    (void)posix_fadvise(map->fd, 0, 0, POSIX_FADV_RANDOM);
-#endif
+    pye_file_expect_random(map->file); /* of what is read otherwise, too, nothing shall be read ahead */
     return fetcher->budget == NULL ? PYE_OK : pye_budget_add(fetcher->budget, map, error);
 }
 
@@ -65,22 +51,17 @@ void pye_fetcher_close(pye_fetcher *fetcher) {
 /* ------------------------------------------------------------------------------------- one run of pages */
 
 static void hint(const pye_map *map, uint64_t page, uint64_t n) {
-    uint64_t offset = page << map->pages.shift, n_bytes = n << map->pages.shift;
-#if defined(POSIX_FADV_WILLNEED)
-    (void)posix_fadvise(map->fd, (off_t)offset, (off_t)n_bytes, POSIX_FADV_WILLNEED);
-#else
-    (void)posix_madvise((void *)(uintptr_t)(map->base + offset), (size_t)n_bytes, POSIX_MADV_WILLNEED);
-#endif
+    pye_page_hint(map->file, map->base, page << map->pages.shift, (size_t)n << map->pages.shift);
 }
 
-static pye_status fail_page(const pye_map *map, uint64_t offset, ssize_t n, int number, pye_error *error) {
-    if (n == 0) {
+static pye_status fail_page(const pye_map *map, uint64_t offset, int code, pye_error *error) {
+    if (code == 0) {
         pye_status status = pye_map_intact(map, map->number, error);
         if (status != PYE_OK)
             return status;
         (void)pye_fail(error, PYE_ERROR_IO, offset, "the file ends at byte %" PRIu64, offset);
     } else {
-        (void)pye_fail_errno(error, number, "cannot read at byte %" PRIu64, offset);
+        (void)pye_fail_system(error, code, "cannot read at byte %" PRIu64, offset);
         if (error != NULL)
             error->offset = offset;
     }
@@ -91,36 +72,24 @@ static pye_status fail_page(const pye_map *map, uint64_t offset, ssize_t n, int 
 
 /* Waits for a page: the byte is read for the sake of the page that it comes with, and of the error. */
 static pye_status await_page(const pye_map *map, uint64_t page, pye_error *error) {
-    off_t offset = (off_t)(page << map->pages.shift);
+    uint64_t offset = page << map->pages.shift;
     for (unsigned n_again = 0;;) {
         uint8_t byte;
-        ssize_t n = pread(map->fd, &byte, 1, offset);
+        size_t n = 0;
+        int code = pye_file_read(map->file, offset, &byte, 1, &n);
         if (n == 1)
             return PYE_OK;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n >= 0 || errno != EAGAIN || ++n_again > MAX_AGAIN)
-            return fail_page(map, (uint64_t)offset, n, errno, error);
-        const struct timespec pause = {.tv_nsec = 1000000};
-        (void)nanosleep(&pause, NULL);
+        if (code == 0 || pye_system_errno(code) != EAGAIN || ++n_again > MAX_AGAIN)
+            return fail_page(map, offset, code, error);
+        pye_thread_pause(AGAIN_NANOSECONDS);
     }
 }
-
-static atomic_bool cannot_populate;
 
 /* Enters pages that are in the page cache into this process's page table. */
 static void enter(const pye_map *map, uint64_t page, uint64_t n) {
     const uint8_t *base = map->base + (page << map->pages.shift);
-#if defined(MADV_POPULATE_READ)
-    if (!atomic_load_explicit(&cannot_populate, memory_order_relaxed)) {
-        if (madvise((void *)(uintptr_t)base, (size_t)n << map->pages.shift, MADV_POPULATE_READ) == 0)
-            return;
-        if (errno == EINVAL)
-            atomic_store_explicit(&cannot_populate, true, memory_order_relaxed);
-    }
-#else
-    atomic_store_explicit(&cannot_populate, true, memory_order_relaxed);
-#endif
+    if (pye_view_populate(base, (size_t)n << map->pages.shift))
+        return;
     for (uint64_t i = 0; i < n; i++)
         (void)*(const volatile uint8_t *)(base + (i << map->pages.shift));
 }
@@ -283,17 +252,7 @@ static pye_status run_job(read_job *job, const pye_interrupt *interrupt, pye_err
 /* ---------------------------------------------------------------------------------------- from outside */
 
 pye_presence pye_fetcher_ask(const pye_map *map, uint64_t offset) {
-#if defined(__linux__) && defined(RWF_NOWAIT)
-    uint8_t byte;
-    struct iovec into = {&byte, 1};
-    if (preadv2(map->fd, &into, 1, (off_t)offset, RWF_NOWAIT) == 1)
-        return PYE_PRESENT;
-    return errno == EAGAIN ? PYE_ABSENT : PYE_PRESENCE_UNKNOWN;
-#else
-    (void)map;
-    (void)offset;
-    return PYE_PRESENCE_UNKNOWN;
-#endif
+    return pye_page_ask(map->file, map->base, offset);
 }
 
 /* Whether a few of the list's pages, spread over it, are in the page cache. */
@@ -370,6 +329,6 @@ void pye_fetcher_forget(pye_fetcher *fetcher, const pye_map *map) {
 const char *pye_fetcher_mechanism(const pye_fetcher *fetcher) {
     for (size_t i = 0; i < fetcher->n_maps; i++)
         if (fetcher->maps[i]->pages.seen != NULL)
-            return atomic_load(&cannot_populate) ? "mapped; hint, pread, touch" : "mapped; hint, pread, populate";
+            return pye_paging_mechanism();
     return "in memory";
 }

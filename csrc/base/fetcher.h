@@ -8,6 +8,7 @@
 
 #include "base/budget.h"
 #include "base/page_list.h"
+#include "base/paging.h"
 #include "base/tasks.h"
 
 typedef struct pye_fetcher_counts {
@@ -51,8 +52,6 @@ pye_status pye_fetcher_read(pye_fetcher *fetcher, pye_page_list *list, const pye
 
 /* Takes the list over and returns at once; its pages come in the background. What goes wrong shows when they are read. */
 void pye_fetcher_begin(pye_fetcher *fetcher, pye_page_list *list);
-
-typedef enum pye_presence { PYE_ABSENT, PYE_PRESENT, PYE_PRESENCE_UNKNOWN } pye_presence;
 
 /* Whether a byte can be read without waiting for a disk. A system call. */
 pye_presence pye_fetcher_ask(const pye_map *map, uint64_t offset);

@@ -1,28 +1,13 @@
-#if defined(__linux__)
-#define _GNU_SOURCE /* O_DIRECT, MAP_NORESERVE */
-#endif
 #include "base/map.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/memory.h"
+#include "base/paging.h"
 #include "base/status.h"
-
-#ifndef MAP_NORESERVE
-#define MAP_NORESERVE 0
-#endif
-#ifndef MAP_ANONYMOUS
-#define MAP_ANONYMOUS MAP_ANON
-#endif
-#ifndef O_DIRECT
-#define O_DIRECT 0 /* opens as usual, which is the documented fallback */
-#endif
+#include "base/system_error.h"
 
 /* Direct reads need offset, length and address on a multiple of the device's logical block; 4096 suits them all.
  * The region has room for the last block. */
@@ -40,79 +25,47 @@ static size_t region_bytes(const pye_map *map) {
     return mode_reads(map->mode) ? (size_t)map->size + BLOCK : (size_t)map->size;
 }
 
-/* O_NONBLOCK keeps a named pipe from blocking the open; it means nothing for a regular file. */
-static int open_for_reading(const char *path, int flags) {
-    int fd;
-    do
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
-    while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
-static pye_identity identity_of(const struct stat *info) {
-#if defined(__APPLE__)
-    struct timespec changed = info->st_mtimespec;
-#else
-    struct timespec changed = info->st_mtim;
-#endif
-    return (pye_identity){
-        .device = (uint64_t)info->st_dev,
-        .inode = (uint64_t)info->st_ino,
-        .size = (uint64_t)info->st_size,
-        .seconds = (int64_t)changed.tv_sec,
-        .nanoseconds = (int64_t)changed.tv_nsec,
-    };
-}
-
 static pye_status open_file(pye_map *map, pye_error *error) {
-    bool direct = map->mode == PYE_LOAD_DIRECT_IO;
-    map->fd = open_for_reading(map->path, direct ? O_DIRECT : 0);
-    if (map->fd < 0 && direct && errno == EINVAL)
-        map->fd = open_for_reading(map->path, 0);
-    if (map->fd < 0)
-        return pye_fail_errno(error, errno, "cannot open the file");
-    struct stat info;
-    if (fstat(map->fd, &info) != 0)
-        return pye_fail_errno(error, errno, "cannot examine the file");
-    if (S_ISDIR(info.st_mode))
-        return pye_fail_errno(error, EISDIR, "not a model file");
-    if (!S_ISREG(info.st_mode))
+    pye_identity *identity = &map->identity;
+    int code = pye_file_open(&map->file, identity, map->path, map->mode == PYE_LOAD_DIRECT_IO);
+    if (code != 0)
+        return pye_fail_system(error, code,
+                               pye_system_errno(code) == EISDIR ? "not a model file" : "cannot open the file");
+    if (identity->kind != PYE_FILE_REGULAR)
         return pye_fail(error, PYE_ERROR_FORMAT, PYE_NO_OFFSET, "not a regular file");
-    if (info.st_size == 0)
+    if (identity->size == 0)
         return pye_fail(error, PYE_ERROR_FORMAT, 0, "the file is empty");
-    if ((uint64_t)info.st_size > SIZE_MAX - BLOCK)
+    if (identity->size > SIZE_MAX - BLOCK)
         return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "the file is larger than the address space");
-    map->size = (uint64_t)info.st_size;
+    map->size = identity->size;
     map->end = map->size;
-    map->identity = identity_of(&info);
     return PYE_OK;
 }
 
-static pye_status open_region(pye_map *map, pye_error *error) {
-    void *base;
-    if (mode_reads(map->mode)) {
-        base = mmap(NULL, region_bytes(map), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                    -1, 0);
-        map->visible = 0;
-    } else {
-        base = mmap(NULL, region_bytes(map), PROT_READ, MAP_SHARED, map->fd, 0);
-        map->visible = map->size;
-    }
-    if (base == MAP_FAILED)
-        return pye_fail_errno(error, errno, "cannot map %" PRIu64 " bytes", map->size);
+static pye_status open_memory(pye_map *map, pye_error *error) {
+    uint8_t *base;
+    int code = pye_memory_reserve(&base, region_bytes(map));
+    if (code != 0)
+        return pye_fail_system(error, code, "cannot map %" PRIu64 " bytes", map->size);
+    pye_want_large_pages(base, region_bytes(map)); /* rows are read at random: fewer TLB misses */
     map->base = base;
-    if (mode_reads(map->mode)) {
-        pye_want_large_pages(base, region_bytes(map)); /* rows are read at random: fewer TLB misses */
-        return PYE_OK;
-    }
-    map->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    map->visible = 0;
+    return PYE_OK;
+}
+
+static pye_status open_view(pye_map *map, pye_error *error) {
+    int code = pye_view_open(&map->base, map->file, region_bytes(map));
+    if (code != 0)
+        return pye_fail_system(error, code, "cannot map %" PRIu64 " bytes", map->size);
+    map->visible = map->size;
+    map->page_bytes = pye_page_bytes();
     return PYE_OK;
 }
 
 pye_status pye_map_open(pye_map *map, const pye_allocator *allocator, const char *path, pye_load_mode mode,
                         pye_error *error) {
     memset(map, 0, sizeof *map);
-    map->fd = -1;
+    map->file = PYE_NO_HANDLE;
     atomic_init(&map->damaged, false);
     map->mode = mode == PYE_LOAD_AUTO ? PYE_LOAD_MMAP : mode;
     map->allocator = allocator;
@@ -120,43 +73,23 @@ pye_status pye_map_open(pye_map *map, const pye_allocator *allocator, const char
     map->path = pye_allocate(allocator, path_bytes);
     if (map->path != NULL)
         memcpy(map->path, path, path_bytes);
-    if (map->path == NULL || pthread_mutex_init(&map->lock, NULL) != 0) {
+    if (map->path == NULL || !pye_mutex_init(&map->lock)) {
         pye_release(map->path);
         return pye_fail_memory(error, path_bytes);
     }
     pye_status status = open_file(map, error);
     if (status == PYE_OK)
-        status = open_region(map, error);
+        status = mode_reads(map->mode) ? open_memory(map, error) : open_view(map, error);
     if (status != PYE_OK)
         pye_map_close(map);
     return status;
 }
 
-/* Large pages begin at multiples of this many bytes of a file, and of memory. */
-#define LARGE_PAGE (UINT64_C(2) << 20)
-#define ASIDE (UINT64_C(64) << 10)
-
 pye_status pye_map_avoid_large_pages(pye_map *map, pye_error *error) {
     if (mode_reads(map->mode))
         return PYE_OK;
-    size_t n_bytes = region_bytes(map), wanted = n_bytes + 2 * (size_t)LARGE_PAGE;
-    uint8_t *space = wanted < n_bytes
-                         ? MAP_FAILED
-                         : mmap(NULL, wanted, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (space == MAP_FAILED)
-        return pye_fail_errno(error, errno, "cannot map %" PRIu64 " bytes", map->size);
-    uint8_t *base = space + (LARGE_PAGE - (uintptr_t)space % LARGE_PAGE) + ASIDE;
-    if (mmap(base, n_bytes, PROT_READ, MAP_SHARED | MAP_FIXED, map->fd, 0) == MAP_FAILED) {
-        int number = errno;
-        (void)munmap(space, wanted);
-        return pye_fail_errno(error, number, "cannot map %" PRIu64 " bytes", map->size);
-    }
-    uint8_t *end = base + round_down(n_bytes + (size_t)map->page_bytes - 1, map->page_bytes);
-    (void)munmap(space, (size_t)(base - space));
-    (void)munmap(end, (size_t)(space + wanted - end));
-    (void)munmap((void *)(uintptr_t)map->base, n_bytes);
-    map->base = base;
-    return PYE_OK;
+    int code = pye_view_avoid_large_pages(&map->base, map->file, region_bytes(map));
+    return code == 0 ? PYE_OK : pye_fail_system(error, code, "cannot map %" PRIu64 " bytes", map->size);
 }
 
 pye_status pye_map_protect(pye_map *map, pye_error *error) {
@@ -182,28 +115,28 @@ pye_status pye_map_undamaged(const pye_map *map, uint32_t shard, pye_error *erro
 }
 
 pye_status pye_map_intact(const pye_map *map, uint32_t shard, pye_error *error) {
-    struct stat info;
+    pye_identity now;
     /* Zeros stand in for what a file lost inside a page that it still has a part of: only its size tells. */
-    if (map->page_bytes != 0 && fstat(map->fd, &info) == 0 && (uint64_t)info.st_size < map->size)
+    if (map->page_bytes != 0 && pye_file_identify(map->file, &now) == 0 && now.size < map->size)
         atomic_store((atomic_bool *)(uintptr_t)&map->damaged, true);
     return pye_map_undamaged(map, shard, error);
 }
 
 pye_status pye_map_compare(const pye_map *map, pye_change *change, pye_error *error) {
-    struct stat info;
+    pye_identity now;
     *change = PYE_CHANGE_NONE;
     if (atomic_load(&map->damaged)) {
         *change = PYE_CHANGE_TRUNCATED;
         return PYE_OK;
     }
-    if (stat(map->path, &info) != 0) {
-        if (errno != ENOENT && errno != ENOTDIR)
-            return pye_fail_errno(error, errno, "cannot examine the file");
+    int code = pye_path_identify(map->path, &now);
+    if (code != 0) {
+        if (pye_system_errno(code) != ENOENT && pye_system_errno(code) != ENOTDIR)
+            return pye_fail_system(error, code, "cannot examine the file");
         *change = PYE_CHANGE_REMOVED;
         return PYE_OK;
     }
     const pye_identity *then = &map->identity;
-    pye_identity now = identity_of(&info);
     if (now.device != then->device || now.inode != then->inode)
         *change = PYE_CHANGE_REPLACED;
     else if (now.size < then->size)
@@ -215,11 +148,13 @@ pye_status pye_map_compare(const pye_map *map, pye_change *change, pye_error *er
 
 void pye_map_close(pye_map *map) {
     pye_guard_leave(map->guard);
-    if (map->base != NULL)
-        (void)munmap((void *)(uintptr_t)map->base, region_bytes(map));
-    if (map->fd >= 0)
-        (void)close(map->fd);
-    (void)pthread_mutex_destroy(&map->lock);
+    if (map->base != NULL && mode_reads(map->mode))
+        pye_memory_free(map->base, region_bytes(map));
+    else if (map->base != NULL)
+        pye_view_close(map->base, region_bytes(map));
+    if (map->file != PYE_NO_HANDLE)
+        pye_file_close(map->file);
+    pye_mutex_destroy(&map->lock);
     pye_pages_close(&map->pages);
     pye_release(map->loaded);
     pye_release(map->path);
@@ -227,11 +162,12 @@ void pye_map_close(pye_map *map) {
 
 /* The file system refuses direct reads: goes on with ordinary ones, and says so through the mode. */
 static bool leave_direct_io(pye_map *map) {
-    int fd = open_for_reading(map->path, 0);
-    if (fd < 0)
+    pye_handle file;
+    pye_identity unused;
+    if (pye_file_open(&file, &unused, map->path, false) != 0)
         return false;
-    (void)close(map->fd);
-    map->fd = fd;
+    pye_file_close(map->file);
+    map->file = file;
     map->mode = PYE_LOAD_NONE;
     return true;
 }
@@ -239,34 +175,38 @@ static bool leave_direct_io(pye_map *map) {
 /* Reads bytes first .. end - 1 of the file to their place in the region. */
 static pye_status read_range(pye_map *map, uint64_t first, uint64_t end, pye_error *error) {
     uint8_t *base = (uint8_t *)(uintptr_t)map->base;
+    if (first < end) {
+        uint64_t from = round_down(first, BLOCK), upto = round_down(end + BLOCK - 1, BLOCK);
+        int code = pye_memory_commit(base + from, (size_t)(upto - from));
+        if (code != 0)
+            return pye_fail_system(error, code, "cannot have %" PRIu64 " bytes of memory", upto - from);
+    }
     while (first < end) {
         bool direct = map->mode == PYE_LOAD_DIRECT_IO;
         uint64_t from = direct ? round_down(first, BLOCK) : first;
         uint64_t upto = direct ? round_down(end + BLOCK - 1, BLOCK) : end;
-        ssize_t n = pread(map->fd, base + from, (size_t)(upto - from), (off_t)from);
-        if (n < 0 && errno == EINTR)
+        size_t n;
+        int code = pye_file_read(map->file, from, base + from, (size_t)(upto - from), &n);
+        if (code != 0 && direct && pye_system_errno(code) == EINVAL && leave_direct_io(map))
             continue;
-        if (n < 0 && direct && errno == EINVAL && leave_direct_io(map))
-            continue;
-        if (n < 0)
-            return pye_fail_errno(error, errno, "cannot read at byte %" PRIu64, from);
-        if ((uint64_t)n <= first - from)
+        if (code != 0)
+            return pye_fail_system(error, code, "cannot read at byte %" PRIu64, from);
+        if (n <= first - from)
             return pye_fail(error, PYE_ERROR_IO, first,
                             "the file ends at byte %" PRIu64 "; it had %" PRIu64 " bytes when it was opened",
-                            from + (uint64_t)n, map->size);
-        first = from + (uint64_t)n;
+                            from + n, map->size);
+        first = from + n;
     }
     return PYE_OK;
 }
 
 static pye_status lock_range(const pye_map *map, uint64_t first, uint64_t end, pye_error *error) {
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t from = round_down(first, page);
-    if (end > from && mlock(map->base + from, (size_t)(end - from)) != 0)
-        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET,
-                        "cannot lock %" PRIu64 " bytes: %s; raise RLIMIT_MEMLOCK (ulimit -l) or do not ask for "
-                        "locked memory",
-                        end - from, strerror(errno));
+    uint64_t from = round_down(first, pye_page_bytes());
+    int code = end > from ? pye_memory_lock(map->base + from, (size_t)(end - from)) : 0;
+    char words[PYE_SYSTEM_TEXT_BYTES];
+    if (code != 0)
+        return pye_fail(error, PYE_ERROR_MEMORY, PYE_NO_OFFSET, "cannot lock %" PRIu64 " bytes: %s; %s",
+                        end - from, pye_system_text(code, words), pye_memory_lock_advice);
     return PYE_OK;
 }
 
@@ -295,13 +235,10 @@ pye_status pye_map_settle(pye_map *map, uint64_t header_bytes, pye_error *error)
             return status;
     }
     if (!mode_reads(map->mode)) {
-        void *base = (void *)(uintptr_t)map->base;
-        (void)posix_madvise(base, (size_t)map->size, POSIX_MADV_RANDOM);
-#if defined(MADV_DONTNEED)
+        pye_view_expect_random(map->base, (size_t)map->size);
         /* Parsing touched the whole header; its pages stay in the page cache and come back when a token is asked. */
         if (map->mode == PYE_LOAD_MMAP)
-            (void)madvise(base, (size_t)header_bytes, MADV_DONTNEED);
-#endif
+            pye_view_drop(map->base, (size_t)header_bytes);
     }
     return PYE_OK;
 }
@@ -358,16 +295,15 @@ pye_status pye_map_load(pye_map *map, uint64_t offset, uint64_t n_bytes, pye_pro
                         const pye_interrupt *interrupt, pye_error *error) {
     if (map->mode == PYE_LOAD_MMAP || n_bytes == 0)
         return PYE_OK;
-    (void)pthread_mutex_lock(&map->lock);
+    pye_mutex_lock(&map->lock);
     pye_status status = load_locked(map, offset, n_bytes, progress, data, interrupt, error);
-    (void)pthread_mutex_unlock(&map->lock);
+    pye_mutex_unlock(&map->lock);
     return status;
 }
 
 void pye_map_expect(const pye_map *map, uint64_t offset, uint64_t n_bytes) {
     if (mode_reads(map->mode) || n_bytes == 0)
         return;
-    uint64_t into_page = offset % (uint64_t)sysconf(_SC_PAGESIZE);
-    void *begin = (void *)(uintptr_t)(map->base + (offset - into_page));
-    (void)posix_madvise(begin, (size_t)(n_bytes + into_page), POSIX_MADV_WILLNEED);
+    uint64_t into_page = offset % pye_page_bytes();
+    pye_view_expect(map->base + (offset - into_page), (size_t)(n_bytes + into_page));
 }

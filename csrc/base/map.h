@@ -4,12 +4,13 @@
  * far as the header's parser asks (pye_map_reveal) and then range by range (pye_map_load). */
 #pragma once
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/files.h"
 #include "base/guard.h"
 #include "base/pages.h"
+#include "base/threads.h"
 #include "base/watch.h"
 #include "pyembed.h"
 
@@ -17,15 +18,6 @@ typedef struct pye_range {
     uint64_t offset;
     uint64_t n_bytes;
 } pye_range;
-
-/* Identifies a file and its version. */
-typedef struct pye_identity {
-    uint64_t device;
-    uint64_t inode;
-    uint64_t size;
-    int64_t seconds; /* of the last change of its bytes */
-    int64_t nanoseconds;
-} pye_identity;
 
 typedef struct pye_map {
     const pye_allocator *allocator;
@@ -35,9 +27,9 @@ typedef struct pye_map {
     uint64_t visible; /* bytes from the start that may be read: all of a mapped file */
     uint64_t first;   /* where the model lies in the file: all of it, unless pye_map_narrow says otherwise */
     uint64_t end;
-    pye_load_mode mode;   /* the one in use, never AUTO */
-    int fd;               /* of the file: for reading it, or for asking a mapped file's size */
-    pthread_mutex_t lock; /* guards `loaded` and the reading itself */
+    pye_load_mode mode; /* the one in use, never AUTO */
+    pye_handle file;    /* for reading it, or for asking a mapped file's size */
+    pye_mutex lock;     /* guards `loaded` and the reading itself */
     pye_range *loaded;
     size_t n_loaded;
     pye_identity identity; /* of the file when it was opened */

@@ -1,14 +1,9 @@
-#if defined(__linux__)
-#define _GNU_SOURCE /* MADV_HUGEPAGE */
-#endif
 #include "base/memory.h"
 
 #include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/status.h"
 
@@ -81,15 +76,4 @@ void pye_release(void *memory) {
     header *block = (header *)memory - 1;
     pye_allocator from = block->from;
     from.release(block, from.context);
-}
-
-void pye_want_large_pages(void *memory, size_t n_bytes) {
-#if defined(MADV_HUGEPAGE)
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t before = (page - (uintptr_t)memory % page) % page;
-    if (n_bytes > before)
-        (void)madvise((char *)memory + before, (n_bytes - before) / page * page, MADV_HUGEPAGE);
-#else
-    (void)memory, (void)n_bytes;
-#endif
 }

@@ -18,7 +18,4 @@ void *pye_resize(const pye_allocator *allocator, void *memory, size_t n_bytes);
 pye_status pye_grow(const pye_allocator *allocator, void **items, size_t *max, size_t n, size_t item_bytes,
                     pye_error *error);
 
-/* Advises the system to back the memory with large pages: fewer TLB misses and page faults. */
-void pye_want_large_pages(void *memory, size_t n_bytes);
-
 void pye_release(void *memory); /* NULL is allowed */

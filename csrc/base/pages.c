@@ -1,13 +1,12 @@
 #include "base/pages.h"
 
-#include <unistd.h>
-
+#include "base/mapping.h"
 #include "base/memory.h"
 #include "base/status.h"
 
 pye_status pye_pages_open(pye_pages *pages, const pye_allocator *allocator, uint64_t n_bytes, bool with_budget,
                           pye_error *error) {
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t page_bytes = pye_page_bytes();
     *pages = (pye_pages){.n_pages = (n_bytes - 1) / page_bytes + 1};
     while (UINT64_C(1) << pages->shift < page_bytes)
         pages->shift++;

@@ -1,21 +1,17 @@
 #include "base/pool.h"
 
-#include <pthread.h>
 #include <stdbool.h>
-#include <unistd.h>
 
-#include "base/cpu.h"
+#include "base/machine.h"
 #include "base/memory.h"
-#include "base/signals.h"
-
-#define STACK_BYTES ((size_t)256 << 10)
+#include "base/threads.h"
 
 struct pye_pool {
-    pid_t owner; /* threads do not survive a fork: a pool is of use only in the process that made it */
-    pthread_mutex_t lock;
-    pthread_cond_t wake; /* there is a job, or the end */
-    pthread_cond_t idle; /* no worker is at a job */
-    pthread_t threads[PYE_POOL_MAX_THREADS];
+    uint64_t owner; /* threads do not survive a fork: a pool is of use only in the process that made it */
+    pye_mutex lock;
+    pye_condition wake; /* there is a job, or the end */
+    pye_condition idle; /* no worker is at a job */
+    pye_thread threads[PYE_POOL_MAX_THREADS];
     size_t n_threads;
     bool is_busy;
     bool is_closing;
@@ -25,33 +21,31 @@ struct pye_pool {
     void *context;
 };
 
-static void *serve(void *argument) {
+static void serve(void *argument) {
     pye_pool *pool = argument;
-    (void)pthread_mutex_lock(&pool->lock);
+    pye_mutex_lock(&pool->lock);
     for (;;) {
         while (pool->n_wanted == 0 && !pool->is_closing)
-            (void)pthread_cond_wait(&pool->wake, &pool->lock);
+            pye_condition_wait(&pool->wake, &pool->lock);
         if (pool->is_closing)
             break;
         pool->n_wanted--;
         pool->n_running++;
-        (void)pthread_mutex_unlock(&pool->lock);
+        pye_mutex_unlock(&pool->lock);
         pool->work(pool->context);
-        (void)pthread_mutex_lock(&pool->lock);
+        pye_mutex_lock(&pool->lock);
         if (--pool->n_running == 0)
-            (void)pthread_cond_signal(&pool->idle);
+            pye_condition_signal(&pool->idle);
     }
-    (void)pthread_mutex_unlock(&pool->lock);
-    return NULL;
+    pye_mutex_unlock(&pool->lock);
 }
 
 static pye_pool *create(const pye_allocator *allocator) {
     pye_pool *pool = pye_allocate_zeros(allocator, sizeof *pool);
     if (pool == NULL)
         return NULL;
-    pool->owner = getpid();
-    if (pthread_mutex_init(&pool->lock, NULL) != 0 || pthread_cond_init(&pool->wake, NULL) != 0 ||
-        pthread_cond_init(&pool->idle, NULL) != 0) {
+    pool->owner = pye_process_self();
+    if (!pye_mutex_init(&pool->lock) || !pye_condition_init(&pool->wake) || !pye_condition_init(&pool->idle)) {
         pye_release(pool);
         return NULL;
     }
@@ -61,7 +55,7 @@ static pye_pool *create(const pye_allocator *allocator) {
 /* The pool of this process; NULL if memory is short. */
 static pye_pool *pool_of(pye_pool_slot *slot, const pye_allocator *allocator) {
     pye_pool *pool = atomic_load(slot);
-    if (pool != NULL && pool->owner == getpid())
+    if (pool != NULL && pool->owner == pye_process_self())
         return pool;
     pye_pool *made = create(allocator);
     if (made == NULL)
@@ -74,24 +68,14 @@ static pye_pool *pool_of(pye_pool_slot *slot, const pye_allocator *allocator) {
 }
 
 static void grow(pye_pool *pool, size_t n_workers) {
-    sigset_t previous;
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0)
-        return;
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pye_signals_block(&previous);
-    while (pool->n_threads < n_workers && pool->n_threads < PYE_POOL_MAX_THREADS) {
-        if (pthread_create(&pool->threads[pool->n_threads], &attributes, serve, pool) != 0)
-            break;
+    while (pool->n_threads < n_workers && pool->n_threads < PYE_POOL_MAX_THREADS &&
+           pye_thread_start(&pool->threads[pool->n_threads], serve, pool))
         pool->n_threads++;
-    }
-    pye_signals_restore(&previous);
-    (void)pthread_attr_destroy(&attributes);
 }
 
 /* True if the job was handed to workers; false if the caller works alone. */
 static bool begin(pye_pool *pool, size_t n_workers, void (*work)(void *context), void *context) {
-    (void)pthread_mutex_lock(&pool->lock);
+    pye_mutex_lock(&pool->lock);
     bool is_free = !pool->is_busy;
     if (is_free) {
         grow(pool, n_workers);
@@ -99,22 +83,22 @@ static bool begin(pye_pool *pool, size_t n_workers, void (*work)(void *context),
         pool->work = work;
         pool->context = context;
         pool->n_wanted = n_workers < pool->n_threads ? n_workers : pool->n_threads;
-        (void)pthread_cond_broadcast(&pool->wake);
+        pye_condition_broadcast(&pool->wake);
     }
-    (void)pthread_mutex_unlock(&pool->lock);
+    pye_mutex_unlock(&pool->lock);
     return is_free;
 }
 
 /* Where the work itself forked, the child has no workers to wait for, and the lock may never be released. */
 static void finish(pye_pool *pool) {
-    if (pool->owner != getpid())
+    if (pool->owner != pye_process_self())
         return;
-    (void)pthread_mutex_lock(&pool->lock);
+    pye_mutex_lock(&pool->lock);
     pool->n_wanted = 0; /* the work is done: workers that still sleep need not wake */
     while (pool->n_running > 0)
-        (void)pthread_cond_wait(&pool->idle, &pool->lock);
+        pye_condition_wait(&pool->idle, &pool->lock);
     pool->is_busy = false;
-    (void)pthread_mutex_unlock(&pool->lock);
+    pye_mutex_unlock(&pool->lock);
 }
 
 void pye_pool_run(pye_pool_slot *slot, const pye_allocator *allocator, size_t n_threads,
@@ -139,16 +123,16 @@ void pye_pool_close(pye_pool_slot *slot) {
     pye_pool *pool = atomic_exchange(slot, NULL);
     if (pool == NULL)
         return;
-    if (pool->owner == getpid()) {
-        (void)pthread_mutex_lock(&pool->lock);
+    if (pool->owner == pye_process_self()) {
+        pye_mutex_lock(&pool->lock);
         pool->is_closing = true;
-        (void)pthread_cond_broadcast(&pool->wake);
-        (void)pthread_mutex_unlock(&pool->lock);
+        pye_condition_broadcast(&pool->wake);
+        pye_mutex_unlock(&pool->lock);
         for (size_t i = 0; i < pool->n_threads; i++)
-            (void)pthread_join(pool->threads[i], NULL);
-        (void)pthread_cond_destroy(&pool->wake);
-        (void)pthread_cond_destroy(&pool->idle);
-        (void)pthread_mutex_destroy(&pool->lock);
+            pye_thread_join(&pool->threads[i]);
+        pye_condition_destroy(&pool->wake);
+        pye_condition_destroy(&pool->idle);
+        pye_mutex_destroy(&pool->lock);
     }
     pye_release(pool);
 }

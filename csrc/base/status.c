@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/system_error.h"
 #include "base/utf8.h"
 
 #define PYE_STATUS(name, number, text) _Static_assert(name == (number), "status numbers are part of the ABI");
@@ -43,15 +44,17 @@ pye_status pye_fail(pye_error *error, pye_status status, uint64_t offset, const 
     return status;
 }
 
-pye_status pye_fail_errno(pye_error *error, int number, const char *format, ...) {
+pye_status pye_fail_system(pye_error *error, int code, const char *format, ...) {
+    int number = pye_system_errno(code);
     pye_status status = number == ENOMEM ? PYE_ERROR_MEMORY : PYE_ERROR_IO;
     if (error != NULL) {
         va_list arguments;
         va_start(arguments, format);
         fill(error, status, number, PYE_NO_OFFSET, format, arguments);
         va_end(arguments);
+        char words[PYE_SYSTEM_TEXT_BYTES];
         size_t used = strlen(error->message);
-        (void)snprintf(error->message + used, sizeof error->message - used, ": %s", strerror(number));
+        (void)snprintf(error->message + used, sizeof error->message - used, ": %s", pye_system_text(code, words));
     }
     return status;
 }

@@ -1,19 +1,14 @@
 #include "base/tasks.h"
 
-#include <pthread.h>
-#include <unistd.h>
-
 #include "base/memory.h"
-#include "base/signals.h"
-
-#define STACK_BYTES ((size_t)256 << 10)
+#include "base/threads.h"
 
 struct pye_tasks {
-    pid_t owner; /* threads do not survive a fork */
-    pthread_mutex_t lock;
-    pthread_cond_t wake;    /* there is a task, or the end */
-    pthread_cond_t changed; /* a thread has left a task, or the queue has room again */
-    pthread_t threads[PYE_TASKS_MAX_THREADS];
+    uint64_t owner; /* threads do not survive a fork */
+    pye_mutex lock;
+    pye_condition wake;    /* there is a task, or the end */
+    pye_condition changed; /* a thread has left a task, or the queue has room again */
+    pye_thread threads[PYE_TASKS_MAX_THREADS];
     size_t n_threads;
     size_t n_idle;
     bool is_closing;
@@ -30,7 +25,7 @@ static void unlink_task(pye_tasks *tasks, pye_task *task) {
         if (tasks->end == &task->next)
             tasks->end = at;
         tasks->n_queued--;
-        (void)pthread_cond_broadcast(&tasks->changed);
+        pye_condition_broadcast(&tasks->changed);
         return;
     }
 }
@@ -41,42 +36,41 @@ static void do_first(pye_tasks *tasks) {
     if (--task->n_wanted == 0)
         unlink_task(tasks, task);
     task->n_running++;
-    (void)pthread_mutex_unlock(&tasks->lock);
+    pye_mutex_unlock(&tasks->lock);
     task->run(task);
-    (void)pthread_mutex_lock(&tasks->lock);
+    pye_mutex_lock(&tasks->lock);
     bool is_last = --task->n_running == 0 && task->n_wanted == 0;
-    (void)pthread_cond_broadcast(&tasks->changed);
+    pye_condition_broadcast(&tasks->changed);
     if (!is_last || task->retire == NULL)
         return; /* a task without `retire` may be gone as soon as the lock is */
-    (void)pthread_mutex_unlock(&tasks->lock);
+    pye_mutex_unlock(&tasks->lock);
     task->retire(task);
-    (void)pthread_mutex_lock(&tasks->lock);
+    pye_mutex_lock(&tasks->lock);
 }
 
-static void *serve(void *argument) {
+static void serve(void *argument) {
     pye_tasks *tasks = argument;
-    (void)pthread_mutex_lock(&tasks->lock);
+    pye_mutex_lock(&tasks->lock);
     for (;;) {
         tasks->n_idle++;
         while (tasks->first == NULL && !tasks->is_closing)
-            (void)pthread_cond_wait(&tasks->wake, &tasks->lock);
+            pye_condition_wait(&tasks->wake, &tasks->lock);
         tasks->n_idle--;
         if (tasks->first == NULL)
             break;
         do_first(tasks);
     }
-    (void)pthread_mutex_unlock(&tasks->lock);
-    return NULL;
+    pye_mutex_unlock(&tasks->lock);
 }
 
 static pye_tasks *create(const pye_allocator *allocator) {
     pye_tasks *tasks = pye_allocate_zeros(allocator, sizeof *tasks);
     if (tasks == NULL)
         return NULL;
-    tasks->owner = getpid();
+    tasks->owner = pye_process_self();
     tasks->end = &tasks->first;
-    if (pthread_mutex_init(&tasks->lock, NULL) != 0 || pthread_cond_init(&tasks->wake, NULL) != 0 ||
-        pthread_cond_init(&tasks->changed, NULL) != 0) {
+    if (!pye_mutex_init(&tasks->lock) || !pye_condition_init(&tasks->wake) ||
+        !pye_condition_init(&tasks->changed)) {
         pye_release(tasks);
         return NULL;
     }
@@ -87,7 +81,7 @@ static pye_tasks *create(const pye_allocator *allocator) {
  * by threads that are not there. */
 static pye_tasks *tasks_of(pye_tasks_slot *slot, const pye_allocator *allocator) {
     pye_tasks *tasks = atomic_load(slot);
-    if (tasks != NULL && tasks->owner == getpid())
+    if (tasks != NULL && tasks->owner == pye_process_self())
         return tasks;
     pye_tasks *made = create(allocator);
     if (made == NULL)
@@ -99,19 +93,9 @@ static pye_tasks *tasks_of(pye_tasks_slot *slot, const pye_allocator *allocator)
 }
 
 static void grow(pye_tasks *tasks, size_t n_threads) {
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0)
-        return;
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigset_t previous;
-    pye_signals_block(&previous);
-    while (tasks->n_threads < n_threads && tasks->n_threads < PYE_TASKS_MAX_THREADS) {
-        if (pthread_create(&tasks->threads[tasks->n_threads], &attributes, serve, tasks) != 0)
-            break;
+    while (tasks->n_threads < n_threads && tasks->n_threads < PYE_TASKS_MAX_THREADS &&
+           pye_thread_start(&tasks->threads[tasks->n_threads], serve, tasks))
         tasks->n_threads++;
-    }
-    pye_signals_restore(&previous);
-    (void)pthread_attr_destroy(&attributes);
 }
 
 static void enqueue(pye_tasks *tasks, pye_task *task, bool is_first) {
@@ -132,47 +116,47 @@ bool pye_tasks_post(pye_tasks_slot *slot, const pye_allocator *allocator, pye_ta
     pye_tasks *tasks = tasks_of(slot, allocator);
     if (tasks == NULL)
         return false;
-    (void)pthread_mutex_lock(&tasks->lock);
+    pye_mutex_lock(&tasks->lock);
     if (tasks->n_idle < n_threads)
         grow(tasks, tasks->n_threads + n_threads - tasks->n_idle);
     bool is_taken = tasks->n_threads > 0;
     while (is_taken && place != PYE_PLACE_FIRST && tasks->n_queued >= PYE_TASKS_MAX_QUEUED) {
         is_taken = place == PYE_PLACE_LAST;
         if (is_taken)
-            (void)pthread_cond_wait(&tasks->changed, &tasks->lock);
+            pye_condition_wait(&tasks->changed, &tasks->lock);
     }
     if (is_taken) {
         task->n_wanted = n_threads < tasks->n_threads ? n_threads : tasks->n_threads;
         task->n_running = 0;
         enqueue(tasks, task, place == PYE_PLACE_FIRST);
         for (size_t i = 0; i < task->n_wanted; i++)
-            (void)pthread_cond_signal(&tasks->wake);
+            pye_condition_signal(&tasks->wake);
     }
-    (void)pthread_mutex_unlock(&tasks->lock);
+    pye_mutex_unlock(&tasks->lock);
     return is_taken;
 }
 
 void pye_tasks_withdraw(pye_tasks_slot *slot, pye_task *task) {
     pye_tasks *tasks = atomic_load(slot);
-    if (tasks == NULL || tasks->owner != getpid())
+    if (tasks == NULL || tasks->owner != pye_process_self())
         return;
-    (void)pthread_mutex_lock(&tasks->lock);
+    pye_mutex_lock(&tasks->lock);
     if (task->n_wanted > 0) {
         task->n_wanted = 0;
         unlink_task(tasks, task);
     }
     while (task->n_running > 0)
-        (void)pthread_cond_wait(&tasks->changed, &tasks->lock);
-    (void)pthread_mutex_unlock(&tasks->lock);
+        pye_condition_wait(&tasks->changed, &tasks->lock);
+    pye_mutex_unlock(&tasks->lock);
 }
 
 size_t pye_tasks_n_threads(const pye_tasks_slot *slot) {
     pye_tasks *tasks = atomic_load(slot);
-    if (tasks == NULL || tasks->owner != getpid())
+    if (tasks == NULL || tasks->owner != pye_process_self())
         return 0;
-    (void)pthread_mutex_lock(&tasks->lock);
+    pye_mutex_lock(&tasks->lock);
     size_t n = tasks->n_threads;
-    (void)pthread_mutex_unlock(&tasks->lock);
+    pye_mutex_unlock(&tasks->lock);
     return n;
 }
 
@@ -180,16 +164,16 @@ void pye_tasks_close(pye_tasks_slot *slot) {
     pye_tasks *tasks = atomic_exchange(slot, NULL);
     if (tasks == NULL)
         return;
-    if (tasks->owner == getpid()) {
-        (void)pthread_mutex_lock(&tasks->lock);
+    if (tasks->owner == pye_process_self()) {
+        pye_mutex_lock(&tasks->lock);
         tasks->is_closing = true;
-        (void)pthread_cond_broadcast(&tasks->wake);
-        (void)pthread_mutex_unlock(&tasks->lock);
+        pye_condition_broadcast(&tasks->wake);
+        pye_mutex_unlock(&tasks->lock);
         for (size_t i = 0; i < tasks->n_threads; i++)
-            (void)pthread_join(tasks->threads[i], NULL);
-        (void)pthread_cond_destroy(&tasks->wake);
-        (void)pthread_cond_destroy(&tasks->changed);
-        (void)pthread_mutex_destroy(&tasks->lock);
+            pye_thread_join(&tasks->threads[i]);
+        pye_condition_destroy(&tasks->wake);
+        pye_condition_destroy(&tasks->changed);
+        pye_mutex_destroy(&tasks->lock);
     }
     pye_release(tasks);
 }

@@ -35,9 +35,3 @@ static inline bool pye_string_ends(pye_string text, pye_string end) {
 static inline pye_string pye_string_after(pye_string text, size_t n) {
     return (pye_string){text.data + n, text.size - n};
 }
-
-/* The last component of a path. */
-static inline const char *pye_file_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}

@@ -1,8 +1,6 @@
 #include "base/watch.h"
 
-#include <unistd.h>
-
-#include "base/counters.h"
+#include "base/machine.h"
 #include "base/status.h"
 
 #define INTERVAL_NANOSECONDS UINT64_C(100000000)
@@ -10,8 +8,8 @@
 pye_watch pye_watch_begin(const pye_interrupt *interrupt) {
     return (pye_watch){
         .interrupt = interrupt,
-        .caller = pthread_self(),
-        .process = getpid(),
+        .caller = pye_thread_self(),
+        .process = pye_process_self(),
         .next = interrupt->ask == NULL ? 0 : pye_clock_nanoseconds() + INTERVAL_NANOSECONDS,
     };
 }
@@ -26,7 +24,7 @@ bool pye_watch_stops(pye_watch *watch) {
     return watch->interrupt->ask(watch->interrupt->data) != 0;
 }
 
-bool pye_watch_has_forked(const pye_watch *watch) { return watch->process != getpid(); }
+bool pye_watch_has_forked(const pye_watch *watch) { return watch->process != pye_process_self(); }
 
 pye_status pye_fail_interrupted(pye_error *error) {
     return pye_fail(error, PYE_ERROR_CANCELLED, PYE_NO_OFFSET, "the call was interrupted");

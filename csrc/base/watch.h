@@ -1,10 +1,7 @@
 /* Lets a long call be interrupted: asks the callback of pye_open_options, now and then, whether to end. */
 #pragma once
 
-#include <pthread.h>
-#include <stdbool.h>
-#include <sys/types.h>
-
+#include "base/threads.h"
 #include "pyembed.h"
 
 /* What pye_open_options says of interruptions. */
@@ -15,8 +12,8 @@ typedef struct pye_interrupt {
 
 typedef struct pye_watch {
     const pye_interrupt *interrupt;
-    pthread_t caller;
-    pid_t process;
+    uintptr_t caller;
+    uint64_t process;
     uint64_t next; /* when to ask; only the calling thread reads or writes it */
 } pye_watch;
 
@@ -24,9 +21,7 @@ typedef struct pye_watch {
 pye_watch pye_watch_begin(const pye_interrupt *interrupt);
 
 /* Whether this is the thread that called: callbacks may not expect any other. */
-static inline bool pye_watch_is_caller(const pye_watch *watch) {
-    return pthread_equal(pthread_self(), watch->caller) != 0;
-}
+static inline bool pye_watch_is_caller(const pye_watch *watch) { return pye_thread_self() == watch->caller; }
 
 /* True if the call shall end with PYE_ERROR_CANCELLED. Asks at most ten times a second and only on the thread that called;
  * reads a clock, so that once in a few microseconds is often enough. */

@@ -1,7 +1,6 @@
 /* Opening a model: its format is detected, and a fresh model is filled by that format's parser. */
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/options.h"
 #include "base/text.h"
@@ -12,8 +11,9 @@
 /* Detects the format from the first bytes; from the name only for a safetensors index, which may be any JSON. */
 static pye_status detect_format(const pye_allocator *allocator, const char *path, pye_format *format,
                                 pye_error *error) {
-    struct stat info;
-    if (pye_ends_with(path, ".index.json") || (stat(path, &info) == 0 && S_ISDIR(info.st_mode))) {
+    pye_identity found;
+    if (pye_ends_with(path, ".index.json") ||
+        (pye_path_identify(path, &found) == 0 && found.kind == PYE_FILE_FOLDER)) {
         *format = PYE_FORMAT_SAFETENSORS;
         return PYE_OK;
     }

@@ -1,11 +1,9 @@
 /* A set of safetensors files: a directory, or the index that says which file holds which tensor. */
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cursor.h"
+#include "base/files.h"
 #include "base/sort.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -41,14 +39,14 @@ typedef struct index_reader {
 /* `directory` and `name` in one piece, from pye_allocate. */
 static pye_status join(const pye_model *model, pye_string directory, pye_string name, char **path,
                        pye_error *error) {
-    bool slash = directory.size > 0 && directory.data[directory.size - 1] != '/';
+    bool slash = directory.size > 0 && strchr(pye_path_separators, directory.data[directory.size - 1]) == NULL;
     size_t n = directory.size + slash;
     *path = pye_allocate(&model->allocator, n + name.size + 1);
     if (*path == NULL)
         return pye_fail_memory(error, (uint64_t)n + name.size + 1);
     memcpy(*path, directory.data, directory.size);
     if (slash)
-        (*path)[directory.size] = '/';
+        (*path)[directory.size] = pye_path_separators[0];
     memcpy(*path + n, name.data, name.size);
     (*path)[n + name.size] = '\0';
     return PYE_OK;
@@ -58,10 +56,11 @@ static pye_status join(const pye_model *model, pye_string directory, pye_string 
 
 /* The index may only name files beside itself: its author must not reach the rest of the disk. */
 static bool is_plain_name(pye_string name) {
-    if (name.size == 0 || memchr(name.data, '/', name.size) != NULL || memchr(name.data, '\\', name.size) != NULL)
+    if (name.size == 0 || memchr(name.data, '\0', name.size) != NULL)
         return false;
-    if (memchr(name.data, '\0', name.size) != NULL)
-        return false;
+    for (size_t i = 0; i < name.size; i++)
+        if (name.data[i] == '/' || name.data[i] == '\\' || strchr(pye_path_separators, name.data[i]) != NULL)
+            return false;
     return !(name.data[0] == '.' && (name.size == 1 || (name.size == 2 && name.data[1] == '.')));
 }
 
@@ -293,32 +292,34 @@ static pye_status open_single(pye_model *model, const char *path, pye_load_mode 
     return status == PYE_OK ? pye_model_sort_tensors(model, BAD, error) : status;
 }
 
-/* A dangling link counts as there: opening it gives the better message. */
-static bool is_there(const char *path) {
-    struct stat info;
-    return lstat(path, &info) == 0;
+typedef struct only_file {
+    const pye_model *model;
+    const char *directory;
+    char **path;
+    pye_status status;
+    pye_error *error;
+    size_t n;
+} only_file;
+
+static bool look_at(const char *name, void *context) {
+    only_file *only = context;
+    if (pye_ends_with(name, FILE_END) && only->n++ == 0)
+        only->status = join(only->model, pye_text(only->directory), pye_text(name), only->path, only->error);
+    return only->status == PYE_OK;
 }
 
 /* The only *.safetensors file of a directory; *path stays NULL without an error if there is none. */
 static pye_status find_only_file(const pye_model *model, const char *directory, char **path, pye_error *error) {
-    DIR *stream = opendir(directory);
-    if (stream == NULL)
-        return pye_fail_errno(error, errno, "cannot list the directory");
-    pye_status status = PYE_OK;
-    size_t n = 0;
-    for (struct dirent *item; status == PYE_OK && (item = readdir(stream)) != NULL;) {
-        if (!pye_ends_with(item->d_name, FILE_END))
-            continue;
-        if (n++ == 0)
-            status = join(model, pye_text(directory), pye_text(item->d_name), path, error);
-    }
-    (void)closedir(stream);
-    if (status == PYE_OK && n != 1)
-        status = pye_fail(error, PYE_ERROR_FORMAT, PYE_NO_OFFSET,
-                          "the directory has no " INDEX_NAME " and no " SINGLE_NAME ", and %s *" FILE_END "; name "
-                          "the file or the *" INDEX_END " to open",
-                          n == 0 ? "no other" : "more than one");
-    return status;
+    only_file only = {model, directory, path, PYE_OK, error, 0};
+    int code = pye_folder_list(directory, look_at, &only);
+    if (code != 0)
+        return pye_fail_system(error, code, "cannot list the directory");
+    if (only.status == PYE_OK && only.n != 1)
+        only.status = pye_fail(error, PYE_ERROR_FORMAT, PYE_NO_OFFSET,
+                               "the directory has no " INDEX_NAME " and no " SINGLE_NAME ", and %s *" FILE_END
+                               "; name the file or the *" INDEX_END " to open",
+                               only.n == 0 ? "no other" : "more than one");
+    return only.status;
 }
 
 static pye_status open_directory(pye_model *model, const char *directory, pye_load_mode mode, pye_error *error) {
@@ -329,10 +330,10 @@ static pye_status open_directory(pye_model *model, const char *directory, pye_lo
         pye_release(path);
         path = NULL;
         status = join(model, pye_text(directory), pye_text(names[i]), &path, error);
-        if (status == PYE_OK && is_there(path))
+        if (status == PYE_OK && pye_path_exists(path)) /* a link that leads nowhere: opening it says more */
             break;
     }
-    if (status == PYE_OK && !is_there(path)) {
+    if (status == PYE_OK && !pye_path_exists(path)) {
         pye_release(path);
         path = NULL;
         status = find_only_file(model, directory, &path, error);
@@ -346,8 +347,8 @@ static pye_status open_directory(pye_model *model, const char *directory, pye_lo
 
 pye_status pye_safetensors_open(pye_model *model, const char *path, const pye_open_options *options,
                                 pye_error *error) {
-    struct stat info;
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+    pye_identity found;
+    if (pye_path_identify(path, &found) == 0 && found.kind == PYE_FILE_FOLDER)
         return open_directory(model, path, options->load_mode, error);
     if (pye_ends_with(path, INDEX_END))
         return open_index(model, path, options->load_mode, error);

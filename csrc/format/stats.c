@@ -1,8 +1,7 @@
 /* The counters of a model as a caller sees them. */
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
+#include "base/paging.h"
 #include "base/status.h"
 #include "format/model.h"
 
@@ -17,7 +16,7 @@ static void add_reader(pye_stats *stats, const pye_fetcher *fetcher) {
         pye_budget_count(fetcher->budget, &budget);
     stats->n_rows_missed = count_of(&counts->n_rows_missed);
     stats->n_reads = count_of(&counts->n_reads);
-    stats->n_bytes_fetched = count_of(&counts->n_pages) * (uint64_t)sysconf(_SC_PAGESIZE);
+    stats->n_bytes_fetched = count_of(&counts->n_pages) * pye_page_bytes();
     stats->n_pages_found = count_of(&counts->n_found);
     stats->wait_nanoseconds = count_of(&counts->nanoseconds);
     stats->n_prefetches = count_of(&counts->n_hints);
@@ -36,9 +35,6 @@ pye_status pye_model_stats(const pye_model *model, pye_stats *stats, pye_error *
                         "pye_stats.struct_bytes is %zu: set it to sizeof(pye_stats)", given_bytes);
     pye_counts counts;
     pye_counters_sum(&model->counters, &counts);
-    struct rusage usage;
-    memset(&usage, 0, sizeof usage);
-    (void)getrusage(RUSAGE_SELF, &usage); /* fails only for arguments other than these */
     pye_stats known = {
         .struct_bytes = given_bytes,
         .n_gathers = counts.n_gathers,
@@ -46,7 +42,7 @@ pye_status pye_model_stats(const pye_model *model, pye_stats *stats, pye_error *
         .n_bytes_read = counts.n_bytes_read,
         .n_bytes_written = counts.n_bytes_written,
         .nanoseconds = counts.nanoseconds,
-        .n_major_faults = (uint64_t)usage.ru_majflt,
+        .n_major_faults = pye_n_major_faults(),
     };
     add_reader(&known, &model->fetcher);
     if (given_bytes > sizeof known)

@@ -120,7 +120,7 @@ static pye_status find_affine(pye_finder *f, const pye_quantization *config, uin
     if (pye_number_of(biases) != number || biases->n_dims != 2 || biases->shape[0] != scales->shape[0] ||
         biases->shape[1] != scales->shape[1])
         return pye_finder_fail(f, biases, "is not of the type and shape of the scales");
-    uint64_t bits, group;
+    uint64_t bits = 0, group = 0;
     pye_status status = settle_affine(f, config, product, &bits, &group);
     if (status != PYE_OK)
         return status;

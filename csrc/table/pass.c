@@ -1,11 +1,7 @@
-#if defined(__linux__)
-#define _GNU_SOURCE /* MADV_DONTNEED */
-#endif
 #include "table/pass.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "base/machine.h"
+#include "base/paging.h"
 
 /* What is hinted ahead: enough for a disk to be busy while rows are read, and little beside any budget. */
 #define AHEAD_BYTES (UINT64_C(8) << 20)
@@ -47,16 +43,11 @@ static void visit(pye_pass *pass, uint64_t first, uint64_t n, visit_extent act) 
     }
 }
 
-/* Half of this machine's memory; more than any table if it does not say. */
-static uint64_t half_of_memory(void) {
-    long n = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return n <= 0 || page <= 0 ? UINT64_MAX : (uint64_t)n / 2 * (uint64_t)page;
-}
-
 void pye_pass_begin(pye_pass *pass, const pye_table *table, uint64_t first, uint64_t n) {
     uint64_t row_bytes = table->info.row_bytes + 1;
     *pass = (pye_pass){.table = table, .end = first + n, .ahead = AHEAD_BYTES / row_bytes + 1};
-    pass->leaves = table->asks && (table->model->fetcher.budget != NULL || table->info.n_bytes > half_of_memory());
+    pass->leaves =
+        table->asks && (table->model->fetcher.budget != NULL || table->info.n_bytes > pye_machine_memory() / 2);
     atomic_init(&pass->hinted, first);
     atomic_init(&pass->is_cold, false);
 }
@@ -99,14 +90,12 @@ static void give_back(pye_pass *pass, const extent *at) {
     }
     if (budget != NULL)
         pye_budget_leave(budget, at->map, at->first, at->n);
-#if defined(POSIX_FADV_DONTNEED) && defined(MADV_DONTNEED)
     if (!atomic_load_explicit(&pass->is_cold, memory_order_relaxed))
         return;
     uint64_t offset = at->first << at->map->pages.shift, n_bytes = at->n << at->map->pages.shift;
     if (budget == NULL)
-        (void)madvise((void *)(uintptr_t)(at->map->base + offset), (size_t)n_bytes, MADV_DONTNEED);
-    (void)posix_fadvise(at->map->fd, (off_t)offset, (off_t)n_bytes, POSIX_FADV_DONTNEED);
-#endif
+        pye_view_drop(at->map->base + offset, (size_t)n_bytes);
+    pye_file_drop(at->map->file, offset, (size_t)n_bytes);
 }
 
 void pye_pass_leave(pye_pass *pass, uint64_t first, uint64_t n) {

@@ -2,10 +2,9 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/ids.h"
+#include "base/paging.h"
 #include "base/status.h"
 
 /* Pages that are wanted at a time without a budget: their list takes 2 MiB. */
@@ -20,7 +19,7 @@ pye_status pye_presence_begin(pye_table *table, pye_error *error) {
         table->asks |= model->files[table->files[i]]->map.pages.seen != NULL;
     if (!table->asks || table->info.n_rows == 0)
         return PYE_OK;
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t page_bytes = pye_page_bytes();
     for (size_t part = 0; part < table->n_parts; part++)
         table->row_pages += (table->layout[part].row_bytes + page_bytes - 1) / page_bytes + 1;
     const pye_map *map = &model->files[table->pieces[0].files[PYE_CODES]]->map;
@@ -237,10 +236,7 @@ pye_status pye_presence_ensure(const pye_table *table, const pye_ids *ids, uint6
 
 void pye_presence_doubt(const pye_table *table) {
     pye_fetcher *fetcher = &table->model->fetcher;
-    struct rusage usage;
-    memset(&usage, 0, sizeof usage);
-    (void)getrusage(RUSAGE_SELF, &usage);
-    uint64_t n = (uint64_t)usage.ru_majflt;
+    uint64_t n = pye_n_major_faults();
     if (atomic_exchange(&fetcher->n_major_faults, n) == n)
         return;
     for (size_t i = 0; i < table->n_files; i++) {

@@ -1,28 +1,28 @@
 /* Gathers that go on while their caller does something else: submitted in one thread, collected in any other. */
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/files.h"
 #include "base/ids.h"
 #include "base/options.h"
-#include "base/waiting.h"
+#include "base/threads.h"
 #include "table/gather.h"
 #include "table/presence.h"
 
 #define NO_FD (-1)
+#define LOOK_NANOSECONDS 100000000
 
 struct pye_ticket {
     pye_task task;
     const pye_table *table;
-    pid_t owner;
+    uint64_t owner;
     pye_gather_options options;
     void *out;
     void *ids;
     size_t n_ids;
     atomic_bool is_cancelled;
-    pthread_mutex_t lock;
-    pthread_cond_t finished;
+    pye_mutex lock;
+    pye_condition finished;
     bool is_done; /* and all below, guarded by the lock */
     int fd;       /* to write to when it is done */
     pye_status status;
@@ -34,25 +34,16 @@ static int is_cancelled(void *data) {
     return atomic_load_explicit(&ticket->is_cancelled, memory_order_relaxed);
 }
 
-/* Nobody reads what is written: a pipe that is full says the same. */
-static void announce(int fd) {
-    const uint64_t one = 1;
-    ssize_t n;
-    do
-        n = write(fd, &one, sizeof one);
-    while (n < 0 && errno == EINTR);
-}
-
 static void finish(pye_ticket *ticket, pye_status status, const pye_error *error) {
-    (void)pthread_mutex_lock(&ticket->lock);
+    pye_mutex_lock(&ticket->lock);
     ticket->status = status;
     if (status != PYE_OK)
         ticket->error = *error;
     ticket->is_done = true;
     if (ticket->fd != NO_FD)
-        announce(ticket->fd);
-    (void)pthread_cond_broadcast(&ticket->finished);
-    (void)pthread_mutex_unlock(&ticket->lock);
+        pye_notify(ticket->fd);
+    pye_condition_broadcast(&ticket->finished);
+    pye_mutex_unlock(&ticket->lock);
 }
 
 static void gather(pye_task *task) {
@@ -81,12 +72,12 @@ static pye_ticket *make_ticket(const pye_table *table, const void *ids, size_t n
     if (ticket == NULL)
         return NULL;
     ticket->ids = n_ids <= SIZE_MAX / id_bytes ? pye_allocate(allocator, n_ids * id_bytes + 1) : NULL;
-    if (ticket->ids == NULL || pthread_mutex_init(&ticket->lock, NULL) != 0) {
+    if (ticket->ids == NULL || !pye_mutex_init(&ticket->lock)) {
         free_ticket(ticket);
         return NULL;
     }
-    if (!pye_waiting_init(&ticket->finished)) {
-        (void)pthread_mutex_destroy(&ticket->lock);
+    if (!pye_condition_init(&ticket->finished)) {
+        pye_mutex_destroy(&ticket->lock);
         free_ticket(ticket);
         return NULL;
     }
@@ -94,7 +85,7 @@ static pye_ticket *make_ticket(const pye_table *table, const void *ids, size_t n
         memcpy(ticket->ids, ids, n_ids * id_bytes);
     ticket->n_ids = n_ids;
     ticket->table = table;
-    ticket->owner = getpid();
+    ticket->owner = pye_process_self();
     ticket->options = *options;
     ticket->fd = NO_FD;
     ticket->task.run = gather;
@@ -142,12 +133,20 @@ pye_status pye_table_prefetch(const pye_table *table, const void *ids, size_t n_
 
 /* ------------------------------------------------------------------------------------------- waiting */
 
-static bool is_foreign(const pye_ticket *ticket) { return ticket->owner != getpid(); }
+static bool is_foreign(const pye_ticket *ticket) { return ticket->owner != pye_process_self(); }
 
 static pye_status result(const pye_ticket *ticket, pye_error *error) {
     if (ticket->status != PYE_OK && error != NULL)
         *error = ticket->error;
     return ticket->status;
+}
+
+/* With a look around now and then if somebody may ask for an end. */
+static void await_change(pye_ticket *ticket, bool is_watched) {
+    if (is_watched)
+        pye_condition_wait_for(&ticket->finished, &ticket->lock, LOOK_NANOSECONDS);
+    else
+        pye_condition_wait(&ticket->finished, &ticket->lock);
 }
 
 pye_status pye_ticket_wait(pye_ticket *ticket, pye_error *error) {
@@ -156,43 +155,43 @@ pye_status pye_ticket_wait(pye_ticket *ticket, pye_error *error) {
                         "the ticket belongs to the process that forked this one: submit again");
     pye_watch watch = pye_watch_begin(&ticket->table->model->interrupt);
     pye_status status = PYE_OK;
-    (void)pthread_mutex_lock(&ticket->lock);
+    pye_mutex_lock(&ticket->lock);
     while (!ticket->is_done && status == PYE_OK) {
-        pye_waiting_wait(&ticket->finished, &ticket->lock, watch.interrupt->ask != NULL);
+        await_change(ticket, watch.interrupt->ask != NULL);
         if (ticket->is_done)
             break;
-        (void)pthread_mutex_unlock(&ticket->lock);
+        pye_mutex_unlock(&ticket->lock);
         bool stops = pye_watch_stops(&watch);
         if (pye_watch_has_forked(&watch))
             return pye_fail(error, PYE_ERROR_ARGUMENT, PYE_NO_OFFSET,
                             "the ticket belongs to the process that forked this one: submit again");
         if (stops)
             status = pye_fail_interrupted(error);
-        (void)pthread_mutex_lock(&ticket->lock);
+        pye_mutex_lock(&ticket->lock);
     }
     if (status == PYE_OK)
         status = result(ticket, error);
-    (void)pthread_mutex_unlock(&ticket->lock);
+    pye_mutex_unlock(&ticket->lock);
     return status;
 }
 
 int pye_ticket_done(pye_ticket *ticket) {
     if (is_foreign(ticket))
         return 0;
-    (void)pthread_mutex_lock(&ticket->lock);
+    pye_mutex_lock(&ticket->lock);
     bool is_done = ticket->is_done;
-    (void)pthread_mutex_unlock(&ticket->lock);
+    pye_mutex_unlock(&ticket->lock);
     return is_done;
 }
 
 void pye_ticket_notify(pye_ticket *ticket, int fd) {
     if (is_foreign(ticket))
         return;
-    (void)pthread_mutex_lock(&ticket->lock);
+    pye_mutex_lock(&ticket->lock);
     ticket->fd = fd;
     if (ticket->is_done && fd != NO_FD)
-        announce(fd);
-    (void)pthread_mutex_unlock(&ticket->lock);
+        pye_notify(fd);
+    pye_mutex_unlock(&ticket->lock);
 }
 
 void pye_ticket_cancel(pye_ticket *ticket) { atomic_store(&ticket->is_cancelled, true); }
@@ -204,8 +203,8 @@ void pye_ticket_close(pye_ticket *ticket) {
     if (!is_foreign(ticket)) {
         pye_ticket_cancel(ticket);
         pye_tasks_withdraw(&model->fetcher.tasks, &ticket->task);
-        (void)pthread_cond_destroy(&ticket->finished);
-        (void)pthread_mutex_destroy(&ticket->lock);
+        pye_condition_destroy(&ticket->finished);
+        pye_mutex_destroy(&ticket->lock);
     }
     free_ticket(ticket);
     pye_model_release(model);

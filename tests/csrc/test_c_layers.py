@@ -24,6 +24,15 @@ MAY_INCLUDE = {
     "table": {"base", "format", "simd", "layout", "table"},
 }
 SOURCES = sorted(path for path in CSRC.rglob("*.[ch]") if path.parent != CSRC / "include")
+# What differs between systems: each of these folders implements the same headers of csrc/base.
+SYSTEMS = (CSRC / "base" / "posix", CSRC / "base" / "windows")
+# Of C itself, and of what processors and their compilers have on every system.
+C_HEADERS = {
+    *("assert", "errno", "float", "inttypes", "limits", "math", "stdalign", "stdarg", "stdatomic", "stdbool"),
+    *("stddef", "stdint", "stdio", "stdlib", "string", "time"),
+    *("arm_neon", "cpuid", "emmintrin", "immintrin", "xmmintrin"),
+}
+SYSTEM_MACROS = r"_WIN(?:32|64)|__MINGW|_MSC_VER|__linux|__APPLE__|__unix|_GNU_SOURCE|_POSIX_|MADV_|MAP_|RWF_"
 # Templates: they are compiled after the primitives of an instruction set, and only then.
 GENERIC = CSRC / "simd" / "generic"
 HEADERS = [path for path in SOURCES if path.suffix == ".h" and path.parent != GENERIC]
@@ -40,7 +49,8 @@ def included(path: Path) -> list[Path]:
 
 def room(path: Path) -> str:
     """Return what a source and the header of its name have in common, such as ``table/scan_rows``."""
-    return f"{path.parent.relative_to(CSRC).as_posix()}/{path.name.split('.')[0]}"
+    folder = path.parent.parent if path.parent in SYSTEMS else path.parent
+    return f"{folder.relative_to(CSRC).as_posix()}/{path.name.split('.')[0]}"
 
 
 def includes() -> Graph:
@@ -59,6 +69,7 @@ def calls(build: Build) -> Graph:
     wanted: Graph = defaultdict(set)
     for path in build.library:
         folder, name, _ = path.name.split("-")
+        folder = "base" if folder in {system.name for system in SYSTEMS} else folder
         listed = subprocess.run([nm, "-P", "-g", path], capture_output=True, text=True, check=True)
         for line in listed.stdout.splitlines():
             symbol, kind = line.split()[:2]
@@ -91,6 +102,21 @@ def test_includes_point_downwards() -> None:
             assert other.is_file(), f"{path} includes {other}"
             if other.relative_to(CSRC).parts[0] not in MAY_INCLUDE[folder]:
                 wrong.append(f"{path.relative_to(CSRC)} includes {other.relative_to(CSRC)}")
+    assert wrong == []
+
+
+def test_only_the_systems_folders_know_a_system() -> None:
+    """Neither a header nor a macro of an operating system anywhere else."""
+    wrong = []
+    for path in [*SOURCES, CSRC / "include" / "pyembed.h"]:
+        if path.parent in SYSTEMS:
+            continue
+        text = path.read_text("utf-8")
+        own = re.findall(r"^\s*#\s*include\s+<([^>]+)\.h>", text, re.MULTILINE)
+        wrong += [f"{path.relative_to(CSRC)} includes <{name}.h>" for name in own if name not in C_HEADERS]
+        if path.name != "pyembed.h":  # how symbols are exported
+            asked = re.findall(rf"^\s*#\s*(?:el)?if.*?\b({SYSTEM_MACROS})", text, re.MULTILINE)
+            wrong += [f"{path.relative_to(CSRC)} asks for {name}" for name in asked]
     assert wrong == []
 
 

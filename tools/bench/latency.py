@@ -17,6 +17,7 @@ import numpy as np
 
 import pyembed
 
+from ..native import library_sources
 from . import machine
 from . import tables as made
 from .ceilings import ROOT, compiler
@@ -35,7 +36,7 @@ def build() -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
     csrc = ROOT / "csrc"
     flags = ["-O3", "-std=c11", "-ffp-contract=off", "-D_POSIX_C_SOURCE=200809L"]
-    sources = [Path(__file__).with_suffix(".c"), *sorted(csrc.glob("*/*.c"))]
+    sources = [Path(__file__).with_suffix(".c"), *library_sources()]
     command = [*(compiler() or ["cc"]), *flags, f"-I{csrc / 'include'}", f"-I{csrc}", *map(str, sources)]
     subprocess.run([*command, "-lpthread", "-lm", "-o", str(output)], check=True)
     return output
