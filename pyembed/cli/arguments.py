@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..core.dtypes import OUTPUT_TYPES
+from ..core.system import STDOUT
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -76,4 +77,4 @@ OUTPUT_HELP = "the file to write; - is stdout, which then carries nothing else"
 
 def output_argument(text: str) -> str:
     """Return the file that an option such as ``--out`` names."""
-    return "/dev/stdout" if text == "-" else text
+    return STDOUT if text == "-" else text

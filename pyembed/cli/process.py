@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+from ..core.system import ENDING_SIGNALS
 
 
 class Ended(SystemExit):
@@ -26,11 +26,11 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def ending_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the command, as Ctrl-C does, unless someone else handles them."""
+    """Let signals that ask for it unwind the command, as Ctrl-C does, unless someone else handles them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    ours = [number for number in ENDING_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
     try:
         for number in ours:
             signal.signal(number, _end)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 import os
-import resource
 
 import numpy as np
+
+from .system import has_address_space
 
 #: What OpenBLAS maps for each of its threads at their first product, on the machines where it takes most.
 _BUFFER_BYTES = 32 << 20
@@ -40,12 +40,8 @@ def ensure_address_space(n_bytes: int, what: str) -> None:
     what : str
         What may need it, for the message.
     """
-    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
-        return
-    try:
-        mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-    except (OSError, MemoryError):
+    if not has_address_space(n_bytes):
         raise MemoryError(
             f"{what} may need {n_bytes >> 20} MiB of address space, which the limit of this process does not "
             "leave"
-        ) from None
+        )

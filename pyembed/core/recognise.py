@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ..safe_text import MOST_SHOWN, quote
 from .paths import pass_on_foreign
+from .system import open_at_once
 
 _HEAD_BYTES = 4096
 _TAIL_BYTES = 66_000  # the end of a zip archive: 22 bytes and a comment of up to 65,535
@@ -83,7 +84,7 @@ def file_at_fault(path: str, message: str) -> str:
 
 def _read(path: str) -> tuple[_Ends | None, list[bytes]]:
     """Return a regular file's ends, and a few bytes here and there; None for anything but a regular file."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would block
+    descriptor = open_at_once(path)  # a pipe would block
     with open(descriptor, "rb") as file:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):

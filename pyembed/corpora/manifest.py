@@ -8,7 +8,6 @@ are left out by those who read a folder of Parquet.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
 from ..core.paths import Path, file_name
+from ..core.system import lock
 from ..errors import LockError
 from ..files.atomic_write import place_of, replacing, replacing_together
 from ..safe_text import json_text, quote
@@ -215,12 +215,10 @@ def opened(path: Path) -> Iterator[Folder]:
         raise ValueError(
             f"{folder} holds {quote(sorted(names)[0])}, which no run wrote: choose a new or empty folder"
         )
-    descriptor = os.open(os.path.join(folder, PARTS), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(os.path.join(folder, PARTS), os.O_RDWR | os.O_CREAT, 0o666)
     with open(descriptor, "r+b") as log:
-        try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another process writes into {folder}") from None
+        if not lock(log):
+            raise ValueError(f"another process writes into {folder}")
         yield Folder(folder, log)
 
 

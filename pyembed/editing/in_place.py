@@ -7,7 +7,7 @@ was killed or the power went, `undo` does.
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import struct
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from io import FileIO
 
 import numpy as np
 
+from ..core.system import lock, sync_folder
 from ..errors import GGUFError
 from ..files.atomic_write import replacing
 from ..files.byte_ranges import FileRange
@@ -71,12 +72,12 @@ class HeaderPatch:
         needs_journal = self.offset // _SECTOR != (self.offset + len(self.new) - 1) // _SECTOR
         with open(self.path, "r+b", buffering=0) as file:
             _lock(file)
-            if os.pread(file.fileno(), len(self.old), self.offset) != self.old:
+            if _read(file, self.offset, len(self.old)) != self.old:
                 raise GGUFError(f"{self.path} was changed meanwhile; try again", self.path, self.offset)
             if needs_journal:
                 with replacing(journal) as kept:
                     kept.write(_HEAD.pack(_MAGIC, self.offset, len(self.old)) + self.old + self.new)
-                _sync_folder(journal)
+                sync_folder(os.path.dirname(journal))
             try:
                 _write(file, self.offset, self.new)
                 check()
@@ -142,7 +143,7 @@ def undo(path: str) -> int:
         if not is_whole or offset > room or n > room - offset:
             raise ValueError(f"{printable(journal)} does not hold bytes of {printable(path)}")
         old, new = kept.read(n), kept.read(n)
-        now = np.frombuffer(os.pread(file.fileno(), n, offset), np.uint8)
+        now = np.frombuffer(_read(file, offset, n), np.uint8)
         if len(now) != n or not np.all(
             (now == np.frombuffer(old, np.uint8)) | (now == np.frombuffer(new, np.uint8))
         ):
@@ -163,24 +164,19 @@ def _bytes(piece: Piece) -> bytes:
 
 def _lock(file: FileIO) -> None:
     """Keep other processes from editing a file at the same time; the lock goes when the file is closed."""
-    try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OSError(error.errno, "another process is editing this file", file.name) from None
+    if not lock(file):
+        raise OSError(errno.EAGAIN, "another process is editing this file", file.name)
+
+
+def _read(file: FileIO, offset: int, n: int) -> bytes:
+    file.seek(offset)
+    return file.read(n)
 
 
 def _write(file: FileIO, offset: int, data: bytes) -> None:
     """Put bytes on the disk."""
     view = memoryview(data)
+    file.seek(offset)
     while view:
-        n = os.pwrite(file.fileno(), view, offset)
-        view, offset = view[n:], offset + n
+        view = view[file.write(view) :]
     os.fsync(file.fileno())
-
-
-def _sync_folder(path: str) -> None:
-    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -118,9 +117,10 @@ class RowRuns:
         with open(self.path, "rb", buffering=0) as file:
             for first, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
                 position, left = self.offset + first * self.row_bytes, length * self.row_bytes
+                file.seek(position)
                 while left:
-                    n = os.preadv(file.fileno(), [buffer[filled : filled + left]], position)
-                    if n == 0:
+                    n = file.readinto(buffer[filled : filled + left])
+                    if not n:
                         raise FormatError(f"{self.path}: the file became shorter", self.path, position)
                     filled, position, left = filled + n, position + n, left - n
                     if filled == len(buffer):

@@ -10,6 +10,7 @@ from typing import BinaryIO, TypeAlias
 
 from ..core.handle import Source
 from ..core.progress import Progress, part_of, report_to
+from ..core.system import HOLDS_OPEN_FILES
 from ..errors import FormatError, GGUFError
 from ..files.atomic_write import OutPath, check_is_not_read, place_of, replacing_together
 from ..files.byte_ranges import FileRange
@@ -82,7 +83,8 @@ def write(
 def overwrite(edit: Edit, *, judge: Judge | None = None, progress: Progress | None = None) -> Written:
     """Change a model where it lies: in its header where that has room, else by replacing files.
 
-    Of a split set only the files that change are written.
+    Of a split set only the files that change are written. On Windows, where a file that is open cannot be
+    replaced, the model is closed before.
 
     Raises
     ------
@@ -142,6 +144,8 @@ def _write(
             if judge is not None:
                 judge(places)
         _refuse_changed(edit.source)
+        if reading is None and HOLDS_OPEN_FILES:
+            edit.source.close()
     return written
 
 

@@ -92,7 +92,7 @@ class Tokie:
         package = importlib.import_module(self.package)
         with tempfile.TemporaryDirectory(prefix="pyembed-") as folder:
             path = os.path.join(folder, "tokenizer.json")
-            with open(path, "w", encoding="utf-8") as file:
+            with open(path, "w", encoding="utf-8", newline="\n") as file:
                 file.write(document)
             self._tokenizer: Any = package.Tokenizer.from_json(path)
 

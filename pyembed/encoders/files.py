@@ -148,7 +148,8 @@ def _static_module(modules_file: str) -> tuple[str, bool]:
         )
     inside = modules[0].get("path", "")
     parts = inside.replace("\\", "/").split("/") if isinstance(inside, str) else [".."]
-    if ".." in parts or os.path.isabs(inside) or "\x00" in inside:
+    is_relative = inside == "" or bool(parts[0])
+    if not is_relative or ".." in parts or os.path.splitdrive(inside)[0] or "\x00" in inside:
         raise FormatError(
             f"{modules_file}: the path {quote(str(inside))} leads out of the folder", modules_file
         )

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
+from ..core.system import cache_base, is_private, open_at_once
 from ..files.atomic_write import replacing
 
 _MAX_BYTES = 1 << 16
@@ -49,7 +50,7 @@ def cache_folder() -> str | None:
     named = os.environ.get("PYEMBED_CACHE")
     if named:
         return None if named == "off" else os.path.join(named, "engines")
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    base = cache_base()
     return os.path.join(base, "pyembed", "engines") if os.path.isabs(base) else None
 
 
@@ -124,11 +125,10 @@ def _read(path: str, most: int) -> bytes:
     ValueError
         If it is not such a file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = open_at_once(path, follow=False)
     with os.fdopen(descriptor, "rb") as file:
         facts = os.fstat(descriptor)
-        is_own = facts.st_uid == os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if not stat.S_ISREG(facts.st_mode) or not is_own or facts.st_size > most:
+        if not stat.S_ISREG(facts.st_mode) or not is_private(facts) or facts.st_size > most:
             raise ValueError
         return file.read(most)
 

@@ -21,12 +21,12 @@ from typing import Any, BinaryIO, TypeAlias
 
 from ..core.handle import Source
 from ..core.paths import pass_on_foreign
+from ..core.system import facts_of, keep_permissions, leads_to_stdout, replace
 from ..safe_text import printable
 
 OutPath: TypeAlias = "str | os.PathLike[str]"
 
 _STDOUT = 1
-_PERMISSIONS = 0o777
 
 
 @contextmanager
@@ -119,13 +119,14 @@ def is_replaceable(path: OutPath) -> bool:
     """Return whether an output has a place in a folder: False for devices, pipes and stdout."""
     name = os.fsdecode(path)
     found = _stat(name)
-    return found is None or (stat.S_ISREG(found.st_mode) and not _is_stdout(found))
+    return found is None or (stat.S_ISREG(found.st_mode) and not _is_stdout(name, found))
 
 
 def is_stdout(path: OutPath) -> bool:
     """Return whether writing to `path` writes to this process's stdout."""
     try:
-        return _is_stdout(os.stat(path))
+        name = os.fsdecode(path)
+        return _is_stdout(name, facts_of(name))
     except OSError as error:
         pass_on_foreign(error)
         return False
@@ -133,9 +134,9 @@ def is_stdout(path: OutPath) -> bool:
         return False
 
 
-def _is_stdout(found: os.stat_result) -> bool:
+def _is_stdout(name: str, found: os.stat_result) -> bool:
     try:
-        return os.path.samestat(found, os.fstat(_STDOUT))
+        return leads_to_stdout(name, found)
     except OSError as error:  # it is closed
         pass_on_foreign(error)
         return False
@@ -144,7 +145,7 @@ def _is_stdout(found: os.stat_result) -> bool:
 def _stat(name: str) -> os.stat_result | None:
     """Return the facts about what a name leads to; None where nothing is there yet."""
     try:
-        return os.stat(name)
+        return facts_of(name)
     except FileNotFoundError:
         return None
 
@@ -191,7 +192,7 @@ class _Output:
         self._raw: _NamedFile | None = None
 
     def is_same_as(self, other: _Output) -> bool:
-        if self._target == other._target:
+        if os.path.normcase(self._target) == os.path.normcase(other._target):
             return True
         return (
             self._before is not None
@@ -201,14 +202,14 @@ class _Output:
 
     def open(self) -> None:
         if self._is_direct:
-            if self._before is not None and _is_stdout(self._before):
+            if self._before is not None and _is_stdout(self.name, self._before):
                 if sys.stdout is not None:
                     sys.stdout.flush()
                 descriptor = os.dup(_STDOUT)
             else:
-                descriptor = os.open(self.name, os.O_WRONLY | os.O_CLOEXEC)
+                descriptor = os.open(self.name, os.O_WRONLY)
         else:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             mode = 0o666 if self._before is None else 0o600
             try:
                 descriptor = os.open(self._temporary, flags, mode)
@@ -224,26 +225,14 @@ class _Output:
         self.file.flush()
         if not self._is_direct:
             try:
-                self._take_over_permissions(self._raw.fileno())
+                if self._before is not None:
+                    keep_permissions(self._raw.fileno(), self._before)
                 os.fsync(self._raw.fileno())
                 self._raw.close()
             except OSError as error:
                 raise _about(error, self.name) from None
         else:
             self._raw.close()
-
-    def _take_over_permissions(self, descriptor: int) -> None:
-        if self._before is None:
-            return
-        mode = self._before.st_mode & _PERMISSIONS
-        own = os.fstat(descriptor)
-        if (own.st_uid, own.st_gid) != (self._before.st_uid, self._before.st_gid):
-            try:
-                os.fchown(descriptor, self._before.st_uid, self._before.st_gid)
-            except OSError as error:  # only who may give files away
-                pass_on_foreign(error)  # and another group must not get what the old one had
-                mode &= ~stat.S_IRWXG
-        os.fchmod(descriptor, mode)
 
     def commit(self, *, is_alone: bool) -> None:
         """Give the file its name. What was there stays beside it until `forget` if others may still fail."""
@@ -257,7 +246,7 @@ class _Output:
                 except OSError as error:  # a file system without hard links
                     pass_on_foreign(error)
                     os.rename(self._target, self._backup)
-            os.replace(self._temporary, self._target)
+            replace(self._temporary, self._target)
         except OSError as error:
             raise _about(error, self.name) from None
 
@@ -270,7 +259,7 @@ class _Output:
             return
         with _ignoring_system():
             if os.path.lexists(self._backup):
-                os.replace(self._backup, self._target)
+                replace(self._backup, self._target)
             elif self._is_one_of_several and self._before is None and self._has_its_name():
                 os.unlink(self._target)
         for name in (self._temporary, self._backup):

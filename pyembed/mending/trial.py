@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..core.paths import Path
+from ..core.system import set_size
 from ..editing.edit import Edit
 from ..files.copying import PieceWriter, n_bytes_of
 from ..loader import validate
@@ -38,7 +39,7 @@ def _written(edit: Edit) -> Iterator[list[str]]:
                 end = writer.written
                 for parts in plan.data:
                     end += -end % plan.alignment + sum(map(n_bytes_of, parts))
-                file.truncate(end + -end % plan.alignment)
+                set_size(file, end + -end % plan.alignment)
             files.append(path)
         yield files
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ from ipaddress import ip_address
 import anyio.to_thread
 import uvicorn
 
+from ..core.system import RELOAD_SIGNAL, claim_address
 from .app import build
 from .limits import Limits
 from .logs import record, set_up
@@ -40,7 +40,7 @@ def serve(
     log_level: str = "info",
     on_start: Callable[[str], object] | None = None,
 ) -> None:
-    """Serve models until a signal ends it. SIGHUP opens all of them anew.
+    """Serve models until a signal ends it. SIGHUP, which Windows lacks, opens all of them anew.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _listening(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        claim_address(listener)
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
@@ -129,17 +129,19 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 class _ReloadingBySignal:
-    """While it is entered, SIGHUP opens all models anew, one signal after the other."""
+    """While it is entered, the signal for that opens all models anew, one signal after the other."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._running: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin)
+        if RELOAD_SIGNAL is not None:
+            asyncio.get_running_loop().add_signal_handler(RELOAD_SIGNAL, self._begin)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        if RELOAD_SIGNAL is not None:
+            asyncio.get_running_loop().remove_signal_handler(RELOAD_SIGNAL)
 
     def _begin(self) -> None:
         task = asyncio.ensure_future(self._reload())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -107,9 +107,12 @@ def _location(path: str, finding: Json) -> dict[str, Any]:
 
 def uri_of(path: str) -> str:
     """Return a path as a URI, relative if the path is: it then means the same wherever it is shown."""
-    pure = PurePath(path)
-    data = path.encode("utf-8", "surrogateescape")
-    return f"file://{quote(data)}" if pure.is_absolute() else quote(data)
+    drive, rest = os.path.splitdrive(path)
+    data = quote(rest.replace(os.sep, "/").encode("utf-8", "surrogateescape"))
+    if not os.path.isabs(path):
+        return quote(drive) + data
+    share = drive.replace(os.sep, "/")
+    return f"file:{quote(share)}{data}" if share.startswith("//") else f"file://{share and '/' + share}{data}"
 
 
 def _notifications(reports: Iterable[Json]) -> Iterable[dict[str, Any]]:

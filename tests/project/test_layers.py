@@ -74,6 +74,100 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     TopologicalSorter({module: imports_of(module, at_once=True) for module in MODULES}).prepare()
 
 
+#: What only one kind of system has, or says which kind it is. The functions of `os` that Windows lacks are
+#: asked for with `hasattr` where they are no more than faster.
+OF_ONE_SYSTEM = {
+    "fcntl",
+    "resource",
+    "msvcrt",
+    "winreg",
+    "_winapi",
+    "ctypes",
+    "pwd",
+    "grp",
+    "termios",
+    "platform",
+}
+NAMES_OF_ONE_SYSTEM = {
+    "os": {
+        *(
+            "name",
+            "uname",
+            "fork",
+            "register_at_fork",
+            "getuid",
+            "geteuid",
+            "fchown",
+            "fchmod",
+            "chown",
+            "umask",
+        ),
+        *("pread", "preadv", "pwrite", "pwritev", "startfile", "add_dll_directory"),
+        *("O_CLOEXEC", "O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "O_BINARY", "O_NOINHERIT"),
+    },
+    "sys": {"platform", "getwindowsversion", "winver"},
+    "signal": {
+        "SIGHUP",
+        "SIGBREAK",
+        "SIGALRM",
+        "SIGKILL",
+        "SIGUSR1",
+        "SIGBUS",
+        "CTRL_C_EVENT",
+        "alarm",
+        "setitimer",
+    },
+    "socket": {"SO_REUSEADDR", "SO_EXCLUSIVEADDRUSE", "AF_UNIX"},
+    "mmap": {"MAP_PRIVATE", "MAP_ANONYMOUS", "ACCESS_COPY"},
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_differs_between_systems_is_in_one_place(module: str) -> None:
+    met = of_one_system(ast.parse(MODULES[module].read_text("utf-8")))
+    is_the_place = module.startswith("core.system.")
+    assert bool(met) <= is_the_place, f"goes into core/system: {sorted(met)}"
+
+
+def of_one_system(tree: ast.Module) -> set[str]:
+    """Return the names in a module that not every system has, or that ask which it is."""
+    met = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            met |= {alias.name for alias in node.names} & OF_ONE_SYSTEM
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            met |= {node.module} & OF_ONE_SYSTEM
+            met |= {alias.name for alias in node.names} & NAMES_OF_ONE_SYSTEM.get(node.module or "", set())
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            met |= {node.attr} & NAMES_OF_ONE_SYSTEM.get(node.value.id, set())
+    return met
+
+
+def test_both_systems_have_the_same_names() -> None:
+    of = {name: _public(MODULES[f"core.system.{name}"]) for name in ("posix", "windows")}
+    assert of["posix"] == of["windows"]
+    taken = {
+        node.module: {alias.name for alias in node.names}
+        for node in ast.walk(ast.parse(MODULES["core.system.__init__"].read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level
+    }
+    assert taken == of
+
+
+def _public(path: Path) -> set[str]:
+    names = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {
+                name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)
+            }
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return {name for name in names if not name.startswith("_")}
+
+
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("validation.")])
 def test_kinds_of_evidence_do_not_know_each_other(module: str) -> None:
     own = module.split(".")[1]

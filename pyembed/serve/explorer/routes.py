@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -134,7 +135,7 @@ def _failure(error: Exception, path: str) -> Response:
     if isinstance(error, OSError) and error.strerror:
         message = f"the file cannot be read: {error.strerror}"
     if path:
-        message = message.replace(path, path.rstrip("/").rpartition("/")[2])
+        message = message.replace(path, os.path.basename(path.rstrip(os.sep)))
     return _json({"error": printable(message) or type(error).__name__}, status)
 
 
