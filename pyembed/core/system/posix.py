@@ -23,8 +23,6 @@ HOLDS_OPEN_FILES = False
 
 _STDOUT = 1
 _PERMISSIONS = 0o777
-replace = os.replace
-facts_of = os.stat
 
 
 def lock(file: IO[bytes]) -> bool:
@@ -69,9 +67,19 @@ def keep_permissions(descriptor: int, before: os.stat_result) -> None:
     os.fchmod(descriptor, mode)
 
 
+def replace(source: str, target: str) -> None:
+    """Rename a file to a name that may be taken."""
+    os.replace(source, target)
+
+
 def is_private(facts: os.stat_result) -> bool:
     """Return whether only this user can have written a file."""
     return facts.st_uid == os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def facts_of(name: str) -> os.stat_result:
+    """Return the facts about what a name leads to."""
+    return os.stat(name)
 
 
 def leads_to_stdout(name: str, facts: os.stat_result) -> bool:
