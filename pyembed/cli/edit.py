@@ -7,9 +7,9 @@ import os
 from typing import Any
 
 from ..core.paths import file_name
-from ..editing.in_place import undo
 from ..editing.model_edit import ModelEdit
 from ..editing.operations import apply
+from ..editing.undo import undo
 from ..files.atomic_write import check_is_not_read, is_stdout, replacing
 from ..safe_text import json_text
 from .arguments import add_json, output_argument

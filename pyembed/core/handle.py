@@ -27,6 +27,7 @@ from .records import (
     TensorInfo,
 )
 from .strings import decode_string, decode_strings, encode_text
+from .unfinished import refuse_unfinished
 
 LOAD_MODES: Mapping[str, int] = {
     "auto": LoadMode.AUTO,
@@ -126,6 +127,8 @@ class Source:
     progress : callable, optional
         Called with (bytes done, bytes in all) while a tensor is read into memory; a false answer that is not
         None cancels. What it raises is raised by the method that was reading.
+    unfinished : bool, optional
+        Whether to open a model whose edit in place is not finished, or was interrupted.
     """
 
     def __init__(
@@ -138,6 +141,7 @@ class Source:
         guard: bool = True,
         memory_budget: int | str | None = None,
         progress: Callable[[int, int], object] | None = None,
+        unfinished: bool = False,
     ) -> None:
         self._model: CData | None = None
         self._progress: ProgressRelay | None = None
@@ -166,6 +170,8 @@ class Source:
         paths = ffi.new("char *[]", texts)
         if self._given:
             options.paths, options.n_paths = paths, len(texts)
+        if not unfinished:
+            refuse_unfinished(self.path)
         out, error = ffi.new("pye_model **"), ffi.new("pye_error *")
         status = lib.pye_model_open(texts[0], options, out, error)
         if status in _NOT_OPENED:
@@ -177,6 +183,9 @@ class Source:
         files = tuple(map(os.path.abspath, self._given)) or os.path.abspath(self.path)
         self.options = OpenOptions(files, format, load_mode, guard, raw, options.memory_budget)
         self._paths = [shard.path for shard in self.shards()]
+        if not unfinished:
+            for file in self._paths[1:]:
+                refuse_unfinished(file)
         self._read = {found for path in self._files_read() if (found := identity(path)) is not None}
 
     @staticmethod

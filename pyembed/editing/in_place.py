@@ -2,7 +2,7 @@
 
 A change that lies in one sector of a disk is one write, which is done or not. For any other, the old bytes
 are first kept beside the model, in ``MODEL.pyembed-undo``: an error puts them back at once; where the process
-was killed or the power went, `undo` does.
+was killed or the power went, `undo_header` does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from io import FileIO
 
 import numpy as np
 
-from ..core.system import lock, sync_folder
+from ..core import system
+from ..core.unfinished import journal_of, refuse_unfinished
 from ..errors import GGUFError
 from ..files.atomic_write import replacing
 from ..files.byte_ranges import FileRange
@@ -25,7 +26,6 @@ from ..files.copying import Piece, n_bytes_of
 from ..safe_text import printable
 from .edit import FilePlan
 
-JOURNAL_SUFFIX = ".pyembed-undo"
 _MAGIC = b"pyembed undo 1\n\0"
 _HEAD = struct.Struct("<16sQQ")
 _SECTOR = 512
@@ -63,21 +63,19 @@ class HeaderPatch:
         OSError
             If the file cannot be written, or another process is editing it.
         GGUFError
-            If the file no longer holds the old bytes.
-        ValueError
-            If an earlier edit was interrupted and not undone.
+            If the file no longer holds the old bytes, or an earlier edit was interrupted and not undone.
         """
         journal = journal_of(self.path)
-        refuse_interrupted(self.path)
+        refuse_unfinished(self.path)
         needs_journal = self.offset // _SECTOR != (self.offset + len(self.new) - 1) // _SECTOR
         with open(self.path, "r+b", buffering=0) as file:
-            _lock(file)
+            lock(file)
             if _read(file, self.offset, len(self.old)) != self.old:
                 raise GGUFError(f"{self.path} was changed meanwhile; try again", self.path, self.offset)
             if needs_journal:
                 with replacing(journal) as kept:
                     kept.write(_HEAD.pack(_MAGIC, self.offset, len(self.old)) + self.old + self.new)
-                sync_folder(os.path.dirname(journal))
+                sync_folder(journal)
             try:
                 _write(file, self.offset, self.new)
                 check()
@@ -107,23 +105,8 @@ def patch_of(plan: FilePlan) -> HeaderPatch | None:
     return HeaderPatch(header.path, header.offset + first, old[first:end], new[first:end])
 
 
-def journal_of(path: str) -> str:
-    """Return where the old bytes of a file are kept while its header is changed."""
-    return os.path.realpath(path) + JOURNAL_SUFFIX
-
-
-def refuse_interrupted(path: str) -> None:
-    """Raise ValueError if an edit of a file in place was interrupted and not undone."""
-    journal = journal_of(path)
-    if os.path.lexists(journal):
-        raise ValueError(
-            f"an earlier edit of {printable(path)} was interrupted: `pyembed edit MODEL undo` brings back "
-            f"what was there, from {printable(journal)}"
-        )
-
-
-def undo(path: str) -> int:
-    """Bring back the bytes of a file whose edit in place was interrupted, and return how many those are.
+def undo_header(path: str) -> int:
+    """Bring back the bytes of a header whose edit was interrupted, and return how many those are.
 
     Raises
     ------
@@ -134,7 +117,7 @@ def undo(path: str) -> int:
     """
     journal = journal_of(path)
     with open(path, "r+b", buffering=0) as file, open(journal, "rb") as kept:
-        _lock(file)
+        lock(file)
         size = os.fstat(kept.fileno()).st_size
         head = kept.read(_HEAD.size)
         magic, offset, n = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0)
@@ -162,9 +145,9 @@ def _bytes(piece: Piece) -> bytes:
     return b"".join(map(bytes, piece.chunks()))
 
 
-def _lock(file: FileIO) -> None:
+def lock(file: FileIO) -> None:
     """Keep other processes from editing a file at the same time; the lock goes when the file is closed."""
-    if not lock(file):
+    if not system.lock(file):
         raise OSError(errno.EAGAIN, "another process is editing this file", file.name)
 
 
@@ -180,3 +163,8 @@ def _write(file: FileIO, offset: int, data: bytes) -> None:
     while view:
         view = view[file.write(view) :]
     os.fsync(file.fileno())
+
+
+def sync_folder(path: str) -> None:
+    """Put the names in a file's folder on the disk."""
+    system.sync_folder(os.path.dirname(path))

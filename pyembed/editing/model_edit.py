@@ -15,7 +15,6 @@ from ..core.progress import Progress
 from ..files.atomic_write import OutPath
 from .corpus import ids_used_by
 from .edit import Edit
-from .in_place import refuse_interrupted
 from .reference_order import order_of
 from .resize import Fill, resize
 from .surgery import reorder, requantise, trim
@@ -39,17 +38,13 @@ class ModelEdit(Edit):
     OSError
         If the model cannot be read.
     GGUFError
-        If it is damaged, or of version 1.
-    ValueError
-        If an earlier edit in place was interrupted.
+        If it is damaged, of version 1, or an earlier edit of it was interrupted.
     """
 
     def __init__(self, path: Files) -> None:
         self.new_ids: npt.NDArray[np.int64] | None = None
         source = Source(path, format="gguf")
         try:
-            for shard in source.shards():
-                refuse_interrupted(shard.path)
             super().__init__(source)
         except BaseException:
             source.close()

@@ -18,6 +18,7 @@ from ..files.copying import PieceWriter
 from ..safe_text import printable
 from .edit import Edit, FilePlan
 from .in_place import HeaderPatch, patch_of
+from .set_record import SetRecord
 
 _FIRST = re.compile(r"(?P<prefix>.*)-00001-of-(?P<count>\d{5})\.gguf", re.DOTALL)
 #: Called with the names under which the new files can be read before they are kept; what it raises discards
@@ -76,7 +77,8 @@ def write(
     """
     plans = edit.plans()
     names = _names(os.fspath(out), len(plans))
-    n_bytes = _write(edit, plans, names, judge, progress, edit.source)
+    first = names[0] if len(names) > 1 else None
+    n_bytes = _write(edit, plans, names, first, judge, progress, edit.source)
     return Written(names[0], tuple(names), n_bytes)
 
 
@@ -104,14 +106,15 @@ def overwrite(edit: Edit, *, judge: Judge | None = None, progress: Progress | No
         return _patch(edit, patch)
     shards = [plan.layout.shard.path for plan in plans]
     names = [path for plan, path in zip(plans, shards, strict=True) if plan.is_changed]
-    n_bytes = _write(edit, changed, names, judge, progress, None)
+    first = shards[0] if len(names) > 1 else None
+    n_bytes = _write(edit, changed, names, first, judge, progress, None)
     return Written(shards[0], tuple(names), n_bytes)
 
 
 def _patch(edit: Edit, patch: HeaderPatch) -> Written:
     _refuse_changed(edit.source)
     paths = [shard.path for shard in edit.source.shards()]
-    patch.apply(lambda: _check_opens(paths))
+    patch.apply(lambda: _check_opens(paths, unfinished=True))
     return Written(paths[0], (patch.path,), patch.n_bytes, True)
 
 
@@ -119,17 +122,22 @@ def _write(
     edit: Edit,
     plans: Sequence[FilePlan],
     names: Sequence[str],
+    first: str | None,
     judge: Judge | None,
     progress: Progress | None,
     reading: Source | None,
 ) -> int:
-    """Write some files of a model under `names` and return their sizes together."""
+    """Write some files of a model under `names` and return their sizes together.
+
+    `first` is the first file of their set, where they are several.
+    """
     for name in names:
         check_is_not_read(name, reading)
     report = part_of(report_to(progress), "writing")
     total = max(1, sum(plan.n_bytes for plan in plans))
     written = done = 0
-    with replacing_together(names, reading) as files:
+    record = None if first is None else SetRecord(first, lambda: _refuse_changed(edit.source))
+    with replacing_together(names, reading, record) as files:
         for plan, file in zip(plans, files, strict=True):
 
             def tell(share: float, done: int = done, size: int = plan.n_bytes) -> None:
@@ -181,10 +189,10 @@ def _places(source: Source, plans: Sequence[FilePlan], files: Sequence[BinaryIO]
     return None if None in places else [place for place in places if place is not None]
 
 
-def _check_opens(places: Sequence[str]) -> None:
+def _check_opens(places: Sequence[str], *, unfinished: bool = False) -> None:
     """Raise GGUFError if a model that was just written does not open."""
     try:
-        Source(places if len(places) > 1 else places[0], format="gguf").close()
+        Source(places if len(places) > 1 else places[0], format="gguf", unfinished=unfinished).close()
     except FormatError as error:
         reason = str(error).removeprefix(f"{error.path}: ")
         raise GGUFError(f"the result would not open: {reason}", None, error.offset) from None

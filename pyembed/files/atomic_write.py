@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, Protocol, TypeAlias
 
 from ..core.handle import Source
 from ..core.paths import pass_on_foreign
@@ -27,6 +27,22 @@ from ..safe_text import printable
 OutPath: TypeAlias = "str | os.PathLike[str]"
 
 _STDOUT = 1
+
+
+class Record(Protocol):
+    """What is kept of files that take the places of others, so that a kill in between can be undone."""
+
+    def begin(self, names: Sequence[tuple[str, str]]) -> None:
+        """Note which files will be replaced, and the names under which each stays until all are."""
+
+    def end(self) -> None:
+        """Forget what was noted: all files have their names."""
+
+    def undo(self) -> None:
+        """Prepare for the old files to be put back."""
+
+    def abandon(self) -> None:
+        """Forget what was noted where all old files are back."""
 
 
 @contextmanager
@@ -40,7 +56,9 @@ def replacing(path: OutPath, reading: Source | None = None) -> Iterator[BinaryIO
 
 
 @contextmanager
-def replacing_together(paths: Sequence[OutPath], reading: Source | None = None) -> Iterator[list[BinaryIO]]:
+def replacing_together(
+    paths: Sequence[OutPath], reading: Source | None = None, record: Record | None = None
+) -> Iterator[list[BinaryIO]]:
     """Open binary files for writing that take the places of `paths` when the ``with`` block ends well.
 
     Until then they have temporary names in the same folders; if the block raises, these are removed and what
@@ -48,6 +66,7 @@ def replacing_together(paths: Sequence[OutPath], reading: Source | None = None) 
     before it are put back. Of a symbolic link the file it points to is replaced. The new file has the
     permissions of the old one and, while it is being written, no more than its owner's.
     A device or a pipe, which cannot be replaced, is written directly; so is what stdout leads to.
+    With a `record`, the first of `paths` gets its name last.
 
     Raises
     ------
@@ -68,12 +87,16 @@ def replacing_together(paths: Sequence[OutPath], reading: Source | None = None) 
             output.finish()
         for output in outputs:
             check_is_not_read(output.name, reading)  # links may have been changed meanwhile
-        for output in outputs:
+        if record is not None:
+            record.begin([output.names for output in outputs if not output.is_direct])
+        for output in outputs if record is None else reversed(outputs):
             output.commit(is_alone=len(outputs) == 1)
+        if record is not None:
+            record.end()
     except BaseException:
-        _each(outputs, _Output.undo)
+        _twice(lambda: _put_back(outputs, record))
         raise
-    _each(outputs, _Output.forget)
+    _twice(lambda: _forget(outputs))
 
 
 def place_of(file: BinaryIO) -> str | None:
@@ -97,14 +120,28 @@ def errors_of(file: BinaryIO) -> Iterator[None]:
         raise OSError(error.errno, os.strerror(error.errno), raw.shown) from None
 
 
-def _each(outputs: Sequence[_Output], clean: Callable[[_Output], None]) -> None:
-    """Clean up after all outputs; once more if a signal's handler raises meanwhile."""
+def _put_back(outputs: Sequence[_Output], record: Record | None) -> None:
+    if record is not None:
+        with _ignoring_system():
+            record.undo()
+    for output in outputs if record is None else reversed(outputs):
+        output.undo()
+    if record is not None:
+        with _ignoring_system():
+            record.abandon()
+
+
+def _forget(outputs: Sequence[_Output]) -> None:
+    for output in outputs:
+        output.forget()
+
+
+def _twice(clean: Callable[[], None]) -> None:
+    """Clean up; once more if a signal's handler raises meanwhile."""
     try:
-        for output in outputs:
-            clean(output)
+        clean()
     except BaseException:
-        for output in outputs:
-            clean(output)
+        clean()
         raise
 
 
@@ -180,7 +217,7 @@ class _Output:
         self._before = _stat(name)  # raises for names that are too long, and links that lead nowhere at all
         if self._before is not None and stat.S_ISDIR(self._before.st_mode):
             raise IsADirectoryError(errno.EISDIR, "a folder; name a file in it", name)
-        self._is_direct = not is_replaceable(name)
+        self.is_direct = not is_replaceable(name)
         self._target = os.path.realpath(name)
         folder = os.path.dirname(self._target)
         # Short, so that there is room for it wherever there is room for a name of a few letters.
@@ -190,6 +227,11 @@ class _Output:
         self._is_one_of_several = False
         self._owner = os.getpid()
         self._raw: _NamedFile | None = None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The place that the file takes, and where what is there stays until all files have theirs."""
+        return self._target, self._backup
 
     def is_same_as(self, other: _Output) -> bool:
         if os.path.normcase(self._target) == os.path.normcase(other._target):
@@ -201,7 +243,7 @@ class _Output:
         )
 
     def open(self) -> None:
-        if self._is_direct:
+        if self.is_direct:
             if self._before is not None and _is_stdout(self.name, self._before):
                 if sys.stdout is not None:
                     sys.stdout.flush()
@@ -216,14 +258,14 @@ class _Output:
             except OSError as error:
                 raise _about(error, self.name) from None
             self._identity = _Identity.of(os.fstat(descriptor))
-        self._raw = _NamedFile(descriptor, self.name, None if self._is_direct else self._temporary)
-        self.file: BinaryIO = _Stream(self._raw) if self._is_direct else io.BufferedWriter(self._raw)
+        self._raw = _NamedFile(descriptor, self.name, None if self.is_direct else self._temporary)
+        self.file: BinaryIO = _Stream(self._raw) if self.is_direct else io.BufferedWriter(self._raw)
 
     def finish(self) -> None:
         """Put all bytes on the disk, with the permissions of what was there."""
         assert self._raw is not None
         self.file.flush()
-        if not self._is_direct:
+        if not self.is_direct:
             try:
                 if self._before is not None:
                     keep_permissions(self._raw.fileno(), self._before)
@@ -236,7 +278,7 @@ class _Output:
 
     def commit(self, *, is_alone: bool) -> None:
         """Give the file its name. What was there stays beside it until `forget` if others may still fail."""
-        if self._is_direct:
+        if self.is_direct:
             return
         self._is_one_of_several = not is_alone
         try:
@@ -255,7 +297,7 @@ class _Output:
         if self._raw is not None:
             with _ignoring_system():
                 self._raw.close()  # and not the buffer above it, which would write what is left
-        if self._is_direct or os.getpid() != self._owner:  # the names are those of the process that forked
+        if self.is_direct or os.getpid() != self._owner:  # the names are those of the process that forked
             return
         with _ignoring_system():
             if os.path.lexists(self._backup):

@@ -85,7 +85,7 @@ def test_to_stdout(tmp_path: Path) -> None:
         (["demo", "--out", "x.gguf", "--in-place", "unset", "general.name"], "not allowed with"),
         (["demo", "--out", "x.gguf"], "required: OPERATION"),
         (["demo", "--out", "x.gguf", "trim", "/dev/null", "--map", "x.gguf"], "name the same file"),
-        (["demo", "undo"], "No such file"),
+        (["demo", "undo"], "no interrupted edit to undo"),
     ],
 )
 def test_wrong_calls_end_in_one_line(

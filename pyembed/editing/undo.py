@@ -1,0 +1,32 @@
+"""Bringing back a model whose edit in place was interrupted."""
+
+from __future__ import annotations
+
+import errno
+
+from ..core.unfinished import journal_of
+from .in_place import undo_header
+from .set_record import MAGIC, undo_set
+
+
+def undo(path: str) -> int:
+    """Bring back a model whose edit in place was interrupted, and return how many bytes were put back.
+
+    Parameters
+    ----------
+    path : str
+        The model; of a split set the file that the error names.
+
+    Raises
+    ------
+    OSError
+        If there is nothing to undo, a file cannot be read or written, or the edit still goes on.
+    ValueError
+        If what was kept does not belong to this model.
+    """
+    try:
+        with open(journal_of(path), "rb") as kept:
+            is_of_set = kept.read(len(MAGIC)) == MAGIC
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "no interrupted edit to undo", path) from None
+    return undo_set(path) if is_of_set else undo_header(path)
