@@ -12,12 +12,12 @@ from ..llama_cpp.special_tokens import END_TEXTS, TURN_TEXTS
 from ..tokens.token_list import BYTE, CONTROL, NORMAL
 from ..tokens.token_text import text_bytes
 from .draft import Draft
-from .mendings import REFERENCE, CannotMend, Mending
+from .mendings import CannotMend, Mending, OfAnotherFamily
 
-_MODEL = "tokenizer.ggml.model"
-_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+FAMILY = "tokenizer.ggml.model"
+BYTE_TEXT = re.compile(r"<0x([0-9A-F]{2})>")
 _NUMBERED = re.compile(r"([<\[]\|?[A-Za-z_]+)(\d{1,9})(\|?[>\]])")
-_LEAST_MERGES, _LEAST_NUMBERED, _LEAST_SCORES = 16, 16, 256
+_LEAST_MERGES, _LEAST_NUMBERED = 16, 16
 #: More misplaced tokens than this share, and merges are not those of the list.
 _MOST_WRONG = 0.5
 MAX_TOKENS = 1 << 21
@@ -40,8 +40,8 @@ def by_merges(draft: Draft) -> None:
     Only for lists with one merge a token, of a family with a byte alphabet.
     """
     texts, merges = texts_of(draft), draft.tokens.merges
-    if draft.text(_MODEL) != "gpt2":
-        raise CannotMend(REFERENCE)
+    if draft.text(FAMILY) != "gpt2":
+        raise OfAnotherFamily
     if merges is None or len(merges) < _LEAST_MERGES:
         raise CannotMend("merges, of a list that has one for each token")
     products = _unique([merge_parts(merge)[2] for merge in merges])
@@ -150,27 +150,10 @@ def _reorder(draft: Draft, order: Sequence[int | None], wanted: Sequence[bytes],
 # ----------------------------------------------------------------------------------- other orders
 
 
-def by_scores(draft: Draft) -> None:
-    """Let pieces that moved together with their scores stand in the order of these."""
-    tokens = draft.tokens
-    texts, scores, types = texts_of(draft), tokens.scores, tokens.types
-    if draft.text(_MODEL) != "llama" or scores is None or types is None or len(scores) != len(texts):
-        raise CannotMend("scores that count down, and types")
-    ids = [
-        i
-        for i, (score, kind) in enumerate(zip(scores, types, strict=False))
-        if kind == NORMAL and -1e7 < score < 0 and score == round(score) and not _BYTE.fullmatch(texts[i])
-    ]
-    ranks = [-scores[i] for i in ids]
-    if len(ids) < _LEAST_SCORES or len(set(ranks)) < 0.98 * len(ranks):
-        raise CannotMend("scores that differ for every piece")
-    _sort(draft, ids, ranks)
-
-
 def by_bytes(draft: Draft) -> None:
     """Let byte tokens stand in the order of their bytes."""
     texts = texts_of(draft)
-    found = {i: int(match[1], 16) for i, text in enumerate(texts) if (match := _BYTE.fullmatch(text))}
+    found = {i: int(match[1], 16) for i, text in enumerate(texts) if (match := BYTE_TEXT.fullmatch(text))}
     ids = list(found)
     if len(ids) != 256 or len(set(found.values())) != 256 or ids[-1] - ids[0] != 255:
         raise CannotMend("all byte tokens in one run")
@@ -217,16 +200,16 @@ def types_by_text(draft: Draft) -> None:
     if types is None or len(types) != len(texts):
         raise CannotMend("a list of types that is as long as that of tokens")
     marks = {*END_TEXTS, *TURN_TEXTS}
-    n_bytes = sum(_BYTE.fullmatch(text) is not None for text in texts)
-    is_with_bytes = draft.text(_MODEL) in ("llama", "gemma4") and n_bytes >= 250
+    n_bytes = sum(BYTE_TEXT.fullmatch(text) is not None for text in texts)
+    is_with_bytes = draft.text(FAMILY) in ("llama", "gemma4") and n_bytes >= 250
     changed = False
     for i, text in enumerate(texts):
         kind = types[i]
-        if is_with_bytes and _BYTE.fullmatch(text) and kind != BYTE:
+        if is_with_bytes and BYTE_TEXT.fullmatch(text) and kind != BYTE:
             types[i], changed = BYTE, True
         elif text in marks and kind == NORMAL:
             types[i], changed = CONTROL, True
-        elif kind == BYTE and not _BYTE.fullmatch(text):
+        elif kind == BYTE and not BYTE_TEXT.fullmatch(text):
             types[i], changed = NORMAL, True
     if not changed:
         raise CannotMend("texts that say what type a token is of")
@@ -238,7 +221,6 @@ MENDINGS = (
         "tokens stand in the order in which merges make them, as in all lists of the family",
         by_merges,
     ),
-    Mending("order of scores", "pieces stand in the order of their scores", by_scores),
     Mending("order of bytes", "byte tokens stand in the order of their bytes", by_bytes),
     Mending("order of numbers", "placeholders stand in the order of their numbers", by_numbers),
     Mending("types by text", "tokens have the types that their texts ask for", types_by_text),

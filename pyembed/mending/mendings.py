@@ -19,6 +19,13 @@ class NothingToMend(CannotMend):
     """What a mending is for is as it should be."""
 
 
+class OfAnotherFamily(CannotMend):
+    """A mending is for other kinds of tokenizers, and would need nothing that this model could have."""
+
+    def __init__(self) -> None:
+        super().__init__("a tokenizer of another family")
+
+
 @dataclass(frozen=True)
 class Mending:
     """One way to mend a model.

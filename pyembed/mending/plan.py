@@ -19,9 +19,10 @@ from ..loader import validate
 from ..safe_text import json_text, plain, printable
 from ..validation import Finding, Report
 from .by_law import MENDINGS as BY_LAW
+from .by_scores import MENDINGS as BY_SCORES
 from .draft import Draft
 from .from_reference import mendings_from
-from .mendings import REFERENCE, CannotMend, Mending, NothingToMend
+from .mendings import REFERENCE, CannotMend, Mending, NothingToMend, OfAnotherFamily
 from .names import MENDINGS as BY_NAME
 from .proof import RepairError, require_better, require_unchanged
 from .repaired import PlannedFinding, Repaired, compared
@@ -196,7 +197,7 @@ def _of_vocabulary(reference: Path | None, theirs: TheirRows) -> tuple[Mending, 
     """Return the mendings that a header shows: those of a reference, which knows, before those by law."""
     stated = () if reference is None else mendings_from(reference)
     cut, *added = (None, *mendings_of_counts(theirs)) if reference is None else mendings_of_counts(theirs)
-    return (*stated, *(() if cut is None else (cut,)), *BY_LAW, *BY_NAME, *added)
+    return (*stated, *(() if cut is None else (cut,)), *BY_LAW, *BY_SCORES, *BY_NAME, *added)
 
 
 def _make(mending: Mending, draft: Draft) -> None:
@@ -272,6 +273,8 @@ class _Planner:
             draft = self._draft.copy()
             try:
                 mending.change(draft)
+            except OfAnotherFamily:
+                continue
             except CannotMend as error:
                 self._needs[mending.name] = str(error)
                 continue
@@ -339,7 +342,7 @@ class _Planner:
 _ASKED = {
     **dict.fromkeys(
         ("vocabulary/order", "vocabulary/shift"),
-        ("the reference's tokens", "order of merges"),
+        ("the reference's tokens", "order of scores", "order of merges"),
     ),
     "vocabulary/duplicate-token": ("the reference's tokens", "names for duplicate tokens"),
     **dict.fromkeys(

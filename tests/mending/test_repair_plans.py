@@ -13,6 +13,7 @@ import pytest
 
 import pyembed
 from pyembed.mending.by_law import by_merges
+from pyembed.mending.by_scores import by_scores
 from pyembed.mending.draft import Tokens
 from pyembed.mending.mendings import CannotMend
 from tests.helpers.damaged_files import DAMAGED
@@ -196,3 +197,55 @@ def test_merges_out_of_order_do_not_say_where_tokens_belong() -> None:
     swapped = [*merges[:5], merges[10], *merges[6:10], merges[5], *merges[11:]]
     with pytest.raises(CannotMend, match="merges are out of order"):
         mended(right, swapped)
+
+
+# --------------------------------------------------------------------------------- pieces and scores
+
+
+def chain(n: int) -> list[str]:
+    """Return pieces that are made of the one before each and a character, and pieces of two characters."""
+    texts = ["ab"]
+    while len(texts) < n:
+        last = texts[-1]
+        texts += [last + "abcdefgh"[len(texts) % 8] if len(last) < 12 else f"{chr(0x61 + len(texts) // 26)}"
+                  f"{chr(0x61 + len(texts) % 26)}"]  # fmt: skip
+    return texts
+
+
+SPM_TEXTS = list(dict.fromkeys(chain(330)))
+N_SPM = len(SPM_TEXTS)
+
+
+def ordered(texts: list[str], scores: list[float]) -> tuple[list[str], list[float]]:
+    draft = SimpleNamespace(
+        tokens=Tokens(["<unk>", *texts], [2, *[1] * len(texts)], [0.0, *scores], None),
+        text=lambda key: "llama",
+    )
+    by_scores(draft)  # type: ignore[arg-type]
+    assert draft.tokens.texts is not None
+    assert draft.tokens.scores is not None
+    return draft.tokens.texts[1:], draft.tokens.scores[1:]
+
+
+def test_what_pieces_are_made_of_shows_whether_scores_moved_alone() -> None:
+    scores = [-1.0 - i for i in range(N_SPM)]
+    first = next(i for i, text in enumerate(SPM_TEXTS) if len(text) == 4 and i > 20)
+    later = next(i for i, text in enumerate(SPM_TEXTS) if len(text) == 9 and i > first)
+    for a, b in ((first, later), (first, first + 2)):
+        texts, moved = list(SPM_TEXTS), list(scores)
+        moved[a], moved[b] = moved[b], moved[a]
+        assert ordered(texts, moved) == (SPM_TEXTS, scores)  # scores alone
+        texts[a], texts[b] = texts[b], texts[a]
+        assert ordered(texts, moved) == (SPM_TEXTS, scores)  # pieces, with their scores
+    rolled = [(text, score) for text, score in zip(SPM_TEXTS, scores, strict=True)]
+    rolled = [*rolled[:100], *rolled[103:], *rolled[100:103]]
+    assert ordered([text for text, _ in rolled], [score for _, score in rolled]) == (SPM_TEXTS, scores)
+
+
+def test_pieces_that_nothing_is_made_of_are_left_alone() -> None:
+    """Of two such whose scores differ from their places either may have moved."""
+    pairs = ["xy", "zx", "wz"]
+    scores = [-1.0 - i for i in range(N_SPM + 3)]
+    scores[-1], scores[-2] = scores[-2], scores[-1]
+    with pytest.raises(CannotMend, match="scores alone did"):
+        ordered([*SPM_TEXTS, *pairs], scores)

@@ -48,7 +48,7 @@ BY_LAW = {
         *("retype a control token", "NUL", "invalid UTF-8"),
     },
     "llama-spm": {
-        *("swap two learned tokens", "swap neighbours", "permute a window", "swap byte tokens"),
+        *("swap two learned tokens", "shift the tail by 3", "swap byte tokens"),
         *("reverse byte tokens", "retype a byte token"),
     },
 }

@@ -272,8 +272,31 @@ def test_a_pair_of_scores_is_seen(tmp_path: Path, folder: Path) -> None:
     scores = [*SCORES, -1000.0, -1000.0]
     scores[300], scores[310] = scores[310], scores[300]
     model, clean = write_spm(tmp_path / "a.gguf", scores=scores), write_spm(tmp_path / "b.gguf")
-    assert found(model, clean) == [("scores", "note", 300, 310)]
-    assert ("scores", "note", 300, 310) in found(model, folder)
+    assert found(model, clean) == [("scores", "warning", 300, 310)]
+    assert ("scores", "warning", 300, 310) in found(model, folder)
+    scores[300] -= 7.0  # a converter's own, as it may be
+    assert found(write_spm(tmp_path / "c.gguf", scores=scores), clean) == [("scores", "note", 300, 310)]
+
+
+def test_a_model_without_scores_is_not_one_with_them(tmp_path: Path) -> None:
+    """A short list obeys no law that would show it."""
+    kept = [*range(3), *range(259, 279)]
+
+    def write(name: str, scores: list[float] | None) -> Path:
+        parts = {"tokens": [TEXTS[i] for i in kept], "types": [TYPES[i] for i in kept]}
+        return write_model(tmp_path / name, model="llama", scores=scores, **parts)  # type: ignore[arg-type]
+
+    right = write("right.gguf", [SCORES[i] for i in kept])
+    without, same = write("without.gguf", None), write("same.gguf", [-1000.0] * len(kept))
+    report = pyembed.validate(without, reference=right)
+    assert not report.ok
+    assert [f.message for f in report.findings if f.rule == "reference/scores"] == [
+        "the model has no scores, the reference those of 20 of its tokens"
+    ]
+    assert found(without, same) == []
+    pyembed.repair(without, right).apply(tmp_path / "out.gguf")
+    with pyembed.load_model(tmp_path / "out.gguf") as model, pyembed.load_model(right) as wanted:
+        assert list(model.vocabulary.scores) == list(wanted.vocabulary.scores)
 
 
 def test_scores_of_a_unigram_tokenizer_json(tmp_path: Path) -> None:

@@ -247,29 +247,47 @@ def _scores(model: TokenFile, reference: TokenFile, alignment: Alignment, findin
     if model.family not in ("llama", "t5") or model.tokens is None or reference.tokens is None:
         return
     ours, theirs = model.tokens.scores, reference.tokens.scores
-    if ours is None or theirs is None:
+    if theirs is None:
         return
     score_of = dict(zip(reference.tokens.ids, theirs, strict=True))
-    wrong = [
+    known = [
         i
         for i, partner in enumerate(alignment.partner.tolist())
-        if partner >= 0
-        and model.tokens.types[i] == NORMAL
-        and not math.isnan(score_of[partner])
-        and not abs(ours[i] - score_of[partner]) <= 1e-3 * max(1.0, 1e-3 * abs(score_of[partner]))
+        if partner >= 0 and model.tokens.types[i] == NORMAL and not math.isnan(score_of[partner])
     ]
-    if wrong:
-        i = wrong[0]
-        findings.add(
-            rules.SCORES,
-            f"{len(wrong)} tokens have other scores: {i} has {ours[i]:g}, not "
-            f"{score_of[int(alignment.partner[i])]:g}",
-            # A converter may give scores of its own to a few tokens.
-            severity=None if len(wrong) > 0.01 * len(ours) else Severity.NOTE,
-            first_id=wrong[0],
-            last_id=wrong[-1],
-            n_ids=len(wrong),
+    wanted = [score_of[int(alignment.partner[i])] for i in known]
+    if ours is None:
+        if len(set(wanted)) > 1:  # converters give one score to all where there are none
+            text = f"the model has no scores, the reference those of {len(known)} of its tokens"
+            findings.add(rules.SCORES, text, severity=Severity.ERROR, n_ids=len(known))
+        return
+    wrong = [
+        (i, ours[i], score) for i, score in zip(known, wanted, strict=True) if not _close(ours[i], score)
+    ]
+    if not wrong:
+        return
+    i, mine, other = wrong[0]
+    text = f"{len(wrong)} tokens have other scores: {i} has {mine:g}, not {other:g}"
+    swapped = zip(sorted(score for _, score, _ in wrong), sorted(score for _, _, score in wrong), strict=True)
+    are_swapped = all(_close(a, b) for a, b in swapped)
+    if are_swapped:
+        text = (
+            f"scores of {len(wrong)} tokens have changed places, and the tokens have not: "
+            f"{i} has {mine:g}, not {other:g}"
         )
+    findings.add(
+        rules.SCORES,
+        text,
+        # A converter may give scores of its own to a few tokens.
+        severity=None if are_swapped or len(wrong) > 0.01 * len(ours) else Severity.NOTE,
+        first_id=i,
+        last_id=wrong[-1][0],
+        n_ids=len(wrong),
+    )
+
+
+def _close(score: float, wanted: float) -> bool:
+    return abs(score - wanted) <= 1e-3 * max(1.0, 1e-3 * abs(wanted))
 
 
 def _merges(model: TokenFile, reference: TokenFile, findings: Findings) -> None:
