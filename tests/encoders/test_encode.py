@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import shutil
 import tracemalloc
@@ -407,107 +406,6 @@ def test_pickles_and_closing(tmp_path: Path) -> None:
     save_model2vec(tmp_path, rows("float32", seed=5), VOCABULARY, {"normalize": True})
     with pytest.raises(pyembed.FormatError, match="not the encoder that was pickled"):
         pickle.loads(data)
-
-
-# ---------------------------------------------------------------------------------- files not so
-
-
-def broken(folder: Path, name: str, content: Any) -> None:
-    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("config.json", "{", "not JSON"),
-        ("config.json", {"max_length": -1}, "max_length must be"),
-        ("config.json", {"max_length": 1.5}, "max_length must be"),
-        ("tokenizer.json", "[]", "must be an object"),
-        ("tokenizer.json", {"model": {"vocab": {}}}, "empty"),
-        (
-            "tokenizer.json",
-            {"model": {"type": "WordPiece", "vocab": {"a": "x"}}},
-            "must give each text an id",
-        ),
-        (
-            "tokenizer.json",
-            {"model": {"type": "WordPiece", "vocab": {"a": 0, "b": 1}}},
-            "do not belong together",
-        ),
-        ("model.safetensors", "no", "."),
-    ],
-)
-def test_damaged_files(tmp_path: Path, name: str, content: Any, message: str) -> None:
-    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {})
-    broken(tmp_path, name, content)
-    with pytest.raises(pyembed.FormatError, match=message):
-        pyembed.load_encoder(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("modules", "message"),
-    [
-        ([{"type": "x.Transformer", "path": ""}], "expected StaticEmbedding"),
-        ([{"type": "x.StaticEmbedding", "path": "../elsewhere"}], "leads out of the folder"),
-        ([{"type": "x.StaticEmbedding", "path": "/etc"}], "leads out of the folder"),
-        ([{"type": "x.StaticEmbedding", "path": ""}, {"type": "x.Dense", "path": "1"}], "Dense"),
-        ([], "none"),
-        ({}, "must be a list"),
-    ],
-)
-def test_modules_that_are_not_an_encoders(tmp_path: Path, modules: Any, message: str) -> None:
-    save_transformers(tmp_path, rows("float32"), VOCABULARY, "root", False)
-    broken(tmp_path, "modules.json", modules)
-    with pytest.raises(pyembed.FormatError, match=message):
-        pyembed.load_encoder(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("weights", "mapping", "message"),
-    [
-        (np.ones(N - 1, np.float32), None, "weights"),
-        (np.ones(N, np.int32), None, "weights"),
-        (None, np.zeros(N, np.float32), "mapping"),
-        (None, np.zeros(N - 1, np.int64), "do not belong together"),
-        (None, np.full(N, N, np.int64), "mapping.*not one of the"),
-        (None, np.full(N, -1, np.int32), "mapping.*not one of the"),
-    ],
-)
-def test_parts_that_do_not_fit(tmp_path: Path, weights: Any, mapping: Any, message: str) -> None:
-    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {}, weights, mapping)
-    with pytest.raises(pyembed.FormatError, match=message):
-        pyembed.load_encoder(tmp_path)
-
-
-def test_vocabularies_that_lack_what_texts_need(tmp_path: Path) -> None:
-    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {})
-    document = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
-    document["model"]["unk_token"] = "[NONE]"
-    broken(tmp_path, "tokenizer.json", document)
-    with pytest.raises(pyembed.VocabularyError, match="tokenizers cannot cut by it: WordPiece error"):  # noqa: SIM117
-        with pyembed.load_encoder(tmp_path, engine="tokenizers") as encoder:
-            encoder.encode("zzz")
-
-
-def test_a_prompt_that_is_no_text(tmp_path: Path) -> None:
-    settings = {"prompts": {"query": "\ud800"}, "default_prompt_name": "query"}
-    save_transformers(tmp_path, rows("float32"), VOCABULARY, "root", False, settings)
-    with pytest.raises(pyembed.FormatError, match="the default prompt cannot be cut"):
-        pyembed.load_encoder(tmp_path)
-    broken(tmp_path, "config_sentence_transformers.json", {**settings, "prompts": None})
-    with pytest.raises(pyembed.FormatError, match="is not among the prompts"):
-        pyembed.load_encoder(tmp_path)
-
-
-def test_paths_that_are_no_encoder(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        pyembed.load_encoder(tmp_path / "nothing")
-    with pytest.raises(pyembed.FormatError, match="0 safetensors files"):
-        pyembed.load_encoder(tmp_path)
-    with pytest.raises(ValueError, match="library is 'fasttext'"):
-        pyembed.load_encoder(tmp_path, library="fasttext")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="engine is 'sed'"):
-        pyembed.load_encoder(tmp_path, engine="sed")  # type: ignore[arg-type]
 
 
 def test_cuts_are_compared_text_by_text() -> None:
