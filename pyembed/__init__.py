@@ -36,15 +36,17 @@ from .errors import (
 from .files.metadata import Metadata, StringArray, Tensors
 from .inputs.batching import PaddedRows, runs_of
 from .inputs.recipes import InputRecipe
-from .loader import demo_model, load_model, open_ngram, open_table, validate, validate_all
+from .loader import demo_model, load_model, open_ngram, open_table
 from .model import Model
 from .model_handle import ModelHandle
 from .ngram import History, Ngram
+from .tables.checking import RowFault
 from .tables.scan import Top
-from .tables.table import EmbeddingTable, RowFault
+from .tables.table import EmbeddingTable
 from .tokens.cutting.cutter import Piece, TokenizedTexts
 from .tokens.token_text import TokenType
 from .tokens.vocabulary import Token, Vocabulary
+from .validating import validate, validate_all
 
 if TYPE_CHECKING:
     from . import export, extract, health

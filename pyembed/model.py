@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from .analysis.similarity import Geometry, Item, Neighbours
-from .core.aliases import LevelName, MetricName
+from .analysis.compared import Compared
+from .core.aliases import LevelName
 from .core.closing import Closing
 from .core.display import html_table
 from .core.handle import Source
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
     from .validation import Report, Subject
 
 
-class Model(TokenRows, FirstLayer, Texts, Closing):
+class Model(TokenRows, FirstLayer, Texts, Compared, Closing):
     """An open GGUF model. Use `load_model` to get one.
 
     It is immutable, and any number of threads may use it. `close`, or the end of a ``with`` block, closes
@@ -314,53 +311,8 @@ class Model(TokenRows, FirstLayer, Texts, Closing):
             report_to(progress),
         )
 
-    # -------------------------------------------------------------------------------------- geometry
-
-    @property
-    def geometry(self) -> Geometry:
-        """The token table as points in space, named by the vocabulary if there is one."""
-        return Geometry(self.table, self._names())
-
     def _names(self) -> Vocabulary | None:
         return self.vocabulary if "tokenizer.ggml.tokens" in self.metadata else None
-
-    def similarity(self, a: Item, b: Item, metric: MetricName = "cosine") -> float:
-        """Return the cosine, or with ``metric="dot"`` the dot product, of two words, ids or vectors.
-
-        ``"king"`` means the token of the whole word, as the vocabulary stores it; what exceptions there are,
-        `Geometry.place` says.
-        """
-        return self.geometry.similarity(a, b, metric)
-
-    def nearest(
-        self, query: Item, k: int = 10, metric: MetricName = "cosine", *, leave_out_variants: bool = False
-    ) -> Neighbours:
-        """Return the `k` tokens most similar to a word, an id or a vector; see `Geometry.nearest`."""
-        return self.geometry.nearest(query, k, metric, leave_out_variants=leave_out_variants)
-
-    def analogy(
-        self,
-        positive: Sequence[Item],
-        negative: Sequence[Item] = (),
-        k: int = 10,
-        metric: MetricName = "cosine",
-        *,
-        leave_out_variants: bool = False,
-    ) -> Neighbours:
-        """Return the `k` tokens nearest to a sum of words, ids or vectors; see `Geometry.analogy`."""
-        return self.geometry.analogy(positive, negative, k, metric, leave_out_variants=leave_out_variants)
-
-    @overload
-    def logits(self, hidden: Any, k: None = None) -> npt.NDArray[np.float32]: ...
-    @overload
-    def logits(self, hidden: Any, k: int) -> Any: ...
-    def logits(self, hidden: Any, k: int | None = None) -> Any:
-        """Return the logits of hidden states, or their `k` best tokens, from `output_table`.
-
-        That is the token table itself where the model ties the two. No scale or cap that the architecture
-        applies to its logits is in them. See `Geometry.logits`.
-        """
-        return Geometry(self.output_table, self._names()).logits(hidden, k)
 
     # ------------------------------------------------------------------------------------ statistics
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from ..loader import validate_all
 from ..safe_text import json_text, printable
+from ..validating import validate_all
 from ..validation import LEVELS, Report, Reports, Severity, Verdict
 from ..validation.report_text import SEVERITIES, count, report_text
 from .files import model_path

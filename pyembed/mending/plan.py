@@ -15,8 +15,8 @@ from ..core.progress import Progress
 from ..editing.edit import Edit
 from ..editing.writing import write
 from ..errors import FormatError
-from ..loader import validate
 from ..safe_text import json_text, plain, printable
+from ..validating import validate
 from ..validation import Finding, Report
 from .by_law import MENDINGS as BY_LAW
 from .by_scores import MENDINGS as BY_SCORES

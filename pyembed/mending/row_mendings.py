@@ -17,7 +17,8 @@ from ..core.records import TensorInfo
 from ..editing.rows import can_encode, encoded, is_big_endian, mean_row, row_bytes_of
 from ..editing.vocabulary_lists import PREFIX
 from ..errors import FormatError, NotFoundError
-from ..tables.table import EmbeddingTable, RowFault
+from ..tables.checking import RowFault
+from ..tables.table import EmbeddingTable
 from ..tables.token_table import OUTPUT_TABLE, TOKEN_TABLE
 from ..tokens.token_list import NORMAL, key_of, spelling_for
 from ..validation.reference import open_reference

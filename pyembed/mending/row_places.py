@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..tables.table import EmbeddingTable, RowFault
+from ..tables.checking import RowFault
+from ..tables.table import EmbeddingTable
 from ..tokens.token_list import NORMAL
 from ..validation.reference.rows import TYPE_ERROR
 from ..validation.row_order.judge import Verdict, judge

@@ -12,7 +12,7 @@ from ..core.paths import Path
 from ..core.system import set_size
 from ..editing.edit import Edit
 from ..files.copying import PieceWriter, n_bytes_of
-from ..loader import validate
+from ..validating import validate
 from ..validation import Finding, Report, Severity
 from .draft import Draft
 

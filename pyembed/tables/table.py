@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
 from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -12,7 +11,6 @@ from .._native import ffi, lib
 from ..core.aliases import DTypeLike, Float32, IdsLike, Raw
 from ..core.callbacks import raise_kept
 from ..core.closing import Closing
-from ..core.constants import DIGEST_BYTES
 from ..core.dtypes import RAW, TENSOR_TYPES, OutputType
 from ..core.handle import Source
 from ..core.layouts import TableLayout, layout_of
@@ -33,33 +31,17 @@ from .arguments import (
     row_stride,
     thread_count,
 )
+from .checking import Checked
 from .pooling import Pooled
-from .scan import Scored, index_of
+from .scan import Scored
 
 Out = TypeVar("Out")
 
 # Looked up once: a gather of one row takes about as long as ten attribute look-ups.
 _NULL = ffi.NULL
-_KEY_BYTES = 16
 _from_buffer = ffi.from_buffer
 _gather = lib.pye_table_gather
 _ndarray = np.ndarray
-
-
-class RowFault(IntFlag):
-    """What `EmbeddingTable.check_rows` says of a row.
-
-    ``REFUSED`` is what llama.cpp refuses when it is asked to check tensors: a float or a scale that is not
-    finite, the exponent 255 of MXFP4, every row of Q8_1. ``EQUAL`` is that all weights are the same number,
-    ``ZERO_SCALE`` that the scale of some group of columns is zero and that of others is not.
-    """
-
-    NAN = lib.PYE_ROW_NAN
-    INFINITE = lib.PYE_ROW_INFINITE
-    REFUSED = lib.PYE_ROW_REFUSED
-    ZERO = lib.PYE_ROW_ZERO
-    EQUAL = lib.PYE_ROW_EQUAL
-    ZERO_SCALE = lib.PYE_ROW_ZERO_SCALE
 
 
 class _Call(NamedTuple):
@@ -85,7 +67,7 @@ class RawBytes(NamedTuple):
     scales: int
 
 
-class EmbeddingTable(Ahead, Pooled, Scored, Closing):
+class EmbeddingTable(Ahead, Pooled, Scored, Checked, Closing):
     """The rows of one tensor, or of several that belong together: see `open_table` and `Model.open_table`.
 
     Every index of the tensor but the last, taken together, counts rows. Rows come out as the file stores
@@ -371,68 +353,6 @@ class EmbeddingTable(Ahead, Pooled, Scored, Closing):
             copy = ids.copy()
             status = _gather(table, _from_buffer(copy), copy.size, buffer, options, error)
         self._source.check(status, error)
-
-    def digest(self, step: int = 1) -> str:
-        """Return ``"sha256:..."`` over the bytes of rows 0, `step`, 2 `step`, ... as the file stores them.
-
-        A step of 1 takes all rows, about a second for 200 MB; a larger one a sample, without reading the
-        rows between. Of rows with scales it takes codes, scales and biases of one row after those of another,
-        and last the factor of `layout`: it does not depend on how a table is cut into shards.
-
-        Raises
-        ------
-        ValueError
-            If `step` is below 1, or the table is closed.
-        TypeError
-            If it is not an int.
-        """
-        step = index_of("step", step)
-        if not 1 <= step < 2**64:
-            raise ValueError(f"step is {step}; expected at least 1")
-        out, error = ffi.new("char[]", DIGEST_BYTES), ffi.new("pye_error *")
-        self._source.check(lib.pye_table_digest(self._ensure_open(), step, out, error), error)
-        return ffi.string(out).decode("ascii")
-
-    def check_rows(
-        self, first: int, n: int, *, key: bytes | None = None
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
-        """Return what is wrong with rows `first` to `first` + `n` - 1, and hashes of their bytes.
-
-        Parameters
-        ----------
-        first, n : int
-        key : 16 bytes, optional
-            Of the hashes: chosen at random, so that no file can make different rows collide. Without it no
-            hashes are computed.
-
-        Returns
-        -------
-        faults : array of uint8
-            The members of `RowFault` that apply, 0 for a row that is like any other.
-        hashes : array of uint64
-            Equal rows have equal hashes; empty without `key`.
-
-        Raises
-        ------
-        IndexError
-            If not all of the rows are there.
-        TypeError, ValueError
-            If `first` or `n` is not an int, or `key` is not 16 bytes.
-        """
-        first, n = index_of("first", first), index_of("n", n)
-        if key is not None and (not isinstance(key, bytes) or len(key) != _KEY_BYTES):
-            raise ValueError(f"key is {quote(key)}; expected {_KEY_BYTES} bytes")
-        if first < 0 or n < 0 or first + n > len(self):
-            raise IndexError(f"rows {first} to {first + n - 1} are not all there: the table has {len(self)}")
-        faults = np.empty(n, np.uint8)
-        hashes = np.empty(n if key is not None else 0, np.uint64)
-        where = ffi.cast("uint64_t *", hashes.ctypes.data) if key is not None else _NULL
-        words = ffi.new("uint64_t[2]", np.frombuffer(key, np.uint64).tolist()) if key is not None else _NULL
-        error = ffi.new("pye_error *")
-        out = ffi.cast("uint8_t *", faults.ctypes.data)
-        status = lib.pye_table_check(self._ensure_open(), first, n, out, words, where, error)
-        self._source.check(status, error)
-        return faults, hashes
 
     def _ensure_open(self) -> CData:
         table = self._table

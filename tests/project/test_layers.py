@@ -25,6 +25,7 @@ FLOORS = [
     ["model"],
     ["health", "lock", "model_handle", "editing"],
     ["loader"],
+    ["validating"],
     ["export", "plot", "encoders", "mending"],
     ["corpora"],
     ["__init__"],

@@ -14,7 +14,7 @@ import pytest
 import pyembed
 from pyembed._native import ffi, lib
 from pyembed.errors import Status
-from pyembed.tables.table import RowFault
+from pyembed.tables.checking import RowFault
 from tests.helpers.oracles.compare import assert_bit_equal
 from tests.helpers.oracles.scaled import ScaledRow
 from tests.helpers.scaled_tables import DTYPES, ScaledTable, Stored, make_table, save

@@ -11,7 +11,7 @@ import pytest
 
 import pyembed
 from pyembed.core.dtypes import TENSOR_TYPES, TensorType
-from pyembed.tables.table import RowFault
+from pyembed.tables.checking import RowFault
 from tests.helpers.gguf_bytes import GGUFBytes
 from tests.helpers.oracles.ggml import ggml_library
 

@@ -16,7 +16,8 @@ from ...core.handle import Source
 from ...core.records import TensorInfo
 from ...errors import GGUFError, UnsupportedTypeError
 from ...safe_text import quote
-from ...tables.table import EmbeddingTable, RowFault
+from ...tables.checking import RowFault
+from ...tables.table import EmbeddingTable
 from ...tokens.token_text import TokenType
 from ..report import Findings
 from ..report_text import count
