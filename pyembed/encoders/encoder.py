@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,42 +20,19 @@ from ..tables.arguments import as_ids, check_ids, thread_count
 from ..tables.scan import index_of
 from ..tables.table import EmbeddingTable
 from ..tokens.cutting.cutter import batches
-from .choice import Chosen, EngineChoice
+from .choice import EngineChoice
+from .counting import Counting, OfModel, counted, counting_of
 from .doubles import float64_means
 from .engines import Cuts
-from .rules import Rules
-from .spellings import Vocabulary
-
-#: The model's own limit, where None is for none.
-OfModel: TypeAlias = Literal["model"]
+from .parts import Parts
+from .rules import Direction
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What an encoder is made of.
-
-    Attributes
-    ----------
-    table : EmbeddingTable
-        The encoder closes it.
-    rules : Rules
-    vocabulary : Vocabulary
-    chosen : Chosen
-    """
-
-    table: EmbeddingTable
-    rules: Rules
-    vocabulary: Vocabulary
-    chosen: Chosen
-
-
-@dataclass(frozen=True)
-class _Wanted:
+class _Pooling(NamedTuple):
     """The options of one call, with the model's where the caller gave none."""
 
     normalize: bool
     normalizes_first: bool  # before columns are left out
-    max_length: int | None
     dim: int
     dtype: str | None
     threads: int | None
@@ -96,6 +73,21 @@ class Encoder(Closing):
         return self._parts.rules.max_length
 
     @property
+    def truncation_direction(self) -> Direction:
+        """Which end of a text with more tokens is left out where the caller does not say."""
+        return self._parts.rules.direction
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The model's prompts by name; read-only, and empty for most models."""
+        return MappingProxyType(dict(self._parts.rules.prompts))
+
+    @property
+    def default_prompt_name(self) -> str | None:
+        """The prompt that is put before texts where the caller names none; None for no prompt."""
+        return self._parts.rules.default_prompt
+
+    @property
     def normalize(self) -> bool:
         """Whether vectors are divided by their norm where the caller does not say."""
         return self._parts.rules.normalize
@@ -133,8 +125,10 @@ class Encoder(Closing):
         self,
         texts: str | Iterable[str],
         *,
+        prompt_name: str | None = None,
         normalize: bool | None = None,
         max_length: int | OfModel | None = "model",
+        truncation_direction: Direction | None = None,
         dim: int | None = None,
         dtype: DTypeLike | None = None,
         threads: int | None = None,
@@ -147,11 +141,16 @@ class Encoder(Closing):
         texts : str or iterable of str
             An iterable is read a thousand texts at a time, so that only the vectors are in memory; `stream`
             does not even keep those.
+        prompt_name : str, optional
+            Which of `prompts` to put before every text; without it the model's default, if it has one.
         normalize : bool, optional
             Whether to divide each vector by its Euclidean norm; without it as the model says. A text without
             tokens yields zeros, whatever its library makes of it.
         max_length : int or None, optional
             How many tokens of a text count at most, None for all; without it as the model says.
+        truncation_direction : {"right", "left"}, optional
+            Which end of a text with more tokens is left out; without it as the model says. The prompt belongs
+            to the text.
         dim : int, optional
             Keep this many columns, the first ones: for models that were trained for that.
         dtype : {"float32", "float16", "bfloat16"}, optional
@@ -174,27 +173,26 @@ class Encoder(Closing):
         TypeError
             For a text that is not a str.
         ValueError
-            For a text that is too long to be cut, or has a lone surrogate; for an option out of range; if the
-            encoder is closed.
+            For a text that is too long to be cut, or has a lone surrogate; for an option out of range; for a
+            prompt that the model does not have; if the encoder is closed.
         LoadCancelledError
             If `progress` cancelled.
         """
-        if isinstance(texts, str):
-            vectors = self.encode(
-                [texts], normalize=normalize, max_length=max_length, dim=dim, dtype=dtype, threads=threads
-            )
-            one: npt.NDArray[Any] = vectors[0]
-            return one
-        wanted = self._wanted(normalize, max_length, dim, dtype, threads)
-        parts = list(self._stream(texts, wanted, progress))
-        return np.concatenate(parts) if parts else self._vectors([], wanted)
+        counting = self._counting(prompt_name, max_length, truncation_direction, threads)
+        pooling = self._pooling(normalize, dim, dtype, threads)
+        is_one = isinstance(texts, str)
+        parts = list(self._stream([texts] if isinstance(texts, str) else texts, counting, pooling, progress))
+        vectors = np.concatenate(parts) if parts else self._vectors([], counting, pooling)
+        return vectors[0] if is_one else vectors
 
     def stream(
         self,
         texts: Iterable[str],
         *,
+        prompt_name: str | None = None,
         normalize: bool | None = None,
         max_length: int | OfModel | None = "model",
+        truncation_direction: Direction | None = None,
         dim: int | None = None,
         dtype: DTypeLike | None = None,
         threads: int | None = None,
@@ -204,22 +202,28 @@ class Encoder(Closing):
 
         Memory does not grow with the number of texts. Options and errors are those of `encode`.
         """
-        wanted = self._wanted(normalize, max_length, dim, dtype, threads)
-        return self._stream(texts, wanted, progress)
+        counting = self._counting(prompt_name, max_length, truncation_direction, threads)
+        return self._stream(texts, counting, self._pooling(normalize, dim, dtype, threads), progress)
 
     def _stream(
-        self, texts: Iterable[str], wanted: _Wanted, progress: Progress | None
+        self, texts: Iterable[str], counting: Counting, pooling: _Pooling, progress: Progress | None
     ) -> Iterator[npt.NDArray[Any]]:
         report = report_to(progress)
         total = len(texts) if isinstance(texts, Sized) else 0
         done = 0
         for batch in batches(texts):
-            yield self._vectors(batch, wanted)
+            yield self._vectors(batch, counting, pooling)
             done += len(batch)
             report("encoding texts", min(1.0, done / total) if total else 0.0)
 
     def tokenize(
-        self, texts: Iterable[str], *, max_length: int | OfModel | None = "model", threads: int | None = None
+        self,
+        texts: Iterable[str],
+        *,
+        prompt_name: str | None = None,
+        max_length: int | OfModel | None = "model",
+        truncation_direction: Direction | None = None,
+        threads: int | None = None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the ids of the tokens that count, and offsets: of text i ``ids[offsets[i]:offsets[i + 1]]``.
 
@@ -228,8 +232,8 @@ class Encoder(Closing):
         TypeError, ValueError
             As for `encode`.
         """
-        wanted = self._wanted(None, max_length, None, None, threads)
-        found = [self._cut(batch, wanted) for batch in batches(texts)]
+        counting = self._counting(prompt_name, max_length, truncation_direction, threads)
+        found = [counted(self._parts, batch, counting) for batch in batches(texts)]
         if len(found) == 1:
             return found[0].ids, offsets_of(found[0].lengths)
         ids = np.concatenate([cuts.ids for cuts in found]) if found else np.empty(0, np.int64)
@@ -273,7 +277,7 @@ class Encoder(Closing):
             For offsets that do not begin with 0, fall, or do not end with n; for an option out of range; if
             the encoder is closed.
         """
-        wanted = self._wanted(normalize, None, dim, dtype, threads)
+        pooling = self._pooling(normalize, dim, dtype, threads)
         n_rows = len(self._parts.table)
         rows = as_ids(ids, n_rows).reshape(-1)
         check_ids(rows, n_rows)
@@ -281,39 +285,32 @@ class Encoder(Closing):
         lengths = bounds[1:] - bounds[:-1]
         if not bounds.size or bounds[0] != 0 or bounds[-1] != rows.size or lengths.min(initial=0) < 0:
             raise ValueError(f"offsets must begin with 0, never fall, and end with {rows.size}")
-        return self._pooled(Cuts(rows.astype(np.int64, copy=False), lengths), wanted)
+        return self._pooled(Cuts(rows.astype(np.int64, copy=False), lengths), pooling)
 
     # ------------------------------------------------------------------------------------- one batch
 
-    def _wanted(
-        self, normalize: bool | None, max_length: int | str | None, dim: int | None, dtype: Any, threads: Any
-    ) -> _Wanted:
+    def _counting(self, prompt_name: Any, max_length: Any, direction: Any, threads: Any) -> Counting:
+        self._ensure_open()
+        return counting_of(self._parts.rules, prompt_name, max_length, direction, threads)
+
+    def _pooling(self, normalize: bool | None, dim: int | None, dtype: Any, threads: Any) -> _Pooling:
         self._ensure_open()
         rules, width = self._parts.rules, self._parts.table.shape[1]
-        if isinstance(max_length, str):
-            if max_length != "model":
-                raise ValueError(f'max_length is {max_length!r}; expected an int, None or "model"')
-            max_length = rules.max_length
-        elif max_length is not None:
-            max_length = index_of("max_length", max_length)
-            if max_length < 0:
-                raise ValueError(f"max_length is {max_length}; expected at least 0, or None")
         columns = self.dim if dim is None else index_of("dim", dim)
         if not 1 <= columns <= max(width, 1):
             raise ValueError(f"dim is {columns}; expected 1 to {width}, the columns of the table")
-        return _Wanted(
+        return _Pooling(
             normalize=rules.normalize if normalize is None else bool(normalize),
             normalizes_first=normalize is None and rules.narrows_last,
-            max_length=max_length,
             dim=columns,
             dtype=None if dtype is None else output_type(dtype).name,
             threads=thread_count(threads) or None,
         )
 
-    def _vectors(self, texts: list[str], wanted: _Wanted) -> npt.NDArray[Any]:
-        return self._pooled(self._cut(texts, wanted), wanted)
+    def _vectors(self, texts: list[str], counting: Counting, pooling: _Pooling) -> npt.NDArray[Any]:
+        return self._pooled(counted(self._parts, texts, counting), pooling)
 
-    def _pooled(self, cuts: Cuts, wanted: _Wanted) -> npt.NDArray[Any]:
+    def _pooled(self, cuts: Cuts, wanted: _Pooling) -> npt.NDArray[Any]:
         parts = self._parts
         own = self._own_dtype(wanted)
         is_whole = wanted.dim == parts.table.shape[1] or wanted.normalizes_first
@@ -335,32 +332,10 @@ class Encoder(Closing):
             return round_to(vectors, output_type(wanted.dtype))
         return _bits(vectors) if parts.rules.as_bits else vectors
 
-    def _own_dtype(self, wanted: _Wanted) -> np.dtype[Any]:
+    def _own_dtype(self, wanted: _Pooling) -> np.dtype[Any]:
         """Return the dtype that means and quotients are rounded to."""
         keeps = wanted.dtype is None and self._parts.rules.keeps_dtype
         return self._table_dtype if keeps else np.dtype(np.float32)
-
-    def _cut(self, texts: list[str], wanted: _Wanted) -> Cuts:
-        """Return the ids whose rows are pooled."""
-        rules = self._parts.rules
-        if rules.prompt:
-            texts = [rules.prompt + text for text in texts]
-        if wanted.max_length is not None and rules.cuts_characters:
-            n = wanted.max_length * self._parts.vocabulary.documents.facts.median_length
-            texts = [text[:n] for text in texts]
-        cuts = self._parts.chosen.cut(texts, wanted.threads != 1)
-        if wanted.max_length is not None and cuts.lengths.max(initial=0) > wanted.max_length:
-            starts = offsets_of(cuts.lengths)[:-1]
-            places = np.arange(cuts.ids.size) - np.repeat(starts, cuts.lengths)
-            cuts = _kept(cuts, places < wanted.max_length)
-        unknown = self._parts.vocabulary.documents.facts.unknown if rules.drops_unknown else None
-        if unknown is not None:
-            is_known = cuts.ids != unknown
-            if not is_known.all():
-                cuts = _kept(cuts, is_known)
-        if rules.clips_ids:
-            cuts = Cuts(np.clip(cuts.ids, 0, len(self._parts.table) - 1), cuts.lengths)
-        return cuts
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._ensure_open()
@@ -376,12 +351,6 @@ class Encoder(Closing):
         state = ", closed" if self._closed else ""
         path, engine = printable(self._parts.table.path), self.engine.name
         return f"<Encoder of {path}: {self.dim} columns, {self.library}, {engine}{state}>"
-
-
-def _kept(cuts: Cuts, mask: npt.NDArray[np.bool_]) -> Cuts:
-    """Return the tokens at which `mask` is true."""
-    texts = np.repeat(np.arange(cuts.lengths.size), cuts.lengths)
-    return Cuts(cuts.ids[mask], np.bincount(texts[mask], minlength=cuts.lengths.size).astype(np.int64))
 
 
 def normalized(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -120,12 +120,14 @@ def _of_modules(
     dim = settings.get("truncate_dim")
     if dim is not None and (type(dim) is not int or dim < 1):
         raise FormatError(f"{folder}: truncate_dim must be a whole number above 0", folder)
+    prompts = _prompts(folder, settings)
     rules = Rules(
         library or "sentence-transformers",
         normalize=normalizes,
         keeps_dtype=True,
         narrows_last=True,
-        prompt=_prompt(folder, settings),
+        prompts=prompts,
+        default_prompt=_default_prompt(folder, settings, prompts),
         dim=dim,
     )
     return EncoderFiles(table, names[0], beside, rules)
@@ -156,17 +158,23 @@ def _static_module(modules_file: str) -> tuple[str, bool]:
     return ("" if inside in ("", ".") else inside), len(kinds) > 1
 
 
-def _prompt(folder: str, settings: dict[str, Any]) -> str:
-    name, prompts = settings.get("default_prompt_name"), settings.get("prompts")
-    if name is None:
-        return ""
-    prompt = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
-    if not isinstance(prompt, str):
+def _prompts(folder: str, settings: dict[str, Any]) -> dict[str, str]:
+    """Return what may be put before texts, by name."""
+    given = settings.get("prompts")
+    prompts = {} if given is None else as_object(folder, given, "prompts")
+    for name, prompt in prompts.items():
+        try:
+            checked_text(prompt)
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"{folder}: the prompt {quote(name)} cannot be cut: {error}", folder) from None
+    return prompts
+
+
+def _default_prompt(folder: str, settings: dict[str, Any], prompts: dict[str, str]) -> str | None:
+    name = settings.get("default_prompt_name")
+    if name is not None and (not isinstance(name, str) or name not in prompts):
         raise FormatError(f"{folder}: the default prompt {quote(str(name))} is not among the prompts", folder)
-    try:
-        return checked_text(prompt)
-    except ValueError as error:
-        raise FormatError(f"{folder}: the default prompt cannot be cut: {error}", folder) from None
+    return name
 
 
 def _of_table(path: str, library: LibraryName | None, tokenizer: str | None) -> EncoderFiles:

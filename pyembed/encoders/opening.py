@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -19,9 +20,10 @@ from ..tables.reopening import TableMark, mark_table
 from ..tables.table import EmbeddingTable
 from ..tokens.readers.checked_reads import as_json, as_object, read_bytes
 from .choice import Chosen, EngineName
-from .encoder import Encoder, Parts
+from .encoder import Encoder
 from .engines import FAST
 from .files import EncoderFiles, find_encoder
+from .parts import Parts
 from .rules import LIBRARIES, LibraryName, Rules
 from .spellings import Vocabulary, digest_of, documents_of_json, documents_of_model, vocabulary_of
 from .tokenizer_facts import TokenizerFacts
@@ -179,7 +181,7 @@ def _of_files(found: EncoderFiles, arguments: _Arguments) -> Encoder:
     facts = documents.facts
     rules = found.rules
     if rules.library == "sentence-transformers" and facts.truncation is not None:
-        rules = type(rules)(**{**vars(rules), "max_length": facts.truncation})
+        rules = replace(rules, max_length=facts.truncation.max_length, direction=facts.truncation.direction)
     source = Source(found.table_file)
     try:
         table = EmbeddingTable(source, found.tensor, owns_source=True)

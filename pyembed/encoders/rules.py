@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 LibraryName: TypeAlias = Literal["model2vec", "sentence-transformers", "wordllama", "none"]
 LIBRARIES = ("model2vec", "sentence-transformers", "wordllama", "none")
+#: Which end of a text with too many tokens is left out.
+Direction: TypeAlias = Literal["right", "left"]
+DIRECTIONS = ("right", "left")
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Rules:
         Whether vectors are divided by their norm where the caller does not say.
     max_length : int or None
         Tokens that a text is cut to, before unknown ones are dropped.
+    direction : {"right", "left"}
+        Which end of a longer text is left out.
     cuts_characters : bool
         Whether a text is first cut to as many characters as that number of tokens of median length has.
     drops_unknown : bool
@@ -33,8 +39,10 @@ class Rules:
         Whether columns are left out after the division by the norm; else before it.
     as_bits : bool
         Whether vectors are one bit a column.
-    prompt : str
-        Put before every text.
+    prompts : mapping of str to str
+        Texts by name, of which one is put before every text.
+    default_prompt : str or None
+        The name of the one that is used where the caller names none.
     dim : int or None
         Columns that are kept where the caller does not say.
     """
@@ -42,11 +50,13 @@ class Rules:
     library: LibraryName
     normalize: bool = False
     max_length: int | None = None
+    direction: Direction = "right"
     cuts_characters: bool = False
     drops_unknown: bool = False
     clips_ids: bool = False
     keeps_dtype: bool = False
     narrows_last: bool = False
     as_bits: bool = False
-    prompt: str = ""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
     dim: int | None = None

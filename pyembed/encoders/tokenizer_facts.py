@@ -5,10 +5,19 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import FormatError
+from ..safe_text import quote
 from ..tokens.readers.checked_reads import as_list, as_object
+from .rules import Direction
+
+
+class Truncation(NamedTuple):
+    """How many tokens of a text are kept, and which end of a longer one is left out."""
+
+    max_length: int
+    direction: Direction
 
 
 @dataclass(frozen=True)
@@ -25,8 +34,8 @@ class TokenizerFacts:
         The id for what is not in the vocabulary.
     median_length : int
         Of its tokens' texts, as stored, in characters; cut to a whole number.
-    truncation : int or None
-        Tokens that the file says a text is to be cut to.
+    truncation : Truncation or None
+        What the file says a text is to be cut to.
     sample : tuple of str
         Some of its tokens' texts, and all added ones.
     """
@@ -35,7 +44,7 @@ class TokenizerFacts:
     n_ids: int
     unknown: int | None
     median_length: int
-    truncation: int | None
+    truncation: Truncation | None
     sample: tuple[str, ...]
 
 
@@ -123,11 +132,15 @@ def _unknown(path: str, model: dict[str, Any], ids: dict[str, int]) -> int | Non
     return ids.get(text) if isinstance(text, str) else None
 
 
-def _truncation(path: str, document: dict[str, Any]) -> int | None:
+def _truncation(path: str, document: dict[str, Any]) -> Truncation | None:
     value = document.get("truncation")
     if value is None:
         return None
-    length = as_object(path, value, "truncation").get("max_length")
+    truncation = as_object(path, value, "truncation")
+    length, direction = truncation.get("max_length"), truncation.get("direction", "Right")
     if type(length) is not int or length < 0:
         raise FormatError(f"{path}: truncation.max_length must be a whole number", path)
-    return length
+    if direction not in ("Right", "Left"):
+        shown = quote(str(direction))
+        raise FormatError(f'{path}: truncation.direction is {shown}; expected "Right" or "Left"', path)
+    return Truncation(length, "left" if direction == "Left" else "right")

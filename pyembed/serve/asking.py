@@ -33,6 +33,16 @@ def need_encoder(served: Served) -> Encoder:
     return served.encoder
 
 
+def check_prompt(encoder: Encoder, served: Served, name: str | None) -> None:
+    """Refuse the name of a prompt that the model does not have."""
+    if name is not None and name not in encoder.prompts:
+        known = ", ".join(map(quote, encoder.prompts))
+        has = f"has {known}" if known else "has none: put the prompt into the text"
+        raise invalid(
+            f"there is no prompt {quote(name)}: the model {quote(served.name)} {has}", "prompt_name"
+        )
+
+
 def no_tokenizer(served: Served) -> Refused:
     """Return the refusal of a text where there is nothing to cut it."""
     why = f": {hidden(served, served.no_texts)}" if served.no_texts else ""

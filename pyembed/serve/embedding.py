@@ -11,8 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..encoders.encoder import normalized
+from ..encoders.rules import Direction
 from ..inputs.batching import offsets_of
-from .asking import check_answer, check_batch_size, check_finite, check_ids, need_encoder, too_many_tokens
+from .asking import (
+    check_answer,
+    check_batch_size,
+    check_finite,
+    check_ids,
+    check_prompt,
+    need_encoder,
+    too_many_tokens,
+)
 from .batching import Job
 from .errors import invalid
 from .limits import Limits
@@ -51,12 +60,18 @@ class Options(NamedTuple):
     dim : int or None
     truncate : bool
         Whether longer texts are cut to the model's limit, or refused.
+    direction : {"right", "left"} or None
+        The end that is cut off; None: as the model says.
+    prompt : str or None
+        The name of what is put before texts; None: as the model says.
     """
 
     model: str
     normalize: bool | None = None
     dim: int | None = None
     truncate: bool = True
+    direction: Direction | None = None
+    prompt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +210,7 @@ class _Cuts:
         self._sizes = list(map(len, inputs))
         texts = [text for one in inputs for text in one.texts or ()]
         if texts:
-            cut, bounds = _cut(served, texts, truncate=options.truncate)
+            cut, bounds = _cut(served, texts, options)
             if all(one.ids is None for one in inputs):
                 self.ids, self.offsets = cut, bounds
                 return
@@ -221,8 +236,15 @@ class _Cuts:
         return found
 
 
-def _cut(served: Served, texts: list[str], *, truncate: bool) -> tuple[Ints, Ints]:
-    return need_encoder(served).tokenize(texts, max_length="model" if truncate else None)
+def _cut(served: Served, texts: list[str], options: Options) -> tuple[Ints, Ints]:
+    encoder = need_encoder(served)
+    check_prompt(encoder, served, options.prompt)
+    return encoder.tokenize(
+        texts,
+        prompt_name=options.prompt,
+        max_length="model" if options.truncate else None,
+        truncation_direction=options.direction,
+    )
 
 
 def _pooled(served: Served, options: Options, cuts: _Cuts) -> Floats:

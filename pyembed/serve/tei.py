@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ from starlette.responses import Response
 from .. import __version__
 from ..encoders.encoder import normalized
 from .answers import arrays, as_json
-from .asking import model_name
+from .asking import check_prompt, model_name, need_encoder
 from .batching import n_threads
 from .cutting import cut_for_people, joined
 from .embedding import Made, Options, Wanted
 from .errors import invalid
 from .metrics import CONTENT_TYPE
+from .models import Served
 from .openai import taken
 from .operations import Call, Operation, json_response
 from .shapes import (
@@ -44,9 +46,16 @@ _TRUNCATE = Field(
     "truncate", "Cut texts to the model's limit; else longer ones are refused.", BOOL, read_bool, True
 )
 _DIRECTION = Field(
-    "truncation_direction", "Which end is cut off.", *one_of("Right", "right", "Left", "left"), "Right"
+    "truncation_direction",
+    "Which end is cut off; without it the one that the model's files name.",
+    *one_of("Right", "right", "Left", "left"),
 )
-_PROMPT = Field("prompt_name", "Models of this server have no prompts to choose from.", TEXT, read_text)
+_PROMPT = Field(
+    "prompt_name",
+    "Which of the model's prompts to put before each text; not with token ids.",
+    TEXT,
+    read_text,
+)
 _EMBED = Shape(
     "EmbedRequest",
     (
@@ -125,12 +134,13 @@ _DECODE = Shape(
 )
 
 
-def _check(given: dict[str, Any]) -> None:
-    """Refuse what no model here can do."""
-    if given["prompt_name"] is not None:
-        raise invalid("there are no prompts to choose from: put the prompt into the text", "prompt_name")
-    if given.get("truncate") and given.get("truncation_direction", "Right").lower() == "left":
-        raise invalid("only the right end of a text is cut off", "truncation_direction")
+def _options(
+    name: str, given: dict[str, Any], *, normalize: bool | None = None, dim: int | None = None
+) -> Options:
+    """Return what a request asks for."""
+    direction = given["truncation_direction"]
+    direction = None if direction is None else direction.lower()
+    return Options(name, normalize, dim, given["truncate"], direction, given["prompt_name"])
 
 
 async def _embed(call: Call) -> Response:
@@ -138,10 +148,10 @@ async def _embed(call: Call) -> Response:
 
     def read(body: bytes) -> Wanted:
         given = _EMBED.read(body)
-        _check(given)
-        options = Options(
-            model_name(models, given["model"]), given["normalize"], given["dimensions"], given["truncate"]
-        )
+        name = model_name(models, given["model"])
+        options = _options(name, given, normalize=given["normalize"], dim=given["dimensions"])
+        if options.prompt is not None and given["inputs"].texts is None:
+            raise invalid("prompt_name is for texts; the inputs are token ids", "prompt_name")
         return Wanted(given["inputs"], options, "inputs", lambda made: arrays(made.vectors))
 
     done = await call.service.embed(call.body, read)
@@ -154,8 +164,7 @@ async def _similarity(call: Call) -> Response:
     def read(body: bytes) -> Wanted:
         given = _SIMILARITY.read(body)
         how = given["parameters"] or _PARAMETERS.read_value({})
-        _check(how)
-        options = Options(model_name(models, given["model"]), True, None, how["truncate"])
+        options = _options(model_name(models, given["model"]), how, normalize=True)
         return Wanted(given["inputs"], options, "inputs", _cosines)
 
     done = await call.service.embed(call.body, read)
@@ -168,16 +177,23 @@ def _cosines(made: Made) -> bytes:
     return as_json(np.clip(vectors[1:] @ vectors[0], -1, 1).tolist())
 
 
+def _with_prompt(served: Served, inputs: Inputs, name: str | None) -> Inputs:
+    """Return texts with the prompt before them whose name was given."""
+    if name is None:
+        return inputs
+    encoder = need_encoder(served)
+    check_prompt(encoder, served, name)
+    return replace(inputs, texts=[encoder.prompts[name] + text for text in inputs.texts or ()])
+
+
 async def _tokenize(call: Call) -> Response:
     service = call.service
 
     def make() -> bytes:
         given = _TOKENIZE.read(call.body)
-        _check(given)
         with service.models.lease(model_name(service.models, given["model"])) as served:
-            return as_json(
-                cut_for_people(served, given["inputs"], service.limits, given["add_special_tokens"])
-            )
+            inputs = _with_prompt(served, given["inputs"], given["prompt_name"])
+            return as_json(cut_for_people(served, inputs, service.limits, given["add_special_tokens"]))
 
     return json_response(await service.call(make))
 

@@ -106,11 +106,11 @@ def test_a_published_layout_with_quantised_rows() -> None:
 # -------------------------------------------------------------------------- sentence-transformers
 
 
-def transformers_vectors(table: Array, texts: list[str], limit: int | None = None) -> Array:
+def transformers_vectors(table: Array, texts: list[str], kept: slice = slice(None)) -> Array:
     """Return the plain means: unknown tokens count, nothing is cut but by the file's own truncation."""
     out = np.zeros((len(texts), table.shape[1]), np.float32)
     for number, text in enumerate(texts):
-        ids = VOCABULARY.encode(text, add_special_tokens=False).ids[:limit]
+        ids = VOCABULARY.encode(text, add_special_tokens=False).ids[kept]
         for token in ids:
             out[number] += table[token]
         out[number] /= max(len(ids), 1)
@@ -143,10 +143,65 @@ def test_sentence_transformers_settings(tmp_path: Path) -> None:
     limited.enable_truncation(4)
     settings = {"prompts": {"query": "dog "}, "default_prompt_name": "query", "truncate_dim": 24}
     save_transformers(tmp_path, table, limited, "root", False, settings)
-    wanted = transformers_vectors(table, [f"dog {text}" for text in TEXTS], 4)[:, :24]
+    wanted = transformers_vectors(table, [f"dog {text}" for text in TEXTS], slice(4))[:, :24]
     with pyembed.load_encoder(tmp_path) as encoder:
         assert encoder.dim == 24
         assert difference(encoder.encode(TEXTS), np.ascontiguousarray(wanted)) <= 1e-6
+
+
+@pytest.mark.parametrize("default", [None, "house"])
+def test_prompts_by_name(tmp_path: Path, default: str | None) -> None:
+    table = rows("float32")
+    prompts = {"query": "dog ", "house": "the house ", "none": ""}
+    settings = {"prompts": prompts, "default_prompt_name": default}
+    save_transformers(tmp_path, table, VOCABULARY, "root", False, settings)
+    with pyembed.load_encoder(tmp_path) as encoder:
+        assert (encoder.prompts, encoder.default_prompt_name) == (prompts, default)
+        for name, prompt in [*prompts.items(), (None, prompts[default] if default else "")]:
+            texts = [prompt + text for text in TEXTS]
+            assert (
+                difference(encoder.encode(TEXTS, prompt_name=name), transformers_vectors(table, texts))
+                <= 1e-6
+            )
+            cut = encoder.tokenize(TEXTS, prompt_name=name)
+            np.testing.assert_array_equal(encoder.pool(*cut), encoder.encode(TEXTS, prompt_name=name))
+            (part,) = encoder.stream(TEXTS, prompt_name=name)
+            np.testing.assert_array_equal(part, encoder.encode(TEXTS, prompt_name=name))
+        one = encoder.encode("the cat", prompt_name="query")
+        np.testing.assert_array_equal(one, encoder.encode("dog the cat", prompt_name="none"))
+        with pytest.raises(ValueError, match=r"prompt_name is 'quary'; expected one of .*'query', 'house'"):
+            encoder.encode(TEXTS, prompt_name="quary")
+
+
+@pytest.mark.parametrize("direction", ["right", "left"])
+def test_the_end_that_a_file_leaves_out(tmp_path: Path, direction: str) -> None:
+    table = rows("float32")
+    limited = word_tokenizer()
+    limited.enable_truncation(4, direction=direction)
+    save_transformers(tmp_path, table, limited, "root", False)
+    first, last = (transformers_vectors(table, TEXTS, kept) for kept in (slice(4), slice(-4, None)))
+    with pyembed.load_encoder(tmp_path) as encoder:
+        assert encoder.truncation_direction == direction
+        wanted = {"right": first, "left": last}
+        assert difference(encoder.encode(TEXTS), wanted[direction]) <= 1e-6
+        assert difference(encoder.encode(TEXTS, truncation_direction="right"), first) <= 1e-6
+        assert difference(encoder.encode(TEXTS, truncation_direction="left"), last) <= 1e-6
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 600])
+def test_the_end_of_long_texts_by_the_rules_of_model2vec(tmp_path: Path, limit: int) -> None:
+    """Characters are cut before tokens, from the same end."""
+    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {})
+    words = ["the", "cat", "dog", "house", "a", ",", ".", "!"]
+    texts = [" ".join(words * n) for n in (1, 2, 200)]
+    with pyembed.load_encoder(tmp_path) as encoder:
+        ids, offsets = encoder.tokenize(texts, max_length=limit, truncation_direction="left")
+        whole, bounds = encoder.tokenize(texts, max_length=None)
+        for number in range(len(texts)):
+            found = ids[offsets[number] : offsets[number + 1]]
+            all_ids = whole[bounds[number] : bounds[number + 1]]
+            assert found.size == min(limit, all_ids.size)
+            np.testing.assert_array_equal(found, all_ids[all_ids.size - found.size :])
 
 
 def test_the_same_files_by_the_rules_of_another_library(tmp_path: Path) -> None:
@@ -378,6 +433,9 @@ def test_progress(encoder: pyembed.Encoder) -> None:
         (["a", "\ud800"], {}, ValueError, "surrogate"),
         (["a"], {"max_length": -1}, ValueError, "max_length is -1"),
         (["a"], {"max_length": "mine"}, ValueError, "max_length is 'mine'"),
+        (["a"], {"truncation_direction": "Left"}, ValueError, "truncation_direction is 'Left'"),
+        (["a"], {"prompt_name": "query"}, ValueError, "has no prompts"),
+        (["a"], {"prompt_name": 5}, TypeError, "prompt_name is of type int"),
         (["a"], {"dim": 97}, ValueError, "dim is 97; expected 1 to 96"),
         (["a"], {"dim": 0}, ValueError, "dim is 0"),
         (["a"], {"dtype": "int8"}, ValueError, "int8"),

@@ -57,6 +57,22 @@ def test_damaged_files(tmp_path: Path, name: str, content: Any, message: str) ->
 
 
 @pytest.mark.parametrize(
+    ("truncation", "message"),
+    [
+        ({"max_length": -1}, "max_length must be"),
+        ({"max_length": 4, "direction": "Up"}, "truncation.direction is 'Up'"),
+        ({"max_length": 4, "direction": ["Left"]}, "truncation.direction is"),
+    ],
+)
+def test_truncations_that_say_nothing(tmp_path: Path, truncation: Any, message: str) -> None:
+    save_transformers(tmp_path, ROWS, VOCABULARY, "root", False)
+    document = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
+    broken(tmp_path, "tokenizer.json", {**document, "truncation": truncation})
+    with pytest.raises(pyembed.FormatError, match=message):
+        pyembed.load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("modules", "message"),
     [
         ([{"type": "x.Transformer", "path": ""}], "expected StaticEmbedding"),
@@ -104,8 +120,15 @@ def test_vocabularies_that_lack_what_texts_need(tmp_path: Path) -> None:
 def test_a_prompt_that_is_no_text(tmp_path: Path) -> None:
     settings = {"prompts": {"query": "\ud800"}, "default_prompt_name": "query"}
     save_transformers(tmp_path, ROWS, VOCABULARY, "root", False, settings)
-    with pytest.raises(pyembed.FormatError, match="the default prompt cannot be cut"):
+    with pytest.raises(pyembed.FormatError, match="the prompt 'query' cannot be cut"):
         pyembed.load_encoder(tmp_path)
+    for prompts, message in (
+        ({"other": 5}, "'other' cannot be cut"),
+        (["query"], "prompts must be an object"),
+    ):
+        broken(tmp_path, "config_sentence_transformers.json", {"prompts": prompts})
+        with pytest.raises(pyembed.FormatError, match=message):
+            pyembed.load_encoder(tmp_path)
     broken(tmp_path, "config_sentence_transformers.json", {**settings, "prompts": None})
     with pytest.raises(pyembed.FormatError, match="is not among the prompts"):
         pyembed.load_encoder(tmp_path)

@@ -30,12 +30,14 @@ def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYEMBED_CACHE", "off")
 
 
-def saved(library: Any, folder: Path, *more: str, limit: int | None = None, **options: Any) -> Any:
+def saved(
+    library: Any, folder: Path, *more: str, limit: int | None = None, direction: str = "right", **options: Any
+) -> Any:
     """Return a model of the library, after it was written and read again by it."""
     modules = library.sentence_transformer.modules
     tokenizer = word_tokenizer()
     if limit is not None:
-        tokenizer.enable_truncation(limit)
+        tokenizer.enable_truncation(limit, direction=direction)
     static = modules.StaticEmbedding(tokenizer, embedding_weights=ROWS)
     parts = [static, *(getattr(modules, name)() for name in more)]
     library.SentenceTransformer(modules=parts, device="cpu", **options).save(str(folder))
@@ -68,6 +70,16 @@ def test_columns_prompts_and_the_default_prompt(library: Any, tmp_path: Path, mo
     prompts = {"query": "dog ", "other": "cat "}
     model = saved(library, tmp_path, *more, prompts=prompts, default_prompt_name="query", truncate_dim=24)
     with pyembed.load_encoder(tmp_path) as encoder:
-        found, wanted = encoder.encode(TEXTS), vectors(model, TEXTS)
-        assert found.shape == wanted.shape == (len(TEXTS), 24)
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+        assert (encoder.default_prompt_name, encoder.prompts["other"]) == ("query", "cat ")
+        for name in (None, "query", "other"):
+            found, wanted = encoder.encode(TEXTS, prompt_name=name), vectors(model, TEXTS, prompt_name=name)
+            assert found.shape == wanted.shape == (len(TEXTS), 24)
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+
+
+def test_the_left_end_is_left_out(library: Any, tmp_path: Path) -> None:
+    model = saved(library, tmp_path, limit=4, direction="left", prompts={"query": "dog "})
+    with pyembed.load_encoder(tmp_path) as encoder:
+        for name in (None, "query"):
+            found, wanted = encoder.encode(TEXTS, prompt_name=name), vectors(model, TEXTS, prompt_name=name)
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)

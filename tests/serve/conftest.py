@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.encoders import save_model2vec, word_tokenizer
+from tests.helpers.encoders import save_model2vec, save_transformers, word_tokenizer
 from tests.helpers.model_files import rows_of_floats
 from tools.servers import Server, running
 
@@ -25,6 +25,19 @@ def word_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def asked_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of sentence-transformers with prompts, whose file cuts texts to six tokens."""
+    pytest.importorskip("tokenizers")
+    folder = tmp_path_factory.mktemp("asked")
+    tokenizer = word_tokenizer()
+    rows = rows_of_floats(tokenizer.get_vocab_size(), 16).astype(np.float32)
+    tokenizer.enable_truncation(6)
+    settings = {"prompts": {"query": "dog ", "passage": "the "}, "default_prompt_name": "passage"}
+    save_transformers(folder, rows, tokenizer, "root", False, settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def plain_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file of rows without tokens; row 3 is not finite."""
     path = tmp_path_factory.mktemp("rows") / "rows.npy"
@@ -35,8 +48,9 @@ def plain_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(word_model: Path, plain_rows: Path) -> Iterator[Server]:
+def server(word_model: Path, asked_model: Path, plain_rows: Path) -> Iterator[Server]:
     for package in ("uvicorn", "starlette", "tokenizers"):
         pytest.importorskip(package)
-    with running("demo", f"words={word_model}", f"rows={plain_rows}") as started:
+    given = ("demo", f"words={word_model}", f"rows={plain_rows}", f"asked={asked_model}")
+    with running(*given) as started:
         yield started

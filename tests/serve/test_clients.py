@@ -27,7 +27,7 @@ def from_base64(text: str) -> np.ndarray:  # type: ignore[type-arg]
 def test_openai(server: Server, word_model: Path) -> None:
     openai = pytest.importorskip("openai")
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as client:
-        assert [model.id for model in client.models.list()] == ["demo", "words", "rows"]
+        assert [model.id for model in client.models.list()] == ["demo", "words", "rows", "asked"]
         assert client.models.retrieve("words").owned_by == "pyembed"
         with pyembed.load_encoder(pyembed.demo_model()) as encoder:
             wanted = encoder.encode(TEXTS)

@@ -40,6 +40,31 @@ def test_limits_of_the_model(server: Server, word_model: Path) -> None:
     assert server.post("/embed", {"inputs": long[:160], "model": "words", "truncate": False}).status == 200
 
 
+def test_prompts_and_the_end_that_is_cut_off(server: Server, asked_model: Path) -> None:
+    texts = ["the cat", "dog " * 12 + "house"]
+    with pyembed.load_encoder(asked_model) as encoder:
+        for name, direction in ((None, None), ("query", "Left"), ("passage", "right"), ("query", None)):
+            given = {"inputs": texts, "normalize": False, "model": "asked"}
+            answer = server.post("/embed", {**given, "prompt_name": name, "truncation_direction": direction})
+            wanted = encoder.encode(
+                texts, prompt_name=name, truncation_direction=direction and direction.lower()
+            )
+            np.testing.assert_array_equal(np.array(answer.value, np.float32), wanted)
+        answer = server.post("/v1/embeddings", {"input": texts, "model": "asked"})
+        found = np.array([one["embedding"] for one in answer.value["data"]], np.float32)
+        np.testing.assert_array_equal(found, encoder.encode(texts, prompt_name="passage"))
+        pair = {"source_sentence": texts[0], "sentences": texts}
+        how = {"prompt_name": "query", "truncation_direction": "Left"}
+        answer = server.post("/similarity", {"inputs": pair, "parameters": how, "model": "asked"})
+        vectors = encoder.encode(texts, prompt_name="query", truncation_direction="left", normalize=True)
+        np.testing.assert_allclose(answer.value, vectors.astype(np.float64) @ vectors[0], atol=1e-6)
+    body = {"inputs": "cat", "model": "asked", "add_special_tokens": False}
+    tokens = [server.post("/tokenize", {**body, "prompt_name": name}).value[0] for name in (None, "query")]
+    assert [[token["text"] for token in found] for found in tokens] == [["cat"], ["dog", "cat"]]
+    answer = server.post("/embed", {**body, "inputs": texts, "truncate": False})
+    assert "14 tokens; the model takes 6" in answer.value["error"]
+
+
 def test_texts_of_all_kinds(server: Server, word_model: Path) -> None:
     texts = [text for text in ODD_TEXTS if text]
     answer = server.post("/v1/embeddings", {"input": texts, "model": "words"})
@@ -133,8 +158,21 @@ def test_metrics(server: Server) -> None:
         ("/embed", {"inputs": 7}, 422, "inputs must be"),
         ("/embed", {"inputs": "a", "dimensions": 0}, 422, "dimensions is 0"),
         ("/embed", {"inputs": "a", "normalize": "yes"}, 422, "true or false"),
-        ("/embed", {"inputs": "a", "prompt_name": "query"}, 422, "no prompts"),
-        ("/embed", {"inputs": "a", "truncation_direction": "Left"}, 422, "right end"),
+        (
+            "/embed",
+            {"inputs": "a", "prompt_name": "query"},
+            422,
+            "'demo' has none: put the prompt into the text",
+        ),
+        ("/tokenize", {"inputs": "a", "prompt_name": "query"}, 422, "there is no prompt 'query'"),
+        ("/embed", {"inputs": "a", "prompt_name": "qu", "model": "asked"}, 422, "has 'query', 'passage'"),
+        (
+            "/embed",
+            {"inputs": [1], "prompt_name": "query", "model": "asked"},
+            422,
+            "prompt_name is for texts",
+        ),
+        ("/embed", {"inputs": "a", "prompt_name": 7}, 422, "prompt_name must be a text"),
         ("/embed", {"inputs": "a", "truncation_direction": "Up"}, 422, "expected one of"),
         ("/embed", {"inputs": ["a", 1]}, 422, "text 1 is of type int"),
         ("/embed", {"inputs": [[1], "a"]}, 422, "is not an array"),
