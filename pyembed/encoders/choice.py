@@ -60,13 +60,13 @@ class Chosen:
     def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
         """Return the ids of some texts."""
         if self._engine is None or os.getpid() != self._process:  # whose threads stayed in the parent
-            return self._reference().cut(texts, parallel)
+            return self.reference().cut(texts, parallel)
         if not self._is_for_plain:
             return self._engine.cut(texts, parallel)
         plain = plain_ones(texts)
         if plain.all():
             return self._engine.cut(texts, parallel)
-        found = self._reference().cut(list(compress(texts, ~plain)), parallel)
+        found = self.reference().cut(list(compress(texts, ~plain)), parallel)
         return merged(plain, self._engine.cut(list(compress(texts, plain)), parallel), found)
 
     @property
@@ -74,7 +74,8 @@ class Chosen:
         """A digest of what says which ids are right, whichever engine finds them."""
         return f"sha256:{self._vocabulary.digest}"
 
-    def _reference(self) -> Standard:
+    def reference(self) -> Standard:
+        """Return what says which ids are right; built when it is first needed."""
         if self._standard is None:
             self._standard = Standard(self._vocabulary.path, self._vocabulary.documents.standard)
         return self._standard
@@ -82,7 +83,7 @@ class Chosen:
     def _choose(self, wanted: EngineName) -> EngineChoice:
         standard = version_of(Standard.package) or ""
         if wanted == Standard.package:
-            self._reference()
+            self.reference()
             return EngineChoice(wanted, standard, "asked for")
         known = read_verdicts(self._vocabulary.digest) if self._use_cache else Verdicts(0, {})
         n_spellings = known.n_spellings or len(self._vocabulary.documents.spellings)
@@ -92,7 +93,7 @@ class Chosen:
             write_verdicts(self._vocabulary.digest, Verdicts(n_spellings, verdicts))
         if choice is not None:
             return choice
-        self._reference()
+        self.reference()
         if wanted != "auto":
             raise ValueError(f"{self._vocabulary.path}: {wanted} cannot be used: {'; '.join(against)}")
         return EngineChoice(Standard.package, standard, "; ".join(against))
@@ -172,7 +173,7 @@ class Chosen:
     def _compare(self, engine: Engine, standard: str) -> Verdict:
         """Return which texts an engine cuts as `tokenizers` does."""
         texts = [*fixed_texts(), *own_texts(self._vocabulary.documents.facts.sample)]
-        right = self._reference().cut(texts, parallel=True)
+        right = self.reference().cut(texts, parallel=True)
         differing: set[int] = set()
         for parallel in (True, False):
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -20,12 +21,14 @@ from ..tables.arguments import as_ids, check_ids, thread_count
 from ..tables.scan import index_of
 from ..tables.table import EmbeddingTable
 from ..tokens.cutting.cutter import batches
+from ..tokens.cutting.engine import post_processor
 from .choice import EngineChoice
 from .counting import Counting, OfModel, counted, counting_of
 from .doubles import float64_means
 from .engines import Cuts
 from .parts import Parts
 from .rules import Direction
+from .whole import WholeTokenizer
 
 
 class _Pooling(NamedTuple):
@@ -106,6 +109,14 @@ class Encoder(Closing):
     def tokenizer_digest(self) -> str:
         """A digest of what cuts the texts: the vocabulary and its rules, whatever engine follows them."""
         return self._parts.chosen.digest
+
+    @cached_property
+    def whole_tokenizer(self) -> WholeTokenizer:
+        """The tokenizer with what its file puts around texts; built when asked for (for this package)."""
+        self._ensure_open()
+        vocabulary = self._parts.vocabulary
+        around = post_processor(vocabulary.path, vocabulary.documents.around)
+        return WholeTokenizer(vocabulary.path, self._parts.chosen.reference().tokenizer, around)
 
     @property
     def closed(self) -> bool:

@@ -54,13 +54,19 @@ class FastEngine(Engine, Protocol):
 
 
 class Standard:
-    """`tokenizers`, which says what is right."""
+    """`tokenizers`, which says what is right.
+
+    Attributes
+    ----------
+    tokenizer : tokenizers.Tokenizer
+        Not to be changed: it cuts what others ask for meanwhile.
+    """
 
     package = "tokenizers"
 
     def __init__(self, path: str, document: str) -> None:
         self._path = path
-        self._tokenizer = load(path, document)
+        self.tokenizer = load(path, document)
 
     def cut(self, texts: Sequence[str], parallel: bool) -> Cuts:
         """Return the ids of some texts.
@@ -70,7 +76,7 @@ class Standard:
         VocabularyError
             If the vocabulary lacks what a text needs, such as an unknown token.
         """
-        cut = self._tokenizer.encode_batch_fast
+        cut = self.tokenizer.encode_batch_fast
         with refusals_named(self._path, "cut by it"):
             if parallel or has_one_thread():
                 return _joined([one.ids for one in cut(list(texts), add_special_tokens=False)])

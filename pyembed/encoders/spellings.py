@@ -26,11 +26,14 @@ class Documents:
         The ``tokenizer.json`` that says what is right.
     spellings : tuple of str
         What fast engines are given: that file, and others that should cut the same.
+    around : object
+        What puts tokens around texts, as the file has it, unchecked: its ``post_processor``.
     facts : TokenizerFacts
     """
 
     standard: str
     spellings: tuple[str, ...]
+    around: Any
     facts: TokenizerFacts
 
 
@@ -76,7 +79,7 @@ def digest_of(parts: Iterable[bytes | memoryview]) -> str:
 def documents_of_json(path: str, document: dict[str, Any]) -> Documents:
     """Return the documents of a ``tokenizer.json``; raises FormatError as `tokenizer_facts` does."""
     text = bare(document)
-    return Documents(text, (text,), tokenizer_facts(path, document))
+    return Documents(text, (text,), document.get("post_processor"), tokenizer_facts(path, document))
 
 
 def documents_of_model(source: TokenSource) -> Documents:
@@ -94,4 +97,5 @@ def documents_of_model(source: TokenSource) -> Documents:
     if step == NEWLINES_APART and not any("\n" in text and text.strip("\n") for text in source.texts):
         others.append(None)  # no merge crosses the cuts, since no token has both sides of one
     spellings = [bare({**document, "pre_tokenizer": other}) for other in (step, *others)]
-    return Documents(spellings[0], tuple(spellings), tokenizer_facts(source.path, document))
+    facts = tokenizer_facts(source.path, document)
+    return Documents(spellings[0], tuple(spellings), document["post_processor"], facts)

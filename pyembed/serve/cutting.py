@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..encoders.whole import WholeTokenizer
 from ..errors import FormatError
-from ..tokens.token_text import TokenType
-from .asking import check_batch_size, hidden, no_tokenizer, too_many_tokens
+from .asking import check_batch_size, hidden, need_encoder, too_many_tokens
 from .errors import Reason, Refused, invalid
 from .limits import Limits
 from .models import Served
 from .shapes import Inputs
 
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
 Tokens = list[dict[str, Any]]
-
-
-#: Id, stored text, whether it is special, and the characters that it comes from.
-_Cut = tuple[int, str, bool, int, int]
 
 
 def cut_for_people(served: Served, inputs: Inputs, limits: Limits, add_special: bool) -> list[Tokens]:
     """Return the tokens of each text: id, text, whether it is special, and the bytes that it comes from."""
     check_batch_size(inputs, limits, "inputs")
-    cut = _by_model(served, add_special) if served.model is not None else _by_tokenizer(served, add_special)
+    tokenizer = _tokenizer(served)
     found = []
     n_left = limits.max_batch_tokens
     for text in inputs.texts or ():
-        tokens = cut(text)
+        try:
+            tokens = tokenizer.cut(text, add_special=add_special)
+        except FormatError as error:
+            raise Refused(Reason.NO_TOKENIZER, hidden(served, str(error)), "inputs") from None
         n_left -= len(tokens)
         if n_left < 0:
             raise too_many_tokens(limits.max_batch_tokens - n_left, limits, "inputs")
@@ -38,17 +39,26 @@ def cut_for_people(served: Served, inputs: Inputs, limits: Limits, add_special: 
     return found
 
 
-def _shown(text: str, cut: list[_Cut]) -> Tokens:
+def _tokenizer(served: Served) -> WholeTokenizer:
+    try:
+        return need_encoder(served).whole_tokenizer
+    except (FormatError, ImportError) as error:
+        raise Refused(Reason.NO_TOKENIZER, hidden(served, str(error)), "inputs") from None
+
+
+def _shown(text: str, cut: Encoding) -> Tokens:
     places = _byte_places(text)
     return [
         {
             "id": token_id,
             "text": stored if special else text[start:end],
-            "special": special,
+            "special": bool(special),
             "start": None if special else places[start],
             "stop": None if special else places[end],
         }
-        for token_id, stored, special, start, end in cut
+        for token_id, stored, special, (start, end) in zip(
+            cut.ids, cut.tokens, cut.special_tokens_mask, cut.offsets, strict=True
+        )
     ]
 
 
@@ -57,40 +67,6 @@ def _byte_places(text: str) -> Any:
     if text.isascii():
         return range(len(text) + 1)
     return list(accumulate((len(letter.encode("utf-8")) for letter in text), initial=0))
-
-
-def _by_model(served: Served, add_special: bool) -> Callable[[str], list[_Cut]]:
-    vocabulary = served.vocabulary
-    if vocabulary is None:
-        raise no_tokenizer(served)
-    # Control tokens are not found in texts, so that these are the ones that were added.
-    is_special = vocabulary.types == TokenType.CONTROL
-
-    def cut(text: str) -> list[_Cut]:
-        try:
-            pieces = vocabulary.pieces(text, add_special=add_special)
-        except (FormatError, ImportError) as error:
-            raise Refused(Reason.NO_TOKENIZER, hidden(served, str(error)), "inputs") from None
-        return [(one.id, one.text, bool(is_special[one.id]), one.start, one.end) for one in pieces]
-
-    return cut
-
-
-def _by_tokenizer(served: Served, add_special: bool) -> Callable[[str], list[_Cut]]:
-    tokenizer = served.tokenizer
-    if tokenizer is None:
-        raise no_tokenizer(served)
-
-    def cut(text: str) -> list[_Cut]:
-        found = tokenizer.encode(text, add_special_tokens=add_special)
-        return [
-            (token_id, stored, bool(special), start, end)
-            for token_id, stored, special, (start, end) in zip(
-                found.ids, found.tokens, found.special_tokens_mask, found.offsets, strict=True
-            )
-        ]
-
-    return cut
 
 
 def joined(served: Served, inputs: Inputs, limits: Limits, skip_special: bool) -> list[str]:
@@ -108,13 +84,8 @@ def joined(served: Served, inputs: Inputs, limits: Limits, skip_special: bool) -
             raise invalid(f"id {ids[where]} at ids[{index}][{where}] is not one of {n_known} tokens", "ids")
     if served.model is not None:
         return [served.model.detokenize(ids, special=not skip_special) for ids in arrays]
-    assert served.tokenizer is not None
-    return [served.tokenizer.decode(ids.tolist(), skip_special_tokens=skip_special) for ids in arrays]
+    return [_tokenizer(served).join(ids.tolist(), skip_special=skip_special) for ids in arrays]
 
 
 def _n_tokens(served: Served) -> int:
-    if served.vocabulary is not None:
-        return len(served.vocabulary)
-    if served.tokenizer is not None:
-        return served.tokenizer.get_vocab_size()
-    raise no_tokenizer(served)
+    return _tokenizer(served).n_tokens if served.vocabulary is None else len(served.vocabulary)

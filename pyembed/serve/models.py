@@ -8,23 +8,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..analysis.similarity import Geometry
 from ..core.closing import Closing
 from ..core.leasing import Leasing
 from ..encoders import Encoder, encoder_of, load_encoder
-from ..encoders.files import find_encoder
 from ..errors import ClosedError, FormatError
 from ..loader import load_model, open_table
 from ..model import Model
 from ..safe_text import printable
 from ..tables.table import EmbeddingTable
-from ..tokens.readers.checked_reads import as_text, read_bytes
 from ..tokens.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -77,15 +71,11 @@ class Served(Closing):
         *,
         model: Model | None = None,
         encoder: Encoder | None = None,
-        tokenizer: tuple[str, str] | None = None,
         no_texts: str = "",
     ) -> None:
         self.name, self.path = given.name, given.path
         self.model, self.encoder, self.table = model, encoder, table
         self.no_texts = no_texts
-        self._tokenizer_file = tokenizer
-        self._tokenizer: Tokenizer | None = None
-        self._lock = threading.Lock()
         self.opened = int(time.time())
         self._closed = False
 
@@ -95,17 +85,6 @@ class Served(Closing):
         if self.model is None or "tokenizer.ggml.tokens" not in self.model.metadata:
             return None
         return self.model.vocabulary
-
-    @property
-    def tokenizer(self) -> Tokenizer | None:
-        """Of an encoder that is not a GGUF model, its tokenizer with what stands around texts; else None.
-
-        It is built when somebody first asks, of what the file held when the encoder was opened.
-        """
-        with self._lock:
-            if self._tokenizer is None and self._tokenizer_file is not None:
-                self._tokenizer = _whole_tokenizer(*self._tokenizer_file)
-            return self._tokenizer
 
     @property
     def geometry(self) -> Geometry:
@@ -158,12 +137,10 @@ def open_served(given: Given) -> Served:
     try:
         if given.memory_budget is not None:
             raise ValueError(f"{given.path} is an encoder: a memory budget is for GGUF models and tables")
-        path = find_encoder(given.path, None, None).tokenizer_file
-        tokenizer = path, as_text(path, read_bytes(path))
+        return Served(given, encoder.table, encoder=encoder)
     except BaseException:
         encoder.close()
         raise
-    return Served(given, encoder.table, encoder=encoder, tokenizer=tokenizer)
 
 
 def _begins_as_gguf(path: str) -> bool:
@@ -188,16 +165,6 @@ def _open_model(given: Given) -> Served:
     except BaseException:
         model.close()
         raise
-
-
-def _whole_tokenizer(path: str, text: str) -> Tokenizer:
-    """Return the tokenizer of a file's text, without limit and padding."""
-    from ..tokens.cutting.engine import load
-
-    tokenizer = load(path, text)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 class Models(Mapping[str, Served]):

@@ -93,7 +93,7 @@ def use(monkeypatch: pytest.MonkeyPatch, *kinds: type[Fake]) -> None:
 def chosen(engine: Any = "auto", cache: bool = True) -> choice.Chosen:
     text = bare(DOCUMENT)
     facts = replace(tokenizer_facts("", DOCUMENT), sample=("the", "##able", "[PAD]", "[EXTRA]"))
-    vocabulary = vocabulary_of("tokenizer.json", Documents(text, (text,), facts))
+    vocabulary = vocabulary_of("tokenizer.json", Documents(text, (text,), None, facts))
     return choice.Chosen(vocabulary, engine, cache)
 
 

@@ -66,8 +66,16 @@ def _room(n_bytes: int) -> int:
 
 def pre_tokenizer(path: str, step: dict[str, Any] | None) -> Any:
     """Return a step of a ``tokenizer.json`` by itself, to put in another tokenizer's place for it."""
-    model = {"type": "BPE", "vocab": {}, "merges": []}
-    return build(path, {"version": "1.0", "pre_tokenizer": step, "model": model}).pre_tokenizer
+    return _around_nothing(path, "pre_tokenizer", step).pre_tokenizer
+
+
+def post_processor(path: str, step: Any) -> Any:
+    """Return the last step of a ``tokenizer.json`` by itself; None where it has none."""
+    return None if step is None else _around_nothing(path, "post_processor", step).post_processor
+
+
+def _around_nothing(path: str, name: str, step: Any) -> Tokenizer:
+    return build(path, {"version": "1.0", name: step, "model": {"type": "BPE", "vocab": {}, "merges": []}})
 
 
 def cut(path: str, tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
