@@ -13,6 +13,7 @@ from .constants import FileChange, Format, LoadMode
 from .paths import Files, Path, file_names, identity
 from .recognise import file_at_fault, recognise
 from .records import Change, ChangeKind, OpenOptions, RawLayout, Shard
+from .unfinished import refuse_unfinished
 
 LOAD_MODES: Mapping[str, int] = {
     "auto": LoadMode.AUTO,
@@ -67,6 +68,8 @@ class OpenFile:
     progress : callable, optional
         Called with (bytes done, bytes in all) while a tensor is read into memory; a false answer that is not
         None cancels. What it raises is raised by the method that was reading.
+    unfinished : bool, optional
+        Whether to open a model whose edit in place is not finished, or was interrupted.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class OpenFile:
         guard: bool = True,
         memory_budget: int | str | None = None,
         progress: Callable[[int, int], object] | None = None,
+        unfinished: bool = False,
     ) -> None:
         self._model: CData | None = None
         self._progress: ProgressRelay | None = None
@@ -107,6 +111,8 @@ class OpenFile:
         paths = ffi.new("char *[]", texts)
         if self._given:
             options.paths, options.n_paths = paths, len(texts)
+        if not unfinished:
+            refuse_unfinished(self.path)
         out, error = ffi.new("pye_model **"), ffi.new("pye_error *")
         status = lib.pye_model_open(texts[0], options, out, error)
         if status in _NOT_OPENED:
@@ -118,6 +124,9 @@ class OpenFile:
         files = tuple(map(os.path.abspath, self._given)) or os.path.abspath(self.path)
         self.options = OpenOptions(files, format, load_mode, guard, raw, options.memory_budget)
         self._paths = [shard.path for shard in self.shards()]
+        if not unfinished:
+            for file in self._paths[1:]:
+                refuse_unfinished(file)
         self._read = {found for path in self._files_read() if (found := identity(path)) is not None}
 
     @staticmethod
