@@ -10,8 +10,9 @@ from mkdocs.structure.pages import Page
 
 from tools.site import keywords, links, sections
 
-#: What is looked up by name, and has the words of all tasks.
-_LOOKED_UP = ("reference/", "project/changelog", "rules", "architecture")
+#: What is looked up by name, and has the words of all tasks; security is a matter of its users too.
+_LOOKED_UP = ("reference/", "project/", "guides/programs", "rules", "architecture")
+_ASKED_FOR = ("project/security.md",)
 _DOCUMENT_OF = {page: name for name, page in sections.DOCUMENTS.items()}
 
 
@@ -31,7 +32,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Make links between files of the repository links between pages."""
     place = page.file.src_uri
-    if place.startswith(_LOOKED_UP):
+    if place.startswith(_LOOKED_UP) and place not in _ASKED_FOR:
         page.meta["search"] = {"boost": 0.2}  # behind pages that explain
     document = _DOCUMENT_OF.get(place, f"docs/{place}")
     page.meta["tags"] = keywords.of_document(

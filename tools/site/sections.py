@@ -12,7 +12,7 @@ INDEX = "index.md"
 
 #: Pages of ``docs``, under the headings of the site. A page that stands nowhere here is an error.
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Start here": ("first-steps.md", "published-examples.md", "platforms.md"),
+    "Start here": ("first-steps.md", "questions.md", "published-examples.md", "platforms.md"),
     "Guides": (
         "text.md",
         "encoders.md",
@@ -23,6 +23,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "deploying-validation.md",
         "comparing.md",
         "repair.md",
+        "exporting.md",
         "conditional-memory.md",
         "cold-rows.md",
         "embedding-in-c.md",
