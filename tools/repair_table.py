@@ -57,11 +57,11 @@ def repaired(path: Path, reference: Path | None, out: Path) -> tuple[str, str]:
     return "mended", ""
 
 
-def of_vocabularies(folder: Path, scratch: Path, names: Iterable[str] | None) -> Iterator[Line]:
-    """Repair damaged vocabularies."""
+def of_vocabulary(folder: Path, scratch: Path, name: str) -> Iterator[Line]:
+    """Repair a vocabulary with each damage that is made in it."""
     path, out, original = (scratch / f"{name}.gguf" for name in ("damaged", "out", "original"))
     for case in corruptions():
-        if names and case.vocabulary not in names:
+        if case.vocabulary != name:
             continue
         whole = read_parts(folder / f"vocab/ggml-vocab-{case.vocabulary}.gguf")
         original.write_bytes(whole.to_bytes())
@@ -78,9 +78,9 @@ def of_vocabularies(folder: Path, scratch: Path, names: Iterable[str] | None) ->
             yield "vocabulary", case.name.split(":")[0], how, outcome, why
 
 
-def _vocabularies(folder: Path, names: list[str] | None) -> list[Line]:
+def _vocabulary(folder: Path, name: str) -> list[Line]:
     with tempfile.TemporaryDirectory() as scratch:
-        return list(of_vocabularies(folder, Path(scratch), names))
+        return list(of_vocabulary(folder, Path(scratch), name))
 
 
 def _rows() -> list[Line]:
@@ -161,8 +161,10 @@ def main() -> None:
     if folder is None:
         parser.error(test_data.MISSING)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        kinds = (pool.submit(_vocabularies, folder, given.vocabulary), pool.submit(_rows))
-        made = render(chain.from_iterable(kind.result() for kind in kinds))
+        names = given.vocabulary or dict.fromkeys(case.vocabulary for case in corruptions())
+        parts = [pool.submit(_vocabulary, folder, name) for name in names]
+        parts.append(pool.submit(_rows))
+        made = render(chain.from_iterable(part.result() for part in parts))
     if given.vocabulary:
         made = f"Vocabularies: {', '.join(given.vocabulary)}.\n\n{made}"
     page = PAGE.read_text("utf-8")
