@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     rate = f"{n_new / done.seconds:,.0f} a second" if n_new and done.seconds else "nothing was left to do"
     print_facts(
         [
-            ("written", f"{len(done.parts)} parts in {arguments.out}"),
+            ("written", f"{len(done.parts)} part{'s' * (len(done.parts) != 1)} in {arguments.out}"),
             ("rows", f"{done.rows:,}, {done.vectors:,} vectors ({rate})"),
             ("failed", f"{done.failed:,}" + (", see _rejects-*.jsonl" if done.failed else "")),
         ]
