@@ -32,13 +32,34 @@ unsigned pye_cpu_features(void) {
     return has_all(b, avx512) && has_all(saved, zmm) ? PYE_CPU_AVX2 | PYE_CPU_AVX512 : PYE_CPU_AVX2;
 }
 
+static bool has_sha(void) {
+    enum { SSE4_1 = 1 << 19, SHA = 1 << 29 };
+    uint32_t a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && has_all(c, SSE4_1) && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+           has_all(b, SHA);
+}
+
+bool pye_cpu_has_sha(void) {
+    static _Atomic int known; /* 1: no, 2: yes; to ask takes longer than a block */
+    int found = atomic_load_explicit(&known, memory_order_relaxed);
+    if (found == 0) {
+        found = has_sha() ? 2 : 1;
+        atomic_store_explicit(&known, found, memory_order_relaxed);
+    }
+    return found == 2;
+}
+
 #elif defined(__aarch64__)
 
 unsigned pye_cpu_features(void) { return PYE_CPU_NEON; }
 
+bool pye_cpu_has_sha(void) { return false; }
+
 #else
 
 unsigned pye_cpu_features(void) { return 0; }
+
+bool pye_cpu_has_sha(void) { return false; }
 
 #endif
 

@@ -1,6 +1,7 @@
 /* What this machine's processor and operating system can run. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef enum pye_cpu_feature {
@@ -11,6 +12,9 @@ typedef enum pye_cpu_feature {
 
 /* The features as a set of bits. */
 unsigned pye_cpu_features(void);
+
+/* Whether the processor has instructions for SHA-256. */
+bool pye_cpu_has_sha(void);
 
 /* Size of the last-level cache; a common one if the system does not report it. */
 size_t pye_cpu_cache_bytes(void);
