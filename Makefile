@@ -9,7 +9,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/* csrc/*/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h csrc/*/*/*.c csrc/*/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wheel workflows fuzz-http load-http corpora
+.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wheel workflows fuzz-http load-http corpora test-windows
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -89,6 +89,9 @@ install: | $(CMAKE)  ## install the C library: make install PREFIX=/usr LIBDIR=l
 	$(CMAKE) -S csrc -B build/install -DCMAKE_INSTALL_PREFIX=$(abspath $(PREFIX)) -DCMAKE_INSTALL_LIBDIR=$(LIBDIR)
 	$(CMAKE) --build build/install
 	$(CMAKE) --install build/install
+
+test-windows: .venv/.test-packages .venv/.release-tools  ## build the C library for Windows with zig and MinGW, and run its programs under Wine
+	$(BIN)/pytest -m windows tests/csrc/test_windows.py
 
 cross: .venv/.release-tools  ## compile the C library for macOS and for musl, and run what an emulator can
 	$(BIN)/python -m tools.cross $(ARGS)

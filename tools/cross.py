@@ -1,8 +1,9 @@
 """Compile the C library for other systems, and run what can be run here.
 
 Usage: ``python -m tools.cross [TARGET ...]``.  The compiler is ``zig cc`` of the package ``ziglang``, which
-brings the headers and libraries of all targets.  ``examples/c/rows.c`` is linked with the library; where this
-machine, or an emulator on it, runs the program, it has to print the rows that the package has here.
+brings the headers and libraries of all targets; for Windows also MinGW's GCC.  ``examples/c/rows.c`` is
+linked with the library; where this machine, or an emulator on it, runs the program, it has to print the rows
+that the package has here.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 
 import pyembed
 
+from . import windows
 from .native import ROOT, Build, BuildError, clean_environment
 
 EXAMPLE = ROOT / "examples" / "c" / "rows.c"
@@ -26,10 +29,15 @@ TARGETS = {
     "aarch64-macos": ("-D_DARWIN_C_SOURCE",),
     "x86_64-linux-musl": ("-static",),
 }
+#: Those whose library is built as `tools.windows` does, with the names that it has for their compilers.
+WINDOWS = {"x86_64-w64-mingw32": "mingw", windows.TARGET: "zig"}
 
 
 def runner(target: str) -> list[str] | None:
     """Return what runs a target's programs here: nothing on the machine itself, None where nothing can."""
+    if target in WINDOWS:
+        wine = windows.wine()
+        return [wine] if wine else None
     machine, system, *_ = target.split("-")
     if system != sys.platform:
         return None
@@ -46,18 +54,26 @@ def expected() -> str:
     return f"{rows.shape[1]} columns, from {rows[0, 0]:g} to {rows[-1, -1]:g}\n"
 
 
+def build_for(target: str) -> Build:
+    """Return the library compiled for a target; raise BuildError."""
+    if target in WINDOWS:
+        return windows.build(WINDOWS[target])
+    flags = ("-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-command-line-argument", *TARGETS[target])
+    return Build(ROOT / "build" / f"cross-{target}", [*windows.ZIG, "-target", target], flags)
+
+
 def try_target(target: str) -> str:
     """Compile for a target, run what can be run, and return what was seen; raise BuildError."""
-    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", target]
-    flags = ("-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-command-line-argument", *TARGETS[target])
-    build = Build(ROOT / "build" / f"cross-{target}", compiler, flags)
-    program = build.program("rows", [EXAMPLE])
+    build = build_for(target)
+    program = build.program("rows.exe" if target in WINDOWS else "rows", [EXAMPLE])
     compiled = f"{len(build.library)} files compiled and linked"
     start = runner(target)
     if start is None:
         return f"{compiled}, not run: nothing here runs it"
     command = [*start, str(program), pyembed.demo_model()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean_environment())
+    with TemporaryDirectory() as prefix:
+        environment = clean_environment(WINEPREFIX=prefix, **windows.QUIET)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if (done.returncode, done.stdout) != (0, expected()):
         raise BuildError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return f"{compiled}, and run{' in ' + os.path.basename(start[0]) if start else ''}: the same rows"
@@ -65,10 +81,11 @@ def try_target(target: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try all targets; return the exit code."""
+    targets = sorted([*TARGETS, *WINDOWS])
     parser = argparse.ArgumentParser(description="Compile the C library for other systems.")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; default: all")
-    chosen = parser.parse_args(arguments).targets or list(TARGETS)
-    if unknown := set(chosen) - set(TARGETS):
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(targets)}; default: all")
+    chosen = parser.parse_args(arguments).targets or targets
+    if unknown := set(chosen) - set(targets):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     failed = False
     for target in chosen:

@@ -132,6 +132,7 @@ class Build:
         self._compiler = list(compiler)
         self._flags = [*FLAGS, *flags]
         self._folder_flags = folder_flags or {}
+        self._libraries = ("-lpthread", "-lm") if system == "posix" else ("-lws2_32",)
         self._cache = [] if "ccache" in compiler or shutil.which("ccache") is None else ["ccache"]
         folder.mkdir(parents=True, exist_ok=True)
         self._stamp = hashlib.sha256(
@@ -173,8 +174,7 @@ class Build:
         """Link a program of the library and some sources, and return its path."""
         objects = [self._compile(source) for source in sources]
         program = self.folder / name
-        libraries = ("-lpthread", "-lm")
-        self._run(self._compiler, [*self._flags, *link, *objects, *self.library, *libraries], program)
+        self._run(self._compiler, [*self._flags, *link, *objects, *self.library, *self._libraries], program)
         return program
 
 

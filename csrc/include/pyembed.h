@@ -29,6 +29,11 @@
  * SIGBUS, nor where a handler installed later does not pass on what is not its own. The load modes that read
  * need no guard.
  *
+ * WINDOWS. Paths are UTF-8, of any length; a path of other bytes is PYE_ERROR_IO (EILSEQ). pye_error.system_errno is the errno
+ * nearest to the system's error, whose words are in the message. The guard handles the exception
+ * EXCEPTION_IN_PAGE_ERROR, and while a file is mapped the system itself refuses to truncate it. Budgets, large pages and
+ * counts of major faults are not to be had; there is no fork.
+ *
  * SIZES. `n_` counts elements, `_bytes` counts bytes. Shapes are rows first, the reverse of GGUF's order.
  */
 #ifndef PYEMBED_H
@@ -42,7 +47,9 @@ extern "C" {
 #endif
 
 #ifndef PYE_API
-#if defined(__GNUC__) && !defined(_WIN32)
+#if defined(_WIN32) && defined(PYE_DLL) /* for programs that are linked with the DLL */
+#define PYE_API __declspec(dllimport)
+#elif defined(__GNUC__) && !defined(_WIN32)
 #define PYE_API __attribute__((visibility("default")))
 #else
 #define PYE_API
@@ -184,7 +191,7 @@ typedef struct pye_open_options {
     size_t n_paths;
     /* Bytes; 0: none. Of the model's mapped files together no more than that stays mapped, however rows are asked for:
      * what was not used lately is unmapped again, and the system decides what remains in its page cache. For load modes
-     * that map. PYE_ERROR_ARGUMENT below 16 MiB, or where there is no /proc/self/pagemap. */
+     * that map. PYE_ERROR_ARGUMENT below 16 MiB, or where there is no /proc/self/pagemap, as on Windows and macOS. */
     uint64_t memory_budget;
 } pye_open_options;
 
@@ -524,7 +531,8 @@ PYE_API pye_status pye_ticket_wait(pye_ticket *ticket, pye_error *error);
 PYE_API int pye_ticket_done(pye_ticket *ticket);
 
 /* Writes 8 bytes to the file descriptor `fd`, an eventfd or a pipe that does not block, when the ticket is done; now if it
- * is. Replaces the descriptor given before; -1: none. It has to stay open until then, or until the ticket is closed. */
+ * is. On Windows it is a socket. Replaces the descriptor given before; -1: none. It has to stay open until then, or until the
+ * ticket is closed. */
 PYE_API void pye_ticket_notify(pye_ticket *ticket, int fd);
 
 /* Asks for an end: a ticket that was not begun, or is still reading, ends with PYE_ERROR_CANCELLED. Returns at once. */
@@ -624,7 +632,8 @@ typedef struct pye_stats {
     uint64_t n_bytes_written; /* bytes of output */
     uint64_t nanoseconds; /* in these calls, all threads together; of those below 16 rows every 16th is timed
                                * and counted 16 times */
-    uint64_t n_major_faults; /* page faults of the whole process that needed a disk, since it started */
+    uint64_t
+        n_major_faults; /* page faults of the whole process that needed a disk, since it started; 0 on Windows */
     /* Of mapped files: how rows that were not in memory came there. */
     uint64_t n_rows_missed;    /* rows that were not known to be in memory when they were asked for */
     uint64_t n_reads;          /* runs of adjacent pages that were asked of the system */

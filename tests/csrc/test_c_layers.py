@@ -120,6 +120,12 @@ def test_only_the_systems_folders_know_a_system() -> None:
     assert wrong == []
 
 
+def test_every_system_has_the_same_files() -> None:
+    posix, windows = ({path.stem for path in folder.glob("*.c")} for folder in SYSTEMS)
+    assert posix <= {path.stem for path in (CSRC / "base").glob("*.h")}
+    assert windows - {path.stem for path in SYSTEMS[1].glob("*.h")} == posix
+
+
 def test_templates_name_no_instruction_set() -> None:
     wrong = []
     for path in GENERIC.iterdir():
@@ -151,7 +157,12 @@ def intrinsics(path: Path) -> set[str]:
 
 
 def compiler_of(path: Path) -> list[str]:
-    """Return the command of a compiler for the processors that a header is for."""
+    """Return the command of a compiler for the processors, and the system, that a header is for."""
+    if path.parent.name == "windows":
+        mingw = shutil.which("x86_64-w64-mingw32-gcc")
+        if mingw is None:
+            pytest.skip("no compiler for Windows is installed (Debian: gcc-mingw-w64-x86-64)")
+        return [mingw]
     needed = intrinsics(path)
     if "arm_neon" in needed and platform.machine() not in ("aarch64", "arm64"):
         found = shutil.which("aarch64-linux-gnu-gcc")

@@ -18,6 +18,7 @@ from tests.helpers.oracles.scaled import ScaledRow
 from tests.helpers.scaled_tables import Stored, make_table, save
 from tools.native import PROGRAMS, Build, clean_environment
 
+BUDGET = 16 << 20
 ALLOCATORS = ("malloc", "calloc", "realloc", "strdup")
 
 
@@ -105,10 +106,10 @@ def numbered_rows(folder: Path) -> tuple[Path, int, int]:
 def test_tickets_do_not_race(tsan_build: Build, tmp_path: Path) -> None:
     program = tsan_build.program("tickets", [PROGRAMS / "tickets.c"])
     fixed = ["setarch", "-R"] if shutil.which("setarch") else []
-    assert "1000 tickets" in run(*fixed, program, *numbered_rows(tmp_path), 1000)
+    assert "1000 tickets" in run(*fixed, program, *numbered_rows(tmp_path), 1000, BUDGET)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a memory budget needs Linux")
 def test_tickets_leave_nothing_behind(asan_build: Build, tmp_path: Path) -> None:
     program = asan_build.program("tickets", [PROGRAMS / "tickets.c"])
-    assert "4000 tickets" in run(program, *numbered_rows(tmp_path), 4000)
+    assert "4000 tickets" in run(program, *numbered_rows(tmp_path), 4000, BUDGET)

@@ -23,9 +23,13 @@ def program(plain_build: Build) -> Path:
     return plain_build.program("universal_hash", [ROOT / "tests/csrc/programs/universal_hash.c"])
 
 
+def question(key: Key, texts: Sequence[bytes]) -> bytes:
+    """Return what the program reads."""
+    return struct.pack("=3Q", *key) + b"".join(struct.pack("=I", len(text)) + text for text in texts)
+
+
 def hashes(program: Path, key: Key, texts: Sequence[bytes]) -> npt.NDArray[np.uint64]:
-    data = struct.pack("=3Q", *key) + b"".join(struct.pack("=I", len(text)) + text for text in texts)
-    done = subprocess.run([program], input=data, capture_output=True, check=True)
+    done = subprocess.run([program], input=question(key, texts), capture_output=True, check=True)
     found = np.frombuffer(done.stdout, np.uint64)
     assert len(found) == len(texts)
     return found

@@ -7,8 +7,10 @@
 
 enum { FUZZ_MAX_BACK_ENDS = 4 };
 
-/* In programs that are linked with tests/csrc/programs/emulated/avx512.c. */
+/* In programs that are linked with tests/csrc/programs/emulated/avx512.c, where a name may be missing. */
+#if !defined(_WIN32)
 extern const pye_kernels pye_kernels_avx512_emulated __attribute__((weak));
+#endif
 
 static inline size_t fuzz_back_ends(const pye_kernels *found[FUZZ_MAX_BACK_ENDS]) {
     static unsigned features; /* kept: under a hypervisor asking the processor takes longer than a run */
@@ -24,8 +26,10 @@ static inline size_t fuzz_back_ends(const pye_kernels *found[FUZZ_MAX_BACK_ENDS]
 #elif defined(__aarch64__)
     found[n++] = &pye_kernels_neon;
 #endif
+#if !defined(_WIN32)
     if (&pye_kernels_avx512_emulated != NULL)
         found[n++] = &pye_kernels_avx512_emulated;
+#endif
     return n;
 }
 

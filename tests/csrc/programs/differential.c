@@ -11,6 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "../../fuzz/back_ends.h"
 #include "base/half.h"
 #include "table/queries.h"
@@ -164,11 +168,29 @@ static void check_narrowing(const pye_kernels *kernels, uint16_t (*narrow)(float
         fail(kernels->isa, "write past the narrowed row", n, 0xCA, got[n]);
 }
 
+#if defined(__x86_64__)
+__attribute__((target("fma"))) static float fused_by_instruction(float x, float y, float z) {
+    return _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(x), _mm_set_ss(y), _mm_set_ss(z)));
+}
+#endif
+
+/* x y + z, rounded once: not every C library's fmaf is that. */
+static float fused(float x, float y, float z) {
+#if defined(__x86_64__)
+    static unsigned features; /* kept: under a hypervisor asking the processor takes long */
+    if (features == 0)
+        features = pye_cpu_features();
+    if (features & PYE_CPU_AVX2)
+        return fused_by_instruction(x, y, z);
+#endif
+    return fmaf(x, y, z);
+}
+
 /* A dot product of one block as simd/generic/dot.h words it, number by number. */
 static float reference_dot(const float *row, const float *query, size_t n) {
     float lanes[64] = {0};
     for (size_t i = 0; i < n; i++)
-        lanes[i % 64] = fmaf(row[i], query[i], lanes[i % 64]);
+        lanes[i % 64] = fused(row[i], query[i], lanes[i % 64]);
     float sums[16];
     for (size_t i = 0; i < 16; i++)
         sums[i] = (lanes[i] + lanes[i + 16]) + (lanes[i + 32] + lanes[i + 48]);

@@ -6,14 +6,10 @@
  * the program fails if another one differs in a bit (a NaN must be met by a NaN), if a row comes out otherwise in steps or
  * past the caches, or if anything but the row is written. The parts lie between pages that cannot be read, once with
  * their ends and once with their starts at one. */
-#if defined(__linux__)
-#define _DEFAULT_SOURCE /* for MAP_ANONYMOUS */
-#endif
-#include <stdio.h>
+#include "system.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "../../fuzz/back_ends.h"
 
@@ -39,24 +35,20 @@ typedef struct guarded {
     size_t n_bytes, n_all;
 } guarded;
 
-static size_t page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
-
 static guarded guarded_new(size_t n_bytes) {
-    size_t page = page_bytes(), inner = (n_bytes + page - 1) / page * page;
+    size_t page = pye_page_bytes(), inner = (n_bytes + page - 1) / page * page;
     guarded g = {NULL, n_bytes, inner + 2 * page};
-    void *base = mmap(NULL, g.n_all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED || mprotect(base, page, PROT_NONE) != 0 ||
-        mprotect((uint8_t *)base + page + inner, page, PROT_NONE) != 0)
+    if (pye_memory_reserve(&g.base, g.n_all) != 0 || pye_memory_commit(g.base, g.n_all) != 0 ||
+        !forbid_pages(g.base, page) || !forbid_pages(g.base + page + inner, page))
         fail("guard", "no memory", 0, 0);
-    g.base = base;
     return g;
 }
 
 static uint8_t *guarded_at(const guarded *g, int at_end) {
-    return at_end ? g->base + g->n_all - page_bytes() - g->n_bytes : g->base + page_bytes();
+    return at_end ? g->base + g->n_all - pye_page_bytes() - g->n_bytes : g->base + pye_page_bytes();
 }
 
-static void guarded_free(guarded *g) { (void)munmap(g->base, g->n_all); }
+static void guarded_free(guarded *g) { pye_memory_free(g->base, g->n_all); }
 
 static int read_all(void *to, size_t n_bytes) { return fread(to, 1, n_bytes, stdin) == n_bytes; }
 
@@ -147,6 +139,7 @@ int main(void) {
     const pye_kernels *back_ends[FUZZ_MAX_BACK_ENDS];
     size_t n_back_ends = fuzz_back_ends(back_ends), row = 0;
     header h;
+    binary_streams();
     for (; read_all(&h, sizeof h); row++)
         check_row(&h, row, back_ends, n_back_ends);
     if (ferror(stdin) || fflush(stdout) != 0)

@@ -3,12 +3,12 @@
  *
  *     threads FILE [rounds]
  */
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/threads.h"
 #include "pyembed.h"
 #include "small_ngram.h"
 
@@ -110,7 +110,7 @@ static void open_and_close(int round) {
     pye_ngram_close(constants);
 }
 
-static void *work(void *argument) {
+static void work(void *argument) {
     int number = *(int *)argument;
     for (int round = 0; round < rounds; round++) {
         pye_change change;
@@ -127,11 +127,10 @@ static void *work(void *argument) {
         if (number < 3)
             open_and_close(round);
     }
-    return NULL;
 }
 
 int main(int argc, char **argv) {
-    pthread_t threads[N_THREADS];
+    pye_thread threads[N_THREADS];
     int numbers[N_THREADS];
     const char *name = "token_embd.weight";
     pye_open_options options = {.struct_bytes = sizeof options, .guard = 1};
@@ -148,10 +147,10 @@ int main(int argc, char **argv) {
     require(info.n_columns <= MAX_COLUMNS, "its rows are not too wide");
     for (int i = 0; i < N_THREADS; i++) {
         numbers[i] = i;
-        require(pthread_create(&threads[i], NULL, work, &numbers[i]) == 0, "a thread starts");
+        require(pye_thread_start(&threads[i], work, &numbers[i]), "a thread starts");
     }
     for (int i = 0; i < N_THREADS; i++)
-        (void)pthread_join(threads[i], NULL);
+        pye_thread_join(&threads[i]);
     pye_ngram_close(ngram);
     pye_vocabulary_close(vocabulary);
     pye_table_close(table);

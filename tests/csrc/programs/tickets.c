@@ -1,21 +1,17 @@
 /* Tickets from many threads: submitted here, collected there, cancelled, closed early, beside gathers and prefetches, of a
  * file that is driven out of the page cache again and again, within a budget.
  *
- *     tickets FILE ROWS COLUMNS TICKETS
+ *     tickets FILE ROWS COLUMNS TICKETS [BUDGET]
  *
  * FILE holds float32 rows; column j of row i is 7 i + j. */
-#define _GNU_SOURCE
-#include <dirent.h>
-#include <fcntl.h>
-#include <pthread.h>
+#include "system.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
+#include "base/threads.h"
 #include "pyembed.h"
 
 enum { N_SUBMITTERS = 3, N_COLLECTORS = 3, N_OTHERS = 2, SHELF = 64, MAX_IDS = 96, MAX_COLUMNS = 64 };
@@ -35,8 +31,8 @@ static atomic_int n_left;
 static atomic_int n_collected, n_refused, n_cancelled;
 static atomic_bool over;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static pye_mutex lock;
+static pye_condition changed;
 static order *shelf[SHELF];
 static int n_shelved, n_submitters = N_SUBMITTERS;
 
@@ -64,27 +60,27 @@ static void compare(const order *filled) {
 }
 
 static void put(order *made) {
-    (void)pthread_mutex_lock(&lock);
+    pye_mutex_lock(&lock);
     while (n_shelved == SHELF)
-        (void)pthread_cond_wait(&changed, &lock);
+        pye_condition_wait(&changed, &lock);
     shelf[n_shelved++] = made;
-    (void)pthread_cond_broadcast(&changed);
-    (void)pthread_mutex_unlock(&lock);
+    pye_condition_broadcast(&changed);
+    pye_mutex_unlock(&lock);
 }
 
 static order *take(void) {
     order *taken = NULL;
-    (void)pthread_mutex_lock(&lock);
+    pye_mutex_lock(&lock);
     while (n_shelved == 0 && n_submitters > 0)
-        (void)pthread_cond_wait(&changed, &lock);
+        pye_condition_wait(&changed, &lock);
     if (n_shelved > 0)
         taken = shelf[--n_shelved];
-    (void)pthread_cond_broadcast(&changed);
-    (void)pthread_mutex_unlock(&lock);
+    pye_condition_broadcast(&changed);
+    pye_mutex_unlock(&lock);
     return taken;
 }
 
-static void *submit(void *argument) {
+static void submit(void *argument) {
     uint32_t seed = (uint32_t)(*(int *)argument * 977 + 1);
     while (atomic_fetch_sub(&n_left, 1) > 0) {
         uint32_t ids[MAX_IDS];
@@ -103,25 +99,24 @@ static void *submit(void *argument) {
         memset(ids, 0xff, sizeof ids); /* they were copied */
         put(made);
     }
-    (void)pthread_mutex_lock(&lock);
+    pye_mutex_lock(&lock);
     n_submitters--;
-    (void)pthread_cond_broadcast(&changed);
-    (void)pthread_mutex_unlock(&lock);
-    return NULL;
+    pye_condition_broadcast(&changed);
+    pye_mutex_unlock(&lock);
 }
 
 static void await_notice(order *taken) {
-    int fd = eventfd(0, EFD_CLOEXEC);
+    int descriptor = notice_open();
     uint64_t count = 0;
-    require(fd >= 0, "an eventfd is had");
-    pye_ticket_notify(taken->ticket, fd);
-    require(read(fd, &count, sizeof count) == sizeof count && count == 1, "the notice comes once");
+    require(descriptor >= 0, "notice can be had");
+    pye_ticket_notify(taken->ticket, descriptor);
+    require(notice_read(descriptor, &count) && count == 1, "the notice comes once");
     require(pye_ticket_done(taken->ticket), "a ticket that gave notice is done");
     pye_ticket_notify(taken->ticket, -1);
-    (void)close(fd);
+    notice_close(descriptor);
 }
 
-static void *collect(void *argument) {
+static void collect(void *argument) {
     uint32_t seed = (uint32_t)(*(int *)argument * 131 + 7);
     for (order *taken = take(); taken != NULL; taken = take()) {
         pye_error error;
@@ -144,15 +139,13 @@ static void *collect(void *argument) {
         pye_ticket_close(taken->ticket);
         free(taken);
     }
-    return NULL;
 }
 
 /* What goes on beside tickets; closes some that are not done. */
-static void *disturb(void *argument) {
+static void disturb(void *argument) {
     uint32_t seed = (uint32_t)(*(int *)argument * 71 + 3);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     order *own = calloc(1, sizeof *own);
-    require(fd >= 0 && own != NULL, "the file and memory are there");
+    require(own != NULL, "there is memory");
     while (!atomic_load(&over)) {
         uint32_t ids[MAX_IDS];
         pye_gather_options options = {.struct_bytes = sizeof options, .id_type = PYE_ID_U32};
@@ -166,40 +159,30 @@ static void *disturb(void *argument) {
                 "a ticket is had");
         pye_ticket_close(own->ticket);
         if ((next(&seed) >> 16) % 16 == 0)
-            (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+            drop_page_cache(path);
     }
     free(own);
-    (void)close(fd);
-    return NULL;
 }
 
-static int n_entries(const char *folder) {
-    DIR *opened = opendir(folder);
-    int n = 0;
-    require(opened != NULL, "a folder of /proc opens");
-    while (readdir(opened) != NULL)
-        n++;
-    (void)closedir(opened);
-    return n;
-}
-
-static void *nothing(void *argument) { return argument; }
+static void nothing(void *argument) { (void)argument; }
 
 int main(int argc, char **argv) {
-    pthread_t threads[N_SUBMITTERS + N_COLLECTORS + N_OTHERS];
+    pye_thread threads[N_SUBMITTERS + N_COLLECTORS + N_OTHERS];
     int numbers[N_SUBMITTERS + N_COLLECTORS + N_OTHERS];
-    require(argc == 5, "FILE ROWS COLUMNS TICKETS are given");
+    require(notices_begin() && pye_mutex_init(&lock) && pye_condition_init(&changed), "there are locks");
+    require(argc >= 5, "FILE ROWS COLUMNS TICKETS are given");
     path = argv[1];
     pye_open_options options = {.struct_bytes = sizeof options,
                                 .format = PYE_FORMAT_RAW,
                                 .guard = 1,
                                 .raw_rows = (uint64_t)atoll(argv[2]),
                                 .raw_columns = (uint64_t)atoll(argv[3]),
-                                .memory_budget = (uint64_t)16 << 20};
+                                .memory_budget = argc > 5 ? (uint64_t)atoll(argv[5]) : 0};
     /* With the first thread ThreadSanitizer starts one of its own. */
-    require(pthread_create(&threads[0], NULL, nothing, NULL) == 0, "a thread starts");
-    (void)pthread_join(threads[0], NULL);
-    int n_tickets = atoi(argv[4]), n_fds = n_entries("/proc/self/fd"), n_tasks = n_entries("/proc/self/task");
+    require(pye_thread_start(&threads[0], nothing, NULL), "a thread starts");
+    pye_thread_join(&threads[0]);
+    int n_tickets = atoi(argv[4]), n_handles = n_open_handles();
+
     atomic_init(&n_left, n_tickets);
     pye_model *model;
     require(pye_model_open(path, &options, &model, NULL) == PYE_OK, "the file opens");
@@ -208,24 +191,25 @@ int main(int argc, char **argv) {
     require(info.n_columns <= MAX_COLUMNS, "its rows are not too wide");
     int n_threads = 0;
     for (int i = 0; i < N_OTHERS + N_COLLECTORS + N_SUBMITTERS; i++) {
-        void *(*work)(void *) = i < N_OTHERS ? disturb : i < N_OTHERS + N_COLLECTORS ? collect : submit;
+        void (*work)(void *) = i < N_OTHERS ? disturb : i < N_OTHERS + N_COLLECTORS ? collect : submit;
         numbers[i] = i;
-        require(pthread_create(&threads[n_threads++], NULL, work, &numbers[i]) == 0, "a thread starts");
+        require(pye_thread_start(&threads[n_threads++], work, &numbers[i]), "a thread starts");
     }
     for (int i = N_OTHERS; i < n_threads; i++)
-        (void)pthread_join(threads[i], NULL);
+        pye_thread_join(&threads[i]);
     atomic_store(&over, true);
     for (int i = 0; i < N_OTHERS; i++)
-        (void)pthread_join(threads[i], NULL);
+        pye_thread_join(&threads[i]);
     pye_stats stats = {.struct_bytes = sizeof stats};
     require(pye_model_stats(model, &stats, NULL) == PYE_OK, "there are totals");
     require(stats.held_bytes <= stats.budget_bytes, "the budget is kept");
     pye_table_close(table);
     pye_model_close(model);
-    require(n_entries("/proc/self/fd") == n_fds, "no file stays open");
-    for (int i = 0; i < 1000 && n_entries("/proc/self/task") != n_tasks; i++)
-        (void)usleep(10000); /* a thread that was joined may still be listed for a moment */
-    require(n_entries("/proc/self/task") == n_tasks, "no thread stays");
+    pye_condition_destroy(&changed);
+    pye_mutex_destroy(&lock);
+    for (int i = 0; i < 1000 && n_open_handles() > n_handles; i++)
+        pye_thread_pause(10000000); /* a thread that was joined may still be listed for a moment */
+    require(n_open_handles() <= n_handles, "no file and no thread stays");
     require(atomic_load(&n_collected) == n_tickets, "every ticket was collected");
     printf("%d tickets, %d refused, %d cancelled, %llu bytes fetched\n", n_tickets, atomic_load(&n_refused),
            atomic_load(&n_cancelled), (unsigned long long)stats.n_bytes_fetched);

@@ -1,12 +1,14 @@
 /* Hashes texts as base/universal_hash.h does. Input: the key, three numbers of 8 bytes, then texts, each after its length in
  * 4 bytes. Output: the hashes, 8 bytes each. All in this machine's byte order. */
-#include <stdio.h>
+#include "system.h"
+
 #include <stdlib.h>
 
 #include "base/universal_hash.h"
 
 int main(void) {
     pye_universal_key key;
+    binary_streams();
     if (fread(&key, sizeof key, 1, stdin) != 1)
         return 1;
     for (uint32_t size; fread(&size, sizeof size, 1, stdin) == 1;) {
