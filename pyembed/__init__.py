@@ -44,8 +44,9 @@ from .tables.checking import RowFault
 from .tables.scan import Top
 from .tables.table import EmbeddingTable
 from .tokens.cutting.cutter import Piece, TokenizedTexts
+from .tokens.listed import Token
 from .tokens.token_text import TokenType
-from .tokens.vocabulary import Token, Vocabulary
+from .tokens.vocabulary import Vocabulary
 from .validating import validate, validate_all
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from ..errors import VocabularyError
 from ..safe_text import printable, quote
 from ..tables.scan import as_queries, check_metric
 from ..tables.table import EmbeddingTable
+from ..tokens.listed import ListedTokens
 from ..tokens.lookup import find_word, variants
-from ..tokens.vocabulary import Vocabulary
 
 #: A word as a person writes it, an id, or a vector as wide as the rows.
 Item: TypeAlias = "str | bytes | int | npt.ArrayLike"
@@ -97,7 +97,7 @@ class Geometry:
         Token i names row i. Without one, rows are named by id alone.
     """
 
-    def __init__(self, table: EmbeddingTable, vocabulary: Vocabulary | None = None) -> None:
+    def __init__(self, table: EmbeddingTable, vocabulary: ListedTokens | None = None) -> None:
         self.table = table
         self.vocabulary = vocabulary
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..tokens.listed import ListedTokens
 from ..tokens.token_text import TokenType
-from ..tokens.vocabulary import Vocabulary
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -98,7 +98,7 @@ class Untrained:
     ids: Ints
 
 
-def known_unused(vocabulary: Vocabulary | None, n_rows: int) -> Mask:
+def known_unused(vocabulary: ListedTokens | None, n_rows: int) -> Mask:
     """Return which of a table's rows are unused by type, by name, or because they have no token."""
     unused = np.zeros(n_rows, np.bool_)
     if vocabulary is None:
@@ -113,7 +113,7 @@ def known_unused(vocabulary: Vocabulary | None, n_rows: int) -> Mask:
 
 
 def find_untrained(
-    gather: Gather, norms: Doubles, finite: Mask, mean: Doubles, vocabulary: Vocabulary | None
+    gather: Gather, norms: Doubles, finite: Mask, mean: Doubles, vocabulary: ListedTokens | None
 ) -> Untrained:
     """Return the rows of a table that look untrained.
 

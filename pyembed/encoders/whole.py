@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..tokens.cutting.engine import refusals_named
+from ..tokens.file_vocabulary import FileVocabulary
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -44,6 +45,12 @@ class WholeTokenizer:
     def join(self, ids: Sequence[int], *, skip_special: bool) -> str:
         """Return the text of some ids."""
         return self._tokenizer.decode(ids, skip_special_tokens=skip_special)
+
+    def listed(self, n_rows: int) -> FileVocabulary:
+        """Return the tokens of a table's rows; raises as `FileVocabulary` does."""
+        return FileVocabulary(
+            self._path, self._tokenizer, n_rows, lambda text, special: self.cut(text, add_special=special)
+        )
 
     @property
     def n_tokens(self) -> int:

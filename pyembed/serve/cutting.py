@@ -88,4 +88,5 @@ def joined(served: Served, inputs: Inputs, limits: Limits, skip_special: bool) -
 
 
 def _n_tokens(served: Served) -> int:
-    return _tokenizer(served).n_tokens if served.vocabulary is None else len(served.vocabulary)
+    vocabulary = served.vocabulary if served.model is not None else None
+    return _tokenizer(served).n_tokens if vocabulary is None else len(vocabulary)

@@ -18,7 +18,7 @@ from ..loader import load_model, open_table
 from ..model import Model
 from ..safe_text import printable
 from ..tables.table import EmbeddingTable
-from ..tokens.vocabulary import Vocabulary
+from ..tokens.listed import ListedTokens
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,30 @@ class Served(Closing):
         self.name, self.path = given.name, given.path
         self.model, self.encoder, self.table = model, encoder, table
         self.no_texts = no_texts
+        self._listed: ListedTokens | None = None
+        self._lock = threading.Lock()
         self.opened = int(time.time())
         self._closed = False
 
     @property
-    def vocabulary(self) -> Vocabulary | None:
-        """The tokens of a GGUF model; None where there is none."""
-        if self.model is None or "tokenizer.ggml.tokens" not in self.model.metadata:
+    def vocabulary(self) -> ListedTokens | None:
+        """The tokens of the rows; None where there are none.
+
+        Those of an encoder's folder are listed when somebody first asks, which takes a moment.
+
+        Raises
+        ------
+        FormatError, ImportError
+            If the tokens that are there cannot be read.
+        """
+        if self.model is not None:
+            return self.model.vocabulary if "tokenizer.ggml.tokens" in self.model.metadata else None
+        if self.encoder is None:
             return None
-        return self.model.vocabulary
+        with self._lock:
+            if self._listed is None:
+                self._listed = self.encoder.whole_tokenizer.listed(len(self.table))
+            return self._listed
 
     @property
     def geometry(self) -> Geometry:

@@ -8,13 +8,13 @@ from contextlib import suppress
 from ..core.strings import decode_text
 from ..errors import NotFoundError
 from ..safe_text import quote
-from .vocabulary import Vocabulary
+from .listed import ListedTokens
 
 _LONGEST_WORD = 256
 _LONGEST_PIECE = 64  # characters; longer tokens are not found by `pieces`, which is for messages
 
 
-def find_word(vocabulary: Vocabulary, text: str | bytes) -> int:
+def find_word(vocabulary: ListedTokens, text: str | bytes) -> int:
     """Return the id of the token that a person means by `text`.
 
     ``"king"`` is the token of the whole word, as it stands after a space in a text, where the vocabulary has
@@ -51,14 +51,14 @@ def _forms(text: str) -> Iterator[str]:
             yield f" {text}"
 
 
-def _find(vocabulary: Vocabulary, text: str) -> int | None:
+def _find(vocabulary: ListedTokens, text: str) -> int | None:
     try:
         return vocabulary.find(text)
     except NotFoundError:
         return None
 
 
-def pieces(vocabulary: Vocabulary, text: str) -> list[str]:
+def pieces(vocabulary: ListedTokens, text: str) -> list[str]:
     """Return stored texts of tokens that make up `text`, the longest first from left to right; [] if none do.
 
     What a tokenizer does may differ in detail: this shows a person why a word is not a token. A text
@@ -73,7 +73,7 @@ def pieces(vocabulary: Vocabulary, text: str) -> list[str]:
     return []
 
 
-def _greedy(vocabulary: Vocabulary, text: str) -> list[str]:
+def _greedy(vocabulary: ListedTokens, text: str) -> list[str]:
     continues = "##" if vocabulary.model == "bert" else ""
     tokens = vocabulary.tokens
     found: list[str] = []
@@ -90,7 +90,7 @@ def _greedy(vocabulary: Vocabulary, text: str) -> list[str]:
     return found
 
 
-def variants(vocabulary: Vocabulary, token_id: int) -> set[int]:
+def variants(vocabulary: ListedTokens, token_id: int) -> set[int]:
     """Return the ids of tokens that spell the same word: other case, with and without a space, a plural s.
 
     The token itself is among them.

@@ -202,6 +202,37 @@ class WordPiece(Plain):
         return text
 
 
+class PrefixedPieces(WordPiece):
+    """BERT's in files of its own: nothing before what begins a word, a prefix before what continues one.
+
+    A person writes it as for `WordPiece`: ``##`` before a continuation, whatever the file's prefix.
+    """
+
+    def __init__(self, prefix: str, *, lowercase: bool, strip_accents: bool) -> None:
+        super().__init__(lowercase=lowercase, strip_accents=strip_accents)
+        self._prefix = prefix
+
+    def to_bytes(self, text: str, type: int) -> bytes:
+        """Drop the prefix: it says where a piece may stand and is not part of its bytes."""
+        return text_bytes(text if type in PLAIN_TYPES else text.removeprefix(self._prefix))
+
+    def guesses(self, wanted: str) -> Iterator[str]:
+        """Yield the piece as written, then as the tokenizer would fold it."""
+        for form in dict.fromkeys([wanted, self._fold(wanted)]):
+            if form.startswith("##"):
+                yield self._prefix + form[2:]
+            yield form.removeprefix(" ")
+
+    def accepts(self, wanted: str, text: str, type: int) -> bool:
+        """Refuse a special token where its text was not written just so."""
+        return type not in PLAIN_TYPES or text == wanted
+
+    def written(self, text: str, type: int) -> str:
+        """Return a continuation with ``##`` before it, all else bare."""
+        is_continuation = type not in PLAIN_TYPES and text.startswith(self._prefix)
+        return f"##{text.removeprefix(self._prefix)}" if is_continuation else text
+
+
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 _ESCAPED = {b"t": b"\t", b"n": b"\n", b"r": b"\r"}
 

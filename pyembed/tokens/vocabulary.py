@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
@@ -16,43 +14,18 @@ from .._native import ffi, lib
 from ..core.constants import DIGEST_BYTES
 from ..core.handle import Source
 from ..core.strings import decode_string, encode_text
-from ..errors import CData, ClosedError, NotFoundError, Status, nearest_names
+from ..errors import CData, ClosedError, Status
 from ..files.metadata import Metadata
 from ..llama_cpp.special_tokens import ROLE_DEFAULTS, ROLE_KEYS
-from ..safe_text import printable, quote
+from ..safe_text import printable
 from ..tables.reopening import FileMark, mark_file, reopen, require_same
 from .cutting.cutter import Cutter, Piece
 from .cutting.source import source_of
-from .token_text import SPACE_MARK, Spelling, TokenType, as_text, spelling_of
+from .listed import ListedTokens, Token
+from .token_text import SPACE_MARK, Spelling, TokenType, spelling_of
 
 _CHUNK = 4096
-_MAX_COMPARED = 4000
 _PREFIX = "tokenizer.ggml."
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token of a vocabulary.
-
-    Attributes
-    ----------
-    id : int
-        Its number, which is the row of the token in the model's table.
-    text : str
-        As the file stores it.
-    bytes : bytes
-        What the token stands for in a text. Of WordPiece, the piece itself, without any mark.
-    score : float
-        0 where the file has no scores.
-    type : TokenType or int
-        A plain int for a number outside `TokenType`; NORMAL where the file has no types.
-    """
-
-    id: int
-    text: str
-    bytes: bytes
-    score: float
-    type: TokenType | int
 
 
 class VocabularyFacts(NamedTuple):
@@ -80,7 +53,7 @@ class VocabularyFacts(NamedTuple):
 _TYPES = {int(kind): kind for kind in TokenType}
 
 
-class Vocabulary(Sequence[Token]):
+class Vocabulary(ListedTokens):
     """The tokens of a model, in order of id: an immutable sequence of `Token`.
 
     ``text in vocabulary`` asks for a stored text, ``token in vocabulary`` for a `Token` of it. Methods raise
@@ -175,58 +148,8 @@ class Vocabulary(Sequence[Token]):
 
     # --------------------------------------------------------------------------------------- texts
 
-    def id(self, text: str) -> int:
-        """Return the lowest id whose stored text is exactly `text`.
-
-        Stored texts mark what begins a word in many families: where both ``"\u2581file"`` and ``"file"`` are
-        tokens, ``id("file")`` is the one that continues a word. `find` takes texts as a person writes them.
-
-        Raises
-        ------
-        NotFoundError
-            (a KeyError) if there is none; its message names texts that are spelled alike.
-        """
-        found = self._lookup(text) if isinstance(text, str) else None
-        if found is None:
-            why = self._found_as(text)
-            raise NotFoundError(f"no token is stored as {quote(text)}{why}", lambda: self._near(str(text)))
-        return found
-
-    def _found_as(self, text: object) -> str:
-        """Return what `find` makes of a text that is not stored so, for a message."""
-        with suppress(NotFoundError):
-            return f", but find() takes it for id {self.find(text)}" if isinstance(text, str) else ""
-        return ""
-
-    def find(self, text: str | bytes) -> int:
-        r"""Return the id of the token that stands for `text`, as a person writes it.
-
-        A space is a space, a newline a newline; bytes that are not valid text may be given as bytes. Control
-        tokens are written as they are stored, ``"[CLS]"`` or ``"<|endoftext|>"``. In a WordPiece vocabulary
-        ``"king"`` and ``" king"`` both mean the piece that begins a word and ``"##ing"`` one that continues
-        it, and case and accents are folded as the tokenizer does where the exact text is absent.
-
-        Raises
-        ------
-        NotFoundError
-            (a KeyError) if no single token stands for it; its message names some that come near.
-        """
-        wanted = as_text(text)
-        spelling = self._spelling
-        for guess in spelling.guesses(wanted):
-            found = self._lookup(guess)
-            if found is not None:
-                raw = self._raw(self._handle(), found, 1)[0]
-                if spelling.accepts(wanted, guess, raw.type):
-                    return found
-        continuation = self._lookup(wanted)
-        why = f"; id {continuation} is stored so, and continues a word" if continuation is not None else ""
-        raise NotFoundError(f"no token stands for {quote(text)}{why}", lambda: self.near(wanted))
-
-    def written(self, token_id: int) -> str:
-        """Return what a person writes for a token, which in general leads `find` back to it."""
-        token = self[token_id]
-        return self._spelling.written(token.text, token.type)
+    def _near(self, wanted: str) -> list[str]:
+        return [] if self._vocabulary is None else super()._near(wanted)  # asked for by messages
 
     def _lookup(self, text: str) -> int | None:
         vocabulary = self._handle()
@@ -239,6 +162,9 @@ class Vocabulary(Sequence[Token]):
             return None
         self._source.check(status, error)
         return int(out[0])
+
+    def _type_of(self, token_id: int) -> int:
+        return int(self._raw(self._handle(), token_id, 1)[0].type)
 
     @cached_property
     def _spelling(self) -> Spelling:
@@ -253,35 +179,6 @@ class Vocabulary(Sequence[Token]):
         if strip_accents is None:
             strip_accents = lowercase
         return spelling_of(self.model, self.pre, lowercase=lowercase, strip_accents=strip_accents)
-
-    def _near(self, wanted: str) -> list[str]:
-        """Return stored texts that are spelled like `wanted`.
-
-        Only texts that begin with the same letter and are about as long are compared closely, and at most a
-        few thousand of them: enough to spot a slip, and never slow.
-        """
-        if self._vocabulary is None:
-            return []
-        letters = _letters(wanted)
-        first = {letters[:1], letters[:1].upper()}
-        n_least, n_most = len(letters) - 2, len(letters) + 3  # one more for a mark
-        by_letters: dict[str, str] = {}
-        for text in self.tokens:
-            if n_least <= len(text) <= n_most and not first.isdisjoint(text[:2]):
-                bare = _letters(text)
-                if bare[:1] == letters[:1]:
-                    by_letters.setdefault(bare, text)
-                    if len(by_letters) == _MAX_COMPARED:
-                        break
-        exact = by_letters.pop(letters, None)
-        near = [by_letters[key] for key in nearest_names(letters, by_letters)]
-        return ([exact] if exact is not None else []) + near
-
-    def near(self, wanted: str) -> list[str]:
-        """Return what a person writes for a few tokens that are spelled like `wanted`, the best first."""
-        near = [token for text in self._near(wanted) if (token := self._lookup(text)) is not None]
-        tokens = [self[token_id] for token_id in near]
-        return [self._spelling.written(token.text, token.type) for token in tokens]
 
     # -------------------------------------------------------------------------------------- cutting
 
@@ -438,8 +335,3 @@ def _arrays_together(**kinds: tuple[np.dtype[Any], int]) -> dict[str, npt.NDArra
         arrays[name] = memory[at:end].view(dtype)
         at = end
     return arrays
-
-
-def _letters(text: str) -> str:
-    """Return a text without the marks that families put around it, for comparing spellings."""
-    return text.strip(f" #{SPACE_MARK}\u0120\u010a").casefold()

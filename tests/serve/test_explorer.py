@@ -91,6 +91,21 @@ def test_search_finds_parts_words_and_ids(server: Server, demo: pyembed.Model) -
         assert ask(server, "search", text=text)["tokens"] == []
 
 
+def test_tokens_of_a_static_encoder_have_their_texts(server: Server, word_model: Path) -> None:
+    found = ask(server, "tokens", model="words", text="The cat")["tokens"]
+    assert [(one["text"], one["start"], one["end"]) for one in found] == [("the", 0, 3), ("cat", 4, 7)]
+    assert ask(server, "search", model="words", text="ABLE")["tokens"][0]["stored"] == "##able"
+    answer = ask(server, "nearest", model="words", word="cat", k=3)
+    assert answer["of"]["text"] == "cat"
+    assert all(one["text"] for one in answer["found"])
+    assert ask(server, "file", model="words")["vocabulary"]["model"] == "bert"
+    neighbours = server.post("/v1/nearest", {"model": "words", "input": "cat", "k": 3}).value["data"]
+    assert [one["id"] for one in neighbours] == [one["id"] for one in answer["found"]]
+    with pyembed.load_encoder(word_model) as encoder:
+        wanted = pyembed.Geometry(encoder.table).nearest(answer["of"]["id"], 3)
+    assert [one["id"] for one in neighbours] == [one.id for one in wanted]
+
+
 # ---------------------------------------------------------------------------------------------- rows
 
 

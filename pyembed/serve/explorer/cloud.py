@@ -15,9 +15,9 @@ from ...analysis.projection import Projection, ProjectionMethod, project
 from ...analysis.untrained import RowSums, find_untrained, known_unused
 from ...safe_text import json_text
 from ...tables.table import EmbeddingTable
+from ...tokens.listed import ListedTokens
 from ...tokens.scripts import SCRIPTS, script_of
 from ...tokens.token_text import TokenType
-from ...tokens.vocabulary import Vocabulary
 from .sample import MOST_ROWS, is_huge
 from .shown import shown
 
@@ -53,7 +53,7 @@ class RowFacts:
 class Cloud:
     """The points and the facts of a table, computed when first asked for, once."""
 
-    def __init__(self, table: EmbeddingTable, vocabulary: Vocabulary | None) -> None:
+    def __init__(self, table: EmbeddingTable, vocabulary: ListedTokens | None) -> None:
         self._table = table
         self._vocabulary = vocabulary
         self._lock = threading.Lock()
@@ -150,7 +150,7 @@ class Cloud:
         return [stored[row] if row < len(stored) else f"row {row}" for row in ids.tolist()]
 
 
-def _row_facts(table: EmbeddingTable, vocabulary: Vocabulary | None) -> RowFacts:
+def _row_facts(table: EmbeddingTable, vocabulary: ListedTokens | None) -> RowFacts:
     n = len(table)
     training, no_untrained = _training(table, vocabulary)
     types, scripts = np.full(n, _NO_TOKEN, np.uint8), np.full(n, len(SCRIPTS) - 1, np.uint8)
@@ -169,7 +169,7 @@ def _row_facts(table: EmbeddingTable, vocabulary: Vocabulary | None) -> RowFacts
     return RowFacts(table.norms, types, scripts, training, no_untrained)
 
 
-def _training(table: EmbeddingTable, vocabulary: Vocabulary | None) -> tuple[npt.NDArray[np.uint8], str]:
+def _training(table: EmbeddingTable, vocabulary: ListedTokens | None) -> tuple[npt.NDArray[np.uint8], str]:
     """Return what is known of the training of all rows, and why not more; see `RowFacts`."""
     n, columns = table.shape
     training = known_unused(vocabulary, n).astype(np.uint8)

@@ -10,14 +10,14 @@ from ...health import share_of, tied_how
 from ...model import Model
 from ...safe_text import printable
 from ...tables.table import EmbeddingTable
-from ...tokens.vocabulary import Vocabulary
+from ...tokens.listed import ListedTokens
 from .published import published
 
 _TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q4_K", "Q4_0")
 
 
 def file_facts(
-    table: EmbeddingTable, vocabulary: Vocabulary | None, model: Model | None, name: str
+    table: EmbeddingTable, vocabulary: ListedTokens | None, model: Model | None, name: str
 ) -> dict[str, Any]:
     """Return what a file holds, in plain data; sizes in bytes. Reads the header only."""
     rows, columns = table.shape
@@ -45,7 +45,7 @@ def file_facts(
     }
 
 
-def _vocabulary_facts(vocabulary: Vocabulary) -> dict[str, Any]:
+def _vocabulary_facts(vocabulary: ListedTokens) -> dict[str, Any]:
     return {
         "n": len(vocabulary),
         "model": printable(vocabulary.model or "not said"),

@@ -114,7 +114,7 @@ class _Page:
                 vocabulary, why = None, ""
                 try:
                     vocabulary = served.vocabulary
-                except errors.FormatError as error:
+                except (errors.FormatError, ImportError) as error:
                     why = str(error)
                 view = self._views[served] = View(served.table, vocabulary, why)
             return view

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ...core.strings import decode_text
-from ...tokens.vocabulary import Vocabulary
+from ...tokens.listed import ListedTokens
 from .shown import shown
 
 
 class TextIndex:
     """The texts of all tokens, one a line, in one string that is searched as a whole."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: ListedTokens) -> None:
         # What is shown holds no line break.
         lines = [shown(decode_text(token.bytes)).casefold() for token in vocabulary]
         self._ends = np.cumsum([len(line) + 1 for line in lines], dtype=np.int64)

@@ -17,9 +17,9 @@ from ...analysis.similarity import Geometry, Neighbours
 from ...core.aliases import MetricName
 from ...errors import NotFoundError, VocabularyError
 from ...tables.table import EmbeddingTable
+from ...tokens.listed import ListedTokens, Token
 from ...tokens.lookup import find_word
 from ...tokens.token_text import TokenType
-from ...tokens.vocabulary import Token, Vocabulary
 from .cloud import Cloud
 from .places import block_of, places_of
 from .sample import Sample, is_huge, sample_of
@@ -47,7 +47,9 @@ class View:
         Why there is none; else "".
     """
 
-    def __init__(self, table: EmbeddingTable, vocabulary: Vocabulary | None, no_vocabulary: str = "") -> None:
+    def __init__(
+        self, table: EmbeddingTable, vocabulary: ListedTokens | None, no_vocabulary: str = ""
+    ) -> None:
         self.table = table
         self.vocabulary = vocabulary
         self.no_vocabulary = no_vocabulary

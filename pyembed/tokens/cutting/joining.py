@@ -12,7 +12,8 @@ from ..token_text import SPACE_MARK, TokenType
 from .source import control_texts
 
 if TYPE_CHECKING:
-    from ..vocabulary import Token, Vocabulary
+    from ..listed import Token
+from ..vocabulary import Vocabulary
 
 _IN_NO_TEXT = frozenset({TokenType.CONTROL, TokenType.UNKNOWN})
 

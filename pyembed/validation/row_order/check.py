@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from ...analysis.untrained import RowSums, Untrained, find_untrained
 from ...core.address_space import ensure_room
+from ...tokens.listed import Token
 from ...tokens.token_text import TokenType
-from ...tokens.vocabulary import Token, Vocabulary
+from ...tokens.vocabulary import Vocabulary
 from ..report import Findings
 from ..rules import Rule, Severity
 from ..subject import Subject
