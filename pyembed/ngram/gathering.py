@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,37 +12,35 @@ from ..core.dtypes import OutputType
 from ..errors import FormatError
 from ..tables.arguments import as_rows, gathered_kind
 from ..tables.ticket import Ticket, Tickets
-from .constants import Constants, Scheme
-from .history import History
-
-if TYPE_CHECKING:
-    from .names import LayerTables
+from .constants import Scheme
+from .history import Histories
+from .names import RowNames
 
 
-class Gathered:
-    """The part of `Ngram` that reads tables."""
+class Ngram(RowNames):
+    """Which rows of its n-gram tables a model looks up. Use `Model.ngram` or `pyembed.open_ngram`.
 
-    if TYPE_CHECKING:
-        _constants: Constants
-        _tables: LayerTables
+    A model with conditional memory hashes the last 2, 3, ... tokens, with several heads, to rows of a large
+    table. The names of these rows follow from ids alone. The columns of a token are the heads of its 2-grams,
+    then those of its 3-grams, and so on.
 
-        @property
-        def layers(self) -> tuple[int, ...]: ...  # noqa: D102, `Ngram` has it
-        def rows(  # noqa: D102
-            self,
-            ids: IdsLike,
-            offsets: IdsLike | None = None,
-            history: History | Sequence[History | None] | None = None,
-            layer: int | None = None,
-            *,
-            threads: int | None = None,
-        ) -> npt.NDArray[np.int64]: ...
-        def _layer_number(self, layer: int | None) -> int: ...
+    What ends the window of tokens that is hashed differs: PLE looks back to the last end of text (EOS) before
+    the token, Engram to the last image, whichever sequence begins there. Between calls a `History` keeps what
+    the next tokens look back on. In place of images, ids of a stream hold `image_token`.
+
+    It is immutable, and any number of threads may use it. It pickles with its constants.
+
+    Raises
+    ------
+    FormatError
+        If the constants cannot be right: keys that contradict each other, even or too large multipliers,
+        moduli that are not prime, columns that overlap, a token map out of range.
+    """
 
     def embed(
         self,
         ids: IdsLike,
-        history: History | Sequence[History | None] | None = None,
+        history: Histories | None = None,
         out: Any = None,
         dtype: DTypeLike | Raw | None = None,
         *,
@@ -95,7 +92,7 @@ class Gathered:
     def submit(
         self,
         ids: IdsLike,
-        history: History | Sequence[History | None] | None = None,
+        history: Histories | None = None,
         out: Any = None,
         dtype: DTypeLike | Raw | None = None,
         *,

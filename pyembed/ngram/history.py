@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from typing import SupportsIndex
+from collections.abc import Sequence
+from typing import SupportsIndex, TypeAlias
 
 from ..core.aliases import IdsLike
 from ..tables.arguments import as_ids, check_ids
@@ -129,3 +130,7 @@ def _as_count(given: SupportsIndex, name: str) -> int:
     if isinstance(given, bool) or not hasattr(given, "__index__"):
         raise TypeError(f"{name} is a {type(given).__name__}; expected an int")
     return operator.index(given)
+
+
+#: What came before a call's ids: of one sequence, or of each of several, None for one that begins there.
+Histories: TypeAlias = History | Sequence[History | None]

@@ -1,4 +1,4 @@
-"""The names of hashed rows of one model, and the rows themselves."""
+"""The names of hashed rows of one model, and the tables that have the rows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from ..safe_text import printable, quote
 from ..tables.arguments import ID_TYPES, IntArray, as_ids, id_error, thread_count
 from ..tables.table import EmbeddingTable
 from .constants import Constants, Scheme
-from .gathering import Gathered
-from .history import History
+from .history import Histories, History
 
 _SCHEMES: Mapping[Scheme, int] = {
     Scheme.PLE: lib.PYE_NGRAM_PLE,
@@ -82,24 +81,13 @@ class LayerTables(Mapping[int, EmbeddingTable]):
             table.close()
 
 
-class Ngram(Gathered, Closing):
-    """Which rows of its n-gram tables a model looks up. Use `Model.ngram` or `pyembed.open_ngram`.
-
-    A model with conditional memory hashes the last 2, 3, ... tokens, with several heads, to rows of a large
-    table. The names of these rows follow from ids alone. The columns of a token are the heads of its 2-grams,
-    then those of its 3-grams, and so on.
-
-    What ends the window of tokens that is hashed differs: PLE looks back to the last end of text (EOS) before
-    the token, Engram to the last image, whichever sequence begins there. Between calls a `History` keeps what
-    the next tokens look back on. In place of images, ids of a stream hold `image_token`.
-
-    It is immutable, and any number of threads may use it. It pickles with its constants.
+class RowNames(Closing):
+    """Names rows, and knows the tables that they are of: what `Ngram` computes with.
 
     Raises
     ------
     FormatError
-        If the constants cannot be right: keys that contradict each other, even or too large multipliers,
-        moduli that are not prime, columns that overlap, a token map out of range.
+        If the constants cannot be right.
     """
 
     def __init__(self, constants: Constants, open_table: OpenTable | None = None) -> None:
@@ -154,7 +142,7 @@ class Ngram(Gathered, Closing):
         self,
         ids: IdsLike,
         offsets: IdsLike | None = None,
-        history: History | Sequence[History | None] | None = None,
+        history: Histories | None = None,
         layer: int | None = None,
         *,
         threads: int | None = None,
@@ -303,7 +291,7 @@ class Ngram(Gathered, Closing):
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._ensure_open()
-        return Ngram, (self._constants, self._open_table)
+        return type(self), (self._constants, self._open_table)
 
     def __repr__(self) -> str:
         layers = ", ".join(map(str, self.layers))

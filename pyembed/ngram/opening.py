@@ -12,7 +12,7 @@ from ..files.metadata import Metadata, Tensors
 from ..tables.table import EmbeddingTable
 from . import gguf_keys, hugging_face
 from .constants import Constants
-from .names import Ngram
+from .gathering import Ngram
 
 _INDEX = "model.safetensors.index.json"
 
