@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -23,7 +24,7 @@ from tests.helpers.oracles.compare import assert_bit_equal
 from tests.helpers.oracles.scaled import ScaledRow
 from tests.helpers.scaled_rows import case
 from tools import windows
-from tools.native import PROGRAMS, ROOT, Build, clean_environment
+from tools.native import CSRC, PROGRAMS, ROOT, Build, clean_environment, find_cmake
 
 GOLDEN = ROOT / "tests" / "tables" / "golden"
 
@@ -193,7 +194,7 @@ def test_a_file_that_is_truncated_under_load(build: Build, wine: windows.Wine, t
 
 # ----------------------------------------------------------------------------------------------- paths
 
-IO, FORMAT = 1, 5
+IO, ARGUMENT, FORMAT, SAFETENSORS = 1, 3, 5, 7
 ENOENT, EACCES, EISDIR, EILSEQ = 2, 13, 21, 42
 
 
@@ -256,13 +257,13 @@ def test_paths_that_lead_nowhere(build: Build, wine: windows.Wine, tmp_path: Pat
 
 def test_an_index_names_files_beside_itself_only(build: Build, wine: windows.Wine, tmp_path: Path) -> None:
     """A colon leads to another drive, or to a stream of a file."""
-    for name in ("C:a.safetensors", "a.safetensors:b", "C:\\a.safetensors", "..\\a.safetensors"):
-        folder = tmp_path / str(abs(hash(name)))
-        folder.mkdir()
-        index = folder / "model.safetensors.index.json"
+    names = ("C:a.safetensors", "a.safetensors:b", "C:\\a.safetensors", "..\\a.safetensors")
+    for i, name in enumerate(names):
+        index = tmp_path / f"{i}.index.json"
         index.write_text(json.dumps({"weight_map": {"w": name}}))
-        [(status, _, _, message)] = opened(wine, build, f"open {windows.path(index)}")
-        assert status == 7
+    lines = (f"open {windows.path(tmp_path / f'{i}.index.json')}" for i in range(len(names)))
+    for status, _, _, message in opened(wine, build, *lines):
+        assert status == SAFETENSORS
         assert "is not the name of a file beside the index" in message
 
 
@@ -279,5 +280,35 @@ def test_a_file_that_another_program_holds(build: Build, wine: windows.Wine, tmp
 def test_a_budget_is_refused(build: Build, wine: windows.Wine) -> None:
     file = windows.path(Path(pyembed.demo_model()))
     [(status, _, _, message)] = opened(wine, build, f"budget {file}")
-    assert status == 3
+    assert status == ARGUMENT
     assert "open the file without a budget" in message
+
+
+# ------------------------------------------------------------------------------------------- the DLL
+
+
+def test_a_program_with_the_dll(wine: windows.Wine, tmp_path: Path) -> None:
+    """As docs/embedding-in-c.md builds it: all functions of the header, and no library that Windows lacks."""
+    cmake, gcc = find_cmake(), windows.compiler_of("mingw")
+    objdump = shutil.which("x86_64-w64-mingw32-objdump")
+    if cmake is None or gcc is None or objdump is None:
+        pytest.skip("CMake or MinGW is not installed")
+    folder = ROOT / "build" / "windows-cmake"
+    system = ["-DCMAKE_SYSTEM_NAME=Windows", f"-DCMAKE_C_COMPILER={gcc[0]}"]
+    run_here(Path(cmake), "-S", CSRC, "-B", folder, *system)
+    run_here(Path(cmake), "--build", folder, "--target", "pyembed", "--parallel", "2")
+    listed = run_here(Path(objdump), "-p", folder / "libpyembed.dll")
+    header = (CSRC / "include" / "pyembed.h").read_text("utf-8")
+    functions = set(re.findall(r"^PYE_API [^(]*?(pye_\w+)\(", header, re.MULTILINE))
+    exported = set(re.findall(r"^\s+\[ *\d+\].* (\w+)$", listed, re.MULTILINE))
+    assert exported == functions
+    needed = {name.lower() for name in re.findall(r"DLL Name: (\S+)", listed)}
+    assert needed <= {"advapi32.dll", "kernel32.dll", "msvcrt.dll"}
+    shutil.copy(folder / "libpyembed.dll", tmp_path)
+    example = tmp_path / "rows.exe"
+    flags = ["-DPYE_DLL", "-Wall", "-Werror", f"-I{CSRC / 'include'}", "-o", example]
+    run_here(Path(gcc[0]), ROOT / "examples/c/rows.c", folder / "libpyembed.dll.a", *flags)
+    printed = run(wine, example, windows.path(Path(pyembed.demo_model())))
+    with pyembed.load_model(pyembed.demo_model()) as model:
+        rows = model.embed([178, 233])
+    assert printed == f"{rows.shape[1]} columns, from {rows[0, 0]:g} to {rows[-1, -1]:g}\n"

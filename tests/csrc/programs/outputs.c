@@ -83,15 +83,15 @@ static void pool(const pye_table *table, const pye_table_info *info, const uint6
 }
 
 static void scan(const pye_table *table, const pye_table_info *info) {
-    float *query = memory_of((size_t)info->n_columns * sizeof *query + 1), scores[K];
-    uint64_t best[K], n_nan = 0;
+    float *query = memory_of((size_t)info->n_columns * sizeof *query + 1), scores[K] = {0};
+    uint64_t best[K] = {0}, n_nan = 0;
     for (size_t i = 0; i < info->n_columns; i++)
         query[i] = (float)(i % 13) / 8 - 0.75f;
     for (int metric = 0; metric < 2; metric++) {
         pye_scan_options options = {.struct_bytes = sizeof options,
                                     .metric = metric == 0 ? PYE_METRIC_DOT : PYE_METRIC_COSINE,
                                     .n_threads = 2,
-                                    .k = K};
+                                    .k = info->n_rows < K ? info->n_rows : K};
         pye_error error;
         require(pye_table_scan(table, query, 1, &options, scores, best, &n_nan, &error) == PYE_OK,
                 "a scan succeeds", &error);
