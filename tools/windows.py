@@ -35,13 +35,18 @@ def compiler_of(name: str) -> list[str] | None:
     return [found] if found else None
 
 
+def flags_of(name: str) -> tuple[str, ...]:
+    """Return the flags that one of the `COMPILERS` needs, and its warnings as errors."""
+    return ("-Wall", "-Wextra", "-Werror", *_FLAGS[name])
+
+
 def build(name: str) -> Build:
     """Return the library as one of the `COMPILERS` makes it; raise BuildError."""
     compiler = compiler_of(name)
     if compiler is None:
         raise BuildError(f"{name} is not installed (ziglang from PyPI; Debian: gcc-mingw-w64-x86-64)")
-    flags = ("-O2", "-Wall", "-Wextra", "-Werror", *_FLAGS[name])
-    return Build(ROOT / "build" / f"windows-{name}", compiler, flags, system="windows")
+    folder = ROOT / "build" / f"windows-{name}"
+    return Build(folder, compiler, ("-O2", *flags_of(name)), system="windows")
 
 
 def wine() -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pyembed
-from tools import mutate
+from tools import mutate, windows
 from tools.native import CSRC, PROGRAMS, Build, clean_environment
 
 
@@ -45,6 +45,14 @@ def test_header_stands_alone(names: tuple[str, ...], language: str, standard: st
         "-fsyntax-only",
         source,
     )
+
+
+def test_sources_for_windows_compile() -> None:
+    """What differs there; make test-windows compiles and runs all of it."""
+    command = [*windows.flags_of("mingw"), f"-I{CSRC / 'include'}", f"-I{CSRC}", "-std=c11", "-fsyntax-only"]
+    sources = sorted((CSRC / "base" / "windows").glob("*.c"))
+    assert len(sources) > 5
+    run(compiler("x86_64-w64-mingw32-gcc"), *command, "-Wconversion", "-Wshadow", *sources)
 
 
 def test_back_ends_agree(plain_build: Build) -> None:

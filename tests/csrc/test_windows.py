@@ -85,7 +85,7 @@ def test_outputs_are_those_of_this_machine(
     files = [Path(pyembed.demo_model()), golden_model(tmp_path / "golden.gguf")]
     files += files_of_every_kind(tmp_path)
     here = run_here(plain_build.program("outputs", [PROGRAMS / "outputs.c"]), *files)
-    assert here.count("status 0") > 300
+    assert here.count("status 0") > 250
     assert run(wine, program(build, "outputs"), *map(windows.path, files)) == here
 
 
