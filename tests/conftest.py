@@ -57,8 +57,12 @@ def _kind_of(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests of C programs behind all others."""
+    """Put tests of C programs behind all others, and skip those that need POSIX where it is missing."""
     items.sort(key=_kind_of)
+    if not hasattr(os, "fork"):
+        for item in items:
+            if item.get_closest_marker("posix"):
+                item.add_marker(pytest.mark.skip("needs POSIX"))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from typing import Any
 
@@ -59,9 +60,16 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a .gguf file, or: demo")
 
 
+def _text_of_stdin() -> str:
+    """Return what stdin has to say, in UTF-8 as in all text files, whatever the console's letters are."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8")
+    return sys.stdin.read(MAX_CHARACTERS + 1)
+
+
 def run_tokenize(arguments: argparse.Namespace) -> int:
     """Run the command ``tokenize``."""
-    texts = list(arguments.words) or [sys.stdin.read(MAX_CHARACTERS + 1)]
+    texts = list(arguments.words) or [_text_of_stdin()]
     with Model(Source(model_path(arguments.model))) as model:
         found = [
             model.vocabulary.pieces(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from contextlib import suppress
@@ -401,6 +400,7 @@ def test_words_tokens_and_ids_mean_the_same_everywhere(
     assert chosen == ids
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     "ends", ["", "raise ValueError('wrong')", "raise KeyboardInterrupt"], ids=["end", "error", "Ctrl-C"]
 )
@@ -414,6 +414,8 @@ with progress_bar() as tell:
     time.sleep(0.3)
     {ends}
 """
+    import pty
+
     terminal, other_end = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
     child = subprocess.Popen(

@@ -156,6 +156,7 @@ def test_damaged_files_keep_their_own_errors(tmp_path: Path) -> None:
         pyembed.load_model(write(tmp_path, b"\1\2\3\4\xff"))
 
 
+@pytest.mark.posix
 def test_what_is_no_regular_file(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

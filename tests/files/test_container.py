@@ -308,7 +308,15 @@ def test_nesting_has_a_bound(tmp_path: Path) -> None:
         pyembed.load_model(write(tmp_path / "deep.gguf", header(0, 1, rest=nested(100_000))))
 
 
-@pytest.mark.parametrize("kind", ["empty", "directory", "missing", "pipe", "unreadable"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "empty",
+        "directory",
+        "missing",
+        *(pytest.param(kind, marks=pytest.mark.posix) for kind in ("pipe", "unreadable")),
+    ],
+)
 def test_no_file_at_all(kind: str, tmp_path: Path) -> None:
     import os
 

@@ -259,6 +259,7 @@ def test_no_room_keeps_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [old]
 
 
+@pytest.mark.posix
 def test_a_file_that_became_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "m.gguf", model_bytes())
     write(tmp_path / "x.gguf", b"old")
@@ -295,6 +296,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert f"{tmp_path / 'no' / 'x.gguf'}: " in capsys.readouterr().err
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("kind", ["replaced", "removed", "overwritten"])
 def test_a_model_that_changes_while_it_is_copied(kind: str, tmp_path: Path) -> None:
     """Bytes of two files make no model: there is an error, and the file of before stays."""

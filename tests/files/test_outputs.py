@@ -94,6 +94,7 @@ def writers(model: str) -> list[list[str]]:
     return commands
 
 
+@pytest.mark.posix
 def test_no_command_writes_over_a_file_that_it_reads(
     models: list[Opened], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,6 +167,7 @@ def test_two_outputs_are_never_one_file(tmp_path: Path) -> None:
 STEPS = ("write", "fsync", "fchmod", "link", "replace")
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("existing", [(), ("a",), ("b",), ("a", "b")])
 @pytest.mark.parametrize("exception", [OSError(errno.EIO, "broken"), KeyboardInterrupt()])
 def test_files_change_together_or_not_at_all(
@@ -233,6 +235,7 @@ def test_an_export_that_fails_leaves_rows_and_tokens_of_each_other(tmp_path: Pat
     assert ids == ["20", "21", "22", "23", "24"]
 
 
+@pytest.mark.posix
 def test_a_child_that_is_forked_meanwhile_leaves_the_parents_file_alone(tmp_path: Path) -> None:
     children = []
 
@@ -283,6 +286,7 @@ def test_an_interrupted_npz_raises_what_interrupted_it(
 # -------------------------------------------------------------------------------- names and permissions
 
 
+@pytest.mark.posix
 def test_no_one_else_reads_a_private_file_while_it_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "rows.npy"
     path.write_bytes(b"secret")
@@ -311,6 +315,7 @@ def test_a_folder_is_no_file(
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("n", [251, 255])
 def test_long_names(n: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / ("a" * (n - 4) + ".npy")
@@ -327,7 +332,7 @@ def test_long_names(n: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_the_users_own_file_beside_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = tmp_path / "demo.metadata.tsv"
-    own.write_text("my notes\n")
+    own.write_bytes(b"my notes\n")
     command = ["export", "demo", str(tmp_path / "demo.npy"), "--ids", "1,2"]
     assert main(command) == 2
     assert str(own) in capsys.readouterr().err
@@ -362,6 +367,7 @@ def written_to_streams() -> list[Any]:
     ]
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="there is no /dev/stdout")
 @pytest.mark.parametrize(("name", "through", "out"), written_to_streams())
 def test_stdout_carries_data_alone(name: str, through: str, out: str, tmp_path: Path) -> None:
@@ -390,6 +396,7 @@ def test_stdout_carries_data_alone(name: str, through: str, out: str, tmp_path: 
     assert (set(os.listdir("/dev")), sorted(os.listdir(tmp_path))) == before
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 @pytest.mark.parametrize("name", [*FORMATS, "embed", "extract"])
 def test_a_full_disk_says_so(name: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,7 +116,7 @@ def test_bits_of_bfloat16(model: pyembed.Model) -> None:
         ({0: 1.0}, ValueError, r"has shape \(\)"),
         ({0: VECTORS[:0]}, ValueError, r"replace\[0\] holds no vector"),
         ({0: [[1.0] * WIDTH, [2.0]]}, ValueError, r"replace\[0\] holds lists of different lengths"),
-        ({0: np.ones(WIDTH, int)}, TypeError, "is of dtype int64; expected floats"),
+        ({0: np.ones(WIDTH, np.int64)}, TypeError, "is of dtype int64; expected floats"),
         ({0: np.ones(WIDTH, complex)}, TypeError, "is of dtype complex128"),
         ({0: np.array(["x"] * WIDTH)}, TypeError, "expected floats"),
         ({(0, 0): VECTORS[0]}, ValueError, r"key \(0, 0\); expected one integer, a position"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -237,9 +236,12 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("name", LARGE)
 def test_files_out_of_proportion_take_bounded_memory(tmp_path: Path, name: str) -> None:
     """32 MiB of almost nothing: what is counted before it is taken apart never becomes Python objects."""
+    import resource
+
     path = tmp_path / name
     path.write_bytes(LARGE[name] * ((32 << 20) // len(LARGE[name])))
     limit = resource.getrlimit(resource.RLIMIT_AS)[1]
