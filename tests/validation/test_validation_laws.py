@@ -170,6 +170,14 @@ def test_numbered_placeholders(name: str, descending: bool, tmp_path: Path) -> N
     repeated = parts.copy()
     repeated.tokens[20] = repeated.tokens[19]
     assert len(found(repeated)) == 0
+    # Each stands for a piece that was taken out of a list: between them are the pieces that stayed.
+    gaps = [text for k, one in enumerate(texts) for text in (one, *[b"%d.%d" % (k, i) for i in range(k % 4)])]
+    kinds = [1] * len(gaps)
+    assert found(Parts("llama", gaps, kinds)) == []
+    a, b = gaps.index(texts[20]), gaps.index(texts[70])
+    assert [(f.first_id, f.last_id) for f in found(Parts("llama", gaps, kinds).swap(a, b))] == [
+        (a, b)
+    ] * known
 
 
 @pytest.mark.parametrize("fairseq", ["by its first tokens", "by its pre-tokenizer", None])

@@ -2,7 +2,8 @@
 
 Of placeholders of one name, numbers ascend with ids (in some lists they descend). Other special tokens stand
 between them as they like; from there on ids are ahead by their number. They never fall behind: where they do,
-placeholders were taken out, and the tokens behind are shifted.
+placeholders were taken out, and the tokens behind are shifted. Where most stand alone among other tokens,
+their order is all that their numbers tell.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ def _judge_numbers(facts: Facts, ids: Ids, numbers: Ids, findings: Findings) -> 
     shifted = 0  # how far ids are ahead of where they belong
     runs: list[tuple[int, int]] = []
     ahead = np.diff(ids - numbers)
+    if 2 * np.count_nonzero(ahead) > ahead.size:
+        return  # they stand where pieces were taken out: nothing was put in between them
     for i in np.flatnonzero(ahead).tolist():
         by = int(ahead[i])
         if by > 0 and shifted + by != 0 and not _are_put_in(facts, int(ids[i]), int(ids[i + 1])):
