@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "layout/finder.h"
+#include "layout/lookalikes.h"
 #include "layout/shards.h"
 
 /* ---------------------------------------------------------------------------------------- eight bits */
@@ -38,6 +39,8 @@ static pye_status fail_without_scales(pye_finder *f) {
         return pye_finder_fail(f, f->codes,
                                "holds codes of a table of hashed rows, whose scales are not in the file");
     pye_status status = f->first == NULL ? pye_companions_refuse_stray(f->model, f->codes, f->error) : PYE_OK;
+    if (status == PYE_OK)
+        status = pye_lookalikes_refuse(f->model, f->codes, f->first == NULL ? f->base : pye_text(""), f->error);
     return status == PYE_OK && f->first == NULL ? pye_companions_refuse_one_of_many(f->model, f->codes, f->error)
                                                 : status;
 }

@@ -175,15 +175,14 @@ static pye_string inside(pye_string name, pye_string parent) {
     return pye_string_after(name, is_inside ? parent.size + 1 : name.size);
 }
 
-/* Whether a module has weights of this name: what else is in it, at any depth, is about them. Others have neighbours of their
- * own, whose modules are not looked into. */
-static bool is_weight(pye_string leaf) {
-    return pye_string_starts(leaf, pye_text("weight")) || pye_string_compare(leaf, pye_text("qweight")) == 0;
+bool pye_is_weight(pye_string leaf) {
+    return pye_string_starts(leaf, pye_text("weight")) || pye_string_compare(leaf, pye_text("qweight")) == 0 ||
+           pye_string_starts(leaf, pye_text("original"));
 }
 
 pye_status pye_companions_refuse_stray(const pye_model *model, const pye_tensor *codes, pye_error *error) {
     pye_string parent = {codes->name.data, parent_bytes(codes->name)};
-    bool is_deep = parent.size > 0 && is_weight(pye_string_after(codes->name, parent.size + 1));
+    bool is_deep = parent.size > 0 && pye_is_weight(pye_string_after(codes->name, parent.size + 1));
     for (size_t i = 0; i < model->n_tensors; i++) {
         const pye_tensor *part = &model->tensors[i];
         pye_string name = inside(part->name, parent);

@@ -16,6 +16,10 @@ typedef struct pye_companions {
 /* The module that a tensor belongs to: its name without .weight or .weight_packed at its end. */
 pye_string pye_module_of(pye_string tensor);
 
+/* Whether a module has weights of this name: what else is in it, at any depth, is about them. Others have neighbours of their
+ * own, whose modules are not looked into. What PyTorch's parametrisations are made of is called original. */
+bool pye_is_weight(pye_string leaf);
+
 /* What lies beside the weights of the module `stem`, which `holder` is the tensor of. The format's error if there are
  * two of a kind. */
 pye_status pye_companions_find(const pye_model *model, pye_string stem, const pye_tensor *holder,

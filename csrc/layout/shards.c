@@ -47,7 +47,8 @@ static bool parse(pye_string text, shard_name *name) {
 bool pye_shard_split(pye_string name, pye_string *base, pye_string *stem) {
     for (size_t dot = name.size; dot-- > 1;) {
         shard_name shard;
-        if (name.data[dot] != '.' || !parse(pye_string_after(name, dot + 1), &shard))
+        if (name.data[dot] != '.' || !parse(pye_string_after(name, dot + 1), &shard) ||
+            memchr(shard.leaf.data, '.', shard.leaf.size) != NULL)
             continue;
         *base = (pye_string){name.data, dot};
         *stem = (pye_string){name.data, dot + 1 + shard.stem_bytes};
@@ -101,7 +102,8 @@ static bool is_misnumbered(pye_string name, pye_string base) {
     bool is_shard = pye_string_starts(text, pye_text(starts[0])) || pye_string_starts(text, pye_text(starts[1]));
     bool is_codes =
         pye_string_ends(text, pye_text(".weight")) || pye_string_ends(text, pye_text(".weight_packed"));
-    return is_shard && is_codes && !parse(text, &parts);
+    bool is_whole = parse(text, &parts) && !(parts.leaf.data[0] >= '0' && parts.leaf.data[0] <= '9');
+    return is_shard && is_codes && !is_whole;
 }
 
 /* A shard whose number cannot be read would be missing from the table. */

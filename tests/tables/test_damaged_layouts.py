@@ -293,6 +293,98 @@ def test_scales_that_may_belong_to_codes(tmp_path: Path, name: str, scale: str) 
         assert opened.layout.scales is None
 
 
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        ("e.q", "e.s"),
+        ("e.weight", "e.s"),
+        ("e.weight", "e_s"),
+        ("e.weight", "e.Delta"),
+        ("e.weight", "e.weight.0.s"),
+        ("weight_q", "weight_s"),
+        ("e.weight_q", "e.weight_s"),
+        ("shared.weight:q", "shared.weight:s"),
+        ("e.parametrizations.weight.original", "e.parametrizations.weight.0.s"),
+        ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+        ("q", "s"),
+        ("emb", "emb_s"),
+        ("emb_q", "emb_s"),
+        ("e.shard_0.weight", "e.shard_0.s"),
+        ("e.shard_0.weight", "e.s"),
+        ("e.shard_0.weight", "e.shard_0.1.0.s"),
+    ],
+)
+@pytest.mark.parametrize("group", ["row", 32, None], ids=["rows", "groups", "one"])
+def test_what_has_the_shape_of_scales_under_any_name(
+    tmp_path: Path, name: str, scale: str, group: str | int | None
+) -> None:
+    table = make_table(INT8, 6, "row")
+    parts = {"row": table.beside(1), 32: zeros("BF16", 6, 2), None: ONE}
+    if group is None and scale.count(".") > name.count(".") and "original" not in name:
+        pytest.skip("one number in a module of its own is that module's")
+    path = save(tmp_path / "m.safetensors", {name: table.codes(), scale: parts[group]})
+    for wanted in {name, name.removesuffix(".shard_0.weight")}:
+        with pytest.raises(UNKNOWN, match=f"'{scale}' beside it has the shape of their scales"):
+            pyembed.open_table(path, tensor=wanted)
+
+
+def test_every_shard_is_looked_beside(tmp_path: Path) -> None:
+    table = make_table(INT8, 6, "row")
+    tensors = {f"e.shard_{k}.weight": table.codes() for k in range(3)}
+    with pyembed.open_table(save(tmp_path / "a.safetensors", tensors), tensor="e") as opened:
+        assert opened.shape[0] == 18
+    path = save(tmp_path / "b.safetensors", {**tensors, "e.shard_2.s": table.beside(1)})
+    with pytest.raises(UNKNOWN, match=r"'e.shard_2.weight' holds codes, and 'e.shard_2.s' beside it"):
+        pyembed.open_table(path, tensor="e")
+
+
+def test_what_lies_beside_plain_casts(tmp_path: Path) -> None:
+    """Biases, norms, tables of positions, scales of inputs and whole numbers are not scales of codes."""
+    table = make_table(INT8, 6, "row")
+    rows, columns = table.codes().shape
+
+    def floats(*shape: int) -> Stored:
+        return zeros("F32", *shape)
+
+    others = {
+        "bias": floats(rows),
+        "temperature": floats(1),
+        "token_counts": floats(rows),
+        "norm.weight": floats(columns),
+        "norm.bias": floats(columns),
+        "input_scale": floats(1),
+        "output_scale": floats(1),
+        "embed_scale": floats(1),
+        "position_embeddings.weight": floats(4, columns),
+        "token_type_embeddings.weight": floats(2, columns),
+        "proj.weight": floats(columns, columns),
+        "position_ids": zeros("I32", rows),
+    }
+    for module in ("e.", "m.embeddings."):
+        path = save(
+            tmp_path / "m.safetensors",
+            {f"{module}weight": table.codes(), **{module + name: part for name, part in others.items()}},
+        )
+        with pyembed.open_table(path, tensor=f"{module}weight") as opened:
+            assert (opened.layout.scales, opened.shape) == (None, (rows, columns))
+    path = save(tmp_path / "m.safetensors", {"m.wte.weight": table.codes(), "m.s.weight": floats(rows, 1)})
+    pyembed.open_table(path, tensor="m.wte.weight").close()  # another module
+
+
+def test_a_number_that_is_no_number_of_a_shard(tmp_path: Path) -> None:
+    table = make_table(INT8, 6, "row")
+    path = save(
+        tmp_path / "a.safetensors", {"e.shard_0.weight": table.codes(), "e.shard_0.1.0.weight": table.codes()}
+    )
+    with pytest.raises(pyembed.SafetensorsError, match="named as a shard, but its number is not"):
+        pyembed.open_table(path, tensor="e")
+    tensors = {"e.shard_0.1.0.weight": table.codes(), "e.shard_0.1.0.weight_scale": table.beside(1)}
+    with pyembed.open_table(
+        save(tmp_path / "b.safetensors", tensors), tensor="e.shard_0.1.0.weight"
+    ) as opened:
+        assert opened.layout.scales is not None
+
+
 def test_one_file_of_a_set(tmp_path: Path) -> None:
     """Codes without scales may have them in another file: one file of a set does not show that."""
     table = make_table(INT8, 6, "row")
