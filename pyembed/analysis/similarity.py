@@ -164,11 +164,37 @@ class Geometry:
     # --------------------------------------------------------------------------------------- scores
 
     def similarity(self, a: Item, b: Item, metric: MetricName = "cosine") -> float:
-        """Return the cosine or the dot product of two items, in float64; zero for zero vectors."""
+        """Return the cosine or the dot product of two items, computed in float64.
+
+        Parameters
+        ----------
+        a, b : str, int or array-like of shape (columns,)
+        metric : {"cosine", "dot"}, optional
+
+        Returns
+        -------
+        float
+            Zero for zero vectors, NaN where a row is not finite.
+
+        Raises
+        ------
+        ValueError
+            For an unknown metric, and as in `place`, like all other exceptions.
+        """
         return float(self.similarities([a, b], metric)[0, 1])
 
     def similarities(self, items: Sequence[Item], metric: MetricName = "cosine") -> npt.NDArray[np.float64]:
-        """Return the similarity of each item to each, shape (n, n)."""
+        """Return the similarity of each item to each; see `similarity`.
+
+        Parameters
+        ----------
+        items : sequence of str, int or array-like of shape (columns,)
+        metric : {"cosine", "dot"}, optional
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (n, n)
+        """
         check_metric(metric)
         vectors = np.array([self.place(item).vector for item in items], np.float64)
         vectors = vectors.reshape(len(items), self.table.shape[1])
@@ -204,6 +230,11 @@ class Geometry:
         threads, progress
             As in `EmbeddingTable.scores`.
 
+        Returns
+        -------
+        Neighbours
+            A list of `Neighbour`: fewer than `k` where rows are left out or have no score.
+
         Raises
         ------
         ValueError
@@ -236,6 +267,18 @@ class Geometry:
             What to add and what to subtract; at least one in all.
         k, metric, leave_out_variants, threads, progress
             As in `nearest`.
+
+        Returns
+        -------
+        Neighbours
+            As of `nearest`.
+
+        Raises
+        ------
+        TypeError
+            If `positive` or `negative` is a text rather than a list of them.
+        ValueError
+            If both are empty; and as in `nearest`, like all other exceptions.
         """
         target, exclude = self.target(positive, negative, leave_out_variants=leave_out_variants)
         top = self.table.top(target, k, metric, exclude=exclude, threads=threads, progress=progress)
@@ -285,6 +328,8 @@ class Geometry:
         ----------
         hidden : array-like of numbers, shape (columns,) or (n, columns)
         k : int, optional
+        threads, progress
+            As in `EmbeddingTable.scores`.
 
         Returns
         -------
@@ -292,6 +337,11 @@ class Geometry:
             Without `k`.
         Neighbours, or list of such lists
             With `k`: for one hidden state, or for several.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `hidden` is not numbers or of another width, or `k` is out of range.
         """
         queries = as_queries(hidden, self.table.shape[1])
         is_single = np.ndim(hidden) == 1
@@ -314,7 +364,20 @@ class Geometry:
     ) -> Baseline:
         """Return what an item scores against random rows or, without one, random pairs of rows.
 
-        Rows of norm 0 and rows that are not finite are left out; the same seed draws the same rows.
+        Rows of norm 0 and rows that are not finite are left out.
+
+        Parameters
+        ----------
+        query : str, int or array-like of shape (columns,), optional
+        metric : {"cosine", "dot"}, optional
+        n : int, optional
+            How many random rows, or pairs of such.
+        seed : int, optional
+            The same seed draws the same rows.
+
+        Returns
+        -------
+        Baseline
 
         Raises
         ------

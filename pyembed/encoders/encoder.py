@@ -211,7 +211,12 @@ class Encoder(Closing):
     ) -> Iterator[npt.NDArray[Any]]:
         """Yield the vectors of texts, those of at most a thousand texts at a time, in their order.
 
-        Memory does not grow with the number of texts. Options and errors are those of `encode`.
+        Memory does not grow with the number of texts. Options and errors are those of `encode`; those of a
+        text are raised when its turn comes.
+
+        Yields
+        ------
+        numpy.ndarray, shape (texts, dim)
         """
         counting = self._counting(prompt_name, max_length, truncation_direction, threads)
         return self._stream(texts, counting, self._pooling(normalize, dim, dtype, threads), progress)
@@ -236,7 +241,20 @@ class Encoder(Closing):
         truncation_direction: Direction | None = None,
         threads: int | None = None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the ids of the tokens that count, and offsets: of text i ``ids[offsets[i]:offsets[i + 1]]``.
+        """Return the ids of the tokens that count: what `encode` pools the rows of.
+
+        Parameters
+        ----------
+        texts : iterable of str
+        prompt_name, max_length, truncation_direction, threads
+            As for `encode`.
+
+        Returns
+        -------
+        ids : numpy.ndarray of int64, shape (n,)
+            Those of all texts, one after the other.
+        offsets : numpy.ndarray of int64, shape (texts + 1,)
+            Text i has ``ids[offsets[i]:offsets[i + 1]]``.
 
         Raises
         ------

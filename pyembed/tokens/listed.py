@@ -92,6 +92,11 @@ class ListedTokens(Sequence[Token]):
         Stored texts mark what begins a word in many families: where both ``"\u2581file"`` and ``"file"`` are
         tokens, ``id("file")`` is the one that continues a word. `find` takes texts as a person writes them.
 
+        Returns
+        -------
+        int
+            From 0 up to the number of tokens, that not included.
+
         Raises
         ------
         NotFoundError
@@ -117,10 +122,17 @@ class ListedTokens(Sequence[Token]):
         ``"king"`` and ``" king"`` both mean the piece that begins a word and ``"##ing"`` one that continues
         it, and case and accents are folded as the tokenizer does where the exact text is absent.
 
+        Returns
+        -------
+        int
+            The id, as `id` returns it.
+
         Raises
         ------
         NotFoundError
             (a KeyError) if no single token stands for it; its message names some that come near.
+        TypeError
+            If it is neither text nor bytes.
         """
         wanted = as_text(text)
         spelling = self._spelling
@@ -133,7 +145,13 @@ class ListedTokens(Sequence[Token]):
         raise NotFoundError(f"no token stands for {quote(text)}{why}", lambda: self.near(wanted))
 
     def written(self, token_id: int) -> str:
-        """Return what a person writes for a token, which in general leads `find` back to it."""
+        """Return what a person writes for a token, which in general leads `find` back to it.
+
+        Raises
+        ------
+        IndexError
+            If no token has that id.
+        """
         token = self[token_id]
         return self._spelling.written(token.text, token.type)
 
