@@ -147,8 +147,8 @@ _LONGEST_NAME = 128
 _MOST_PAIRS = 2_000_000
 
 
-def nearest_names(wanted: str, names: Iterable[str], n: int = 3) -> list[str]:
-    """Return up to `n` of `names` that are spelled most like `wanted`, best first.
+def nearest_names(wanted: str, names: Iterable[str]) -> list[str]:
+    """Return up to three of `names` that are spelled most like `wanted`, best first.
 
     Of very many names, or for a very long one, only as many are compared as take a moment.
     """
@@ -164,7 +164,7 @@ def nearest_names(wanted: str, names: Iterable[str], n: int = 3) -> list[str]:
         if left < 0:
             break
         by_folded.setdefault(name.casefold(), name)
-    matches = difflib.get_close_matches(wanted.casefold(), by_folded, n=n, cutoff=0.6)
+    matches = difflib.get_close_matches(wanted.casefold(), by_folded, n=3, cutoff=0.6)
     return [by_folded[match] for match in matches]
 
 

@@ -234,7 +234,7 @@ def _table_of(opened: Model | EmbeddingTable, tensor: str | None) -> EmbeddingTa
 
 
 def _vocabulary_of(model: Model | None) -> Vocabulary | None:
-    return model.vocabulary if model is not None and "tokenizer.ggml.tokens" in model.metadata else None
+    return model.vocabulary if model is not None and model.has_vocabulary else None
 
 
 def _ids(mask: Mask) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ def make_lock(model: Model, *, any_quantisation: bool = False) -> dict[str, Any]
         Plain values, to be written as JSON.
     """
     lock: dict[str, Any] = {_FORMAT_KEY: FORMAT, "architecture": model.architecture}
-    if "tokenizer.ggml.tokens" in model.metadata:
+    if model.has_vocabulary:
         vocabulary = model.vocabulary
         lock["vocabulary"] = {
             "model": vocabulary.model,
@@ -183,7 +183,7 @@ def _compared(model: Model, lock: Lock, every_row: bool) -> Iterator[tuple[str, 
 
 
 def _compared_vocabulary(model: Model, wanted: Lock) -> Iterator[tuple[str, object, object]]:
-    if "tokenizer.ggml.tokens" not in model.metadata:
+    if not model.has_vocabulary:
         yield "vocabulary", dict(wanted), None
         return
     vocabulary = model.vocabulary

@@ -98,7 +98,7 @@ class Model(TokenRows, FirstLayer, Texts, Compared, Closing):
     @property
     def n_vocab(self) -> int:
         """Number of tokens; without a vocabulary, of rows of the token table."""
-        if "tokenizer.ggml.tokens" in self.metadata:
+        if self.has_vocabulary:
             return len(self.vocabulary)
         return math.prod(self.tensors[self._token_table].shape[:-1])
 
@@ -220,6 +220,11 @@ class Model(TokenRows, FirstLayer, Texts, Compared, Closing):
     # ----------------------------------------------------------------------------------- vocabulary
 
     @property
+    def has_vocabulary(self) -> bool:
+        """Whether the file has tokens; without, `vocabulary` raises VocabularyError."""
+        return "tokenizer.ggml.tokens" in self.metadata
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The tokens of the model.
 
@@ -312,7 +317,7 @@ class Model(TokenRows, FirstLayer, Texts, Compared, Closing):
         )
 
     def _names(self) -> Vocabulary | None:
-        return self.vocabulary if "tokenizer.ggml.tokens" in self.metadata else None
+        return self.vocabulary if self.has_vocabulary else None
 
     # ------------------------------------------------------------------------------------ statistics
 

@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..core.progress import Progress
 from ..tables.table import EmbeddingTable
 
 ProjectionMethod: TypeAlias = Literal["pca", "random"]
@@ -23,6 +22,7 @@ Doubles = npt.NDArray[np.float64]
 _SAMPLE_BYTES = 32 << 20
 _MIN_SAMPLE, _MAX_SAMPLE = 512, 16384
 _CHUNK = 1024
+_SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,7 @@ class Projection:
     n_sample: int
 
 
-def project(
-    table: EmbeddingTable,
-    method: ProjectionMethod = "pca",
-    *,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Projection:
+def project(table: EmbeddingTable, method: ProjectionMethod = "pca") -> Projection:
     """Return all rows of a table as points of a plane.
 
     Parameters
@@ -58,10 +52,7 @@ def project(
     table : EmbeddingTable
     method : {"pca", "random"}, optional
         The two directions in which a sample of rows differs most, or two random ones at right angles.
-    seed : int, optional
-        Of the sample and of random directions.
-    progress : callable, optional
-        As in `EmbeddingTable.scores`.
+        The same sample and directions are drawn each time.
 
     Raises
     ------
@@ -74,7 +65,7 @@ def project(
     usable = np.flatnonzero(np.isfinite(norms) & (norms > 0))
     if len(usable) < 3:
         raise ValueError(f"{len(usable)} rows have a direction; a map shows 3 or more")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     sample = _sample(table, usable, rng)
     mean = sample.mean(axis=0, dtype=np.float64)
     sample -= mean.astype(np.float32)
@@ -84,7 +75,7 @@ def project(
     shares = spread / max(variance, 1e-300)
     if table.shape[1] == 1:
         directions[:, 1:] = 0  # a row of one column has one direction
-    points = table.scores(np.ascontiguousarray(directions.T, np.float32), "cosine", progress=progress).T
+    points = table.scores(np.ascontiguousarray(directions.T, np.float32), "cosine").T
     points = np.ascontiguousarray(points - (mean @ directions).astype(np.float32))
     points[~(np.isfinite(norms) & (norms > 0))] = np.nan
     return Projection(points, (float(shares[0]), float(shares[1])), len(sample))

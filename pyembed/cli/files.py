@@ -69,9 +69,7 @@ class OpenFile:
     @property
     def vocabulary(self) -> Vocabulary | None:
         """The tokens of the rows; None where the file has none."""
-        if self.model is None or "tokenizer.ggml.tokens" not in self.model.metadata:
-            return None
-        return self.model.vocabulary
+        return self.model.vocabulary if self.model is not None and self.model.has_vocabulary else None
 
     @property
     def geometry(self) -> Geometry:

@@ -126,7 +126,7 @@ def _model_facts(model: Model) -> dict[str, Any]:
     try:
         vocabulary: dict[str, Any] | None = _vocabulary_facts(model.vocabulary)
     except VocabularyError as error:
-        vocabulary = {"error": str(error)} if "tokenizer.ggml.tokens" in model.metadata else None
+        vocabulary = {"error": str(error)} if model.has_vocabulary else None
     try:
         n_embd: int | None = model.n_embd
     except KeyError:

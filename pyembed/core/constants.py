@@ -6,8 +6,7 @@ from enum import IntEnum, IntFlag
 
 from .._native import lib
 
-#: Offset of an error that has none, size of a tensor whose type is unknown.
-NO_OFFSET: int = lib.PYE_NO_OFFSET
+#: Size of a tensor whose type is unknown.
 UNKNOWN_BYTES: int = lib.PYE_UNKNOWN_BYTES
 #: Id of a text that is not a token.
 NO_TOKEN: int = lib.PYE_NO_TOKEN

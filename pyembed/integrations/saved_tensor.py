@@ -141,15 +141,7 @@ def read(data: bytes) -> tuple[npt.NDArray[Any], str]:
     """
     try:
         members = _members(data)
-    except (
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ArithmeticError,
-        ValueError,
-        struct.error,
-    ) as error:
+    except _ZIP_ERRORS as error:
         raise ValueError(f"the payload is not a tensor that torch.save wrote: {error}") from None
     tensor = _tensor_of(members.pop("data.pkl", b""))
     if tensor.storage.dtype not in _STORED:

@@ -45,11 +45,9 @@ _IDEOGRAPHS_AND_KANA = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
 _NO_SPACE = r"&&\S"
 
 
-def _words(
-    numbers: str, *, letters: str = r"\p{L}+", first: str = _FIRST, others: str = _OTHERS + r"[\r\n]*"
-) -> str:
+def _words(numbers: str, *, letters: str = r"\p{L}+", others: str = _OTHERS + r"[\r\n]*") -> str:
     """Return the pattern that llama 3 has and many vary."""
-    return f"{_CONTRACTION}|{first}{letters}|{numbers}|{others}|{_SPACES}"
+    return f"{_CONTRACTION}|{_FIRST}{letters}|{numbers}|{others}|{_SPACES}"
 
 
 def _cased(upper: str, lower: str, end: str, numbers: str) -> str:

@@ -93,7 +93,7 @@ class Served(Closing):
             If the tokens that are there cannot be read.
         """
         if self.model is not None:
-            return self.model.vocabulary if "tokenizer.ggml.tokens" in self.model.metadata else None
+            return self.model.vocabulary if self.model.has_vocabulary else None
         if self.encoder is None:
             return None
         with self._lock:
