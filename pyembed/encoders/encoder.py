@@ -150,7 +150,7 @@ class Encoder(Closing):
         Parameters
         ----------
         texts : str or iterable of str
-            An iterable is read a thousand texts at a time, so that only the vectors are in memory; `stream`
+            An iterable is read some thousand texts at a time, so that only the vectors are in memory; `stream`
             does not even keep those.
         prompt_name : str, optional
             Which of `prompts` to put before every text; without it the model's default, if it has one.
@@ -209,7 +209,7 @@ class Encoder(Closing):
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> Iterator[npt.NDArray[Any]]:
-        """Yield the vectors of texts, those of at most a thousand texts at a time, in their order.
+        """Yield the vectors of texts, those of a few thousand texts at a time at most, in their order.
 
         Memory does not grow with the number of texts. Options and errors are those of `encode`; those of a
         text are raised when its turn comes.
