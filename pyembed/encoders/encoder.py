@@ -150,7 +150,7 @@ class Encoder(Closing):
         Parameters
         ----------
         texts : str or iterable of str
-            An iterable is read some thousand texts at a time, so that only the vectors are in memory; `stream`
+            An iterable is read some thousand texts at a time, and only the vectors are kept; `stream`
             does not even keep those.
         prompt_name : str, optional
             Which of `prompts` to put before every text; without it the model's default, if it has one.
