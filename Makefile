@@ -9,7 +9,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/* csrc/*/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h csrc/*/*/*.c csrc/*/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wheel workflows fuzz-http load-http corpora test-windows
+.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wine wheel workflows fuzz-http load-http corpora test-windows
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -58,6 +58,7 @@ lint: .venv/.linters  ## check style, types and the compiler's warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 pyembed _pyembed_command
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	$(CMAKE) -S csrc -B build/dev -DPYEMBED_DEV=ON
 	$(CMAKE) --build build/dev
@@ -95,6 +96,9 @@ test-windows: .venv/.test-packages .venv/.release-tools  ## build the C library 
 
 cross: .venv/.release-tools  ## compile the C library for macOS and for musl, and run what an emulator can
 	$(BIN)/python -m tools.cross $(ARGS)
+
+wine: .venv/.release-tools  ## run tests in a Python for Windows, under Wine: make wine ARGS="tests/editing -k in_place"
+	$(BIN)/python -m tools.wine_python $(ARGS)
 
 wheel: .venv/.release-tools  ## build the source distribution and a wheel into dist, check both, and list what they need
 	rm -rf dist build/dist build/sbom && mkdir -p dist
