@@ -22,7 +22,7 @@ def add_parser(commands: Any) -> None:
         "serve",
         help="answer HTTP requests for vectors",
         description="Serve models to clients of OpenAI's embeddings and text-embeddings-inference, and show "
-        "them at /. Interface: /docs. Needs the extra 'serve'. SIGHUP opens all models anew.",
+        "them at /. Interface: /docs. Needs the extra 'serve'. SIGHUP, or a request, opens all models anew.",
         epilog="example: pyembed serve demo --port 8080",
     )
     parser.add_argument(

@@ -158,7 +158,7 @@ def test_arguments_of_c() -> None:
     for options, status, message in refused:
         assert call(ngram, ids, out, **options)[0] == status
         assert message in call(ngram, ids, out, **options)[1]
-    assert call(ngram, np.array([1, -1]), out) == (
+    assert call(ngram, np.array([1, -1], np.int64), out) == (
         wrong_id,
         f"the id at position 1 is -1: ids are at least 0 and below the size of the vocabulary, {PLE_VOCAB}",
     )
