@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,17 +38,20 @@ def texts_of(draft: Draft) -> list[str]:
 def by_merges(draft: Draft) -> None:
     """Let the tokens that merges make stand in the order of their merges, lost ones among them.
 
-    Only for lists with one merge a token, of a family with a byte alphabet.
+    Only for lists of a family with a byte alphabet, with one merge a token, or with those of each token in a
+    row, as they are where merges were made of a list of tokens.
     """
     texts, merges = texts_of(draft), draft.tokens.merges
     if draft.text(FAMILY) != "gpt2":
         raise OfAnotherFamily
     if merges is None or len(merges) < _LEAST_MERGES:
         raise CannotMend("merges, of a list that has one for each token")
-    products = _unique([merge_parts(merge)[2] for merge in merges])
-    if len(products) < 0.98 * len(merges):
-        raise CannotMend("merges that each make a token of their own")
-    if _first_unmade(merges) is not None:
+    parts = [merge_parts(merge) for merge in merges]
+    products = _unique([product for _, _, product in parts])
+    has_one_each = len(products) >= 0.98 * len(merges)
+    if not has_one_each and len(products) != 1 + sum(a[2] != b[2] for a, b in pairwise(parts)):
+        raise CannotMend("a reference: merges of the same token do not follow each other")
+    if _has_unmade(parts, all_of_each=has_one_each):
         raise CannotMend("a reference: merges are out of order, and do not say where tokens belong")
     symbols = _symbols(texts, merges)
     wanted = [*symbols, *products]
@@ -80,16 +84,22 @@ def by_merges(draft: Draft) -> None:
     _reorder(draft, order, wanted, first)
 
 
-def _first_unmade(merges: Sequence[str]) -> int | None:
-    """Return the first merge of a text that only later ones make; None where merges stand in an order."""
+def _has_unmade(parts: Sequence[tuple[bytes, bytes, bytes]], *, all_of_each: bool) -> bool:
+    """Return whether a token is made of texts that only later merges make: then merges stand in no order.
+
+    With `all_of_each` this is so of every merge, else of all that make the same token.
+    """
     rank_of: dict[bytes, int] = {}
-    parts = [merge_parts(merge) for merge in merges]
     for rank, (_, _, product) in enumerate(parts):
         rank_of.setdefault(product, rank)
-    for rank, (left, right, _) in enumerate(parts):
-        if max(rank_of.get(left, -1), rank_of.get(right, -1)) >= rank:
-            return rank
-    return None
+    made: dict[bytes, bool] = {}
+    for rank, (left, right, product) in enumerate(parts):
+        first = rank if all_of_each else rank_of[product]
+        is_made = max(rank_of.get(left, -1), rank_of.get(right, -1)) < first
+        if all_of_each and not is_made:
+            return True
+        made[product] = made.get(product, False) or is_made
+    return not all(made.values())
 
 
 def _unique(items: Sequence[bytes]) -> list[bytes]:

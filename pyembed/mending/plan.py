@@ -196,8 +196,8 @@ def _check_rules(rules: set[str], plan: RepairPlan) -> None:
 def _of_vocabulary(reference: Path | None, theirs: TheirRows) -> tuple[Mending, ...]:
     """Return the mendings that a header shows: those of a reference, which knows, before those by law."""
     stated = () if reference is None else mendings_from(reference)
-    cut, *added = (None, *mendings_of_counts(theirs)) if reference is None else mendings_of_counts(theirs)
-    return (*stated, *(() if cut is None else (cut,)), *BY_LAW, *BY_SCORES, *BY_NAME, *added)
+    *of_reference, added = mendings_of_counts(theirs)
+    return (*stated, *of_reference, *BY_LAW, *BY_SCORES, *BY_NAME, added)
 
 
 def _make(mending: Mending, draft: Draft) -> None:
@@ -356,7 +356,7 @@ _ASKED = {
         ),
         ("rows of the reference", "rows by spelling"),
     ),
-    "vocabulary/row-count": ("rows for padding",),
+    "vocabulary/row-count": ("the reference's rows", "rows for padding"),
     "tensor/not-finite": ("rows that are not finite",),
 }
 

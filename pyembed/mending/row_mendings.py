@@ -28,6 +28,8 @@ from .row_places import by_reference, by_spelling, partner_rows, rows_with
 
 Ids = npt.NDArray[np.int64]
 _TABLES = (TOKEN_TABLE, OUTPUT_TABLE)
+#: Where fewer rows are those of a reference, wherever they lie, it is another model's.
+_LEAST_EQUAL = 0.9
 
 
 @dataclass
@@ -66,7 +68,14 @@ def mendings_of_counts(theirs: TheirRows) -> tuple[Mending, ...]:
     added = Mending(
         "rows for padding", "tokens that only fill up the list have the mean of all rows", _rows_for_padding
     )
-    return (added,) if theirs.keys is None else (cut, added)
+    if theirs.keys is None:
+        return (added,)
+    taken = Mending(
+        "the reference's rows",
+        "tokens behind the last row have the rows of the reference",
+        lambda draft: _rows_for_tokens(draft, theirs),
+    )
+    return (cut, taken, added)
 
 
 def mendings_of_rows(theirs: TheirRows) -> tuple[Mending, ...]:
@@ -150,7 +159,10 @@ def _encoded_rows(draft: Draft, info: TensorInfo, theirs: EmbeddingTable, rows: 
     kind = tensor_type(info.type)
     if not can_encode(kind):
         raise CannotMend(f"rows of type {kind.name}, which are not written here, for {len(rows)} lost rows")
-    data = encoded(theirs.gather(rows), kind, big_endian=is_big_endian(draft.source, info))
+    values = theirs.gather(rows)
+    if not np.isfinite(values).all():
+        raise CannotMend(f"a reference whose rows are finite, for {len(rows)} lost rows")
+    data = encoded(values, kind, big_endian=is_big_endian(draft.source, info))
     width = row_bytes_of(info)
     return [data[first : first + width] for first in range(0, len(data), width)]
 
@@ -250,6 +262,29 @@ def _rows_for_padding(draft: Draft) -> None:
     if not all(_is_filler(text) for text in behind):
         raise CannotMend("a reference with rows: tokens in use have none")
     draft.resize_rows(len(texts), partial(_mean, draft))
+
+
+def _rows_for_tokens(draft: Draft, theirs: TheirRows) -> None:
+    """Give tokens without a row that of the reference; which rows moved meanwhile is seen after that."""
+    n, keys = draft.n_rows, _keys(draft)
+    if n is None or n >= len(keys):
+        raise CannotMend("tokens without a row")
+    if not theirs.tables or theirs.keys is None:
+        raise CannotMend("a reference with rows: tokens in use have none")
+    partner = partner_rows(keys, theirs.keys)
+    rows = partner[n:]
+    made: dict[str, list[bytes]] = {}
+    for name, own in draft.rows.items():
+        table = theirs.tables.get(name)
+        if table is None or rows.min() < 0 or rows.max() >= len(table):
+            raise CannotMend(f"a reference with rows in {name} for these tokens")
+        if np.mean(by_reference(_table(draft, own.info), table, partner) >= 0) < _LEAST_EQUAL:
+            raise CannotMend(f"a reference whose rows in {name} are the model's")
+        made[name] = _encoded_rows(draft, own.info, table, rows)
+    for name, data in made.items():
+        own = draft.rows[name]
+        own.sources = np.concatenate([own.sources, np.zeros(len(rows), np.int64)])
+        own.given.update(zip(range(n, n + len(rows)), data, strict=True))
 
 
 def _is_filler(text: str) -> bool:

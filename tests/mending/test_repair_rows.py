@@ -12,6 +12,8 @@ import pytest
 
 import pyembed
 from pyembed.cli import main
+from pyembed.core.dtypes import tensor_type
+from pyembed.editing.rows import stored_rows
 from pyembed.mending import plan as planning
 from pyembed.mending.row_places import completed, unproven_end
 from pyembed.mending.trial import badness
@@ -97,6 +99,42 @@ def test_rows_that_the_file_lost_are_the_references(
     with pyembed.load_model(tmp_path / "out.gguf") as model, pyembed.load_model(DEMO) as right:
         np.testing.assert_array_equal(model.table[:-1], right.table[:-1])
         np.testing.assert_allclose(model.table[-1:], right.table[-1:], atol=1e-2)
+
+
+def without_row(path: Path, row: int) -> Path:
+    """Write the demo model with one row less, and all of its tokens."""
+    with pyembed.edit(DEMO) as edit, pyembed.load_model(DEMO) as model:
+        info = model.tensors["token_embd.weight"]
+        parts = stored_rows(info, np.delete(np.arange(N), row))
+        edit.replace_tensor(info.name, (N - 1, info.shape[1]), tensor_type(info.type), parts)
+        edit.write(path)
+    return path
+
+
+@pytest.mark.parametrize("row", [N - 1, pytest.param(2000, marks=pytest.mark.slow)])
+def test_a_row_that_is_missing_is_the_references(
+    row: int, demo: tuple[bytes, int, np.ndarray], tmp_path: Path
+) -> None:
+    path, out = without_row(tmp_path / "m.gguf", row), tmp_path / "out.gguf"
+    plan = pyembed.repair(path)
+    assert any("a reference with rows" in str(one.refused) for one in plan.refused)
+    pyembed.repair(path, DEMO).apply(out)
+    with pyembed.load_model(out) as model, pyembed.load_model(DEMO) as right:
+        kept = np.arange(N) != row
+        np.testing.assert_array_equal(model.table[:][kept], right.table[:][kept])
+        np.testing.assert_allclose(model.table[row], right.table[row], atol=1e-2)
+
+
+def test_missing_rows_are_not_those_of_another_model(
+    demo: tuple[bytes, int, np.ndarray], tmp_path: Path
+) -> None:
+    rows = demo[2].copy()
+    rows[:, 2:] = np.random.default_rng(1).integers(0, 256, (N, rows.shape[1] - 2))  # the scales stay
+    path, other = without_row(tmp_path / "m.gguf", N - 1), put(tmp_path / "other.gguf", demo, rows)
+    plan = pyembed.repair(path, other)
+    assert any(
+        "a reference whose rows in token_embd.weight are the model's" in str(one) for one in plan.refused
+    )
 
 
 @pytest.mark.parametrize("name", ["reversed", pytest.param("rolled", marks=pytest.mark.slow)])
