@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import ExitStack
 from typing import Any
 
 from ..core.paths import file_name
@@ -75,14 +76,16 @@ def run(arguments: argparse.Namespace) -> int:
         apply(edit, arguments.words)
         if arguments.map is not None:
             _check_map(edit, arguments)
-        done = (
-            edit.overwrite(progress=progress)
-            if arguments.in_place
-            else edit.write(arguments.out, progress=progress)
-        )
-        if arguments.map is not None and edit.new_ids is not None:
-            with replacing(arguments.map) as file:
+        with ExitStack() as stack:
+            if arguments.map is not None and edit.new_ids is not None:
+                file = stack.enter_context(replacing(arguments.map))  # a map that cannot be written stops it
                 file.write(json_text(edit.new_ids.tolist()).encode() + b"\n")
+                file.flush()
+            done = (
+                edit.overwrite(progress=progress)
+                if arguments.in_place
+                else edit.write(arguments.out, progress=progress)
+            )
     if is_stdout(done.path):
         return 0
     if arguments.json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from ..mending.plan import repair
@@ -24,7 +25,7 @@ def add_parser(commands: Any) -> None:
         description="Say of each finding how it can be mended, or what that would need, and write a repaired "
         "copy. It is kept only if it validates at level full, what was to be mended is gone, no other error "
         "came, and all else is the same bytes. Shows what validate and diff say of the copy. Exits 1 if an "
-        "error is left.",
+        "error is left, or nothing that was found can be mended and no copy is written.",
         epilog="example: pyembed repair demo --dry-run",
     )
     parser.add_argument("model", metavar="MODEL", help="a .gguf file, of a split set the first; or: demo")
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("name the repaired copy with --out, or say --dry-run")
     with progress_bar() as progress:
         plan = repair(model_path(arguments.model), arguments.reference, progress=progress)
-        mends = bool(plan.mendable) and not arguments.dry_run
+        mends = not arguments.dry_run and bool(plan.mendable or arguments.fix)
         done = plan.apply(arguments.out, arguments.fix, progress=progress) if mends else None
     if arguments.json or arguments.format == "json":
         print_json({**plan.to_dict(), "repaired": None if done is None else done.to_dict()})
@@ -57,9 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(plan)
         if done is not None:
             _print_result(done)
+    if not arguments.dry_run and done is None:
+        print(f"pyembed: {printable(arguments.out)} was not written: nothing can be mended", file=sys.stderr)
+        return 1 if plan.findings else 0
     if arguments.dry_run:
         return 1 if any(planned.finding.severity == "error" for planned in plan.refused) else 0
-    return 0 if (plan.report if done is None else done.report).ok else 1
+    return 0 if done is not None and done.report.ok else 1
 
 
 def _print_result(done: Repaired) -> None:

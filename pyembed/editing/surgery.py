@@ -101,7 +101,7 @@ def trim(edit: Edit, ids: Sequence[int] | Ids) -> Ids:
     Raises
     ------
     ValueError
-        If an id is not a token's.
+        If an id is not a token's, or no token would be left.
     """
     lists = VocabularyLists(edit)
     wanted = np.asarray(ids, np.int64).reshape(-1)
@@ -112,6 +112,8 @@ def trim(edit: Edit, ids: Sequence[int] | Ids) -> Ids:
     kept |= _indispensable(edit, lists)
     _keep_parts(edit, lists, kept)
     left = np.flatnonzero(kept)
+    if not len(left):
+        raise ValueError("no token would be left")
     _select(edit, lists, left)
     new_ids = np.full(len(lists), -1, np.int64)
     new_ids[left] = np.arange(len(left))

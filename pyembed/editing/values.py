@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +102,10 @@ def parsed(type_name: str, text: str) -> Value:
     if kind == ValueType.BOOL:
         return typed(type_name, {"true": True, "false": False}.get(text.lower(), text))
     try:
-        return typed(type_name, float(text) if kind in _FLOATS else int(text, 0))
+        number = float(text) if kind in _FLOATS else int(text, 0)
+        if math.isinf(number) and "inf" not in text.lower():
+            raise ValueError(f"{quote(text)} does not fit type {type_name}")
+        return typed(type_name, number)
     except ValueError as error:
         if "invalid literal" in str(error) or "could not convert" in str(error):
             raise ValueError(f"{quote(text)} is not a number of type {type_name}") from None

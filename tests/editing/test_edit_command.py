@@ -86,6 +86,8 @@ def test_to_stdout(tmp_path: Path) -> None:
         (["demo", "--out", "x.gguf"], "required: OPERATION"),
         (["demo", "--out", "x.gguf", "trim", "/dev/null", "--map", "x.gguf"], "name the same file"),
         (["demo", "undo"], "no interrupted edit to undo"),
+        (["demo", "--out", "x.gguf", "set", "a=f32:1e400"], "'1e400' does not fit type f32"),
+        (["demo", "--out", "x.gguf", "trim", "/dev/null", "--map", "no/such"], "no/such: No such file"),
     ],
 )
 def test_wrong_calls_end_in_one_line(

@@ -13,6 +13,7 @@ import pytest
 import pyembed
 from pyembed.core.dtypes import tensor_type
 from pyembed.editing.rows import encodable_types
+from tests.helpers.edited_models import model
 from tests.helpers.gguf_bytes import ARRAY, F32, I32, STRING, U32, Array, GGUFBytes
 from tests.helpers.model_files import write_model
 from tests.helpers.oracles.gguf_py import gguf_py_dequantize
@@ -351,3 +352,10 @@ def test_tables_of_several_parts_keep_their_type(tmp_path: Path) -> None:
         for name in ("blk.1.engram_embd.weight", "x"):
             with pytest.raises(ValueError, match="only tables of one tensor"):
                 edit.requantise(name, "F16")
+
+
+def test_a_model_is_not_trimmed_to_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(model())
+    with pyembed.edit(path) as edit, pytest.raises(ValueError, match="no token would be left"):
+        edit.trim([])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import pyembed
+from pyembed.cli import main
 from pyembed.mending.by_law import by_merges
 from pyembed.mending.by_scores import by_scores
 from pyembed.mending.draft import Tokens
@@ -197,6 +198,23 @@ def test_merges_out_of_order_do_not_say_where_tokens_belong() -> None:
     swapped = [*merges[:5], merges[10], *merges[6:10], merges[5], *merges[11:]]
     with pytest.raises(CannotMend, match="merges are out of order"):
         mended(right, swapped)
+
+
+# ------------------------------------------------------------------------------------------- the command
+
+
+def test_the_command_does_not_pass_over_what_it_does_not_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "m.gguf", tmp_path / "out.gguf"
+    path.write_bytes(odd())
+    assert main(["repair", str(path), "--out", str(out), "--fix", "no/rule"]) == 2
+    assert "no finding of no/rule to mend; there are findings of" in capsys.readouterr().err
+    path.write_bytes(bytes(GGUFBytes().add("a", U32, 1).tensor("token_embd.weight", (4, 4), 0, bytes(64))))
+    assert not pyembed.repair(path).mendable
+    assert main(["repair", str(path), "--out", str(out)]) == 1
+    assert f"{out} was not written: nothing can be mended" in capsys.readouterr().err
+    assert not out.exists()
 
 
 # --------------------------------------------------------------------------------- pieces and scores

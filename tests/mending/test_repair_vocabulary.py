@@ -200,7 +200,7 @@ def test_no_repair_makes_a_model_worse(
         n = len(damaged.tokens)
         for _ in range(int(rng.integers(1, 4))):
             a, b = (int(i) for i in rng.integers(0, n - 1, 2))
-            what = int(rng.integers(8))
+            what = int(rng.integers(9))
             if what == 0:
                 damaged.swap(a, b)
             elif what == 1:
@@ -215,6 +215,8 @@ def test_no_repair_makes_a_model_worse(
                 damaged.others["tokenizer.ggml.eos_token_id"] = int(rng.integers(0, 2 * n))
             elif what == 6 and damaged.merges is not None:
                 del damaged.merges[int(rng.integers(len(damaged.merges))) :]
+            elif what == 7 and damaged.scores is not None:
+                damaged.scores[a], damaged.scores[b] = damaged.scores[b], damaged.scores[a]
             else:
                 damaged.tokens[a] = damaged.tokens[b]
         path, out = tmp_path / "m.gguf", tmp_path / "out.gguf"
