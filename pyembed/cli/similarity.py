@@ -211,7 +211,7 @@ def run_similarity(arguments: argparse.Namespace) -> int:
         geometry = file.geometry
         chosen = file.chosen(arguments)
         if len(chosen) < 2:
-            raise ValueError("similarity compares two rows or more")
+            raise ValueError(f"similarity compares two rows or more; chosen: {len(chosen)}")
         labels, ids = zip(*chosen, strict=True)
         named = [_named(geometry, word, row) for word, row in chosen]
         cosines = geometry.similarities(ids)

@@ -78,7 +78,9 @@ def _shape(what: list[str], tensor: str | None) -> tuple[int, int, str | None, s
                 f"{what[0]} x {what[1]} is not a table: expected two numbers, or one MODEL"
             ) from None
         if rows < 0 or columns < 1:
-            raise ValueError(f"{what[0][:20]} x {what[1][:20]} is not a table")
+            raise ValueError(
+                f"{what[0][:20]} x {what[1][:20]} is not a table: rows are 0 or more, columns 1 or more"
+            )
         if max(rows, columns) >= 2**63:
             raise ValueError("rows and columns of a table are below 2^63")
         return rows, columns, None, None

@@ -24,7 +24,7 @@ def file_names(path: Files) -> list[bytes]:
     except UnicodeEncodeError as error:
         raise ValueError(f"no file can have this name: {error.object!r}") from None
     if not names:
-        raise ValueError("no file is given")
+        raise ValueError("no file is given: the sequence of paths is empty")
     for name in names:
         if b"\0" in name:
             raise ValueError(f"a path cannot hold a NUL: {os.fsdecode(name)!r}")

@@ -21,6 +21,8 @@ _TABLES = {"model2vec": "embeddings", "sentence-transformers": "embedding.weight
 #: The names of WordLlama's files: a configuration, the columns, and whether vectors are bits.
 _WORDLLAMA = re.compile(r"(?P<config>\w+?)_(?P<dim>\d+)(?P<binary>_binary)?\.safetensors")
 _DEFAULT_MAX_LENGTH = 512
+#: Where sentence-transformers keeps a model's settings.
+_SETTINGS = "config_sentence_transformers.json"
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,11 @@ def _is_gguf(path: str) -> bool:
 def _of_folder(folder: str, library: LibraryName | None, tokenizer: str | None) -> EncoderFiles:
     config = _json(os.path.join(folder, "config.json"))
     modules_file = os.path.join(folder, "modules.json")
-    of_transformers = os.path.join(folder, "config_sentence_transformers.json")
     table = os.path.join(folder, "model.safetensors")
     if config is not None and library in (None, "model2vec") and _has(table, "embeddings"):
         beside = tokenizer or os.path.join(folder, "tokenizer.json")
         return EncoderFiles(table, "embeddings", beside, _model2vec_rules(folder, config))
-    settings = _json(of_transformers)
+    settings = _json(os.path.join(folder, _SETTINGS))
     if settings is not None or os.path.isfile(modules_file):
         return _of_modules(folder, modules_file, settings or {}, library, tokenizer)
     if os.path.isdir(os.path.join(folder, "weights")):
@@ -89,7 +90,9 @@ def _model2vec_rules(folder: str, config: dict[str, Any]) -> Rules:
     where = os.path.join(folder, "config.json")
     max_length = config.get("max_length", _DEFAULT_MAX_LENGTH)
     if max_length is not None and (type(max_length) is not int or max_length < 0):
-        raise FormatError(f"{where}: max_length must be a whole number or null", where)
+        raise FormatError(
+            f"{where}: max_length must be a whole number or null, not {quote(str(max_length))}", where
+        )
     return Rules(
         "model2vec",
         normalize=config.get("normalize") is True,
@@ -119,15 +122,18 @@ def _of_modules(
         return EncoderFiles(table, names[0], beside, _model2vec_rules(folder, settings))
     dim = settings.get("truncate_dim")
     if dim is not None and (type(dim) is not int or dim < 1):
-        raise FormatError(f"{folder}: truncate_dim must be a whole number above 0", folder)
-    prompts = _prompts(folder, settings)
+        where = os.path.join(folder, _SETTINGS)
+        raise FormatError(
+            f"{where}: truncate_dim must be a whole number above 0, not {quote(str(dim))}", where
+        )
+    prompts = _prompts(os.path.join(folder, _SETTINGS), settings)
     rules = Rules(
         library or "sentence-transformers",
         normalize=normalizes,
         keeps_dtype=True,
         narrows_last=True,
         prompts=prompts,
-        default_prompt=_default_prompt(folder, settings, prompts),
+        default_prompt=_default_prompt(os.path.join(folder, _SETTINGS), settings, prompts),
         dim=dim,
     )
     return EncoderFiles(table, names[0], beside, rules)
@@ -158,22 +164,26 @@ def _static_module(modules_file: str) -> tuple[str, bool]:
     return ("" if inside in ("", ".") else inside), len(kinds) > 1
 
 
-def _prompts(folder: str, settings: dict[str, Any]) -> dict[str, str]:
+def _prompts(where: str, settings: dict[str, Any]) -> dict[str, str]:
     """Return what may be put before texts, by name."""
     given = settings.get("prompts")
-    prompts = {} if given is None else as_object(folder, given, "prompts")
+    prompts = {} if given is None else as_object(where, given, "prompts")
     for name, prompt in prompts.items():
         try:
             checked_text(prompt)
         except (TypeError, ValueError) as error:
-            raise FormatError(f"{folder}: the prompt {quote(name)} cannot be cut: {error}", folder) from None
+            raise FormatError(f"{where}: the prompt {quote(name)} cannot be cut: {error}", where) from None
     return prompts
 
 
-def _default_prompt(folder: str, settings: dict[str, Any], prompts: dict[str, str]) -> str | None:
+def _default_prompt(where: str, settings: dict[str, Any], prompts: dict[str, str]) -> str | None:
     name = settings.get("default_prompt_name")
     if name is not None and (not isinstance(name, str) or name not in prompts):
-        raise FormatError(f"{folder}: the default prompt {quote(str(name))} is not among the prompts", folder)
+        known = ", ".join(map(quote, prompts)) or "none"
+        raise FormatError(
+            f"{where}: the default prompt {quote(str(name))} is not among the prompts, which are {known}",
+            where,
+        )
     return name
 
 

@@ -126,7 +126,7 @@ def _unknown(path: str, model: dict[str, Any], ids: dict[str, int]) -> int | Non
     number = model.get("unk_id")
     if isinstance(model.get("vocab"), list):
         if number is not None and (type(number) is not int or number < 0):
-            raise FormatError(f"{path}: model.unk_id must be an id or null", path)
+            raise FormatError(f"{path}: model.unk_id must be an id or null, not {quote(str(number))}", path)
         return number
     text = model.get("unk_token")
     return ids.get(text) if isinstance(text, str) else None
@@ -139,7 +139,8 @@ def _truncation(path: str, document: dict[str, Any]) -> Truncation | None:
     truncation = as_object(path, value, "truncation")
     length, direction = truncation.get("max_length"), truncation.get("direction", "Right")
     if type(length) is not int or length < 0:
-        raise FormatError(f"{path}: truncation.max_length must be a whole number", path)
+        shown = quote(str(length))
+        raise FormatError(f"{path}: truncation.max_length must be a whole number, not {shown}", path)
     if direction not in ("Right", "Left"):
         shown = quote(str(direction))
         raise FormatError(f'{path}: truncation.direction is {shown}; expected "Right" or "Left"', path)

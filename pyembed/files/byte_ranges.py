@@ -46,7 +46,13 @@ class FileRange:
                 past = (target + done) % PAGE if len(buffer) > PAGE else 0
                 n = file.readinto(buffer[: min(self.n_bytes - done, len(buffer) - past)])
                 if not n:
-                    raise FormatError(f"{self.path}: the file became shorter", self.path, self.offset + done)
+                    end = self.offset + done
+                    raise FormatError(
+                        f"{self.path}: the file became shorter while it was open: it ends at byte {end}, and "
+                        f"bytes up to {self.offset + self.n_bytes} are needed; fetch it again",
+                        self.path,
+                        end,
+                    )
                 yield buffer[:n]
                 done += n
 

@@ -168,12 +168,16 @@ class Ngram(RowNames):
     ) -> tuple[Any, npt.NDArray[Any], OutputType]:
         """Return what is handed back, the array over it that columns are written to, and its kind."""
         if isinstance(out, tuple):
-            raise ValueError("two outputs are for rows of one table; here each column has its own")
+            raise ValueError("two outputs are for rows of one table; here each column has its own: give one")
         kind = gathered_kind(dtype, out)
         tables = list(self._tables.values())
         widths = {table.raw_stride if kind.name == "raw" else table.shape[1] for table in tables}
         if len(widths) > 1:
-            raise FormatError(f"{self._constants.path}: tables of hashed rows are of {len(widths)} widths")
+            listed = ", ".join(map(str, sorted(widths)))
+            raise FormatError(
+                f"{self._constants.path}: tables of hashed rows have {listed} columns; expected one number",
+                self._constants.path,
+            )
         shape = (*names.shape, widths.pop())
         found = np.empty(shape, kind.storage) if out is None else out
         return found, as_rows(found, shape, kind), kind
