@@ -9,7 +9,7 @@ CMAKE := $(or $(shell command -v cmake 2>/dev/null),$(BIN)/cmake)
 SOURCES := pyproject.toml tools/cffi_source.py csrc/CMakeLists.txt $(wildcard csrc/*/* csrc/*/*/*)
 C_FILES := $(wildcard csrc/*/*.c csrc/*/*.h csrc/*/*/*.c csrc/*/*/*.h tests/csrc/programs/*.c tests/csrc/programs/*.h tests/fuzz/*.c tests/fuzz/*.h)
 
-.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wine wheel workflows fuzz-http load-http corpora test-windows
+.PHONY: demo test test-data test-slow test-browser test-integrations fuzz fuzz-text asan tsan mutate lint fmt bench latency endurance golden install clean docs cross wine wheel conan workflows fuzz-http load-http corpora test-windows
 
 demo: .venv/.installed  ## look into the model that ships with the package
 	$(BIN)/pyembed info demo
@@ -112,6 +112,10 @@ wheel: .venv/.release-tools  ## build the source distribution and a wheel into d
 	build/sbom/bin/pip install --quiet dist/*.whl
 	build/sbom/bin/pyembed validate demo
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-file build/sbom.cdx.json build/sbom
+
+conan: .venv/.release-tools | $(CMAKE)  ## make the C library's Conan package, and build and run a program with it
+	PATH=$(abspath $(BIN)):$$PATH CONAN_HOME=$(abspath build/conan-home) $(BIN)/conan profile detect --exist-ok
+	PATH=$(abspath $(BIN)):$$PATH CONAN_HOME=$(abspath build/conan-home) $(BIN)/conan create packaging/conan --no-remote
 
 workflows: .venv/.release-tools  ## check the workflows against their schema, and for what makes them unsafe
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
