@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import gguf
@@ -178,6 +179,59 @@ def test_more_texts_than_one_batch(opened: Make, monkeypatch: pytest.MonkeyPatch
     actual = model.tokenize(texts)
     np.testing.assert_array_equal(actual.ids, expected.ids)
     np.testing.assert_array_equal(actual.offsets, expected.offsets)
+
+
+def _one_by_one(texts: Iterable[Any]) -> list[list[str]]:
+    """Return the batches of texts of which each is checked alone."""
+    found: list[list[str]] = [[]]
+    size = 0
+    for index, text in enumerate(texts):
+        size += len(cutter.checked_text(text, index))
+        found[-1].append(text)
+        if size >= 40 or len(found[-1]) >= 96:
+            found.append([])
+            size = 0
+    return found if found[-1] else found[:-1]
+
+
+def _outcome(call: Callable[[Any], Iterable[list[str]]], texts: Any) -> Any:
+    try:
+        return list(call(texts))
+    except (TypeError, ValueError) as error:
+        return type(error), str(error)
+
+
+def test_texts_are_refused_together_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutter, "_BATCH_TEXTS", 96)
+    monkeypatch.setattr(cutter, "_BATCH_CHARACTERS", 40)
+    monkeypatch.setattr(cutter, "MAX_CHARACTERS", 70)
+    monkeypatch.setattr(cutter, "_CHECKED_TEXTS", 8)
+    random = Random(5)
+    bad = ["a\udc80", "\ud800", "x" * 71, None, b"ab", 3, ["a"], ("a",), np.str_("n"), float("nan")]
+    # Halves of a pair in two texts are two lone surrogates, though joined they would be none.
+    good = ["", "", "a", "\u00e9", "\U0001f600", "word " * 5, "y" * 70]
+    for _ in range(2000):
+        texts: list[Any] = random.choices(good, k=random.randrange(30))
+        for _ in range(random.randrange(3) if texts else 0):
+            texts[random.randrange(len(texts))] = random.choice(bad)
+        expected = _outcome(_one_by_one, texts)
+        given: Any
+        for given in (texts, tuple(texts), iter(texts)):
+            found = _outcome(cutter.batches, given)
+            if isinstance(expected, list):  # batches may end a few short texts later
+                assert [text for batch in found for text in batch] == texts
+                assert all(sum(map(len, batch[:-1])) < 80 for batch in found)
+            else:
+                assert found == expected
+
+
+def test_long_texts_do_not_share_a_batch() -> None:
+    """Each character of a batch takes a few hundred bytes while it is cut."""
+    long = "a" * (1 << 20)
+    for texts in ([long] * 65, (*["b"] * 70, *[long] * 3, "c")):
+        found = list(cutter.batches(texts))
+        assert [text for batch in found for text in batch] == list(texts)
+        assert max(sum(map(len, batch)) for batch in found) <= len(long) + 70
 
 
 def test_pieces_have_places(opened: Make) -> None:

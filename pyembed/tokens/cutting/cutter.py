@@ -137,25 +137,29 @@ def batches(texts: Iterable[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     n_characters = n_before = 0
     while group := list(islice(source, n_together)):
-        n_characters += _checked_characters(group, n_before)
-        n_before += len(group)
-        batch += group
-        if n_characters >= _BATCH_CHARACTERS or len(batch) >= _BATCH_TEXTS:
-            yield batch
-            batch, n_characters = [], 0
+        n_group = _characters_of_good(group)
+        # Long texts are too many for one batch, and where one is at fault it is found in its turn.
+        parts = [group] if n_group is not None else [[text] for text in group]
+        for part in parts:
+            n_characters += len(checked_text(part[0], n_before)) if n_group is None else n_group
+            n_before += len(part)
+            batch += part
+            if n_characters >= _BATCH_CHARACTERS or len(batch) >= _BATCH_TEXTS:
+                yield batch
+                batch, n_characters = [], 0
     if batch:
         yield batch
 
 
-def _checked_characters(texts: list[str], first: int) -> int:
-    """Return how many characters some texts have; `first` is the place of the first among others."""
+def _characters_of_good(texts: list[str]) -> int | None:
+    """Return how many characters some texts have; None where they fill a batch, or are not all texts."""
+    if set(map(type, texts)) != {str} or sum(map(len, texts)) > _BATCH_CHARACTERS:
+        return None
+    joined = "".join(texts)
     try:
-        joined = "".join(texts)
-        if len(joined) <= MAX_CHARACTERS and (joined.isascii() or joined.encode("utf-8")):
-            return len(joined)
-    except (TypeError, UnicodeEncodeError):
-        pass  # one of them is at fault: which?
-    return sum(len(checked_text(text, index)) for index, text in enumerate(texts, first))
+        return len(joined) if joined.isascii() or joined.encode("utf-8") else None
+    except UnicodeEncodeError:
+        return None
 
 
 def checked_text(text: Any, index: int | None = None) -> str:
