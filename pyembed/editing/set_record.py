@@ -185,11 +185,14 @@ def _moves_in(journal: str, first: str) -> list[_Move]:
             if not _KEPT.fullmatch(kept):
                 raise ValueError
             path = os.path.normpath(os.path.join(folder, name))
+            if b"\0" in os.fsencode(path):
+                raise ValueError
             move = _Move(path, os.path.join(os.path.dirname(path), kept))
             if move.is_kept() and not _is_file(move.kept):
                 raise ValueError
             moves.append(move)
-        if len(data) > _MOST_BYTES or moves[0].path != first:
+        n_files, n_kept = len({move.path for move in moves}), len({move.kept for move in moves})
+        if len(data) > _MOST_BYTES or moves[0].path != first or not n_files == n_kept == len(moves):
             raise ValueError
     except (ValueError, TypeError, LookupError, RecursionError):
         message = f"{printable(journal)} does not hold what was kept of {printable(first)}"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
 
 from ..core.unfinished import journal_of
+from ..safe_text import printable
 from .in_place import undo_header
 from .set_record import MAGIC, undo_set
 
@@ -24,8 +27,11 @@ def undo(path: str) -> int:
     ValueError
         If what was kept does not belong to this model.
     """
+    journal = journal_of(path)
     try:
-        with open(journal_of(path), "rb") as kept:
+        if not stat.S_ISREG(os.lstat(journal).st_mode):  # a pipe that nobody writes to would be waited for
+            raise ValueError(f"{printable(journal)} is not a file that an edit wrote: remove it")
+        with open(journal, "rb") as kept:
             is_of_set = kept.read(len(MAGIC)) == MAGIC
     except FileNotFoundError:
         raise FileNotFoundError(errno.ENOENT, "no interrupted edit to undo", path) from None

@@ -278,6 +278,21 @@ def test_what_was_kept_for_another_file_is_not_put_back(tmp_path: Path) -> None:
         assert path.read_bytes() == model()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+def test_a_record_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(model())
+    journal = Path(f"{path}{JOURNAL_SUFFIX}")
+    os.mkfifo(journal)
+    with pytest.raises(ValueError, match="is not a file that an edit wrote"):
+        undo(str(path))
+    journal.unlink()
+    journal.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="is not a file that an edit wrote"):
+        undo(str(path))
+    assert path.read_bytes() == model()
+
+
 def test_records_of_sets_that_are_not_theirs_do_nothing(tmp_path: Path) -> None:
     first, second, _ = write_set(tmp_path)
     journal = Path(f"{first}{JOURNAL_SUFFIX}")
@@ -296,6 +311,10 @@ def test_records_of_sets_that_are_not_theirs_do_nothing(tmp_path: Path) -> None:
         [[first.name, f"../{kept}"]],
         [[first.name, kept + "\0"]],
         [[first.name, ".pyembed-ffffffffffff.old.tmp"], [f"folder/{second.name}", kept]],
+        [[first.name, kept], [f"{second.name}\0", ".pyembed-ffffffffffff.old.tmp"]],
+        [[first.name, kept], ["\ud800", ".pyembed-ffffffffffff.old.tmp"]],
+        [[first.name, kept], [second.name, kept]],
+        [[first.name, kept], [first.name, ".pyembed-ffffffffffff.old.tmp"]],
     ):
         journal.write_bytes(MAGIC + json.dumps({"files": files}).encode())
         with pytest.raises(ValueError, match="does not hold what was kept"):
