@@ -20,9 +20,11 @@ static pye_string last_word(pye_string name) {
 
 /* Whether a name says that the tensor is about something else, or about what goes into a module or comes out of it. */
 static bool is_about_others(pye_string name) {
-    static const char *const firsts[] = {"input", "output", "embed"};
-    static const char *const lasts[] = {"bias",    "norm",  "norms",  "temperature", "gate",   "eps",
-                                        "epsilon", "count", "counts", "mask",        "weights"};
+    static const char *const firsts[] = {"input", "output", "embed", "lora", "cluster"};
+    static const char *const lasts[] = {"bias",      "norm",        "norms",  "temperature", "gate",
+                                        "eps",       "epsilon",     "count",  "counts",      "mask",
+                                        "weights",   "idf",         "label",  "labels",      "scores",
+                                        "frequency", "frequencies", "inited", "loss",        "epoch"};
     pye_string last = last_word(name);
     for (size_t i = 0; i < sizeof lasts / sizeof lasts[0]; i++)
         if (pye_string_compare(last, pye_text(lasts[i])) == 0)
@@ -37,6 +39,11 @@ static bool is_about_others(pye_string name) {
 
 static bool holds_numbers(const pye_tensor *tensor) {
     return pye_number_of(tensor) != PYE_NUMBER_NONE || pye_is_dtype(tensor, "U8");
+}
+
+/* Numbers of 64 bits and truths are what they are: nothing is packed into them. */
+static bool may_be_codes(const pye_tensor *tensor) {
+    return !pye_is_dtype(tensor, "I64") && !pye_is_dtype(tensor, "U64") && !pye_is_dtype(tensor, "BOOL");
 }
 
 /* Whether there is a number for every square block of codes. */
@@ -119,7 +126,7 @@ pye_status pye_lookalikes_refuse(const pye_model *model, const pye_tensor *codes
                                  pye_error *error) {
     size_t n = parent_bytes(codes->name);
     pye_string start = {codes->name.data, n > 0 ? n - 1 : 0};
-    if (codes->n_dims != 2)
+    if (codes->n_dims != 2 || !may_be_codes(codes))
         return PYE_OK;
     for (size_t at = pye_model_seek(model, start); at < model->n_tensors; at++) {
         const pye_tensor *part = &model->tensors[model->tensors_by_name[at]];

@@ -350,6 +350,12 @@ def test_what_lies_beside_plain_casts(tmp_path: Path) -> None:
         "bias": floats(rows),
         "temperature": floats(1),
         "token_counts": floats(rows),
+        "idf": floats(rows),
+        "token_frequencies": floats(rows),
+        "labels": zeros("U8", rows),
+        "lora_magnitude_vector": floats(rows),
+        "cluster_size": floats(rows),
+        "epoch": floats(1),
         "norm.weight": floats(columns),
         "norm.bias": floats(columns),
         "input_scale": floats(1),
@@ -369,6 +375,15 @@ def test_what_lies_beside_plain_casts(tmp_path: Path) -> None:
             assert (opened.layout.scales, opened.shape) == (None, (rows, columns))
     path = save(tmp_path / "m.safetensors", {"m.wte.weight": table.codes(), "m.s.weight": floats(rows, 1)})
     pyembed.open_table(path, tensor="m.wte.weight").close()  # another module
+
+
+def test_numbers_of_64_bits_are_not_codes(tmp_path: Path) -> None:
+    """Lists of ids with a score each, or one number, are read as before."""
+    ids = Stored("I64", (6, 4), bytes(6 * 4 * 8))
+    for other in (zeros("F32", 6), zeros("F32", 6, 1), zeros("F32", 1)):
+        path = save(tmp_path / "m.safetensors", {"m.ids": ids, "m.s": other})
+        with pyembed.open_table(path, tensor="m.ids") as opened:
+            assert (opened.type, opened.shape) == ("I64", (6, 4))
 
 
 def test_a_number_that_is_no_number_of_a_shard(tmp_path: Path) -> None:
