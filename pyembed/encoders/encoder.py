@@ -227,7 +227,7 @@ class Encoder(Closing):
         report = report_to(progress)
         total = len(texts) if isinstance(texts, Sized) else 0
         done = 0
-        for batch in batches(texts):
+        for batch in batches(texts, len(counting.prompt)):
             yield self._vectors(batch, counting, pooling)
             done += len(batch)
             report("encoding texts", min(1.0, done / total) if total else 0.0)
@@ -262,7 +262,7 @@ class Encoder(Closing):
             As for `encode`.
         """
         counting = self._counting(prompt_name, max_length, truncation_direction, threads)
-        found = [counted(self._parts, batch, counting) for batch in batches(texts)]
+        found = [counted(self._parts, batch, counting) for batch in batches(texts, len(counting.prompt))]
         if len(found) == 1:
             return found[0].ids, offsets_of(found[0].lengths)
         ids = np.concatenate([cuts.ids for cuts in found]) if found else np.empty(0, np.int64)

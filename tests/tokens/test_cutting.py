@@ -232,6 +232,9 @@ def test_long_texts_do_not_share_a_batch() -> None:
         found = list(cutter.batches(texts))
         assert [text for batch in found for text in batch] == list(texts)
         assert max(sum(map(len, batch)) for batch in found) <= len(long) + 70
+    # Nor do short ones, before each of which something long is put.
+    assert list(cutter.batches(["a", "b", "c"], 1 << 20)) == [["a"], ["b"], ["c"]]
+    assert list(cutter.batches(["a", "b", "c"], 1 << 19)) == [["a", "b"], ["c"]]
 
 
 def test_pieces_have_places(opened: Make) -> None:

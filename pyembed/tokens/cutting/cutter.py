@@ -127,8 +127,8 @@ class Cutter:
         return tokenizer
 
 
-def batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield texts a few at a time, each checked."""
+def batches(texts: Iterable[str], n_before_each: int = 0) -> Iterator[list[str]]:
+    """Yield texts a few at a time, each checked; `n_before_each` characters are to be put before each."""
     if isinstance(texts, bytes | bytearray) or not isinstance(texts, Iterable):
         raise TypeError(f"a text is a str; got {type(texts).__name__}")
     # Texts that are in memory anyway are checked many at a time; others are asked for one by one.
@@ -137,11 +137,12 @@ def batches(texts: Iterable[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     n_characters = n_before = 0
     while group := list(islice(source, n_together)):
-        n_group = _characters_of_good(group)
+        n_group = _characters_of_good(group, n_before_each)
         # Long texts are too many for one batch, and where one is at fault it is found in its turn.
         parts = [group] if n_group is not None else [[text] for text in group]
         for part in parts:
-            n_characters += len(checked_text(part[0], n_before)) if n_group is None else n_group
+            n_alone = len(checked_text(part[0], n_before)) + n_before_each if n_group is None else n_group
+            n_characters += n_alone
             n_before += len(part)
             batch += part
             if n_characters >= _BATCH_CHARACTERS or len(batch) >= _BATCH_TEXTS:
@@ -151,13 +152,16 @@ def batches(texts: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _characters_of_good(texts: list[str]) -> int | None:
+def _characters_of_good(texts: list[str], n_before_each: int) -> int | None:
     """Return how many characters some texts have; None where they fill a batch, or are not all texts."""
-    if set(map(type, texts)) != {str} or sum(map(len, texts)) > _BATCH_CHARACTERS:
+    if set(map(type, texts)) != {str}:
+        return None
+    n_characters = sum(map(len, texts)) + len(texts) * n_before_each
+    if n_characters > _BATCH_CHARACTERS:
         return None
     joined = "".join(texts)
     try:
-        return len(joined) if joined.isascii() or joined.encode("utf-8") else None
+        return n_characters if joined.isascii() or joined.encode("utf-8") else None
     except UnicodeEncodeError:
         return None
 
