@@ -60,8 +60,9 @@ static bool is_of_tiles(const pye_tensor *part, const pye_tensor *codes) {
 static bool is_of_rows(const pye_tensor *part, const pye_tensor *codes, bool is_first_of_many) {
     uint64_t n_rows = part->n_dims > 0 ? part->shape[0] : 0, n_groups;
     bool is_as_long = n_rows == codes->shape[0] || (is_first_of_many && n_rows > codes->shape[0]);
-    return is_as_long && pye_shape_size(part, 1, &n_groups) && n_groups % n_rows == 0 &&
-           n_groups / n_rows < codes->shape[1] && n_groups > 0 && codes->shape[1] % (n_groups / n_rows) == 0;
+    return n_rows > 0 && is_as_long && pye_shape_size(part, 1, &n_groups) && n_groups > 0 &&
+           n_groups % n_rows == 0 && n_groups / n_rows < codes->shape[1] &&
+           codes->shape[1] % (n_groups / n_rows) == 0;
 }
 
 /* --------------------------------------------------------------------------------------------- places */
@@ -74,13 +75,13 @@ static size_t parent_bytes(pye_string name) {
     return n;
 }
 
-/* Whether a name belongs to that of codes in the same module: it goes on where theirs ends, or has another last word; of single
- * words all belong together. */
-static bool is_of_stem(pye_string name, pye_string codes) {
+/* Whether a name belongs to that of codes in the same module: it goes on where theirs ends, or has another last word. Single
+ * words belong together in a module, and not beside each other in a file. */
+static bool is_of_stem(pye_string name, pye_string codes, bool is_in_module) {
     pye_string stem = {codes.data, codes.size - last_word(codes).size};
     if (name.size > codes.size && pye_string_starts(name, codes) && is_separator(name.data[codes.size]))
         return true;
-    return stem.size > 0 ? pye_string_starts(name, stem) : last_word(name).size == name.size;
+    return stem.size > 0 ? pye_string_starts(name, stem) : is_in_module && last_word(name).size == name.size;
 }
 
 /* What a name, which begins as the module's does, says of a tensor that lies near codes; empty for one that lies elsewhere. */
@@ -93,7 +94,7 @@ static pye_string near(pye_string name, pye_string codes) {
     pye_string rest = pye_string_after(name, n);
     bool is_direct = memchr(rest.data, '.', rest.size) == NULL;
     bool is_inside = is_weight && (is_direct || name.data[n - 1] == '.');
-    return is_inside || (is_direct && is_of_stem(rest, leaf)) ? rest : none;
+    return is_inside || (is_direct && is_of_stem(rest, leaf, n > 0)) ? rest : none;
 }
 
 static pye_status fail(const pye_tensor *codes, const pye_tensor *part, pye_error *error) {

@@ -34,6 +34,7 @@ ELSEWHERE = {
         "embedding-in-c.md",
         "make install",
     ): "tests/csrc/test_install.py does that",
+    ("embedding-in-c.md", "cmake -S csrc -B build/mingw"): "tests/csrc/test_windows.py does that",
     ("performance.md", "make bench"): "it takes minutes",
     (
         "repair.md",

@@ -306,7 +306,6 @@ def test_scales_that_may_belong_to_codes(tmp_path: Path, name: str, scale: str) 
         ("shared.weight:q", "shared.weight:s"),
         ("e.parametrizations.weight.original", "e.parametrizations.weight.0.s"),
         ("parametrizations.weight.original0", "parametrizations.weight.original1"),
-        ("q", "s"),
         ("emb", "emb_s"),
         ("emb_q", "emb_s"),
         ("e.shard_0.weight", "e.shard_0.s"),
@@ -326,6 +325,13 @@ def test_what_has_the_shape_of_scales_under_any_name(
     for wanted in {name, name.removesuffix(".shard_0.weight")}:
         with pytest.raises(UNKNOWN, match=f"'{scale}' beside it has the shape of their scales"):
             pyembed.open_table(path, tensor=wanted)
+
+
+def test_tensors_side_by_side_in_a_file_are_their_own(tmp_path: Path) -> None:
+    table = make_table(INT8, 6, "row")
+    path = save(tmp_path / "m.safetensors", {"t3": table.codes(), "t0": table.beside(1), "q": ONE})
+    with pyembed.open_table(path, tensor="t3") as opened:
+        assert opened.layout.scales is None
 
 
 def test_every_shard_is_looked_beside(tmp_path: Path) -> None:
