@@ -150,16 +150,6 @@ void pye_tasks_withdraw(pye_tasks_slot *slot, pye_task *task) {
     pye_mutex_unlock(&tasks->lock);
 }
 
-size_t pye_tasks_n_threads(const pye_tasks_slot *slot) {
-    pye_tasks *tasks = atomic_load(slot);
-    if (tasks == NULL || tasks->owner != pye_process_self())
-        return 0;
-    pye_mutex_lock(&tasks->lock);
-    size_t n = tasks->n_threads;
-    pye_mutex_unlock(&tasks->lock);
-    return n;
-}
-
 void pye_tasks_close(pye_tasks_slot *slot) {
     pye_tasks *tasks = atomic_exchange(slot, NULL);
     if (tasks == NULL)

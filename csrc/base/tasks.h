@@ -41,8 +41,5 @@ bool pye_tasks_post(pye_tasks_slot *slot, const pye_allocator *allocator, pye_ta
 /* Returns when no thread is at the task and none will be. */
 void pye_tasks_withdraw(pye_tasks_slot *slot, pye_task *task);
 
-/* How many threads there are in this process. */
-size_t pye_tasks_n_threads(const pye_tasks_slot *slot);
-
 /* Does what is queued, then joins the threads. Nobody may post to this slot any more. */
 void pye_tasks_close(pye_tasks_slot *slot);
