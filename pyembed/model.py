@@ -302,7 +302,7 @@ class Model(TokenRows, FirstLayer, Texts, Compared, Closing):
         try:
             vocabulary = self.vocabulary
         except FormatError as error:
-            why = error
+            why = error.with_traceback(None)  # its frames would keep the file open
         from .validation import Subject
 
         return Subject(

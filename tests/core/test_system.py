@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import ntpath
@@ -20,6 +21,7 @@ from pyembed.cli import main
 from pyembed.core.system import claim_address
 from pyembed.encoders import files as encoder_files
 from pyembed.validation import sarif
+from tests.helpers.gguf_bytes import ARRAY, I32, STRING, Array, GGUFBytes
 from tests.helpers.windows_like import outcomes
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +157,26 @@ def test_no_module_leads_out_of_its_folder_on_windows(
     monkeypatch.setattr(encoder_files, "os", SimpleNamespace(path=paths))
     with pytest.raises(pyembed.FormatError, match="leads out of the folder"):
         encoder_files._static_module(str(modules))
+
+
+def test_what_was_validated_is_closed_whatever_is_wrong_with_it(tmp_path: Path) -> None:
+    """Windows removes and replaces no file that is open: nothing may be left for a collection of garbage."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("nothing lists what is mapped")
+    path = tmp_path / "m.gguf"
+    model = (
+        GGUFBytes().add("general.architecture", STRING, "llama").add("tokenizer.ggml.model", STRING, "gpt2")
+    )
+    model.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, ["a", "b", "c", ""]))
+    model.add("tokenizer.ggml.token_type", ARRAY, Array(I32, [1]))
+    path.write_bytes(bytes(model.tensor("token_embd.weight", (4, 4), 0, bytes(64))))
+    gc.disable()
+    try:
+        assert pyembed.validate(path).verdict == "wrong"
+        assert str(path) not in maps.read_text()
+    finally:
+        gc.enable()
 
 
 def test_an_address_that_is_taken_cannot_be_claimed() -> None:
