@@ -68,7 +68,8 @@ class Encoder(Closing):
     @property
     def dim(self) -> int:
         """How many numbers a vector has where the caller does not say."""
-        return self._parts.rules.dim or self._parts.table.shape[1]
+        width = self._parts.table.shape[1]
+        return min(self._parts.rules.dim or width, width)  # as sentence-transformers does with fewer
 
     @property
     def max_length(self) -> int | None:

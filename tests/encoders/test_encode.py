@@ -147,6 +147,12 @@ def test_sentence_transformers_settings(tmp_path: Path) -> None:
     with pyembed.load_encoder(tmp_path) as encoder:
         assert encoder.dim == 24
         assert difference(encoder.encode(TEXTS), np.ascontiguousarray(wanted)) <= 1e-6
+    save_transformers(tmp_path, table, limited, "root", False, {"truncate_dim": 4096})
+    with pyembed.load_encoder(tmp_path) as encoder:  # more than there are: all
+        assert encoder.dim == table.shape[1]
+        assert encoder.encode(TEXTS).shape == (len(TEXTS), encoder.dim)
+        with pytest.raises(ValueError, match="dim is 4096"):
+            encoder.encode(TEXTS, dim=4096)
 
 
 @pytest.mark.parametrize("default", [None, "house"])

@@ -65,6 +65,14 @@ def test_vectors_are_the_librarys(
         np.testing.assert_allclose(encoder.encode(TEXTS, normalize=True), normalised, rtol=0, atol=1e-6)
 
 
+def test_more_columns_than_there_are(library: Any, tmp_path: Path) -> None:
+    model = saved(library, tmp_path, truncate_dim=1 << 40)
+    with pyembed.load_encoder(tmp_path) as encoder:
+        found, wanted = encoder.encode(TEXTS), vectors(model, TEXTS)
+        assert found.shape == wanted.shape == (len(TEXTS), encoder.dim)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("more", [(), ("Normalize",)], ids=["means", "normalised"])
 def test_columns_prompts_and_the_default_prompt(library: Any, tmp_path: Path, more: tuple[str, ...]) -> None:
     prompts = {"query": "dog ", "other": "cat "}
