@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import socket
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -78,18 +78,17 @@ class Ticket(Generic[Out]):
 
     async def _finished(self) -> None:
         loop = asyncio.get_running_loop()
-        finished = loop.create_future()
-        reading, writing = os.pipe()
+        # Sockets, since these are what loops of all systems wait for.
+        reading, writing = socket.socketpair()
         try:
-            os.set_blocking(writing, False)
-            loop.add_reader(reading, _finish, finished)
-            lib.pye_ticket_notify(self._ticket, writing)
-            await finished
+            reading.setblocking(False)
+            writing.setblocking(False)
+            lib.pye_ticket_notify(self._ticket, writing.fileno())
+            await loop.sock_recv(reading, 8)
         finally:
             lib.pye_ticket_notify(self._ticket, -1)
-            loop.remove_reader(reading)
-            os.close(reading)
-            os.close(writing)
+            reading.close()
+            writing.close()
 
     def __repr__(self) -> str:
         return f"<Ticket of rows of ids {self._shape}: {'done' if self.done() else 'at work'}>"
@@ -140,8 +139,3 @@ class Tickets(Generic[Out]):
     def __repr__(self) -> str:
         n_done = sum(ticket.done() for ticket in self._tickets)
         return f"<Tickets: {n_done} of {len(self._tickets)} done>"
-
-
-def _finish(finished: asyncio.Future[None]) -> None:
-    if not finished.done():
-        finished.set_result(None)
