@@ -21,28 +21,27 @@ def main() -> int:
 def _imported() -> Callable[[], int]:
     """Import the command's function.
 
-    An extension module that Ctrl-C stops while it is being imported may report that as an ImportError of
-    its own: the handler remembers the signal, so that the user sees the interruption.
+    What is raised in the middle of an import may be lost, or reported by an extension module as an error of
+    its own: the handler remembers a first Ctrl-C until all is imported. A second one does not wait.
     """
     import signal
 
-    interrupted = False
+    n_interrupts = 0
 
     def remember(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
-        signal.default_int_handler(number, frame)
+        nonlocal n_interrupts
+        n_interrupts += 1
+        if n_interrupts > 1:
+            signal.default_int_handler(number, frame)
 
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # a parent may have had it ignored
         signal.signal(signal.SIGINT, remember)
     try:
         from pyembed.cli import main as run
-    except Exception as error:
-        if interrupted:
-            raise KeyboardInterrupt from error
-        raise
     finally:
         if before is signal.default_int_handler:
             signal.signal(signal.SIGINT, before)
+        if n_interrupts:
+            raise KeyboardInterrupt
     return run
