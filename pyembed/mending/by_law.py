@@ -194,7 +194,7 @@ def _sort(draft: Draft, ids: Sequence[int], ranks: Sequence[float]) -> None:
     """Let some tokens change places so that their ranks ascend."""
     by_rank = [ids[k] for k in np.argsort(np.array(ranks), kind="stable").tolist()]
     if list(ids) == by_rank:
-        raise CannotMend("something out of order")
+        raise CannotMend("a reference: what is there stands in order")
     for column in draft.tokens.columns():
         moved = [column[i] for i in by_rank]
         for i, value in zip(ids, moved, strict=True):

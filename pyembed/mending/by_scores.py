@@ -79,7 +79,7 @@ def by_scores(draft: Draft) -> None:
     places = _places(texts, scores, types)
     cycles = places.cycles()
     if not cycles:
-        raise CannotMend("something out of order")
+        raise CannotMend("a reference: what is there stands in order")
     if len(cycles) > _MOST_CYCLES:
         raise CannotMend(
             f"a reference: more than {_MOST_CYCLES} groups of pieces or scores have changed places"
