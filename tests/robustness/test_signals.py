@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import pyembed
-from tests.helpers.children import SANITIZED, child, output_of
+from tests.helpers.children import SANITIZED, child, heed_signals, output_of
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="signals and forks as Linux does"
@@ -233,7 +233,7 @@ def begun(*arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which nohup has ignored
+        preexec_fn=heed_signals,
     )
 
 
@@ -265,6 +265,13 @@ def test_a_command_that_is_ended_leaves_nothing(
     assert (tmp_path / "x.npy").read_bytes() == b"old"
 
 
+def ended(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, preexec_fn=heed_signals
+    )
+
+
 EARLY = """
 import signal, sys, threading
 delay = float(sys.argv.pop(1))
@@ -277,8 +284,7 @@ sys.exit(_pyembed_command.main())
 
 @pytest.mark.parametrize("milliseconds", [30, 60, 100, 150, 250])
 def test_ctrl_c_while_modules_are_imported(milliseconds: int) -> None:
-    command = [sys.executable, "-c", EARLY, str(milliseconds / 1000), "info", "demo"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = ended(EARLY, str(milliseconds / 1000), "info", "demo")
     assert (done.returncode, done.stderr) in {(130, ""), (0, "")}
 
 
@@ -305,8 +311,7 @@ sys.exit(_pyembed_command.main())
 
 def test_ctrl_c_that_a_module_reports_as_an_import_error() -> None:
     def ends(how: str) -> tuple[int, str]:
-        command = [sys.executable, "-c", HIDDEN, how, "info", "demo"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        done = ended(HIDDEN, how, "info", "demo")
         return done.returncode, done.stderr
 
     assert ends("interrupted") == (130, "")
