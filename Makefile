@@ -92,7 +92,7 @@ install: | $(CMAKE)  ## install the C library: make install PREFIX=/usr LIBDIR=l
 	$(CMAKE) --install build/install
 
 test-windows: .venv/.test-packages .venv/.release-tools  ## build the C library for Windows with zig and MinGW, and run its programs under Wine
-	$(BIN)/pytest -m windows tests/csrc/test_windows.py
+	$(BIN)/pytest -m windows tests/csrc/test_windows.py $(ARGS)
 
 cross: .venv/.release-tools  ## compile the C library for macOS and for musl, and run what an emulator can
 	$(BIN)/python -m tools.cross $(ARGS)

@@ -171,7 +171,8 @@ def test_pages_that_cannot_be_read(build: Build, wine: windows.Wine) -> None:
 def test_exceptions_of_others_are_passed_on(build: Build, wine: windows.Wine) -> None:
     file = windows.path(Path(pyembed.demo_model()))
     done = wine.run(program(build, "guarded"), file, "foreign")
-    assert done.returncode != 0
+    # Wine's own last handler does not always leave a code behind.
+    assert done.returncode != 0 or b"Unhandled exception" in done.stderr
     assert b"reading" not in done.stdout
 
 

@@ -144,7 +144,7 @@ table = pyembed.open_table(path, shape=(ROWS, COLUMNS), dtype="float32", memory_
         + """)
 tickets = [table.submit(rng.integers(0, ROWS, 2000)) for _ in range(200)]
 os.truncate(path, HALF)
-tickets += [table.submit(rng.integers(0, ROWS, 2000)) for _ in range(20)]  # a fast disk is done with the others
+tickets += [table.submit(rng.integers(0, ROWS, 2000)) for _ in range(20)]  # if these are done
 outcomes = set()
 for ticket in tickets:
     try:
