@@ -1,14 +1,15 @@
 /* Facts of this machine and clocks and chance, which only its system knows. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* A clock that only goes forward. */
 uint64_t pye_clock_nanoseconds(void);
 
-/* Bytes that a stranger cannot foresee: the system's random ones. */
-void pye_random_key(void *key, size_t n_bytes);
+/* Bytes that a stranger cannot foresee. False if the system has none; what is written then may be anything. */
+bool pye_random_bytes(void *bytes, size_t n_bytes);
 
 /* Bytes of memory; UINT64_MAX if the system does not say. */
 uint64_t pye_machine_memory(void);

@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-#include "base/machine.h"
+#include "base/random_key.h"
 #include "base/siphash.h"
 #include "base/status.h"
 #include "base/text.h"

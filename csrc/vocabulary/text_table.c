@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/portions.h"
-#include "base/machine.h"
+#include "base/random_key.h"
 #include "base/status.h"
 #include "vocabulary/text_facts.h"
 

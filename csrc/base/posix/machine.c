@@ -18,19 +18,12 @@ uint64_t pye_clock_nanoseconds(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-void pye_random_key(void *key, size_t n_bytes) {
+bool pye_random_bytes(void *bytes, size_t n_bytes) {
     int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, key, n_bytes);
+    ssize_t n = fd < 0 ? 0 : read(fd, bytes, n_bytes);
     if (fd >= 0)
         (void)close(fd);
-    if (n == (ssize_t)n_bytes)
-        return;
-    uint64_t state = (uint64_t)(uintptr_t)key ^ pye_clock_nanoseconds() << 32;
-    for (size_t i = 0; i < n_bytes; i++) {
-        state = state * 6364136223846793005u +
-                1442695040888963407u; /* Knuth's MMIX generator: its high bits are good */
-        ((uint8_t *)key)[i] = (uint8_t)(state >> 56);
-    }
+    return n == (ssize_t)n_bytes;
 }
 
 uint64_t pye_machine_memory(void) {

@@ -12,16 +12,7 @@ uint64_t pye_clock_nanoseconds(void) {
     return ticks / a_second * 1000000000u + ticks % a_second * 1000000000u / a_second;
 }
 
-void pye_random_key(void *key, size_t n_bytes) {
-    if (RtlGenRandom(key, (ULONG)n_bytes))
-        return;
-    uint64_t state = (uint64_t)(uintptr_t)key ^ pye_clock_nanoseconds() << 32;
-    for (size_t i = 0; i < n_bytes; i++) {
-        state = state * 6364136223846793005u +
-                1442695040888963407u; /* Knuth's MMIX generator: its high bits are good */
-        ((uint8_t *)key)[i] = (uint8_t)(state >> 56);
-    }
-}
+bool pye_random_bytes(void *bytes, size_t n_bytes) { return RtlGenRandom(bytes, (ULONG)n_bytes); }
 
 uint64_t pye_machine_memory(void) {
     MEMORYSTATUSEX status = {.dwLength = sizeof status};
