@@ -146,7 +146,7 @@ class _Building:
         files = [np.full(len(rows), file, np.int64) for file, _, rows in self._parts]
         none = np.empty(0, np.int64)
         block = Block(
-            pyarrow.concat_tables(tables) if tables else self._schema.empty_table(),
+            _joined(tables, self._schema),
             np.concatenate([none, *files]),
             np.concatenate([none, *(rows for _, _, rows in self._parts)]),
             self._faults,
@@ -156,3 +156,14 @@ class _Building:
         )
         self._clear()
         return block
+
+
+def rows_of(table: Any, kept: npt.NDArray[np.bool_]) -> Any:
+    """Return the rows of a table that are kept, by their runs: Arrow picks no single rows of all types."""
+    ends = np.flatnonzero(np.diff(kept, prepend=False, append=False)).reshape(-1, 2)
+    return _joined([table.slice(begin, end - begin) for begin, end in ends.tolist()], table.schema)
+
+
+def _joined(tables: list[Any], schema: Any) -> Any:
+    """Return tables as one whose columns are in one piece each: Parquet's pages end where pieces do."""
+    return pyarrow.concat_tables(tables).combine_chunks() if tables else schema.empty_table()

@@ -11,6 +11,8 @@ from contextlib import closing
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..core.budget import budget_bytes
 from ..core.paths import Path
 from ..core.processors import n_processors
@@ -19,7 +21,7 @@ from ..safe_text import json_text, printable, quote
 from ..tables.arguments import thread_count
 from ..tables.scan import index_of
 from .arrow import pyarrow
-from .blocks import Block, Fault, Limits, Position, blocks
+from .blocks import Block, Fault, Limits, Position, blocks, rows_of
 from .columns import Made, check_column, vectors_of
 from .manifest import Folder, Part, opened
 from .sinks import FORMATS, check_schema, part_names
@@ -287,9 +289,10 @@ class _Run:
             lost = [
                 Fault(int(block.files[place]), int(block.rows[place]), made.faults[place]) for place in places
             ]
-            good = [place for place in range(len(block.rows)) if place not in made.faults]
+            good = np.ones(len(block.rows), np.bool_)
+            good[places] = False
             block = block._replace(
-                table=block.table.take(pyarrow.array(good, pyarrow.int64())),
+                table=rows_of(block.table, good),
                 files=block.files[good],
                 rows=block.rows[good],
                 faults=sorted([*block.faults, *lost]),

@@ -82,7 +82,7 @@ def check_schema(path: str, schema: Any) -> None:
     for field in schema:
         try:
             _leaves(pyarrow.schema([field]))
-        except pyarrow.ArrowException as error:
+        except (pyarrow.ArrowException, OSError) as error:  # OSError: lengths that its schema refuses
             raise TypeError(
                 f"{path}: column {quote(field.name)} is of type {quote(str(field.type))}, which Parquet does "
                 f"not hold: leave it out ({str(error)[:100]})"

@@ -181,6 +181,37 @@ def test_columns_that_parquet_does_not_hold(model: Path, tmp_path: Path) -> None
     assert texts_of(tmp_path / "out") == ["the"]
 
 
+def test_columns_that_parquet_says_too_late_it_does_not_hold(model: Path, tmp_path: Path) -> None:
+    table = pyarrow.table({"text": ["the"], "none": pyarrow.array([b""], pyarrow.binary(0))})
+    with pyarrow.ipc.new_file(tmp_path / "in.arrow", table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(TypeError, match=r"column 'none' is of type .*, which Parquet does not hold"):
+        pyembed.encode_corpus(model, tmp_path / "in.arrow", tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["string_view", "binary_view", "run_end_encoded"])
+@pytest.mark.parametrize("format", ["parquet", "npy"])
+def test_rows_that_fail_beside_columns_of_all_types(
+    model: Path, tmp_path: Path, kind: str, format: str
+) -> None:
+    """Arrow picks no single rows of these types."""
+    if kind == "run_end_encoded":
+        if format == "parquet":
+            pytest.skip("Parquet holds no runs")
+        column = pyarrow.RunEndEncodedArray.from_arrays(pyarrow.array([2, 5], pyarrow.int32()), ["a", "b"])
+    else:
+        column = pyarrow.array(["a", "b", None, "d" * 30, "e"], getattr(pyarrow, kind)())
+    table = pyarrow.table({"text": [None, "the", None, "cat", ""], "kept": column})
+    with pyarrow.ipc.new_file(tmp_path / "in.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=3)
+    path, out = tmp_path / "in.arrow", tmp_path / "out"
+    done = pyembed.encode_corpus(model, path, out, text="text", format=format, max_errors=2)
+    assert (done.rows, done.failed) == (3, 2)
+    if format == "parquet":
+        found = pyarrow.parquet.read_table(out).column("kept").to_pylist()
+        assert found == [column[row].as_py() for row in (1, 3, 4)]
+
+
 def test_names_that_are_paths(model: Path, tmp_path: Path) -> None:
     """Dots in a name are no steps into it."""
     path = parquet(tmp_path / "in.parquet", {"a": [{"b": 1}], "a.b": ["the"], "text": ["cat"]})

@@ -314,6 +314,22 @@ def test_resumed_in_every_kind_of_file(model: Path, tmp_path: Path) -> None:
         assert contents(out) == contents(whole)
 
 
+def test_resumed_with_columns_of_many_pages(model: Path, tmp_path: Path) -> None:
+    """The first part's last row lies inside of what is read at once, and pages are longer than that."""
+    path, n, n_part = tmp_path / "in.parquet", 2700, 8 * 300 * WIDTH * 4
+    wide = [os.urandom(8000) for _ in range(n)]
+    table = pyarrow.table({"text": texts(n), "wide": wide})
+    pyarrow.parquet.write_table(table, path, row_group_size=400, compression="none")
+    pyembed.encode_corpus(model, path, tmp_path / "out", part_size=n_part)
+    before = contents(tmp_path / "out")
+    lines = before["_parts.jsonl"].splitlines(keepends=True)
+    assert [json.loads(line)["read"] for line in lines] == [2400, 300]
+    (tmp_path / "out" / "_parts.jsonl").write_bytes(lines[0])
+    (tmp_path / "out" / "part-00001.parquet").unlink()
+    pyembed.encode_corpus(model, path, tmp_path / "out", part_size=n_part, resume=True)
+    assert contents(tmp_path / "out") == before
+
+
 def begun(model: Path, corpus: Path, out: Path) -> None:
     """Write a run that lacks its last part."""
     pyembed.encode_corpus(model, corpus, out, part_size="32KiB")
