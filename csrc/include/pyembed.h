@@ -515,7 +515,7 @@ PYE_API pye_status pye_table_prefetch(const pye_table *table, const void *ids, s
 typedef struct pye_ticket pye_ticket;
 
 /* As pye_table_gather, in a thread of the model's: returns a ticket at once. The ids are copied; `out` is written until the
- * ticket is done and has to stay; so has the table. What is wrong, an id that is not a row for example, is reported by
+ * ticket is done and has to stay; the table may be closed. What is wrong, an id that is not a row for example, is reported by
  * pye_ticket_wait. Up to eight tickets of a model are worked on at a time, up to 1024 wait, the next waits here. Where no
  * thread can be made the work is done here. PYE_ERROR_ARGUMENT, PYE_ERROR_MEMORY. */
 PYE_API pye_status pye_table_submit(const pye_table *table, const void *ids, size_t n_ids, void *out,

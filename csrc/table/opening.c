@@ -13,6 +13,7 @@ static pye_table *allocate_table(pye_model *model, size_t n_pieces) {
     pye_table *table = pye_allocate_zeros(&model->allocator, sizeof *table + n_pieces * sizeof *table->pieces);
     if (table == NULL)
         return NULL;
+    atomic_init(&table->n_references, 1);
     atomic_init(&table->norms, NULL);
     table->n_pieces = n_pieces;
     table->model = model;

@@ -46,8 +46,14 @@ void pye_table_decode_swapped(const pye_table *table, const uint8_t *from, float
     }
 }
 
+pye_table *pye_table_retain(const pye_table *table) {
+    pye_table *own = (pye_table *)(uintptr_t)table;
+    atomic_fetch_add_explicit(&own->n_references, 1, memory_order_relaxed);
+    return own;
+}
+
 void pye_table_close(pye_table *table) {
-    if (table == NULL)
+    if (table == NULL || atomic_fetch_sub_explicit(&table->n_references, 1, memory_order_acq_rel) > 1)
         return;
     pye_model *model = table->model;
     pye_release(atomic_load(&table->norms));

@@ -17,6 +17,7 @@ typedef struct pye_piece {
 } pye_piece;
 
 struct pye_table {
+    atomic_size_t n_references; /* 1, and one for each ticket */
     pye_model *model;
     pye_table_info info;
     const pye_type_info *type; /* of the blocks; NULL for codes that are none */
@@ -97,6 +98,9 @@ static inline void pye_table_prefetch_span(const pye_table *table, const pye_row
     for (size_t part = 1; span.at == 0 && part < table->n_parts; part++)
         pye_prefetch_bytes(row->parts[part], (size_t)table->layout[part].row_bytes);
 }
+
+/* One reference more, which pye_table_close gives back. */
+pye_table *pye_table_retain(const pye_table *table);
 
 /* For blocks whose words are in the other byte order. */
 void pye_table_decode_swapped(const pye_table *table, const uint8_t *from, float *to, size_t n_weights);

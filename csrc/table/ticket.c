@@ -14,7 +14,7 @@
 
 struct pye_ticket {
     pye_task task;
-    const pye_table *table;
+    pye_table *table; /* kept */
     uint64_t owner;
     pye_gather_options options;
     void *out;
@@ -84,7 +84,7 @@ static pye_ticket *make_ticket(const pye_table *table, const void *ids, size_t n
     if (n_ids > 0)
         memcpy(ticket->ids, ids, n_ids * id_bytes);
     ticket->n_ids = n_ids;
-    ticket->table = table;
+    ticket->table = pye_table_retain(table);
     ticket->owner = pye_process_self();
     ticket->options = *options;
     ticket->fd = NO_FD;
@@ -108,7 +108,6 @@ pye_status pye_table_submit(const pye_table *table, const void *ids, size_t n_id
         return pye_fail_memory(error, sizeof *made + n_ids * pye_id_bytes(known.id_type));
     made->out = out;
     pye_model *model = table->model;
-    pye_model_retain(model);
     *ticket = made;
     /* Where there are no threads the work is done here and now: late, but done. */
     if (!pye_tasks_post(&model->fetcher.tasks, &model->allocator, &made->task, 1, PYE_PLACE_LAST))
@@ -199,13 +198,13 @@ void pye_ticket_cancel(pye_ticket *ticket) { atomic_store(&ticket->is_cancelled,
 void pye_ticket_close(pye_ticket *ticket) {
     if (ticket == NULL)
         return;
-    pye_model *model = ticket->table->model;
+    pye_table *table = ticket->table;
     if (!is_foreign(ticket)) {
         pye_ticket_cancel(ticket);
-        pye_tasks_withdraw(&model->fetcher.tasks, &ticket->task);
+        pye_tasks_withdraw(&table->model->fetcher.tasks, &ticket->task);
         pye_condition_destroy(&ticket->finished);
         pye_mutex_destroy(&ticket->lock);
     }
     free_ticket(ticket);
-    pye_model_release(model);
+    pye_table_close(table);
 }

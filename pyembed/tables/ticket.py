@@ -43,7 +43,7 @@ class Ticket(Generic[Out]):
         status = lib.pye_table_submit(table, ffi.from_buffer(ids), ids.size, buffer, options, made, error)
         source.check(status, error)
 
-        def close(ticket: CData, keeps: object = (table, parts, out)) -> None:
+        def close(ticket: CData, keeps: object = (parts, out)) -> None:
             lib.pye_ticket_close(ticket)
 
         # Nothing that C writes to goes before the ticket: its own destructor holds on to it.

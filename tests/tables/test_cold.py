@@ -20,6 +20,7 @@ import pytest
 import pyembed
 from pyembed.core.budget import budget_bytes
 from pyembed.tables.ticket import Ticket
+from tests.helpers.children import child
 
 ROWS, COLUMNS = 400_000, 40  # 64 MB of 160-byte rows: four times the least budget
 LEAST = 16 << 20
@@ -321,6 +322,28 @@ def test_a_ticket_outlives_its_table(path: Path) -> None:
     with pytest.raises(pyembed.ClosedError):
         table.prefetch(ids)
     assert np.array_equal(ticket.wait(), expected(ids))
+
+
+IN_A_CIRCLE = """
+import gc
+import numpy as np
+
+for _ in range(20):
+    model = pyembed.load_model(pyembed.demo_model(), validate="off")
+    circle = [model, model.table, model.table.submit(np.arange(100))]
+    circle.append(circle)
+    del model, circle
+    gc.collect()
+"""
+
+
+@pytest.mark.posix
+def test_garbage_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector closes what refers to itself in any order: a table before its ticket too."""
+    # What is freed holds nothing at once that could pass for a table.
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.perturb=165")
+    done = child(IN_A_CIRCLE)
+    assert done.returncode == 0, done.stderr
 
 
 def test_tickets_collected_in_other_threads(table: pyembed.EmbeddingTable) -> None:

@@ -24,6 +24,7 @@ typedef struct order {
     float out[MAX_IDS * MAX_COLUMNS];
 } order;
 
+static pye_model *model;
 static pye_table *table;
 static pye_table_info info;
 static const char *path;
@@ -155,8 +156,15 @@ static void disturb(void *argument) {
         require(pye_table_prefetch(table, ids, MAX_IDS, &options, NULL) == PYE_OK, "a hint is taken");
         require(pye_table_gather(table, ids, MAX_IDS, own->out, &options, NULL) == PYE_OK, "a gather succeeds");
         compare(own);
-        require(pye_table_submit(table, ids, MAX_IDS, own->out, &options, &own->ticket, NULL) == PYE_OK,
+        pye_table *another;
+        require(pye_table_open(model, "data", 4, &another, NULL) == PYE_OK, "the table opens once more");
+        require(pye_table_submit(another, ids, MAX_IDS, own->out, &options, &own->ticket, NULL) == PYE_OK,
                 "a ticket is had");
+        pye_table_close(another); /* a ticket keeps it */
+        if ((next(&seed) >> 16) % 2 == 0) {
+            require(pye_ticket_wait(own->ticket, NULL) == PYE_OK, "a ticket of a closed table is done");
+            compare(own);
+        }
         pye_ticket_close(own->ticket);
         if ((next(&seed) >> 16) % 16 == 0)
             drop_page_cache(path);
@@ -184,7 +192,6 @@ int main(int argc, char **argv) {
     int n_tickets = atoi(argv[4]), n_handles = n_open_handles();
 
     atomic_init(&n_left, n_tickets);
-    pye_model *model;
     require(pye_model_open(path, &options, &model, NULL) == PYE_OK, "the file opens");
     require(pye_table_open(model, "data", 4, &table, NULL) == PYE_OK, "its table opens");
     pye_table_get_info(table, &info);
