@@ -233,9 +233,9 @@ def _part_of(line: bytes) -> Part | None:
         files = {str(name): str(digest) for name, digest in found["files"].items()}
         read, rows, vectors, failed = (int(found[name]) for name in ("read", "rows", "vectors", "failed"))
         file, row = map(int, found["next"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    is_inside = all(os.path.basename(name) == name for name in files)
+    is_inside = bool(files) and all(os.path.basename(name) == name for name in files)
     if not line.endswith(b"\n") or not is_inside or min(read, rows, vectors, failed, file, row) < 0:
         return None
     return Part(files, read, rows, vectors, failed, Position(file, row))

@@ -338,6 +338,19 @@ def begun(model: Path, corpus: Path, out: Path) -> None:
     (out / f"part-{len(lines) - 1:05d}.parquet").unlink()
 
 
+@pytest.mark.parametrize("change", [("files", {}), ("rows", 1e400)])
+def test_lines_of_parts_that_no_run_wrote(
+    model: Path, corpus: Path, tmp_path: Path, change: tuple[str, Any]
+) -> None:
+    begun(model, corpus, tmp_path / "out")
+    log = tmp_path / "out" / "_parts.jsonl"
+    lines = log.read_text().splitlines()
+    spoilt = json.dumps({**json.loads(lines[0]), change[0]: change[1]})
+    log.write_text("\n".join([spoilt, spoilt, *lines[1:]]) + "\n")
+    with pytest.raises(ValueError, match="is damaged: begin anew"):
+        pyembed.encode_corpus(model, corpus, tmp_path / "out", part_size="32KiB", resume=True)
+
+
 def test_another_model_is_refused(model: Path, corpus: Path, tmp_path: Path) -> None:
     begun(model, corpus, tmp_path / "out")
     before = contents(tmp_path / "out")
