@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .cutting.cutter import Piece, checked_text
-from .listed import ListedTokens, Token
+from .listed import TYPES, ListedTokens, Token
 from .readers.checked_reads import as_json, as_object
 from .readers.tokenizer_json import read_tokenizer_json
 from .token_list import NORMAL, UNUSED, TokenFile, spelling_for
-from .token_text import PrefixedPieces, Spelling, TokenType
+from .token_text import PrefixedPieces, Spelling
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
-
-_TYPES = {int(kind): kind for kind in TokenType}
 
 
 class FileVocabulary(ListedTokens):
@@ -65,19 +62,12 @@ class FileVocabulary(ListedTokens):
     def __len__(self) -> int:
         return len(self._texts)
 
-    @overload
-    def __getitem__(self, index: int) -> Token: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Token]: ...
-    def __getitem__(self, index: int | slice) -> Token | list[Token]:
-        if isinstance(index, slice):
-            return [self[position] for position in range(len(self))[index]]
-        position = operator.index(index)
-        if not -len(self) <= position < len(self):
-            raise IndexError(f"id {position} is not a token: the vocabulary has {len(self)}")
-        position %= len(self)
-        text, kind = self._texts[position], int(self._types[position])
-        return Token(position, text, self._spelling.to_bytes(text, kind), 0.0, _TYPES.get(kind, kind))
+    def _read(self, first: int, n: int) -> list[Token]:
+        tokens = []
+        for row in range(first, first + n):
+            text, kind = self._texts[row], int(self._types[row])
+            tokens.append(Token(row, text, self._spelling.to_bytes(text, kind), 0.0, TYPES.get(kind, kind)))
+        return tokens
 
     @property
     def tokens(self) -> Sequence[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,9 @@ from ..errors import NotFoundError, nearest_names
 from ..safe_text import quote
 from .cutting.cutter import Piece
 from .token_text import SPACE_MARK, Spelling, TokenType, as_text
+
+#: Types by their numbers; a file may have others, which stay numbers.
+TYPES = {int(kind): kind for kind in TokenType}
 
 _MAX_COMPARED = 4000
 
@@ -85,6 +90,26 @@ class ListedTokens(Sequence[Token]):
 
     @abstractmethod
     def _type_of(self, token_id: int) -> int: ...
+
+    @abstractmethod
+    def _read(self, first: int, n: int) -> list[Token]:
+        """Return `n` tokens from the id `first`, all of which are there."""
+
+    @overload
+    def __getitem__(self, index: int) -> Token: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Token]: ...
+    def __getitem__(self, index: int | slice) -> Token | list[Token]:
+        n = len(self)
+        if isinstance(index, slice):
+            positions = range(n)[index]
+            if positions.step == 1:
+                return self._read(positions.start, len(positions))
+            return [self._read(position, 1)[0] for position in positions]
+        position = operator.index(index)
+        if not -n <= position < n:
+            raise IndexError(f"id {position} is not a token: the vocabulary has {n}")
+        return self._read(position % n, 1)[0]
 
     def id(self, text: str) -> int:
         """Return the lowest id whose stored text is exactly `text`.

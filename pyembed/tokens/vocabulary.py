@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,8 @@ from ..safe_text import printable
 from ..tables.reopening import FileMark, mark_file, reopen, require_same
 from .cutting.cutter import Cutter, Piece
 from .cutting.source import source_of
-from .listed import ListedTokens, Token
-from .token_text import SPACE_MARK, Spelling, TokenType, spelling_of
+from .listed import TYPES, ListedTokens, Token
+from .token_text import SPACE_MARK, Spelling, spelling_of
 
 _CHUNK = 4096
 _PREFIX = "tokenizer.ggml."
@@ -50,9 +49,6 @@ class VocabularyFacts(NamedTuple):
     first_merges: npt.NDArray[np.uint32]
 
 
-_TYPES = {int(kind): kind for kind in TokenType}
-
-
 class Vocabulary(ListedTokens):
     """The tokens of a model, in order of id: an immutable sequence of `Token`.
 
@@ -71,21 +67,6 @@ class Vocabulary(ListedTokens):
     def __len__(self) -> int:
         return self._n
 
-    @overload
-    def __getitem__(self, index: int) -> Token: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Token]: ...
-    def __getitem__(self, index: int | slice) -> Token | list[Token]:
-        if isinstance(index, slice):
-            positions = range(self._n)[index]
-            if positions.step == 1:
-                return self._read(positions.start, len(positions))
-            return [self._read(position, 1)[0] for position in positions]
-        position = operator.index(index)
-        if not -self._n <= position < self._n:
-            raise IndexError(f"id {position} is not a token: the vocabulary has {self._n}")
-        return self._read(position % self._n, 1)[0]
-
     def __iter__(self) -> Iterator[Token]:
         for first in range(0, self._n, _CHUNK):
             yield from self._read(first, min(_CHUNK, self._n - first))
@@ -101,7 +82,7 @@ class Vocabulary(ListedTokens):
         for token_id, raw in enumerate(self._raw(vocabulary, first, n), first):
             text, kind = decode_string(raw.text), raw.type
             token_bytes = spelling.to_bytes(text, kind)
-            tokens.append(Token(token_id, text, token_bytes, raw.score, _TYPES.get(kind, kind)))
+            tokens.append(Token(token_id, text, token_bytes, raw.score, TYPES.get(kind, kind)))
         self._ensure_intact(vocabulary)
         return tokens
 
