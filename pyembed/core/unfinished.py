@@ -6,6 +6,7 @@ import os
 
 from ..errors import GGUFError
 from .paths import Path
+from .suggested import command
 
 JOURNAL_SUFFIX = ".pyembed-undo"
 
@@ -20,7 +21,7 @@ def refuse_unfinished(path: str) -> None:
     journal = journal_of(path)
     if os.path.lexists(journal):
         raise GGUFError(
-            f"an edit of {path} was interrupted: `pyembed edit {path} undo` brings back what was there, "
-            f"from {journal}",
+            f"an edit of {path} was interrupted: `{command('edit', path, 'undo')}` brings back what was "
+            f"there, from {journal}",
             path,
         )

@@ -9,6 +9,7 @@ from ..core.constants import ValueType
 from ..core.handle import Source
 from ..core.records import MetadataEntry, Shard, TensorInfo
 from ..core.strings import encode_text
+from ..core.suggested import command
 from ..errors import GGUFError
 from ..files.byte_ranges import FileRange
 from ..files.gguf_encoding import COUNTS_END
@@ -72,8 +73,9 @@ def layouts_of(source: Source) -> list[Layout]:
     for number, shard in enumerate(shards):
         if shard.version < 2:
             raise GGUFError(
-                f"{shard.path}: GGUF version {shard.version} cannot be edited; pyembed extract --tensor '*' "
-                "writes a copy of version 3, which can",
+                f"{shard.path}: GGUF version {shard.version} cannot be edited; "
+                f"`{command('extract', shard.path, 'NEW.gguf', '--tensor', '*')}` writes a copy of "
+                "version 3, which can",
                 shard.path,
                 shard.first + 4,
             )

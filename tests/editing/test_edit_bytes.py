@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import pyembed
+from pyembed.cli import main
 from pyembed.editing.operations import apply
 from tests.helpers.gguf_bytes import (
     ARRAY,
@@ -323,9 +325,14 @@ def test_names_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_version_1_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "m.gguf").write_bytes(bytes(GGUFBytes(version=1).add("a", U32, 1)))
-    with pytest.raises(pyembed.GGUFError, match="version 1 cannot be edited; pyembed extract"):
+    built = GGUFBytes(version=1).add("a", U32, 1).tensor("token_embd.weight", (2, 3), 0, bytes(24))
+    (tmp_path / "m.gguf").write_bytes(bytes(built))
+    with pytest.raises(pyembed.GGUFError, match="version 1 cannot be edited; `pyembed extract") as caught:
         pyembed.edit(tmp_path / "m.gguf")
+    _, *words = shlex.split(str(caught.value).split("`")[1])
+    new = tmp_path / "new.gguf"
+    assert main([str(new) if word == "NEW.gguf" else word for word in words]) == 0
+    pyembed.edit(new).close()
 
 
 def test_tensors_that_share_bytes_are_not_multiplied(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ else:
 ENDING_SIGNALS = here.ENDING_SIGNALS
 HOLDS_OPEN_FILES = here.HOLDS_OPEN_FILES
 RELOAD_SIGNAL = here.RELOAD_SIGNAL
+as_argument = here.as_argument
 cache_base = here.cache_base
 claim_address = here.claim_address
 facts_of = here.facts_of

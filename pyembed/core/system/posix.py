@@ -6,6 +6,7 @@ import fcntl
 import mmap
 import os
 import resource
+import shlex
 import signal
 import socket
 import stat
@@ -101,6 +102,18 @@ def has_address_space(n_bytes: int) -> bool:
     except (OSError, MemoryError):
         return False
     return True
+
+
+def as_argument(word: str) -> str:
+    """Return a word as a shell takes it for one argument, without characters that a terminal obeys."""
+    if word.isprintable():
+        return shlex.quote(word)
+    parts = [letter if letter.isprintable() and letter not in "'\\" else _octal(letter) for letter in word]
+    return f"$'{''.join(parts)}'"
+
+
+def _octal(letter: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(letter))
 
 
 def claim_address(listener: socket.socket) -> None:

@@ -145,6 +145,11 @@ def has_address_space(n_bytes: int) -> bool:
     return True
 
 
+def as_argument(word: str) -> str:
+    """Return a word as a shell takes it for one argument; names of files hold no quotes."""
+    return word if all(letter.isalnum() or letter in "\\/:._-" for letter in word) else f'"{word}"'
+
+
 def claim_address(listener: socket.socket) -> None:
     """Keep others from listening on an address that a server has, which Windows would let them."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
