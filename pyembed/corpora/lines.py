@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -265,6 +266,35 @@ def _settled(kind: Any) -> Any:
     return kind
 
 
+class _LongFields:
+    """Lets Python's CSV readers take fields as long as texts may be, while one of ours reads.
+
+    The limit is one number for the whole process. The last of our readers to end puts it back, in whatever
+    order they end, unless somebody else has set it meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a generator may be collected, and end, within a call of these
+        self._n_readers = self._before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._n_readers == 0:
+                self._before = csv.field_size_limit()
+            self._n_readers += 1
+            if csv.field_size_limit() < MAX_CHARACTERS:
+                csv.field_size_limit(MAX_CHARACTERS)
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._n_readers -= 1
+            if self._n_readers == 0 and csv.field_size_limit() == MAX_CHARACTERS:
+                csv.field_size_limit(self._before)
+
+
+_LONG_FIELDS = _LongFields()
+
+
 class Csv(Lines):
     """Records of fields that commas separate, as RFC 4180 has them; the first one names the columns.
 
@@ -274,9 +304,7 @@ class Csv(Lines):
     def _records(self) -> Iterator[tuple[list[str], int, float]]:
         """Yield the fields, the number, -1 for the header's, and the share that was read."""
         size = max(os.path.getsize(self.path), 1)
-        if csv.field_size_limit() < MAX_CHARACTERS:  # the reader knows no other place for it
-            csv.field_size_limit(MAX_CHARACTERS)
-        with self._opened() as (stream, raw):
+        with _LONG_FIELDS, self._opened() as (stream, raw):
             number = -1
             try:
                 text = io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,29 @@ def test_csv(model: Path, tmp_path: Path) -> None:
     (tmp_path / "none.csv").write_text("", "utf-8")
     with pytest.raises(pyembed.FormatError, match=r"none.csv: there is no header"):
         pyembed.encode_corpus(model, tmp_path / "none.csv", tmp_path / "none")
+
+
+def test_other_readers_of_csv_have_their_limit_back(tmp_path: Path) -> None:
+    """Whichever of two that read at the same time ends first, or fails."""
+    from pyembed.corpora.sources import open_sources, schema_of
+
+    limit = csv.field_size_limit()
+    readers = []
+    for name, end in (("one", '"'), ("two", '"'), ("open", "")):
+        (tmp_path / f"{name}.csv").write_text("text\n" + "x\n" * 5000 + '"' + "y" * 2 * limit + end, "utf-8")
+        sources = open_sources(tmp_path / f"{name}.csv")
+        readers.append(sources[0].pieces(schema_of(sources, None), 0))
+    assert csv.field_size_limit() == limit
+    one, two, broken = readers
+    next(one), next(two), next(broken)
+    assert csv.field_size_limit() > limit
+    with pytest.raises(pyembed.FormatError, match="is a quote open"):
+        list(broken)
+    assert sum(piece.table.num_rows for piece in one) == 5001 - 4096
+    assert csv.field_size_limit() > limit
+    assert next(two).table.num_rows == 5001 - 4096
+    two.close()
+    assert csv.field_size_limit() == limit
 
 
 # ---------------------------------------------------------------------------------------------- files
