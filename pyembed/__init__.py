@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
+
+if sys.argv[:1] == ["-m"]:  # Python will run a module, and perhaps this package's, once all below is there
+    from _pyembed_command.importing import begin_for_module
+
+    begin_for_module()
 
 try:
     from ._native import ffi as _ffi

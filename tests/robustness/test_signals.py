@@ -293,7 +293,7 @@ import importlib.abc, os, signal, sys
 
 class Hides(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name != "numpy":
+        if name != "numpy" or not sys.argv[0].endswith(("-m", "program.py")):
             return None
         try:
             os.kill(os.getpid(), signal.SIGINT)
@@ -302,20 +302,51 @@ class Hides(importlib.abc.MetaPathFinder):
         except KeyboardInterrupt:
             raise ImportError("a module that C code imports is missing") from None
 
-if sys.argv.pop(1) == "interrupted":
+if "INTERRUPTED" in os.environ:
     sys.meta_path.insert(0, Hides())
-import _pyembed_command
-sys.exit(_pyembed_command.main())
 """
+PROGRAM = "import sys, _pyembed_command; sys.exit(_pyembed_command.main())"
 
 
-def test_ctrl_c_that_a_module_reports_as_an_import_error() -> None:
-    def ends(how: str) -> tuple[int, str]:
-        done = ended(HIDDEN, how, "info", "demo")
+@pytest.mark.parametrize("start", [["program.py"], ["-m", "pyembed"], ["-mpyembed"]])
+def test_ctrl_c_that_a_module_reports_as_an_import_error(start: list[str], tmp_path: Path) -> None:
+    """However the command is started; NumPy is imported before any command is."""
+    (tmp_path / "sitecustomize.py").write_text(HIDDEN)
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    def ends(**settings: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, *start, "info", "demo"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path), **settings},
+            preexec_fn=heed_signals,
+        )
         return done.returncode, done.stderr
 
-    assert ends("interrupted") == (130, "")
-    assert ends("undisturbed") == (0, "")
+    assert ends(INTERRUPTED="1") == (130, "")
+    assert ends() == (0, "")
+
+
+def test_another_program_has_its_own_ctrl_c(tmp_path: Path) -> None:
+    """Also one that Python runs as a module of a package that imports this one."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "__init__.py").write_text("import pyembed")
+    (tmp_path / "other" / "__main__.py").write_text(
+        "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "other", "pyembed"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        preexec_fn=heed_signals,
+    )
+    assert done.stdout == "True\n"
 
 
 @pytest.mark.parametrize(
