@@ -147,7 +147,7 @@ static pye_status find_mapping(const pye_model *model, pye_string name, pye_layo
     const pye_tensor *codes = layout->coding.tensors[PYE_CODES];
     if ((has_mapping || has_weights) && layout->n_pieces > 1)
         return fail_beside(codes, has_mapping ? mapping : weights, "lies beside a table in shards", error);
-    if ((has_mapping || has_weights) && !layout->coding.is_blocks)
+    if ((has_mapping || has_weights) && layout->coding.n_parts > 1)
         return fail_beside(codes, has_mapping ? mapping : weights, "lies beside codes that have scales", error);
     if (has_mapping) {
         if (mapping->n_dims != 1 || !is_whole(mapping))

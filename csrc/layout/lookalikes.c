@@ -41,9 +41,10 @@ static bool holds_numbers(const pye_tensor *tensor) {
     return pye_number_of(tensor) != PYE_NUMBER_NONE || pye_is_dtype(tensor, "U8");
 }
 
-/* Numbers of 64 bits and truths are what they are: nothing is packed into them. */
+/* Numbers of 64 bits, truths and what is called ids are what they are: nothing is packed into them. */
 static bool may_be_codes(const pye_tensor *tensor) {
-    return !pye_is_dtype(tensor, "I64") && !pye_is_dtype(tensor, "U64") && !pye_is_dtype(tensor, "BOOL");
+    return !pye_is_dtype(tensor, "I64") && !pye_is_dtype(tensor, "U64") && !pye_is_dtype(tensor, "BOOL") &&
+           pye_string_compare(last_word(tensor->name), pye_text("ids")) != 0;
 }
 
 /* Whether there is a number for every square block of codes. */
@@ -105,6 +106,28 @@ static pye_status fail(const pye_tensor *codes, const pye_tensor *part, pye_erro
                     pye_quote(names[0], codes->name), pye_quote(names[1], part->name));
 }
 
+/* Whether a part has the shape of scales for all codes, for rows, for groups of columns or for square blocks. */
+static bool has_shape_of_scales(const pye_tensor *part, const pye_tensor *codes) {
+    return pye_is_single(part) || is_of_rows(part, codes, false) || is_of_tiles(part, codes);
+}
+
+/* Scales in a module of their own, such as e.s.weight for e.q.weight. There only such a name is evidence: what else lies
+ * beside the module is another one's, a norm for example. */
+static const pye_tensor *find_module_of_scales(const pye_model *model, const pye_tensor *codes) {
+    static const char *const weights[] = {"s.weight", "scale.weight", "scales.weight", "absmax.weight",
+                                          "amax.weight"};
+    if (!pye_string_ends(codes->name, pye_text(".weight")))
+        return NULL;
+    pye_string module = {codes->name.data, codes->name.size - strlen(".weight")};
+    pye_string stem = {module.data, module.size - last_word(module).size};
+    for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++) {
+        const pye_tensor *part = pye_model_tensor(model, stem, weights[i]);
+        if (part != NULL && part != codes && holds_numbers(part) && has_shape_of_scales(part, codes))
+            return part;
+    }
+    return NULL;
+}
+
 static bool is_lookalike(const pye_tensor *part, const pye_tensor *codes) {
     pye_string name = near(part->name, codes->name);
     if (part == codes || name.size == 0 || is_about_others(name) || !holds_numbers(part))
@@ -112,7 +135,7 @@ static bool is_lookalike(const pye_tensor *part, const pye_tensor *codes) {
     bool is_parametrised =
         pye_string_starts(pye_string_after(codes->name, parent_bytes(codes->name)), pye_text("original"));
     bool is_direct = is_parametrised || memchr(name.data, '.', name.size) == NULL;
-    return pye_is_single(part) ? is_direct : is_of_rows(part, codes, false) || is_of_tiles(part, codes);
+    return has_shape_of_scales(part, codes) && (is_direct || !pye_is_single(part));
 }
 
 /* What lies directly in the table whose first shard codes are. */
@@ -129,6 +152,9 @@ pye_status pye_lookalikes_refuse(const pye_model *model, const pye_tensor *codes
     pye_string start = {codes->name.data, n > 0 ? n - 1 : 0};
     if (codes->n_dims != 2 || !may_be_codes(codes))
         return PYE_OK;
+    const pye_tensor *apart = find_module_of_scales(model, codes);
+    if (apart != NULL)
+        return fail(codes, apart, error);
     for (size_t at = pye_model_seek(model, start); at < model->n_tensors; at++) {
         const pye_tensor *part = &model->tensors[model->tensors_by_name[at]];
         if (!pye_string_starts(part->name, start))

@@ -48,7 +48,18 @@ def add(name: str, tensor: Stored) -> Change:
 
 
 def zeros(dtype: str, *shape: int) -> Stored:
-    bits = {"U8": 8, "I8": 8, "I16": 16, "I32": 32, "U32": 32, "F4": 4, "F16": 16, "F32": 32, "BF16": 16}
+    bits = {
+        "U8": 8,
+        "I8": 8,
+        "I16": 16,
+        "I32": 32,
+        "I64": 64,
+        "U32": 32,
+        "F4": 4,
+        "F16": 16,
+        "F32": 32,
+        "BF16": 16,
+    }
     return Stored(dtype, shape, bytes(int(np.prod(shape)) * bits.get(dtype, 8) // 8))
 
 
@@ -306,6 +317,9 @@ def test_scales_that_may_belong_to_codes(tmp_path: Path, name: str, scale: str) 
         ("shared.weight:q", "shared.weight:s"),
         ("e.parametrizations.weight.original", "e.parametrizations.weight.0.s"),
         ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+        ("e.q.weight", "e.s.weight"),
+        ("w_q.weight", "w_scales.weight"),
+        ("m.wte.weight", "m.scale.weight"),
         ("emb", "emb_s"),
         ("emb_q", "emb_s"),
         ("e.shard_0.weight", "e.shard_0.s"),
@@ -379,17 +393,24 @@ def test_what_lies_beside_plain_casts(tmp_path: Path) -> None:
         )
         with pyembed.open_table(path, tensor=f"{module}weight") as opened:
             assert (opened.layout.scales, opened.shape) == (None, (rows, columns))
-    path = save(tmp_path / "m.safetensors", {"m.wte.weight": table.codes(), "m.s.weight": floats(rows, 1)})
-    pyembed.open_table(path, tensor="m.wte.weight").close()  # another module
+    for other in ("m.prior.weight", "m.wte_norm.weight", "m.scaled.weight", "s.weight"):  # another module
+        path = save(tmp_path / "m.safetensors", {"m.wte.weight": table.codes(), other: floats(rows, 1)})
+        pyembed.open_table(path, tensor="m.wte.weight").close()
 
 
-def test_numbers_of_64_bits_are_not_codes(tmp_path: Path) -> None:
-    """Lists of ids with a score each, or one number, are read as before."""
-    ids = Stored("I64", (6, 4), bytes(6 * 4 * 8))
+@pytest.mark.parametrize("name", ["m.ids", "m.token_ids", "m.neighbours"])
+@pytest.mark.parametrize("dtype", ["I64", "I32", "I16"])
+def test_ids_are_not_codes(dtype: str, name: str, tmp_path: Path) -> None:
+    """Lists of ids with a score each, or one number: nothing is packed into 64 bits, or is called ids."""
+    ids = zeros(dtype, 6, 4)
     for other in (zeros("F32", 6), zeros("F32", 6, 1), zeros("F32", 1)):
-        path = save(tmp_path / "m.safetensors", {"m.ids": ids, "m.s": other})
-        with pyembed.open_table(path, tensor="m.ids") as opened:
-            assert (opened.type, opened.shape) == ("I64", (6, 4))
+        path = save(tmp_path / "m.safetensors", {name: ids, "m.s": other})
+        if dtype != "I64" and name == "m.neighbours":
+            with pytest.raises(UNKNOWN, match=r"'m.s' beside it has the shape of their scales"):
+                pyembed.open_table(path, tensor=name)
+            continue
+        with pyembed.open_table(path, tensor=name) as opened:
+            assert (opened.type, opened.shape) == (dtype, (6, 4))
 
 
 def test_a_number_that_is_no_number_of_a_shard(tmp_path: Path) -> None:

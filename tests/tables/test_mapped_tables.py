@@ -9,7 +9,7 @@ import pytest
 
 import pyembed
 from tests.helpers.oracles.compare import assert_bit_equal
-from tests.helpers.oracles.scaled import ScaledRow
+from tests.helpers.oracles.scaled import ScaledRow, e4m3, e5m2
 from tests.helpers.scaled_tables import Stored, make_table, save
 
 
@@ -46,18 +46,24 @@ def test_rows_by_a_mapping(name: str, dtype: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("has_weights", [False, True])
-@pytest.mark.parametrize("dtype", ["F16", "F32", "I8"])
+@pytest.mark.parametrize("dtype", ["F16", "F32", "I8", "F8_E4M3", "F8_E5M2"])
 def test_scans_of_mapped_rows(dtype: str, has_weights: bool, tmp_path: Path) -> None:
     """A row of the table may lie anywhere among those that are stored."""
     rng = np.random.default_rng(5)
-    kind = {"F16": "<f2", "F32": "<f4", "I8": "|i1"}[dtype]
-    rows, mapping = (20 * rng.normal(size=(700, 72))).astype(kind), rng.integers(0, 700, 3000)
+    kind = {"F16": "<f2", "F32": "<f4", "I8": "|i1"}.get(dtype)
+    mapping = rng.integers(0, 700, 3000)
+    if kind is None:
+        rows = rng.integers(0, 100, (700, 72), np.uint8)
+        decoded = (e4m3 if dtype == "F8_E4M3" else e5m2)(rows)
+    else:
+        rows = (20 * rng.normal(size=(700, 72))).astype(kind)
+        decoded = rows.astype(np.float32)
     weights = rng.uniform(0.5, 2, 3000).astype("<f4")
     stored = {
         "embeddings": Stored(dtype, rows.shape, rows.tobytes()),
         "mapping": Stored("I64", (3000,), mapping.astype("<i8").tobytes()),
     }
-    expected = rows[mapping].astype(np.float32)
+    expected = decoded[mapping]
     if has_weights:
         stored["weights"] = Stored("F32", (3000,), weights.tobytes())
         expected *= weights[:, None]
@@ -65,6 +71,7 @@ def test_scans_of_mapped_rows(dtype: str, has_weights: bool, tmp_path: Path) -> 
     whole = save(tmp_path / "w.safetensors", {"w": Stored("F32", expected.shape, expected.tobytes())})
     path = save(tmp_path / "m.safetensors", stored)
     with pyembed.open_table(path, tensor="embeddings") as table, pyembed.open_table(whole) as plain:
+        assert_bit_equal(table[:], expected)
         np.testing.assert_array_equal(table.scores(query), plain.scores(query))
         np.testing.assert_array_equal(table.top(query, 5, "cosine").ids, plain.top(query, 5, "cosine").ids)
         np.testing.assert_array_equal(table.norms, plain.norms)
