@@ -197,7 +197,8 @@ typedef struct pye_open_options {
 
 /* Opens `path`, or the files of options->paths, and checks everything but the tensors' bytes: counts,
  * lengths, names, and that every tensor of a known type lies inside its file. `options` may be NULL: detect
- * the format, map the file. */
+ * the format, map the file. It does not look for PATH.pyembed-undo beside a file, or beside the first of a set, which the
+ * Python package's edits keep until they are done: it means that old and new bytes may be mixed. */
 PYE_API pye_status pye_model_open(const char *path, const pye_open_options *options, pye_model **model,
                                   pye_error *error);
 
