@@ -31,8 +31,8 @@
  *
  * WINDOWS. Paths are UTF-8, of any length; a path of other bytes is PYE_ERROR_IO (EILSEQ). pye_error.system_errno is the errno
  * nearest to the system's error, whose words are in the message. The guard handles the exception
- * EXCEPTION_IN_PAGE_ERROR, and while a file is mapped the system itself refuses to truncate it. Budgets, large pages and
- * counts of major faults are not to be had; there is no fork.
+ * EXCEPTION_IN_PAGE_ERROR, and while a file is mapped the system itself refuses to truncate it. It has no budgets, no
+ * large pages, no counts of major faults and no fork.
  *
  * SIZES. `n_` counts elements, `_bytes` counts bytes. Shapes are rows first, the reverse of GGUF's order.
  */
@@ -364,7 +364,7 @@ typedef struct pye_table_info {
  * that shard alone. Of model2vec's tables, row i is that of token i.
  *
  * PYE_ERROR_NOT_FOUND; PYE_ERROR_TYPE for a type, or a kind of codes, that cannot be decoded; the file
- * format's error for a table of which a part is missing, doubled or of another shape or type than the rest;
+ * format's error for a table with a part that is missing, doubled or of another shape or type than the rest;
  * the errors of reading the tensors in load modes that read. */
 PYE_API pye_status pye_table_open(pye_model *model, const char *name, size_t name_size, pye_table **table,
                                   pye_error *error);

@@ -82,7 +82,7 @@ static inline size_t pye_table_offset(const pye_table *table, size_t first) {
     return first / 8 * bits + first % 8 * bits / 8;
 }
 
-/* Where some columns of a row lie in its codes: divisions, each of which costs as much as a block, are made once for many rows. */
+/* Where some columns of a row lie in its codes. That takes divisions, each as slow as a block: they are done once for many rows. */
 typedef struct pye_span {
     size_t at, n_bytes;
 } pye_span;

@@ -86,8 +86,8 @@ class Untrained:
     known : ndarray of bool, shape (rows,)
         Rows that are unused by type, by name, or because they have no token.
     max_norm, min_cosine : float or None
-        A row that is no longer than that, and whose cosine to the direction of the known ones is no smaller,
-        is called untrained; None where there is no such direction: then no row is.
+        A row looks untrained if its norm is at most the first, and its cosine to the direction of the known
+        ones at least the second; None where the known ones have no direction: then no row does.
     ids : ndarray of int64
         The rows that look untrained and are not known to be unused, most alike first.
     """

@@ -209,7 +209,7 @@ class JsonLines(Lines):
         except pyarrow.ArrowInvalid as error:
             unknown = sorted(set(_object(found[0])) - set(schema.names)) if len(found) == 1 else []
             if unknown and not self.ignores_others:
-                return f"the member {quote(unknown[0])} is no column of the first lines"
+                return f"the member {quote(unknown[0])} is not a column of the first lines"
             text = str(error).removesuffix(" in row 0").removeprefix("JSON parse error: ")
             return f"not an object with these columns: {text[:200]}"
         if table.num_rows != len(found):

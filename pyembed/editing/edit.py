@@ -40,7 +40,7 @@ class FilePlan:
     head : list of Piece
         All before the padding that precedes the data.
     data : list of list of Piece
-        Tensors, each of which begins at a multiple of the alignment; where they stay in their places, all of
+        Tensors; each begins at a multiple of the alignment; where they stay in their places, all of
         them as one.
     alignment : int
     is_changed : bool

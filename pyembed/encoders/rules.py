@@ -40,7 +40,7 @@ class Rules:
     as_bits : bool
         Whether vectors are one bit a column.
     prompts : mapping of str to str
-        Texts by name, of which one is put before every text.
+        Texts by name; the one that is chosen is put before every text.
     default_prompt : str or None
         The name of the one that is used where the caller names none.
     dim : int or None

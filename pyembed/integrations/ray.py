@@ -72,7 +72,7 @@ class Gather(Encode):
 
 
 def assigned_cpus() -> int | None:
-    """Return the whole CPUs that this actor was given, at least 1; None in a process that is no actor."""
+    """Return the whole CPUs that this actor was given, at least 1; None in a process that is not an actor."""
     if not ray.is_initialized() or ray.get_runtime_context().get_actor_id() is None:
         return None
     return max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))

@@ -312,7 +312,7 @@ def test_a_terminal_gets_a_table_of_rich(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
     text = run(capsys, "embed", path, "--ids", "4,5")
-    assert "▁[red]x[/red]" in text, "a token is no markup"
+    assert "▁[red]x[/red]" in text, "a token is not markup"
     assert "evil\\x1b" in text
     monkeypatch.setitem(sys.modules, "rich.table", None)
     assert "▁[red]x[/red]" in run(capsys, "embed", path, "--ids", "5")

@@ -272,7 +272,7 @@ def test_json_lines(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert list(found) == [3, 4, 5, 6, 7, 8, 9, 10, 12, 13]
     for row, reason in (
         (3, "changed from string to number"),
-        (4, "'other' is no column"),
+        (4, "'other' is not a column"),
         (5, "more than one value"),
         (7, "not UTF-8: invalid start byte at byte 10"),
         (10, "nested 200001 deep; at most 64"),

@@ -451,7 +451,7 @@ def test_write_failures_name_the_file(model: Path, corpus: Path, tmp_path: Path)
 
 
 def test_safetensors_tables(tmp_path: Path) -> None:
-    """A table that is no encoder takes ids, and says what it lacks where texts are given."""
+    """A table that is not an encoder takes ids, and says what it lacks where texts are given."""
     rows = np.arange(40, dtype=np.float32).reshape(10, 4)
     write_safetensors(tmp_path / "t.safetensors", {"embedding.weight": ("F32", rows)})
     (tmp_path / "in.csv").write_text("n\n3\n9\n", "utf-8")

@@ -61,7 +61,7 @@ def includes() -> Graph:
 
 
 def calls(build: Build) -> Graph:
-    """Return which rooms use functions or data of which, as their object files say."""
+    """Return for each room those whose functions or data it uses, as object files say."""
     nm = shutil.which("nm")
     if nm is None:
         pytest.skip("nm is not installed")

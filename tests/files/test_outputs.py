@@ -207,7 +207,7 @@ def test_files_change_together_or_not_at_all(
             except type(exception):
                 outcome = "old"
         expected = {"a": b"new a", "b": b"new b"} if outcome == "new" else before
-        # What could not be linked is renamed instead: a link that fails is no failure.
+        # What could not be linked is renamed instead: a link that fails is not an error.
         assert contents(folder) == expected, (when, existing)
         outcomes.add(outcome)
         if left[0] >= 0:

@@ -11,7 +11,7 @@
 
 enum { N_CHOICES = 10, MAX_COLUMNS = 768, MAX_WEIGHTS = 3 * MAX_COLUMNS, MAX_ROWS = 300 };
 
-/* csrc/table/scan.c shares rows out in portions of so many bytes: with fewer a second thread has nothing to do. */
+/* csrc/table/scan.c shares rows out in portions of this many bytes: with fewer a second thread has nothing to do. */
 #define PORTION_BYTES ((size_t)512 << 10)
 
 typedef struct reader {

@@ -1,6 +1,6 @@
 """Tables in a wrong order, and legitimate tables that look odd, made from a real one.
 
-A wrong order is told by where rows were taken from: row r of the table is row ``order[r]`` of the right one.
+A wrong order is described by where rows came from: row r of the table is row ``order[r]`` of the right one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Odd:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How well a wrong order was told.
+    """How well a wrong order was recognised.
 
     Attributes
     ----------
@@ -165,7 +165,7 @@ def shifted_tail(n: int, first: int, shift: int, rng: Generator) -> Ints:
 
 
 def partial_orders(n: int, rng: Generator, rounds: int) -> Iterator[Wrong]:
-    """Yield tables of which a part is out of order."""
+    """Yield tables with a part out of order."""
     ids = np.arange(n)
     for shift in (1, 3, -2, 7, 40, 100, 1000):
         for _ in range(rounds):

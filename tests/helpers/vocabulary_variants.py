@@ -1,4 +1,4 @@
-"""Variants of real vocabularies that are sound, and lists of which the texts were shuffled.
+"""Variants of real vocabularies that are sound, and lists whose texts were shuffled.
 
 A sound variant has a row for each token: `Parts.n_rows` says how many there are, and what was appended or
 taken out is thought to have been so in the table too.
@@ -19,7 +19,7 @@ _MAX_BYTES = 16
 
 
 def shuffled(whole: Parts, n: int, seed: int = 0, first: int = FIRST_SHUFFLED) -> Parts:
-    """Return a list of which the texts of `n` tokens from `first` on were shuffled; all else stays."""
+    """Return a list in which the texts of `n` tokens from `first` on were shuffled; all else stays."""
     parts = whole.copy()
     texts = parts.tokens[first : first + n]
     order = list(range(len(texts)))

@@ -188,7 +188,7 @@ def test_progress(mode: str, tmp_path: Path) -> None:
         n_told = len(told)
         _ = model.table[5]
         model.open_table(TOKEN_TABLE)
-        assert len(told) == n_told, "nothing is told once the model is loaded"
+        assert len(told) == n_told, "nothing is reported once the model is loaded"
 
 
 @pytest.mark.parametrize("mode", ["mmap", "none"])
@@ -349,7 +349,7 @@ def test_tables_outlive_names_but_not_close(path: Path) -> None:
 
 
 def test_closing_under_calls_of_other_threads(path: Path) -> None:
-    """A call that has begun ends well; one that begins later is told that the model is closed."""
+    """A call that has begun ends well; one that begins later fails: the model is closed."""
     wrong: list[BaseException] = []
     ids = np.arange(10).repeat(500)
 

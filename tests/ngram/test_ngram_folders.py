@@ -267,7 +267,7 @@ def test_neither_map_nor_tokenizer(tmp_path: Path) -> None:
 
 
 def small_tokenizer(path: Path) -> Path:
-    """Write a tokenizer of which tokens differ in case, accents and spaces only."""
+    """Write a tokenizer whose tokens differ in case, accents and spaces only."""
     tokenizers = pytest.importorskip("tokenizers")
     texts = [
         "The",

@@ -190,7 +190,7 @@ def test_names_are_those_of_the_formulas(scheme: str, seed: int, stream: list[in
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_streams_cut_anywhere_with_rewinds_and_forks(scheme: str, data: st.DataObject) -> None:
-    """A server's life: chunks, drafts of which a part is accepted, forks that go their own ways."""
+    """A server's life: chunks, drafts that are accepted in part, forks that go their own ways."""
     constants = small(scheme, np.random.default_rng(data.draw(st.integers(0, 2**32))))
     ngram = Ngram(constants)
     max_rewind = data.draw(st.integers(0, 6))

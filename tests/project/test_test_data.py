@@ -29,7 +29,7 @@ CONFIG = {
 
 
 def wheel_of(path: Path, rows: np.ndarray, dtype: str = "F32") -> Path:
-    """Write a wheel that holds a BERT model, of which the table is not the first tensor."""
+    """Write a wheel that holds a BERT model whose table is not the first tensor."""
     other = bytes(8)
     data = other + rows.tobytes()
     header = json.dumps(

@@ -96,7 +96,7 @@ assert not catches_bus_errors()
 
 
 def test_merges_that_are_gone_when_they_are_examined(path: Path) -> None:
-    """The key itself is behind the end of the file: that is no fault of the caller's."""
+    """The key itself is behind the end of the file: the caller is not at fault."""
     program = """
 from pyembed._native import ffi, lib
 model = pyembed.load_model(sys.argv[1])

@@ -82,7 +82,7 @@ assert peak_bytes() - before < 8 << 20, peak_bytes() - before
 
 limits_addresses = pytest.mark.skipif(
     not sys.platform.startswith("linux") or SANITIZED,
-    reason="limits addresses, of which a sanitizer takes terabytes, by what /proc says",
+    reason="limits addresses by what /proc says, and a sanitizer takes terabytes of them",
 )
 
 

@@ -162,7 +162,7 @@ forked = []
 def fork(*_):
     if not forked:
         forked.append(os.fork())
-for _ in range(99):  # with many threads the one that calls may come to do nothing, and is told nothing
+for _ in range(99):  # with many threads the one that calls may come to do nothing, and learns nothing
     got = LOUD_CALL
     if forked:
         break

@@ -140,7 +140,7 @@ def test_each_opens_and_closes_its_own() -> None:
 
 
 def test_closing_while_progress_is_told() -> None:
-    """What is told after the end is told to nobody, and is no error."""
+    """What is reported after the end reaches nobody, and is not an error."""
     for _ in range(200):
         relay = ProgressRelay(lambda done, total: True)
 

@@ -1,4 +1,4 @@
-"""Texts cut by small vocabularies, ids turned back, and vocabularies of which no tokenizer can be made."""
+"""Texts cut by small vocabularies, ids turned back, and vocabularies that no tokenizer can be made of."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_more_texts_than_one_batch(opened: Make, monkeypatch: pytest.MonkeyPatch
 
 
 def _one_by_one(texts: Iterable[Any]) -> list[list[str]]:
-    """Return the batches of texts of which each is checked alone."""
+    """Return the batches of texts that are checked one by one."""
     found: list[list[str]] = [[]]
     size = 0
     for index, text in enumerate(texts):
@@ -232,7 +232,7 @@ def test_long_texts_do_not_share_a_batch() -> None:
         found = list(cutter.batches(texts))
         assert [text for batch in found for text in batch] == list(texts)
         assert max(sum(map(len, batch)) for batch in found) <= len(long) + 70
-    # Nor do short ones, before each of which something long is put.
+    # Nor do short ones with something long before each.
     assert list(cutter.batches(["a", "b", "c"], 1 << 20)) == [["a"], ["b"], ["c"]]
     assert list(cutter.batches(["a", "b", "c"], 1 << 19)) == [["a", "b"], ["c"]]
 

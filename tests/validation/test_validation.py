@@ -22,7 +22,7 @@ ODD = Rule("container/made-up", Severity.WARNING, "a", "b", "c", "d")
 
 @dataclass
 class MadeUp:
-    """A kind of evidence that finds what it is told to."""
+    """A kind of evidence that finds what it is given."""
 
     rule: Rule
     n: int = 1

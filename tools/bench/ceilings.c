@@ -84,7 +84,7 @@ uint64_t ceiling_read(const uint8_t *from, size_t n_bytes) {
     return sum + sum_tail(from + whole, n_bytes - whole);
 }
 
-/* Rows ids[i], of which the one `distance` rows ahead is prefetched line by line meanwhile; 0: none is. */
+/* Rows ids[i]; meanwhile the row `distance` ahead is prefetched line by line, none where that is 0. */
 #define READ_ROWS(name, prefetch)                                                                                 \
     static uint64_t name(const uint8_t *table, const int64_t *ids, size_t n, size_t row_bytes, size_t distance) { \
         uint64_t sum = 0;                                                                                         \

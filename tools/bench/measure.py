@@ -60,7 +60,7 @@ class Race:
         return self.time(name, 1e6 / n)
 
     def rate(self, name: str, n: float) -> Json:
-        """Return how many of something there are a second, of which a call does `n`."""
+        """Return how many of something are done a second, where a call does `n`."""
         return Spread.of(n / self.times[name]).json()
 
     def ratio(self, name: str, *others: str) -> Json | None:

@@ -56,7 +56,7 @@ def run(
     first: int = 0,
     report: Callable[[str], None] = print,
 ) -> Result:
-    """Run a driver for some seconds, or so many cases."""
+    """Run a driver for some seconds, or for a number of cases."""
     case: Case = importlib.import_module(f"{__name__}.{name}").case
     result = Result(name)
     begin = time.monotonic()

@@ -131,7 +131,7 @@ def _wrong_ids(
     except IndexError:
         tally["wrong id refused"] += 1
     else:
-        raise AssertionError("an id that is no row was taken")
+        raise AssertionError("an id without a row was taken")
     assert (out == 7).all(), "out was written before the ids were checked"
 
 

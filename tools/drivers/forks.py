@@ -140,13 +140,13 @@ def _fork_between_calls(rng: np.random.Generator, work: _Work, tally: Tally) -> 
 def _fork_in_a_callback(rng: np.random.Generator, work: _Work, tally: Tally) -> None:
     children: list[int] = []
     when = int(rng.integers(0, 4))
-    n_told = 0
+    n_calls = 0
 
     def progress(text: str, done: float) -> None:
-        nonlocal n_told
-        if n_told == when and not children:
+        nonlocal n_calls
+        if n_calls == when and not children:
             children.append(_fork())
-        n_told += 1
+        n_calls += 1
 
     threads = pick(rng, [1, 2, 4])
     top = work.wide.top(work.query, 9, threads=threads, progress=progress)
@@ -162,4 +162,4 @@ def _fork_in_a_callback(rng: np.random.Generator, work: _Work, tally: Tally) -> 
     if children:
         _wait(children[0], "forked in a callback", tally)
     else:
-        tally["told too seldom to fork"] += 1
+        tally["called too seldom to fork"] += 1

@@ -163,7 +163,7 @@ def _whole_models(rng: np.random.Generator, folder: Path, made: Sample, tally: T
     """Compare a model with itself, and open damaged ones."""
     with pyembed.load_model(made.path, validate="off") as model:
         report = _compare(model, made.path, tally)
-        assert report is not None, "a model is no reference for itself"
+        assert report is not None, "a model is not taken as its own reference"
         wrong = [
             one for one in report.findings if one.rule.startswith("reference/") and one.severity == "error"
         ]

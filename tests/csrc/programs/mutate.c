@@ -42,7 +42,7 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* Addresses this process has at the moment, and so many more: what is asked for beyond is refused. */
+/* What may be mapped beyond what this process has now: larger requests are refused. */
 static void limit_memory(rlim_t more) {
     unsigned long pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");

@@ -24,7 +24,7 @@ static inline pye_ngram_description small_description(void) {
                                    .stand_in = 2};
 }
 
-/* The names of a stream, of which two thirds are a sequence of their own; returns whether they are in their columns. */
+/* The names of a stream, two thirds of it a sequence of their own; returns whether they are in their columns. */
 static inline pye_status small_names(const pye_ngram *ngram, int round, uint32_t n_threads, int *are_in_range,
                                      pye_error *error) {
     int32_t ids[SMALL_IDS];

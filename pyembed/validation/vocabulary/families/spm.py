@@ -38,7 +38,7 @@ _LEARNED = 0.9
 _CONSECUTIVE = 0.9
 #: Pieces that may lack parts for each that was taken out, as far as they are looked at.
 _MAX_LACKING = 64
-#: For each piece that is made of no two tokens, so many at most lack a part and have another one later.
+#: For each piece that no two tokens make, at most this number lack a part and have another one later.
 _MAX_CUT = 4
 #: Pieces on average in each of several tails.
 _MIN_TAIL = 8
