@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import pickle
 import shutil
-import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import pyembed
 from pyembed.encoders import encoder_of
-from pyembed.encoders.choice import differing_texts
-from pyembed.encoders.engines import Cuts
-from tests.helpers.encoders import TEXTS, Array, save_model2vec, save_transformers, word_tokenizer
+from tests.helpers.encoders import (
+    TEXTS,
+    Array,
+    difference,
+    rows,
+    save_model2vec,
+    save_transformers,
+    word_tokenizer,
+)
 
 tokenizers = pytest.importorskip("tokenizers")
 
@@ -28,19 +31,6 @@ DTYPES = {"float16": np.float16, "float32": np.float32, "float64": np.float64, "
 @pytest.fixture(autouse=True)
 def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYEMBED_CACHE", "off")
-
-
-def rows(dtype: str, n: int = N, width: int = 96, seed: int = 0) -> Array:
-    rng = np.random.default_rng(seed)
-    if dtype == "int8":
-        return rng.integers(-127, 128, (n, width)).astype(np.int8)
-    return rng.standard_normal((n, width)).astype(dtype)
-
-
-def difference(found: Array, wanted: Array) -> float:
-    assert found.dtype == wanted.dtype
-    assert found.shape == wanted.shape
-    return float(np.abs(found.astype(np.float64) - wanted).max(initial=0))
 
 
 # ---------------------------------------------------------------------------------------- model2vec
@@ -67,7 +57,7 @@ def test_model2vec(tmp_path: Path, dtype: str, parts: str, normalize: bool) -> N
 
 def test_model2vec_sums_are_the_same_bits(tmp_path: Path) -> None:
     model2vec = pytest.importorskip("model2vec")
-    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {"normalize": False})
+    save_model2vec(tmp_path, rows("float32", N), VOCABULARY, {"normalize": False})
     model = model2vec.StaticModel.from_pretrained(tmp_path)
     with pyembed.load_encoder(tmp_path) as encoder:
         assert encoder.encode(TEXTS).tobytes() == model.encode(TEXTS).tobytes()
@@ -75,7 +65,7 @@ def test_model2vec_sums_are_the_same_bits(tmp_path: Path) -> None:
 
 def test_unknown_tokens_use_up_the_limit(tmp_path: Path) -> None:
     """Of three tokens, two unknown, one counts; the characters are cut before."""
-    table = rows("float32")
+    table = rows("float32", N)
     save_model2vec(tmp_path, table, VOCABULARY, {"max_length": 3})
     with pyembed.load_encoder(tmp_path) as encoder:
         ids, offsets = encoder.tokenize(["zz9 the zz8 cat dog", "the cat dog house"])
@@ -87,7 +77,7 @@ def test_unknown_tokens_use_up_the_limit(tmp_path: Path) -> None:
 
 def test_columns_are_left_out_before_the_norm(tmp_path: Path) -> None:
     model2vec = pytest.importorskip("model2vec")
-    save_model2vec(tmp_path, rows("float16"), VOCABULARY, {"normalize": True})
+    save_model2vec(tmp_path, rows("float16", N), VOCABULARY, {"normalize": True})
     model = model2vec.StaticModel.from_pretrained(tmp_path, dimensionality=40)
     with pyembed.load_encoder(tmp_path) as encoder:
         assert difference(encoder.encode(TEXTS, dim=40), model.encode(TEXTS)) <= 1e-6
@@ -122,7 +112,7 @@ def transformers_vectors(table: Array, texts: list[str], kept: slice = slice(Non
 def test_sentence_transformers(tmp_path: Path, layout: str, normalize: bool) -> None:
     if layout == "nested, no modules.json" and normalize:
         pytest.skip("without modules nothing says so")
-    table = rows("float32")
+    table = rows("float32", N)
     save_transformers(tmp_path, table, VOCABULARY, layout, normalize)
     wanted = transformers_vectors(table, TEXTS)
     if normalize:
@@ -138,7 +128,7 @@ def test_sentence_transformers(tmp_path: Path, layout: str, normalize: bool) -> 
 
 def test_sentence_transformers_settings(tmp_path: Path) -> None:
     """The default prompt, the columns that are kept, and the truncation of the tokenizer's file."""
-    table = rows("float32")
+    table = rows("float32", N)
     limited = word_tokenizer()
     limited.enable_truncation(4)
     settings = {"prompts": {"query": "dog "}, "default_prompt_name": "query", "truncate_dim": 24}
@@ -157,7 +147,7 @@ def test_sentence_transformers_settings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("default", [None, "house"])
 def test_prompts_by_name(tmp_path: Path, default: str | None) -> None:
-    table = rows("float32")
+    table = rows("float32", N)
     prompts = {"query": "dog ", "house": "the house ", "none": ""}
     settings = {"prompts": prompts, "default_prompt_name": default}
     save_transformers(tmp_path, table, VOCABULARY, "root", False, settings)
@@ -181,7 +171,7 @@ def test_prompts_by_name(tmp_path: Path, default: str | None) -> None:
 
 @pytest.mark.parametrize("direction", ["right", "left"])
 def test_the_end_that_a_file_leaves_out(tmp_path: Path, direction: str) -> None:
-    table = rows("float32")
+    table = rows("float32", N)
     limited = word_tokenizer()
     limited.enable_truncation(4, direction=direction)
     save_transformers(tmp_path, table, limited, "root", False)
@@ -197,7 +187,7 @@ def test_the_end_that_a_file_leaves_out(tmp_path: Path, direction: str) -> None:
 @pytest.mark.parametrize("limit", [0, 1, 3, 600])
 def test_the_end_of_long_texts_by_the_rules_of_model2vec(tmp_path: Path, limit: int) -> None:
     """Characters are cut before tokens, from the same end."""
-    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {})
+    save_model2vec(tmp_path, rows("float32", N), VOCABULARY, {})
     words = ["the", "cat", "dog", "house", "a", ",", ".", "!"]
     texts = [" ".join(words * n) for n in (1, 2, 200)]
     with pyembed.load_encoder(tmp_path) as encoder:
@@ -212,7 +202,7 @@ def test_the_end_of_long_texts_by_the_rules_of_model2vec(tmp_path: Path, limit: 
 
 def test_the_same_files_by_the_rules_of_another_library(tmp_path: Path) -> None:
     model2vec = pytest.importorskip("model2vec")
-    table = rows("float32")
+    table = rows("float32", N)
     save_transformers(tmp_path, table, VOCABULARY, "root", False)
     model = model2vec.StaticModel.from_pretrained(tmp_path)
     with pyembed.load_encoder(tmp_path, library="model2vec") as encoder:
@@ -308,7 +298,7 @@ def test_an_encoder_of_an_open_model_leaves_it_open() -> None:
 
 
 def test_a_table_with_a_tokenizer_beside_it(tmp_path: Path) -> None:
-    table = rows("float32")
+    table = rows("float32", N)
     save_transformers(tmp_path, table, VOCABULARY, "root", False)
     for name in ("modules.json", "config_sentence_transformers.json"):
         (tmp_path / name).unlink()
@@ -318,164 +308,3 @@ def test_a_table_with_a_tokenizer_beside_it(tmp_path: Path) -> None:
     with pyembed.load_encoder(tmp_path, tokenizer=tmp_path / "words.json") as encoder:
         assert encoder.library == "none"
         assert difference(encoder.encode(TEXTS), transformers_vectors(table, TEXTS)) <= 1e-6
-
-
-# ------------------------------------------------------------------------------------------ texts
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pyembed.Encoder]:
-    folder = tmp_path_factory.mktemp("encoder")
-    save_model2vec(folder, rows("float16"), VOCABULARY, {"normalize": True})
-    with pyembed.load_encoder(folder, cache=False) as opened:
-        yield opened
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "options", [{}, {"normalize": False}, {"dim": 7}, {"dtype": "float16"}, {"threads": 1}], ids=str
-)
-def test_texts_that_are_cut_already(tmp_path: Path, dtype: str, options: dict[str, Any]) -> None:
-    weights = np.linspace(0.1, 2, N).astype(np.float32)
-    save_model2vec(tmp_path, rows(dtype), VOCABULARY, {"normalize": True, "max_length": 9}, weights)
-    with pyembed.load_encoder(tmp_path, cache=False) as opened:
-        ids, offsets = opened.tokenize(TEXTS)
-        wanted = opened.encode(TEXTS, **options)
-        assert difference(opened.pool(ids, offsets, **options), wanted) == 0
-        assert difference(opened.pool(ids.tolist(), offsets.tolist(), **options), wanted) == 0
-        assert opened.pool([], [0], **options).shape == (0, wanted.shape[1])
-        unknown = opened.pool([1, 1], [0, 2], **options)  # which `encode` leaves out
-        assert np.abs(unknown).max() > 0
-
-
-@pytest.mark.parametrize(
-    ("ids", "offsets", "kind", "message"),
-    [
-        ([3, N], [0, 2], IndexError, f"id {N} at position 1"),
-        ([-1], [0, 1], IndexError, "id -1 at position 0"),
-        ([1.5], [0, 1], TypeError, "integers"),
-        ([1], [0, 1.0], TypeError, "offset"),
-        ([1, 2], [0, 1], ValueError, "end with 2"),
-        ([1, 2], [1, 2], ValueError, "begin with 0"),
-        ([1, 2], [0, 2, 1, 2], ValueError, "never fall"),
-        ([1, 2], [], ValueError, "begin with 0"),
-        ([1, 2], [0, 10**30, 2], ValueError, "never fall"),
-    ],
-)
-def test_ids_that_make_no_texts(
-    encoder: pyembed.Encoder, ids: list[Any], offsets: list[Any], kind: type[Exception], message: str
-) -> None:
-    with pytest.raises(kind, match=message):
-        encoder.pool(ids, offsets)
-
-
-def test_one_text_and_none(encoder: pyembed.Encoder) -> None:
-    assert encoder.encode("the cat").shape == (96,)
-    np.testing.assert_array_equal(encoder.encode("the cat"), encoder.encode(["the cat"])[0])
-    assert encoder.encode([]).shape == (0, 96)
-    assert encoder.encode([]).dtype == np.float16
-    assert not encoder.encode("").any()
-
-
-def test_dtypes(encoder: pyembed.Encoder) -> None:
-    wide = encoder.encode(TEXTS, dtype="float32")
-    assert wide.dtype == np.float32
-    assert encoder.encode(TEXTS, dtype="float16").tobytes() == wide.astype(np.float16).tobytes()
-    assert encoder.encode(TEXTS, dtype="bfloat16").dtype == np.uint16
-    np.testing.assert_allclose(np.linalg.norm(wide[np.abs(wide).max(axis=1) > 0], axis=1), 1, rtol=1e-6)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_threads_change_nothing(encoder: pyembed.Encoder, threads: int) -> None:
-    texts = TEXTS * 40
-    np.testing.assert_array_equal(encoder.encode(texts, threads=threads), encoder.encode(texts))
-
-
-def test_streams(encoder: pyembed.Encoder) -> None:
-    texts = TEXTS * 1000
-    taken = 0
-
-    def feed() -> Iterator[str]:
-        nonlocal taken
-        for text in texts:
-            taken += 1
-            yield text
-
-    parts = encoder.stream(feed())
-    first = next(parts)
-    assert taken < len(texts)
-    np.testing.assert_array_equal(np.concatenate([first, *parts]), encoder.encode(texts))
-    np.testing.assert_array_equal(encoder.encode(feed()), encoder.encode(texts))
-
-
-def test_memory_does_not_grow_with_a_stream(encoder: pyembed.Encoder) -> None:
-    def peak(n: int) -> int:
-        texts = (f"the cat {number} dog house" for number in range(n))
-        tracemalloc.start()
-        for part in encoder.stream(texts, threads=1):
-            assert len(part)
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return size
-
-    peak(2000)
-    assert peak(40_000) < 1.3 * peak(10_000)
-
-
-def test_progress(encoder: pyembed.Encoder) -> None:
-    seen: list[float] = []
-    encoder.encode(TEXTS * 200, progress=lambda what, share: seen.append(share))
-    assert seen == sorted(seen)
-    assert seen[-1] == 1
-    with pytest.raises(pyembed.LoadCancelledError):
-        encoder.encode(iter(TEXTS), progress=lambda what, share: False)
-
-
-@pytest.mark.parametrize(
-    ("texts", "options", "error", "message"),
-    [
-        ([b"x"], {}, TypeError, "text 0 is of type bytes"),
-        (5, {}, TypeError, "a text is a str"),
-        (["a", "\ud800"], {}, ValueError, "surrogate"),
-        (["a"], {"max_length": -1}, ValueError, "max_length is -1"),
-        (["a"], {"max_length": "mine"}, ValueError, "max_length is 'mine'"),
-        (["a"], {"truncation_direction": "Left"}, ValueError, "truncation_direction is 'Left'"),
-        (["a"], {"prompt_name": "query"}, ValueError, "has no prompts"),
-        (["a"], {"prompt_name": 5}, TypeError, "prompt_name is of type int"),
-        (["a"], {"dim": 97}, ValueError, "dim is 97; expected 1 to 96"),
-        (["a"], {"dim": 0}, ValueError, "dim is 0"),
-        (["a"], {"dtype": "int8"}, ValueError, "int8"),
-        (["a"], {"threads": 0}, ValueError, "threads is 0"),
-    ],
-)
-def test_bad_arguments(
-    encoder: pyembed.Encoder, texts: Any, options: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        encoder.encode(texts, **options)
-
-
-def test_pickles_and_closing(tmp_path: Path) -> None:
-    save_model2vec(tmp_path, rows("float32"), VOCABULARY, {"normalize": True})
-    encoder = pyembed.load_encoder(tmp_path)
-    data = pickle.dumps(encoder)
-    with pickle.loads(data) as again:
-        assert again.encode(TEXTS).tobytes() == encoder.encode(TEXTS).tobytes()
-    encoder.close()
-    encoder.close()
-    assert encoder.closed
-    for use in (lambda: encoder.encode("a"), lambda: pickle.dumps(encoder)):
-        with pytest.raises(pyembed.ClosedError):
-            use()
-    save_model2vec(tmp_path, rows("float32", seed=5), VOCABULARY, {"normalize": True})
-    with pytest.raises(pyembed.FormatError, match="not the encoder that was pickled"):
-        pickle.loads(data)
-
-
-def test_cuts_are_compared_text_by_text() -> None:
-    right = Cuts(np.array([1, 2, 3, 4, 5]), np.array([2, 0, 3]))
-    assert differing_texts(right, right).size == 0
-    assert differing_texts(right, Cuts(np.array([1, 2, 3, 9, 5]), right.lengths)).tolist() == [2]
-    moved = Cuts(np.array([1, 2, 3, 4, 5]), np.array([1, 1, 3]))
-    assert differing_texts(right, moved).tolist() == [0, 1]
-    assert differing_texts(right, Cuts(np.array([1]), np.array([1]))).tolist() == [0, 1, 2]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from tests.helpers.tokenizer_files import write_safetensors
@@ -99,3 +100,18 @@ def save_transformers(
         modules.append({"idx": 1, "name": "1", "path": "1_Normalize", "type": kind})
     if "no modules.json" not in layout:
         (folder / "modules.json").write_text(json.dumps(modules), "utf-8")
+
+
+def rows(dtype: str, n: int, width: int = 96, seed: int = 0) -> Array:
+    """Return random rows, as a model may have."""
+    rng = np.random.default_rng(seed)
+    if dtype == "int8":
+        return rng.integers(-127, 128, (n, width)).astype(np.int8)
+    return rng.standard_normal((n, width)).astype(dtype)
+
+
+def difference(found: Array, wanted: Array) -> float:
+    """Return the largest difference of two arrays, of one dtype and shape."""
+    assert found.dtype == wanted.dtype
+    assert found.shape == wanted.shape
+    return float(np.abs(found.astype(np.float64) - wanted).max(initial=0))
