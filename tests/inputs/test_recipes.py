@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 from gguf.constants import MODEL_ARCH_NAMES
@@ -16,23 +15,25 @@ from gguf.constants import MODEL_ARCH_NAMES
 import pyembed
 from pyembed.inputs.recipes import PerLayer, Scale
 from pyembed.llama_cpp.architectures import ARCHITECTURES
-from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
+from tests.helpers.model_files import rows_of_floats, write_model
+from tests.helpers.recipe_models import (
+    BIAS,
+    EPSILON,
+    EPSILONS,
+    EXTRAS,
+    POSITION,
+    POSITIONS,
+    TABLE,
+    TYPE,
+    WEIGHT,
+    WIDTH,
+    N,
+    open_model,
+)
 
-N, WIDTH, POSITIONS, EPSILON = 20, 48, 9, 1e-5
 IDS = np.array([[3, 0, 19, 3], [7, 7, 1, 2]])
 FACTOR = 3.3
 ROOT = np.float32(math.sqrt(WIDTH))
-
-TABLE = rows_of_floats(N, WIDTH)
-POSITION = rows_of_floats(POSITIONS, WIDTH, seed=1)
-TYPE = rows_of_floats(2, WIDTH, seed=2)
-WEIGHT, BIAS = rows_of_floats(2, WIDTH, seed=3) + np.array([[1], [0]], np.float32)
-EXTRAS = {
-    "position_embd.weight": POSITION,
-    "token_types.weight": TYPE,
-    "token_embd_norm.weight": WEIGHT,
-    "token_embd_norm.bias": BIAS,
-}
 
 
 def layer_norm(x: np.ndarray) -> np.ndarray:
@@ -73,31 +74,6 @@ EXPECTED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "mpt": lambda x: x + PLACES,
 }
 NOT_HERE = {"graniteswitch", "wavtokenizer-dec", "gemma4-assistant", "dflash", "eagle3"}
-
-
-def open_model(
-    path: Path,
-    architecture: str,
-    *,
-    tensors: dict[str, np.ndarray] | None = None,
-    **metadata: Any,
-) -> pyembed.Model:
-    def add(writer: gguf.GGUFWriter) -> None:
-        for key, value in metadata.items():
-            name = f"{architecture}.{key.replace('__', '.')}"
-            if isinstance(value, list):
-                writer.add_array(name, value)
-            elif isinstance(value, int):
-                writer.add_uint32(name, value)
-            else:
-                writer.add_float32(name, value)
-
-    tensors = EXTRAS if tensors is None else tensors
-    write_model(path, architecture=architecture, tensors={TOKEN_TABLE: TABLE, **tensors}, add=add)
-    return pyembed.load_model(path, validate="off")
-
-
-EPSILONS = {"attention__layer_norm_epsilon": EPSILON, "attention__layer_norm_rms_epsilon": EPSILON}
 
 
 @pytest.mark.parametrize("architecture", sorted(set(ARCHITECTURES) - NOT_HERE))
@@ -412,94 +388,6 @@ def test_hashed_rows_are_said_to_stay_out(tmp_path: Path) -> None:
     tensors = {"per_layer_token_embd.weight": rows_of_floats(N, 8)}
     with open_model(tmp_path / "m.gguf", "qwen4exp", tensors=tensors, hyper_connection__count=2) as model:
         assert "by hashes of several ids: not computed here" in str(model.input_recipe)
-
-
-# ---------------------------------------------------------------------------------------- engines
-
-
-@pytest.mark.parametrize(
-    ("architecture", "form"),
-    [
-        *[
-            (name, "raw")
-            for name in ("llama", "gemma", "gemma2", "afmoe", "minicpm", "minicpm3", "grok", "granite")
-        ],
-        *[
-            (name, "raw")
-            for name in ("hrm_text", "talkie", "bloom", "bert", "gpt2", "mpt", "modern-bert", "muse-spark")
-        ],
-        *[(name, "input") for name in ("gemma3", "gemma3n", "gemma4", "gemma-embedding", "gemma-embedding2")],
-    ],
-)
-def test_what_llama_cpp_is_given(architecture: str, form: str, tmp_path: Path) -> None:
-    with open_model(tmp_path / "m.gguf", architecture, embedding_scale=FACTOR, **EPSILONS) as model:
-        given = model.embeddings_for("llama.cpp", IDS)
-        np.testing.assert_array_equal(
-            given, model.embed(IDS) if form == "raw" else model.input_embeddings(IDS)
-        )
-        assert model.input_recipe.batch_embd == form
-
-
-def test_inputs_that_hold_further_vectors(tmp_path: Path) -> None:
-    with open_model(tmp_path / "m.gguf", "qwen3vl", n_deepstack_layers=2) as model:
-        out = np.full((2, 4, 3 * WIDTH), 7, np.float32)
-        image = np.full((2, 3 * WIDTH), 0.5)
-        assert model.embeddings_for("llama.cpp", IDS, out=out, replace={(1, 2): image}) is out
-        np.testing.assert_array_equal(out[0, :, :WIDTH], TABLE[IDS[0]])
-        assert not out[0, :, WIDTH:].any()
-        assert (out[1, 2:] == 0.5).all()
-
-
-def test_granite_that_sees(tmp_path: Path) -> None:
-    with open_model(
-        tmp_path / "m.gguf", "granite", embedding_scale=2.0, deepstack_mapping=[-1, 0, 1, -1, 1]
-    ) as model:
-        assert model.input_recipe.n_deepstack == 2
-        given = model.embeddings_for("llama.cpp", IDS)
-        assert given.shape == (2, 4, 3 * WIDTH)
-        np.testing.assert_array_equal(given[..., :WIDTH], TABLE[IDS] * np.float32(2))
-
-
-def test_vectors_between_scaled_rows_are_not_scaled(tmp_path: Path) -> None:
-    with open_model(tmp_path / "m.gguf", "gemma3") as model:
-        given = model.embeddings_for("llama.cpp", [1, -1, 2], replace={1: np.ones(WIDTH)})
-        np.testing.assert_array_equal(given[[0, 2]], TABLE[[1, 2]] * ROOT)
-        assert (given[1] == 1).all()
-
-
-def test_engines_that_are_not_known(tmp_path: Path) -> None:
-    with open_model(tmp_path / "m.gguf", "llama") as model:
-        with pytest.raises(ValueError, match=r"unknown engine 'vllm'; known: llama\.cpp, transformers"):
-            model.embeddings_for("vllm", [1])
-        np.testing.assert_array_equal(model.embeddings_for("transformers", IDS), TABLE[IDS])
-    with (
-        open_model(tmp_path / "m.gguf", "gemma") as model,
-        pytest.raises(pyembed.RecipeError, match=r"of gemma is not known, or differs"),
-    ):
-        model.embeddings_for("transformers", [1])
-
-
-@pytest.mark.parametrize(
-    ("architecture", "key", "value"),
-    [
-        ("qwen3vl", "n_deepstack_layers", 2**20),
-        ("granite", "deepstack_mapping", list(range(1000))),
-        ("granite", "deepstack_mapping", ["a", "b"]),
-        ("granite", "deepstack_mapping", 3),
-        ("deepseek4", "hyper_connection__count", 2.5),
-    ],
-)
-def test_counts_that_a_file_should_not_ask_for(
-    architecture: str, key: str, value: Any, tmp_path: Path
-) -> None:
-    with (
-        open_model(tmp_path / "m.gguf", architecture, **{key: value}) as model,
-        pytest.raises(
-            pyembed.RecipeError,
-            match=r"expected a whole number|expected an array of at most 512 integers",
-        ),
-    ):
-        model.embeddings_for("llama.cpp", [1])
 
 
 def test_a_file_without_a_table(tmp_path: Path) -> None:
