@@ -407,47 +407,6 @@ def test_a_full_disk_says_so(name: str, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == "pyembed: error: /dev/full: No space left on device\n"
 
 
-# ------------------------------------------------------------------------ what is exported is what was there
-
-
-@pytest.fixture
-def odd(tmp_path: Path) -> Path:
-    tokens: list[str | bytes] = ["\0", "a\0", "a\0b\0", "c", "", b"\xff\0", "\0\0\0"]
-    builder = GGUFBytes().add("general.architecture", STRING, "llama")
-    builder.add("tokenizer.ggml.tokens", ARRAY, Array(STRING, tokens))
-    builder.tensor(b"bad\xffname", (8, 4), 0, bytes(128))
-    (tmp_path / "odd.gguf").write_bytes(bytes(builder))
-    return tmp_path / "odd.gguf"
-
-
-def test_npz_keeps_nuls_at_the_end(odd: Path, tmp_path: Path) -> None:
-    with pyembed.load_model(odd, validate="off") as model:
-        table = model.open_table("bad\udcffname")
-        export(table, tmp_path / "x.npz", vocabulary=model.vocabulary)
-        with np.load(tmp_path / "x.npz") as arrays:
-            pairs = zip(arrays["tokens"].tolist(), arrays["token_lengths"].tolist(), strict=True)
-            found = [text.ljust(length, "\0") for text, length in pairs]
-        assert found == [*model.vocabulary.tokens, ""]
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_names_that_are_not_utf8_give_files_that_readers_open(name: str, odd: Path, tmp_path: Path) -> None:
-    out = tmp_path / f"x{FORMATS[name].suffixes[0]}"
-    if name == "parquet":
-        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    with pyembed.load_model(odd, validate="off") as model:
-        export(model.open_table("bad\udcffname"), out, vocabulary=model.vocabulary, format=name)
-    if name == "safetensors":
-        safe_open = pytest.importorskip("safetensors", reason="safetensors is not installed").safe_open
-        with safe_open(out, "numpy") as file:
-            assert file.metadata()["tensor"] == "bad\\xffname"
-            assert json.loads(file.metadata()["tokens"])[5] == "\udcff\0"
-    if name == "parquet":
-        parquet = pytest.importorskip("pyarrow.parquet")
-        assert parquet.read_schema(out).metadata[b"tensor"] == b"bad\\xffname"
-        assert parquet.read_table(out)["token"].to_pylist()[:3] == ["\0", "a\0", "a\0b\0"]
-
-
 def test_an_output_without_a_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["embed", "demo", "--ids", "1", "--out", ""]) == 2
     assert "the name of the output is empty" in capsys.readouterr().err
