@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[2]
 
 def in_clone(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python in a folder that holds the package as a clone does, without what is installed."""
-    sources = tmp_path / "clone" / "pyembed"
-    if not sources.exists():
-        shutil.copytree(
-            ROOT / "pyembed", sources, ignore=shutil.ignore_patterns("*.so", "__pycache__", "data")
-        )
+    clone = tmp_path / "clone"
+    if not clone.exists():
+        ignored = shutil.ignore_patterns("*.so", "__pycache__", "data")
+        for package in ("pyembed", "_pyembed_command"):
+            shutil.copytree(ROOT / package, clone / package, ignore=ignored)
     command = [sys.executable, "-S", *arguments]  # -S: an editable installation would be found first
-    return subprocess.run(command, cwd=sources.parent, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("arguments", [("-c", "import pyembed"), ("-m", "pyembed", "info", "demo")])
