@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,17 @@ from tests.helpers.model_files import rows_of_floats
 from tools.servers import Server, running
 
 
+def words_with_rows(width: int) -> tuple[Any, np.ndarray]:
+    pytest.importorskip("tokenizers")
+    tokenizer = word_tokenizer()
+    return tokenizer, rows_of_floats(tokenizer.get_vocab_size(), width).astype(np.float32)
+
+
 @pytest.fixture(scope="session")
 def word_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of model2vec with a small limit of tokens."""
-    pytest.importorskip("tokenizers")
     folder = tmp_path_factory.mktemp("words")
-    tokenizer = word_tokenizer()
-    rows = rows_of_floats(tokenizer.get_vocab_size(), 24).astype(np.float32)
+    tokenizer, rows = words_with_rows(24)
     save_model2vec(folder, rows, tokenizer, {"normalize": True, "max_length": 40})
     return folder
 
@@ -27,10 +32,8 @@ def word_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def asked_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of sentence-transformers with prompts, whose file cuts texts to six tokens."""
-    pytest.importorskip("tokenizers")
     folder = tmp_path_factory.mktemp("asked")
-    tokenizer = word_tokenizer()
-    rows = rows_of_floats(tokenizer.get_vocab_size(), 16).astype(np.float32)
+    tokenizer, rows = words_with_rows(16)
     tokenizer.enable_truncation(6)
     settings = {"prompts": {"query": "dog ", "passage": "the "}, "default_prompt_name": "passage"}
     save_transformers(folder, rows, tokenizer, "root", False, settings)
