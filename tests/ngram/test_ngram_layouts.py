@@ -66,7 +66,7 @@ def test_deepseeks_rows_with_scales_of_groups(tmp_path: Path, rng: np.random.Gen
     (tmp_path / "engram_token_map.json").write_text(json.dumps([*range(10), 3, 4]))
     with pyembed.open_ngram(write(tmp_path, config, tensors)) as ngram:
         for number, layer in enumerate(ngram.layers):
-            factors = np.ldexp(np.float32(1), scales[number].numpy().astype(int) - 127)
+            factors = np.ldexp(np.float32(1), scales[number].numpy().astype(np.int32) - 127)
             rows = (codes[number].float().numpy().reshape(-1, 2, 32) * factors[..., None]).reshape(-1, 64)
             names = ngram.rows(range(12), layer=layer)
             np.testing.assert_array_equal(ngram.embed(range(12), layer=layer), rows[names])
@@ -83,7 +83,7 @@ def test_ds4s_rows_of_264_bytes(tmp_path: Path, rng: np.random.Generator) -> Non
     path = files.write(
         tmp_path / "m.gguf", "deepseek41", files.engram_d2(), {"blk.1.engram_embd.weight": stored}
     )
-    factors = np.ldexp(np.float32(1), scales.astype(int) - 127)
+    factors = np.ldexp(np.float32(1), scales.astype(np.int32) - 127)
     rows = (codes.float().numpy().reshape(-1, 8, 32) * factors[..., None]).reshape(-1, 256)
     with pyembed.load_model(path, validate="off") as model:
         assert model.ngram is not None

@@ -196,6 +196,7 @@ def test_ids_that_change_meanwhile(tables, threads: int) -> None:
         thread.join()
 
 
+@pytest.mark.posix
 def test_workers_after_fork(tables) -> None:
     table, rows = tables["Q8_0"]
     ids = np.arange(N_ROWS).repeat(50)

@@ -77,7 +77,7 @@ def test_info_of_a_table_that_lost_a_part(
     (folder / "model-00002-of-00002.safetensors").rename(only)
     facts = json.loads(run(capsys, "info", only, "--json"))["token_table"]
     assert (facts["name"], facts["stored"]) == (None, None)
-    (folder / "model-00001-of-00002.safetensors").rename(only)
+    (folder / "model-00001-of-00002.safetensors").replace(only)
     facts = json.loads(run(capsys, "info", only, "--json"))["token_table"]
     assert facts["name"] == BASE
     assert "shard 1 is missing" in facts["why"]

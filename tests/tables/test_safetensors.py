@@ -321,6 +321,7 @@ def test_set_gives_the_rows_of_every_file(tmp_path: Path, through: str) -> None:
     np.testing.assert_array_equal(rows_of(path, "v"), [[1, 2, -1]])
 
 
+@pytest.mark.posix
 def test_set_of_links(tmp_path: Path) -> None:
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshot"
     blobs.mkdir()

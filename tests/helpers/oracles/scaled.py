@@ -30,7 +30,7 @@ def small_float(codes: U8, exponent_bits: int, fraction_bits: int) -> F32:
     fraction = wide % 2**fraction_bits
     exponent = wide // 2**fraction_bits % 2**exponent_bits
     sign = 1.0 - 2.0 * (wide >> (exponent_bits + fraction_bits) & 1)
-    normal = np.ldexp(1.0 + fraction / 2**fraction_bits, exponent - bias)
+    normal = np.ldexp(1.0 + fraction / 2**fraction_bits, (exponent - bias).astype(np.int32))
     subnormal = np.ldexp(fraction / 2**fraction_bits, 1 - bias)
     return (sign * np.where(exponent == 0, subnormal, normal)).astype(np.float32)
 
@@ -53,7 +53,7 @@ def e2m1(codes: U8) -> F32:
 
 def e8m0(codes: U8) -> F32:
     """Return powers of two, and NaN for 255."""
-    powers = np.ldexp(1.0, np.minimum(codes, 254).astype(np.int64) - 127).astype(np.float32)
+    powers = np.ldexp(1.0, np.minimum(codes, 254).astype(np.int32) - 127).astype(np.float32)
     return np.where(codes == 255, np.float32(np.nan), powers)
 
 
