@@ -78,7 +78,7 @@ def test_tables_are_opened_once_by_name(path: Path) -> None:
         with pytest.raises(KeyError) as caught:
             model.open_table("token_embd")
         assert "token_embd.weight" in str(caught.value)
-        assert "\\" not in str(caught.value)
+        assert "\\" not in str(caught.value).replace(str(path), "")
         model.table.close()
         assert not model.table.closed, "a table that was closed is opened anew"
         assert model.embed(3).shape == (8,)
@@ -234,6 +234,7 @@ def test_kinds_of_paths(kind: str, path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+@pytest.mark.posix
 def test_a_name_that_is_not_utf8(path: Path) -> None:
     odd = os.fsencode(path.parent) + b"/\xff\xfe.gguf"
     os.rename(path, odd)
@@ -410,5 +411,6 @@ def test_version() -> None:
 
 def test_all_names_exist() -> None:
     assert sorted(pyembed.__all__) == pyembed.__all__
+    pytest.importorskip("pyarrow", reason="what is there for corpora needs pyarrow")
     for name in pyembed.__all__:
         assert getattr(pyembed, name) is not None
