@@ -7,7 +7,9 @@ they are an interpreter. The C library and the extension module are compiled by 
 the wheel is; numpy, cffi and what the tests use are the wheels for Windows that PyPI has.
 
 Without arguments the tests in `TESTS` run. They run in a copy of the project, ``build/wine/tree``, in which
-the package has the module for Windows; tests that need POSIX are skipped.
+the package has the module for Windows; tests that need POSIX are skipped. Real models are found where
+``PYEMBED_TEST_DATA`` says, or where ``make test-data`` puts them. A test that hangs ends with its process,
+which is reported as a failure, and the others go on in a new one.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import cffi_source, windows
+from . import cffi_source, test_data, windows
 from .native import CSRC, ROOT, BuildError
 
 HOME = ROOT / "build" / "wine"
@@ -34,8 +36,8 @@ DLL = f"python{sys.version_info.major}{sys.version_info.minor}"
 CARRIER = "panda3d==1.10.16"
 #: What the tests below use. Later versions of NumPy call functions of the C runtime that Wine 8 lacks.
 PACKAGES = (
-    *("cffi", "gguf", "hypothesis", "ml_dtypes<0.6", "numpy==1.26.4", "pytest>=8", "regex", "rich"),
-    *("tokenizers",),
+    *("cffi", "gguf", "hypothesis", "ml_dtypes<0.6", "numpy==1.26.4", "pytest>=8", "pytest-timeout"),
+    *("pytest-xdist", "regex", "rich", "safetensors", "tokenizers"),
 )
 TESTS = (
     "tests/core",
@@ -46,6 +48,9 @@ TESTS = (
     "tests/cli",
     "tests/editing",
 )
+#: Seconds for a test: each file that is opened is a question to Wine's server, and some tests open thousands.
+TIMEOUT = 900
+_OPTIONS = ("-p", "no:cacheprovider", "--numprocesses=2", "--dist=loadfile", f"--timeout={TIMEOUT}")
 #: What is left out of the standard library.
 _UNUSED = ("site-packages", "lib-dynload", "test", "idlelib", "turtledemo", "__pycache__", "config-*")
 _COMPILER = (*windows.ZIG, "-target", windows.TARGET)
@@ -212,13 +217,16 @@ def main(arguments: Sequence[str]) -> int:
     except BuildError as error:
         print(error, file=sys.stderr)
         return 2
-    tests = wine.command(PROGRAM, "-m", "pytest", "-p", "no:cacheprovider", *(arguments or TESTS))
+    environment = dict(wine.environment)
+    if data := test_data.find():
+        environment["PYEMBED_TEST_DATA"] = windows.path(data)
+    tests = wine.command(PROGRAM, "-m", "pytest", *_OPTIONS, *(arguments or TESTS))
     try:
         # Of the streams of this system, Python under Wine takes pipes alone.
         with subprocess.Popen(
             tests,
             cwd=TREE,
-            env=wine.environment,
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
