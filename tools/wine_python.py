@@ -217,7 +217,7 @@ def main(arguments: Sequence[str]) -> int:
     except BuildError as error:
         print(error, file=sys.stderr)
         return 2
-    environment = dict(wine.environment)
+    environment = {**wine.environment, "PYTHONPATH": windows.path(TREE)}  # for the programs that tests start
     if data := test_data.find():
         environment["PYEMBED_TEST_DATA"] = windows.path(data)
     tests = wine.command(PROGRAM, "-m", "pytest", *_OPTIONS, *(arguments or TESTS))

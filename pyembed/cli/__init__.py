@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
+from ..core.system import reader_is_gone
 from ..errors import PyembedError
 from ..files.atomic_write import is_stdout
 from ..safe_text import printable
@@ -109,10 +110,11 @@ def _run(argv: Sequence[str] | None) -> int:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except OSError as error:
-        if error.filename is None or is_stdout(error.filename):  # what is left in the buffer has no way out
-            drop_output()
-            if isinstance(error, BrokenPipeError):
-                return 0  # the reader has seen enough
+        if error.filename is None or is_stdout(error.filename):
+            has_seen_enough = reader_is_gone(error)
+            drop_output()  # what is left in the buffer has no way out
+            if has_seen_enough:
+                return 0
         where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
         _complain(f"{where}{error.strerror or error}")
         return 2

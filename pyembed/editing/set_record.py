@@ -16,8 +16,8 @@ import stat
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from io import FileIO
 
+from ..core.system import open_to_move
 from ..core.unfinished import journal_of, refuse_unfinished
 from ..files.atomic_write import replacing
 from ..safe_text import printable
@@ -59,7 +59,8 @@ class SetRecord:
         The first file of the set, whether it is replaced or not.
     check : callable
         Raises if what was read to make the new files was changed meanwhile. It is called when no other
-        process edits the set any more.
+        process edits the set any more, and before a file gets another name: what is read of the set is
+        closed by it where systems ask for that.
     """
 
     def __init__(self, first: str, check: Callable[[], None]) -> None:
@@ -85,7 +86,7 @@ class SetRecord:
             name = f".pyembed-{secrets.token_hex(6)}.old.tmp"
             moves.append(_Move(self._path, os.path.join(os.path.dirname(self._path), name)))
         moves.sort(key=lambda move: move.path != self._path)  # the first file first
-        file = FileIO(self._path, "rb")
+        file = open_to_move(self._path)
         self._open.callback(file.close)
         lock(file)
         refuse_unfinished(self._path)
@@ -143,7 +144,7 @@ def undo_set(path: str) -> int:
     journal = journal_of(path)
     moves = _moves_in(journal, os.path.realpath(path))
     first, *others = moves
-    with open(first.kept if first.is_kept() else first.path, "rb", buffering=0) as file:
+    with open_to_move(first.kept if first.is_kept() else first.path) as file:
         lock(file)
         n_bytes = sum(os.lstat(move.kept).st_size for move in moves if move.is_kept())
         if first.is_kept():

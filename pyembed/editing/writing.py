@@ -136,7 +136,13 @@ def _write(
     report = part_of(report_to(progress), "writing")
     total = max(1, sum(plan.n_bytes for plan in plans))
     written = done = 0
-    record = None if first is None else SetRecord(first, lambda: _refuse_changed(edit.source))
+
+    def read_all() -> None:
+        _refuse_changed(edit.source)
+        if reading is None and HOLDS_OPEN_FILES:
+            edit.source.close()
+
+    record = None if first is None else SetRecord(first, read_all)
     with replacing_together(names, reading, record) as files:
         for plan, file in zip(plans, files, strict=True):
 
@@ -151,9 +157,8 @@ def _write(
             _check_opens(places)
             if judge is not None:
                 judge(places)
-        _refuse_changed(edit.source)
-        if reading is None and HOLDS_OPEN_FILES:
-            edit.source.close()
+        if record is None:
+            read_all()
     return written
 
 

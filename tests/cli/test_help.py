@@ -55,9 +55,11 @@ def test_the_example_works(
         with exploring(*shlex.split(example)[2:]) as server:
             assert server.get("/").status == 200
         return
-    script = re.sub(r"\bpyembed (?=\w+ )", f'"{sys.executable}" -m pyembed ', example)
-    shell = ["sh", "-c", script]
-    done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    here = f'"{sys.executable}" -m pyembed '
+    script = re.sub(r"\bpyembed (?=\w+ )", lambda _: here, example)
+    done = subprocess.run(
+        script, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, f"{script}\n{done.stderr}"
     for name in re.findall(r"(?:--out|>) (\S+)", example):
         assert (tmp_path / name).stat().st_size > 0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pyembed
+from pyembed.core.system import lock
 from tests.helpers.edited_models import model, write_set
 
 
@@ -57,12 +58,10 @@ def test_nothing_to_change(tmp_path: Path) -> None:
 
 
 def test_two_processes_do_not_edit_one_file(tmp_path: Path) -> None:
-    import fcntl
-
     path = tmp_path / "m.gguf"
     path.write_bytes(model())
     with open(path, "rb") as other, pyembed.edit(path) as edit:
-        fcntl.flock(other, fcntl.LOCK_EX)
+        assert lock(other)
         edit.set_typed("a.number", "u32", 8)
         with pytest.raises(OSError, match="another process is editing this file"):
             edit.overwrite()

@@ -93,7 +93,7 @@ def test_names_that_cannot_be(tmp_path: Path, n: int, fill: str, names: list[str
 
 def test_the_command_reads_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = build(tmp_path / "m.gguf"), tmp_path / "out.gguf"
-    (tmp_path / "names.txt").write_text("abc\r\nhh\n")
+    (tmp_path / "names.txt").write_bytes(b"abc\r\nhh\n")
     (tmp_path / "names.json").write_text(json.dumps(["abc", "hh"]))
     for name in ("names.txt", "names.json"):
         words = ["edit", str(path), "--out", str(out), "resize", f"16=pieces@{tmp_path / name}"]
@@ -167,7 +167,7 @@ def test_a_model_trimmed_to_a_text_cuts_it_as_before(tmp_path: Path) -> None:
     assert require_same_cut(build(tmp_path / "m.gguf"), text, tmp_path / "out.gguf") == (14, 13)
     n, left = require_same_cut(piecewise(tmp_path / "p.gguf"), text, tmp_path / "out.gguf")
     assert left < n
-    text.write_text("The file \u00e4\u00f6\u00fc 123\n" * 3)
+    text.write_text("The file \u00e4\u00f6\u00fc 123\n" * 3, "utf-8")
     n, left = require_same_cut(Path(pyembed.demo_model()), text, tmp_path / "out.gguf")
     assert left < n / 10
 
@@ -189,7 +189,7 @@ def test_real_vocabularies_trimmed_to_texts(name: str, data_dir: Path, tmp_path:
     parts.n_rows = len(parts.tokens)
     path, text = tmp_path / "m.gguf", tmp_path / "text.txt"
     path.write_bytes(parts.to_bytes())
-    text.write_text("".join(random_texts(300, 1)), newline="")
+    text.write_text("".join(random_texts(300, 1)), "utf-8", newline="")
     n, left = require_same_cut(path, text, tmp_path / "out.gguf")
     assert left < n / 2
 
@@ -198,7 +198,7 @@ def test_real_vocabularies_trimmed_to_texts(name: str, data_dir: Path, tmp_path:
 def test_seams_of_blocks_lose_no_token(tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "_BLOCK", block)
     text = tmp_path / "text.txt"
-    text.write_text("".join(random_texts(20, 3)), newline="")
+    text.write_text("".join(random_texts(20, 3)), "utf-8", newline="")
     require_same_cut(Path(pyembed.demo_model()), text, tmp_path / "out.gguf")
 
 

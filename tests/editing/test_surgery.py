@@ -297,12 +297,12 @@ def test_another_type_of_the_other_byte_order_has_the_same_weights(tmp_path: Pat
         builder.tensor(
             "token_embd.weight", (5, 256), 0, rows.astype(">f4" if big_endian else "<f4").tobytes()
         )
-        path = tmp_path / "m.gguf"
+        path, out = tmp_path / f"m{big_endian}.gguf", tmp_path / f"out{big_endian}.gguf"
         path.write_bytes(bytes(builder))
         with pyembed.edit(path) as edit:
             edit.requantise("token_embd.weight", kind)
-            edit.write(tmp_path / "out.gguf")
-        with pyembed.load_model(tmp_path / "out.gguf", validate="off") as model:
+            edit.write(out)
+        with pyembed.load_model(out, validate="off") as model:
             tables.append(model.table[:])
     np.testing.assert_array_equal(*tables)
     assert np.corrcoef(tables[0].ravel(), rows.ravel())[0, 1] > 0.7

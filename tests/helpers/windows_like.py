@@ -53,6 +53,9 @@ class Kernel:
         assert flags == 3  # alone, and at once
         return int(ctypes.CDLL(None).flock(file.value, 2 | 4) == 0)
 
+    def CreateFileW(self, path: str, *rest: object) -> int:
+        return os.open(path, os.O_RDONLY)
+
     def DeviceIoControl(self, *arguments: object) -> int:
         return 0
 
@@ -71,6 +74,7 @@ def take_away() -> None:
         sys.modules[name] = None  # type: ignore[assignment]
     runtime = ModuleType("msvcrt")
     runtime.get_osfhandle = lambda descriptor: descriptor  # type: ignore[attr-defined]
+    runtime.open_osfhandle = lambda handle, flags: handle  # type: ignore[attr-defined]
     sys.modules["msvcrt"] = runtime
     ctypes.WinDLL = Kernel  # type: ignore[attr-defined]
     ctypes.get_last_error = lambda: 33  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ import signal
 import socket
 import stat
 import sys
+from io import FileIO
 from typing import IO
 
 assert sys.platform != "win32"
@@ -38,6 +39,11 @@ def lock(file: IO[bytes]) -> bool:
 def open_at_once(path: str, *, follow: bool = True) -> int:
     """Open a file for reading, also a pipe that nobody writes; `follow` links or refuse them."""
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+
+
+def open_to_move(path: str) -> FileIO:
+    """Open a file for reading that may get another name while it is open."""
+    return FileIO(path, "rb")
 
 
 def sync_folder(path: str) -> None:
@@ -86,6 +92,11 @@ def facts_of(name: str) -> os.stat_result:
 def leads_to_stdout(name: str, facts: os.stat_result) -> bool:
     """Return whether a name, with these facts, leads to this process's stdout; OSError if that is closed."""
     return os.path.samestat(facts, os.fstat(_STDOUT))
+
+
+def reader_is_gone(error: OSError) -> bool:
+    """Return whether stdout could not be written because nobody reads it any more."""
+    return isinstance(error, BrokenPipeError)
 
 
 def cache_base() -> str:

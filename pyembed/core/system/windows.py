@@ -12,6 +12,7 @@ import stat
 import sys
 import time
 from ctypes import wintypes
+from io import FileIO
 from typing import IO, Any
 
 assert sys.platform == "win32"
@@ -28,6 +29,9 @@ _LOCK_ALONE, _LOCK_AT_ONCE = 2, 1
 _ERROR_LOCK_VIOLATION, _ERROR_IO_PENDING = 33, 997
 #: Where the byte lies that is locked: others are kept from reading what is locked, so it is behind all files.
 _LOCK_OFFSET_HIGH = 0x40000000
+_ERRORS_OF_LEFT_PIPES = (109, 232)
+_GENERIC_READ, _SHARE_ALL, _OPEN_EXISTING = 0x80000000, 1 | 2 | 4, 3
+_INVALID_HANDLE = -1
 _SET_SPARSE = 0x900C4
 _FROM_START = 0
 #: Access denied, a sharing violation, a lock, a mapping: someone has the file open.
@@ -67,6 +71,18 @@ def open_at_once(path: str, *, follow: bool = True) -> int:
     if not follow and os.path.islink(path):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
     return os.open(path, os.O_RDONLY | os.O_BINARY)
+
+
+def open_to_move(path: str) -> FileIO:
+    """Open a file for reading that may get another name while it is open, which Python's `open` forbids."""
+
+    def opener(path: str, flags: int) -> int:
+        handle = _kernel().CreateFileW(path, _GENERIC_READ, _SHARE_ALL, None, _OPEN_EXISTING, 0, None)
+        if handle == _INVALID_HANDLE:
+            raise OSError(0, "", path, ctypes.get_last_error())
+        return msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY)
+
+    return FileIO(path, "rb", opener=opener)
 
 
 def sync_folder(path: str) -> None:
@@ -133,6 +149,24 @@ def leads_to_stdout(name: str, facts: os.stat_result) -> bool:
     Consoles, pipes and ``NUL`` have no numbers: they are known by name alone.
     """
     return name == _STDOUT_NAME or (facts.st_ino != 0 and os.path.samestat(facts, os.fstat(_STDOUT)))
+
+
+def reader_is_gone(error: OSError) -> bool:
+    """Return whether stdout could not be written because nobody reads it any more.
+
+    The C runtime has no number of its own for that and says that an argument is invalid; the pipe is asked.
+    """
+    if error.errno != errno.EINVAL:
+        return isinstance(error, BrokenPipeError)
+    try:
+        handle = wintypes.HANDLE(msvcrt.get_osfhandle(_STDOUT))
+    except OSError:  # stdout is closed
+        return False
+    written = wintypes.DWORD()
+    return (
+        not _kernel().WriteFile(handle, b"", 0, ctypes.byref(written), None)
+        and ctypes.get_last_error() in _ERRORS_OF_LEFT_PIPES
+    )
 
 
 def cache_base() -> str:
