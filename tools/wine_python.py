@@ -3,13 +3,13 @@
 No registry that a build may use has an installer of Python. But the wheels of ``panda3d`` for Windows hold,
 for programs that are frozen, CPython's own library and extension modules as python.org built them. With the
 standard library of the Python that runs this, which is of the same version, and a launcher of three lines
-they are an interpreter. The C library and the extension module are compiled by ``zig`` for the stable ABI, as
-the wheel is; numpy, cffi and what the tests use are the wheels for Windows that PyPI has.
+they are an interpreter. The package is the wheel for Windows, which CMake and ``zig`` make here as they do
+there; numpy, cffi and what the tests use are the wheels for Windows that PyPI has.
 
-Without arguments the tests in `TESTS` run. They run in a copy of the project, ``build/wine/tree``, in which
-the package has the module for Windows; tests that need POSIX are skipped. Real models are found where
-``PYEMBED_TEST_DATA`` says, or where ``make test-data`` puts them. A test that hangs ends with its process,
-which is reported as a failure, and the others go on in a new one.
+Without arguments the tests in `TESTS` run. They run in a copy of the project, ``build/wine/tree``, that lacks
+the package: it is where pip for Windows installed it. Tests that need POSIX are skipped. Real models are
+found where ``PYEMBED_TEST_DATA`` says, or where ``make test-data`` puts them. A test that hangs ends with its
+process, which is reported as a failure, and the others go on in a new one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ import sys
 import sysconfig
 import zipfile
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from . import cffi_source, test_data, windows
-from .native import CSRC, ROOT, BuildError
+from . import test_data, windows
+from .native import ROOT, BuildError
 
 HOME = ROOT / "build" / "wine"
 INTERPRETER = HOME / "python"
 PROGRAM = INTERPRETER / "python.exe"
+LIBRARIES = INTERPRETER / "libs"
+HEADERS = INTERPRETER / "Include"
 TREE = HOME / "tree"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 DLL = f"python{sys.version_info.major}{sys.version_info.minor}"
@@ -36,7 +39,7 @@ DLL = f"python{sys.version_info.major}{sys.version_info.minor}"
 CARRIER = "panda3d==1.10.16"
 #: What the tests below use. Later versions of NumPy call functions of the C runtime that Wine 8 lacks.
 PACKAGES = (
-    *("cffi", "gguf", "hypothesis", "ml_dtypes<0.6", "numpy==1.26.4", "pytest>=8", "pytest-timeout"),
+    *("cffi", "gguf", "hypothesis", "ml_dtypes<0.6", "numpy==1.26.4", "pip", "pytest>=8", "pytest-timeout"),
     *("pytest-xdist", "regex", "rich", "safetensors", "tokenizers"),
 )
 TESTS = (
@@ -99,6 +102,9 @@ def make_interpreter() -> None:
         shutil.copytree(
             sysconfig.get_path("stdlib"), INTERPRETER / "Lib", ignore=shutil.ignore_patterns(*_UNUSED)
         )
+        shutil.copytree(sysconfig.get_path("include"), HEADERS)
+        (HEADERS / "pyconfig.h").write_text(_CONFIG)
+        LIBRARIES.mkdir()
         names = list(exports((INTERPRETER / f"{DLL}.dll").read_bytes()))
         _link_library("python3", [f"{name}={DLL}.{name}" for name in names])
         _link_library(DLL, names, only_to_link=True)
@@ -106,7 +112,7 @@ def make_interpreter() -> None:
         _install(PACKAGES)
         source = HOME / "launcher.c"
         source.write_text(_LAUNCHER)
-        _run(*_COMPILER, "-municode", "-o", HOME / "python.exe", source, HOME / f"{DLL}.lib")
+        _run(*_COMPILER, "-municode", "-o", HOME / "python.exe", source, LIBRARIES / f"{DLL}.lib")
         (HOME / "python.exe").rename(PROGRAM)
 
 
@@ -176,30 +182,45 @@ def _link_library(name: str, lines: Sequence[str], *, only_to_link: bool = False
         "\n".join([f"LIBRARY {name}.dll", "EXPORTS", *(line.partition("=")[0] for line in lines)])
     )
     tool = [sys.executable, "-m", "ziglang", "dlltool", "-m", "i386:x86-64"]
-    _run(*tool, "-d", definition, "-l", HOME / f"{name}.lib")
+    _run(*tool, "-d", definition, "-l", LIBRARIES / f"{name}.lib")
 
 
-def install_package() -> None:
-    """Compile the extension module and copy the project, with the module in its package."""
-    headers = HOME / "include"
-    shutil.rmtree(headers, ignore_errors=True)
-    shutil.copytree(sysconfig.get_path("include"), headers)
-    (headers / "pyconfig.h").write_text(_CONFIG)
-    generated = HOME / "_native.c"
-    cffi_source.generate((CSRC / "include" / "pyembed.h").read_text("utf-8"), generated)
-    library = windows.build("zig").library
-    module = HOME / "_native.pyd"
-    flags = ("-shared", "-O2", "-DPy_LIMITED_API=0x030A0000", f"-I{headers}", f"-I{CSRC / 'include'}")
-    _run(*_COMPILER, *flags, "-o", module, generated, *library, HOME / "python3.lib", "-lws2_32")
+def install_package(wine: windows.Wine) -> None:
+    """Build the wheel, install it as one does on Windows, and copy the rest of the project."""
+    shutil.rmtree(HOME / "wheel", ignore_errors=True)
+    settings = (
+        f"build-dir={HOME / 'cmake'}",
+        "cmake.define.CMAKE_TOOLCHAIN_FILE=zig-windows.cmake",
+        f"cmake.define.ZIG={_zig()}",
+        f"cmake.define.Python_INCLUDE_DIR={HEADERS}",
+        f"cmake.define.Python_SABI_LIBRARY={LIBRARIES / 'python3.lib'}",
+        "wheel.tags=cp310-abi3-win_amd64",
+    )
+    words = [word for setting in settings for word in ("--config-settings", setting)]
+    _run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", HOME / "wheel", *words, ROOT)
+    (wheel,) = (HOME / "wheel").glob("*.whl")
+    options = ("--quiet", "--no-index", "--no-deps", "--no-compile", "--force-reinstall")
+    command = (PROGRAM, "-m", "pip", "install", *options, "--no-warn-script-location")
+    done = wine.run(*command, windows.path(wheel))
+    if done.returncode:
+        said = (done.stdout + done.stderr).decode("utf-8", "replace")
+        raise BuildError(f"pip install {wheel.name}: {said}")
     shutil.rmtree(TREE, ignore_errors=True)
     shutil.copytree(ROOT, TREE, ignore=_not_of_the_project)
-    shutil.copy(module, TREE / "pyembed")
+
+
+def _zig() -> Path:
+    """Return the program itself: Python, which starts it, finds no packages while pip builds."""
+    found = find_spec("ziglang")
+    if found is None or found.origin is None:
+        raise BuildError("ziglang is not installed (pip install 'pyembed-gguf[release]')")
+    return Path(found.origin).parent / "zig"
 
 
 def _not_of_the_project(folder: str, names: list[str]) -> list[str]:
     is_top = Path(folder) == ROOT
-    made = ("build", "dist") if is_top else ("__pycache__",)
-    return [name for name in names if name in made or name.endswith(".so") or (is_top and name[0] == ".")]
+    left = ("build", "dist", "pyembed", "_pyembed_command") if is_top else ("__pycache__",)
+    return [name for name in names if name in left or (is_top and name[0] == ".")]
 
 
 def _run(*command: str | Path) -> None:
@@ -213,7 +234,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         wine = windows.Wine(HOME / "prefix")
         make_interpreter()
-        install_package()
+        install_package(wine)
     except BuildError as error:
         print(error, file=sys.stderr)
         return 2
