@@ -145,7 +145,8 @@ class Vocabulary(ListedTokens):
         return int(out[0])
 
     def _type_of(self, token_id: int) -> int:
-        return int(self._raw(self._handle(), token_id, 1)[0].type)
+        raw = self._raw(self._handle(), token_id, 1)  # named: an element does not keep its array
+        return int(raw[0].type)
 
     @cached_property
     def _spelling(self) -> Spelling:
