@@ -23,7 +23,7 @@ NAMES = [
     "-x.gguf",
     "line\nbreak's\t\\n.gguf",
     "\x1b[2J\u202e.gguf",
-    os.fsdecode(b"not \xff UTF-8 \xc3\xa9.gguf"),
+    "not \udcff UTF-8 \u00e9.gguf",
     "\u2581 fine.gguf",
 ]
 
