@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pyembed
+from pyembed.core.system import HOLDS_OPEN_FILES
 from pyembed.core.unfinished import JOURNAL_SUFFIX
 from pyembed.editing.set_record import MAGIC, SetRecord
 from pyembed.editing.undo import undo
@@ -312,7 +313,8 @@ def test_records_of_sets_that_are_not_theirs_do_nothing(tmp_path: Path) -> None:
         [[first.name, kept + "\0"]],
         [[first.name, ".pyembed-ffffffffffff.old.tmp"], [f"folder/{second.name}", kept]],
         [[first.name, kept], [f"{second.name}\0", ".pyembed-ffffffffffff.old.tmp"]],
-        [[first.name, kept], ["\ud800", ".pyembed-ffffffffffff.old.tmp"]],
+        # Half a character may stand in a name on Windows.
+        *([] if HOLDS_OPEN_FILES else [[[first.name, kept], ["\ud800", ".pyembed-ffffffffffff.old.tmp"]]]),
         [[first.name, kept], [second.name, kept]],
         [[first.name, kept], [first.name, ".pyembed-ffffffffffff.old.tmp"]],
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import struct
+import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -309,6 +310,35 @@ def test_every_byte_of_the_byte_alphabet(make: MakeVocabulary) -> None:
     vocabulary = make("gpt2", alphabet)
     assert [token.bytes for token in vocabulary] == [bytes([byte]) for byte in range(256)]
     assert [vocabulary.find(bytes([byte])) for byte in range(256)] == list(range(256))
+
+
+class Memory:
+    """An array of C whose elements, as cffi's do, do not keep it."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __getitem__(self, index: int) -> Element:
+        return Element(weakref.ref(self), self._array[index])
+
+
+class Element(NamedTuple):
+    memory: weakref.ref[Memory]
+    token: Any
+
+    @property
+    def type(self) -> int:
+        assert self.memory() is not None, "the memory was given back"
+        return int(self.token.type)
+
+
+def test_a_type_is_read_before_its_memory_is_given_back(
+    make: MakeVocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocabulary = make("llama", ["<unk>", "<0x0A>"], types=[2, 6])
+    raw = pyembed.Vocabulary._raw
+    monkeypatch.setattr(pyembed.Vocabulary, "_raw", lambda *arguments: Memory(raw(*arguments)))
+    assert vocabulary.find("\n") == 1
 
 
 def test_byte_alphabet_and_special_tokens(make: MakeVocabulary) -> None:
