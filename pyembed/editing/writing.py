@@ -137,12 +137,12 @@ def _write(
     total = max(1, sum(plan.n_bytes for plan in plans))
     written = done = 0
 
-    def read_all() -> None:
+    def end_reading() -> None:
         _refuse_changed(edit.source)
         if reading is None and HOLDS_OPEN_FILES:
             edit.source.close()
 
-    record = None if first is None else SetRecord(first, read_all)
+    record = None if first is None else SetRecord(first, end_reading)
     with replacing_together(names, reading, record) as files:
         for plan, file in zip(plans, files, strict=True):
 
@@ -158,7 +158,7 @@ def _write(
             if judge is not None:
                 judge(places)
         if record is None:
-            read_all()
+            end_reading()
     return written
 
 

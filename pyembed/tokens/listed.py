@@ -93,7 +93,7 @@ class ListedTokens(Sequence[Token]):
 
     @abstractmethod
     def _read(self, first: int, n: int) -> list[Token]:
-        """Return `n` tokens from the id `first`, all of which are there."""
+        """Return the `n` tokens from id `first` on; the caller has checked that they exist."""
 
     @overload
     def __getitem__(self, index: int) -> Token: ...

@@ -12,6 +12,7 @@ import pytest
 import pyembed
 from pyembed.encoders import encoder_of
 from tests.helpers.encoders import (
+    DTYPES,
     TEXTS,
     Array,
     difference,
@@ -22,15 +23,10 @@ from tests.helpers.encoders import (
 )
 
 tokenizers = pytest.importorskip("tokenizers")
+pytestmark = pytest.mark.usefixtures("no_cache")
 
 VOCABULARY = word_tokenizer()
 N = VOCABULARY.get_vocab_size(with_added_tokens=True)
-DTYPES = {"float16": np.float16, "float32": np.float32, "float64": np.float64, "int8": np.int8}
-
-
-@pytest.fixture(autouse=True)
-def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYEMBED_CACHE", "off")
 
 
 # ---------------------------------------------------------------------------------------- model2vec

@@ -13,15 +13,11 @@ import pyembed
 from tests.helpers.encoders import save_model2vec, save_transformers, word_tokenizer
 
 pytest.importorskip("tokenizers")
+pytestmark = pytest.mark.usefixtures("no_cache")
 
 VOCABULARY = word_tokenizer()
 N = VOCABULARY.get_vocab_size(with_added_tokens=True)
 ROWS = np.ones((N, 8), np.float32)
-
-
-@pytest.fixture(autouse=True)
-def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYEMBED_CACHE", "off")
 
 
 def broken(folder: Path, name: str, content: Any) -> None:

@@ -15,6 +15,7 @@ import pyembed
 from pyembed.encoders.choice import differing_texts
 from pyembed.encoders.engines import Cuts
 from tests.helpers.encoders import (
+    DTYPES,
     TEXTS,
     difference,
     rows,
@@ -23,15 +24,10 @@ from tests.helpers.encoders import (
 )
 
 tokenizers = pytest.importorskip("tokenizers")
+pytestmark = pytest.mark.usefixtures("no_cache")
 
 VOCABULARY = word_tokenizer()
 N = VOCABULARY.get_vocab_size(with_added_tokens=True)
-DTYPES = {"float16": np.float16, "float32": np.float32, "float64": np.float64, "int8": np.int8}
-
-
-@pytest.fixture(autouse=True)
-def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYEMBED_CACHE", "off")
 
 
 @pytest.fixture(scope="module")

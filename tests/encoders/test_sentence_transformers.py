@@ -13,7 +13,7 @@ import pyembed
 from tests.helpers.encoders import TEXTS, Array, word_tokenizer
 
 pytest.importorskip("tokenizers")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_cache")]
 
 ROWS = np.random.default_rng(3).standard_normal((word_tokenizer().get_vocab_size(), 64)).astype(np.float32)
 
@@ -23,11 +23,6 @@ def library() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pytest.importorskip("sentence_transformers")
-
-
-@pytest.fixture(autouse=True)
-def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYEMBED_CACHE", "off")
 
 
 def saved(

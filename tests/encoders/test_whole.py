@@ -13,11 +13,7 @@ import pyembed
 from tests.helpers.encoders import TEXTS, save_model2vec, word_tokenizer
 
 tokenizers = pytest.importorskip("tokenizers")
-
-
-@pytest.fixture(autouse=True)
-def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYEMBED_CACHE", "off")
+pytestmark = pytest.mark.usefixtures("no_cache")
 
 
 def processors() -> dict[str, Any]:

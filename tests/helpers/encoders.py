@@ -102,6 +102,10 @@ def save_transformers(
         (folder / "modules.json").write_text(json.dumps(modules), "utf-8")
 
 
+#: Types of rows that models have.
+DTYPES = ("float16", "float32", "float64", "int8")
+
+
 def rows(dtype: str, n: int, width: int = 96, seed: int = 0) -> Array:
     """Return random rows, as a model may have."""
     rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ EXTRAS = {
     "token_embd_norm.weight": WEIGHT,
     "token_embd_norm.bias": BIAS,
 }
+IDS = np.array([[3, 0, 19, 3], [7, 7, 1, 2]])
+FACTOR, ROOT = 3.3, np.float32(math.sqrt(WIDTH))
 EPSILONS = {"attention__layer_norm_epsilon": EPSILON, "attention__layer_norm_rms_epsilon": EPSILON}
 
 

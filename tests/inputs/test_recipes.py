@@ -21,8 +21,11 @@ from tests.helpers.recipe_models import (
     EPSILON,
     EPSILONS,
     EXTRAS,
+    FACTOR,
+    IDS,
     POSITION,
     POSITIONS,
+    ROOT,
     TABLE,
     TYPE,
     WEIGHT,
@@ -30,10 +33,6 @@ from tests.helpers.recipe_models import (
     N,
     open_model,
 )
-
-IDS = np.array([[3, 0, 19, 3], [7, 7, 1, 2]])
-FACTOR = 3.3
-ROOT = np.float32(math.sqrt(WIDTH))
 
 
 def layer_norm(x: np.ndarray) -> np.ndarray:

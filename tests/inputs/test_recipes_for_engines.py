@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,13 @@ import pytest
 import pyembed
 from tests.helpers.recipe_models import (
     EPSILONS,
+    FACTOR,
+    IDS,
+    ROOT,
     TABLE,
     WIDTH,
     open_model,
 )
-
-IDS = np.array([[3, 0, 19, 3], [7, 7, 1, 2]])
-FACTOR = 3.3
-ROOT = np.float32(math.sqrt(WIDTH))
 
 
 @pytest.mark.parametrize(

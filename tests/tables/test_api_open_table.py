@@ -6,16 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 import pyembed
-from tests.helpers.model_files import rows_of_floats
-
-N_ROWS, N_COLUMNS = 300, 8
-ROWS = rows_of_floats(N_ROWS, N_COLUMNS)
-BFLOAT16_ROWS = ROWS.astype(ml_dtypes.bfloat16).view(np.uint16)
+from tests.helpers.float_rows import BFLOAT16_ROWS, N_ROWS, ROWS
 
 
 def test_raw_files(tmp_path: Path) -> None:

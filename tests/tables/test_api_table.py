@@ -12,18 +12,15 @@ import numpy as np
 import pytest
 
 import pyembed
-from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
+from tests.helpers.float_rows import BFLOAT16_ROWS, N_COLUMNS, N_ROWS, ROWS, filled, write_rows
+from tests.helpers.model_files import TOKEN_TABLE, write_model
 
-N_ROWS, N_COLUMNS = 300, 8
-ROWS = rows_of_floats(N_ROWS, N_COLUMNS)
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "longlong", "ulonglong"]
-BFLOAT16_ROWS = ROWS.astype(ml_dtypes.bfloat16).view(np.uint16)
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory):
-    path = write_model(tmp_path_factory.mktemp("table") / "m.gguf", tensors={TOKEN_TABLE: ROWS})
-    with pyembed.open_table(path) as table:
+    with pyembed.open_table(write_rows(tmp_path_factory.mktemp("table") / "m.gguf")) as table:
         yield table
 
 
@@ -245,10 +242,6 @@ def test_what_is_no_dtype(dtype: Any, table: pyembed.EmbeddingTable) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- out
-
-
-def filled(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
-    return np.full(shape, 7, dtype)
 
 
 IDS = np.array([[4, 5, 6], [299, 0, 4]])

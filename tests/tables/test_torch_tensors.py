@@ -6,26 +6,17 @@ import sys
 import types
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 import pyembed
-from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
-
-ROWS = rows_of_floats(300, 8)
-BFLOAT16_ROWS = ROWS.astype(ml_dtypes.bfloat16).view(np.uint16)
+from tests.helpers.float_rows import BFLOAT16_ROWS, ROWS, filled, write_rows
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory):
-    path = write_model(tmp_path_factory.mktemp("table") / "m.gguf", tensors={TOKEN_TABLE: ROWS})
-    with pyembed.open_table(path) as table:
+    with pyembed.open_table(write_rows(tmp_path_factory.mktemp("table") / "m.gguf")) as table:
         yield table
-
-
-def filled(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
-    return np.full(shape, 7, dtype)
 
 
 class FakeTensor:

@@ -29,6 +29,7 @@ _LOCK_ALONE, _LOCK_AT_ONCE = 2, 1
 _ERROR_LOCK_VIOLATION, _ERROR_IO_PENDING = 33, 997
 #: Where the byte lies that is locked: others are kept from reading what is locked, so it is behind all files.
 _LOCK_OFFSET_HIGH = 0x40000000
+#: The pipe is broken, or being closed: nobody reads it.
 _ERRORS_OF_LEFT_PIPES = (109, 232)
 _GENERIC_READ, _SHARE_ALL, _OPEN_EXISTING = 0x80000000, 1 | 2 | 4, 3
 _INVALID_HANDLE = -1
