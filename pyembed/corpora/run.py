@@ -13,26 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.budget import budget_bytes
 from ..core.paths import Path
 from ..core.processors import n_processors
-from ..core.progress import Progress, Report, report_to
-from ..safe_text import json_text, printable, quote
-from ..tables.arguments import thread_count
-from ..tables.scan import index_of
-from .arrow import pyarrow
-from .blocks import Block, Fault, Limits, Position, blocks, rows_of
-from .columns import Made, check_column, vectors_of
+from ..core.progress import Progress, Report, report_to, silent
+from ..safe_text import json_text, printable
+from .blocks import Block, Fault, Position, blocks, rows_of
+from .columns import Made, vectors_of
 from .manifest import Folder, Part, opened
-from .sinks import FORMATS, check_schema, part_names
-from .sources import Source, ends_digest, open_sources, schema_of
-from .vectors import Options, PoolName, VectorMaker, VectorType
+from .plan import Plan, planned
+from .sinks import FORMATS, part_names
+from .sources import Source, ends_digest
+from .vectors import PoolName, VectorMaker, VectorType
 
-_BLOCK_BYTES = 8 << 20  # of vectors
-_BLOCK_ROWS = 16384
-_TEXT_BYTES = 4 << 20  # of a block's texts, where each has one vector
-#: Bytes of text that make a token at least, for what a block's tokens may take.
-_BYTES_A_TOKEN = 4
 _PART_FAULTS = 1 << 16  # rows that failed after which a part ends: they are kept until then
 _SECONDS_A_REPORT = 0.2
 #: Threads that encode blocks, at most. Each uses several processors itself where its packages let go of the
@@ -140,97 +132,45 @@ def encode_corpus(
         process writes it, or `resume` is to continue a run of other inputs or options.
     """
     began = time.monotonic()
-    sources = open_sources(inputs)
-    _check_options(format, max_errors, text, ids)
-    n_part = budget_bytes(part_size, "part_size")
-    schema, column = _columns(sources, columns, text, ids, into, format)
-    maker = VectorMaker(model, ids is not None, Options(pool, dim, dtype, normalize))
+    plan = planned(
+        inputs,
+        text=text,
+        ids=ids,
+        columns=columns,
+        into=into,
+        pool=pool,
+        dim=dim,
+        dtype=dtype,
+        normalize=normalize,
+        format=format,
+        max_errors=max_errors,
+        part_size=part_size,
+        threads=threads,
+    )
+    maker = VectorMaker(model, plan.of_ids, plan.options)
     try:
-        manifest = {
-            "pyembed_corpus": 1,
-            "model": maker.identity(),
-            "options": {
-                **vars(maker.options),
-                "ids" if maker.of_ids else "text": column,
-                "columns": {field.name: str(field.type) for field in schema},
-                "into": into,
-                "format": format,
-                "part_size": n_part,
-            },
-            "inputs": [{"path": source.path, "digest": ends_digest(source.path)} for source in sources],
-        }
-        with opened(out) as folder:
-            folder.begin(manifest, resume)
-            limit = Limits(*_block_limits(maker, n_part))
-            run = _Run(folder, sources, schema, column, maker, max_errors)
-            run.write(format, into, limit, n_part, thread_count(threads) or None, report_to(progress))
-            return run.result(time.monotonic() - began)
+        done = encode_planned(plan, maker, out, resume, report_to(progress))
     finally:
         maker.close()
+    return done._replace(seconds=time.monotonic() - began)
 
 
-def _check_options(format: str, max_errors: int | None, text: str | None, ids: str | None) -> None:
-    if format not in FORMATS:
-        raise ValueError(f"format is {format!r}; expected one of {', '.join(FORMATS)}")
-    if text is not None and ids is not None:
-        raise ValueError("text and ids both name a column; give one of them")
-    if max_errors is not None and index_of("max_errors", max_errors) < 0:
-        raise ValueError(f"max_errors is {max_errors}; expected at least 0, or None for any number")
-
-
-def _columns(
-    sources: list[Source],
-    columns: Sequence[str] | None,
-    text: str | None,
-    ids: str | None,
-    into: str,
-    format: str,
-) -> tuple[Any, str]:
-    """Return the schema of what is read, and the column that is encoded."""
-    wanted = text if ids is None else ids
-    named = None if columns is None else list(columns)
-    if named is not None and wanted is None and "text" in named:
-        wanted = "text"
-    if named is not None and wanted is None:
-        raise ValueError("columns leaves open which one is encoded: name it with text or ids")
-    if named is not None and wanted is not None and wanted not in named:
-        raise ValueError(f"columns leaves out {quote(wanted)}, which is to be encoded")
-    schema = schema_of(sources, named)
-    if wanted is None:
-        wanted = _only_text(sources[0].path, schema)
-    if wanted not in schema.names:
-        raise ValueError(
-            f"{sources[0].path} has no column {quote(wanted)}; it has "
-            f"{', '.join(map(quote, schema.names[:20]))}"
-        )
-    if into in schema.names:
-        raise ValueError(
-            f"{sources[0].path} has a column {quote(into)} already: name another for the vectors"
-        )
-    check_column(wanted, schema.field(wanted).type, ids is not None)
-    if format == "parquet":
-        check_schema(sources[0].path, schema)
-    return schema, wanted
-
-
-def _only_text(path: str, schema: Any) -> str:
-    texts = [field.name for field in schema if pyarrow.types.is_string(field.type)]
-    if "text" in schema.names:
-        return "text"
-    if len(texts) == 1:
-        found: str = texts[0]
-        return found
-    names = ", ".join(map(quote, schema.names[:20]))
-    raise ValueError(f"{path}: which column has the texts? There are {names}: name it with text or ids")
-
-
-def _block_limits(maker: VectorMaker, n_part: int) -> tuple[int, int]:
-    """Return the rows of a block, and the bytes of its texts, so that parts of a given size are possible."""
-    n_bytes = min(_BLOCK_BYTES, max(1, n_part // 8))
-    n_vectors = max(1, n_bytes // (maker.width * maker.storage.itemsize))
-    if maker.options.pool == "none":
-        return min(_BLOCK_ROWS, n_vectors), n_vectors * (8 if maker.of_ids else _BYTES_A_TOKEN)
-    return min(_BLOCK_ROWS, n_vectors), _TEXT_BYTES
+def encode_planned(
+    plan: Plan, maker: VectorMaker, out: Path, resume: bool, report: Report = silent
+) -> CorpusResult:
+    """Write the parts of a plan into a folder, by a model that is open. See `encode_corpus`."""
+    began = time.monotonic()
+    manifest = {
+        "pyembed_corpus": 1,
+        "model": maker.identity(),
+        "options": plan.identity(),
+        "inputs": [{"path": source.path, "digest": ends_digest(source.path)} for source in plan.sources],
+    }
+    with opened(out) as folder:
+        folder.begin(manifest, resume)
+        run = _Run(folder, plan, maker)
+        run.write(report)
+        return run.result(time.monotonic() - began)
 
 
 class _Encoded(NamedTuple):
@@ -243,17 +183,8 @@ class _Encoded(NamedTuple):
 class _Run:
     """The parts of a folder, and what is still to be done."""
 
-    def __init__(
-        self,
-        folder: Folder,
-        sources: list[Source],
-        schema: Any,
-        column: str,
-        maker: VectorMaker,
-        max_errors: int | None,
-    ) -> None:
-        self._folder, self._sources, self._schema = folder, sources, schema
-        self._column, self._maker, self._max_errors = column, maker, max_errors
+    def __init__(self, folder: Folder, plan: Plan, maker: VectorMaker) -> None:
+        self._folder, self._plan, self._maker = folder, plan, maker
         self._n_resumed = sum(part.read for part in folder.parts)
         self._n_read = self._n_resumed
         self._n_failed = sum(part.failed for part in folder.parts)
@@ -269,21 +200,20 @@ class _Run:
             self._n_resumed,
         )
 
-    def write(
-        self, format: str, into: str, limits: Limits, n_part: int, threads: int | None, report: Report
-    ) -> None:
+    def write(self, report: Report) -> None:
         """Write the parts that are missing."""
+        plan = self._plan
         start = self._folder.parts[-1].next if self._folder.parts else Position(0, 0)
-        found = blocks(self._sources, self._schema, self._column, limits, start)
-        n_threads = min(threads or n_processors(), _THREADS)
-        ready = _in_order(found, lambda block: self._encoded(block, threads), n_threads)
-        pace = _Pace(self._sources, report)
+        found = blocks(plan.sources, plan.schema, plan.column, plan.limits(self._maker), start)
+        n_threads = min(plan.threads or n_processors(), _THREADS)
+        ready = _in_order(found, self._encoded, n_threads)
+        pace = _Pace(plan.sources, report)
         with closing(found), closing(ready):
             for first in ready:
-                self._write_part(format, into, first, ready, n_part, pace)
+                self._write_part(first, ready, pace)
 
-    def _encoded(self, block: Block, threads: int | None) -> _Encoded:
-        made = vectors_of(block.table.column(self._column), self._maker, threads)
+    def _encoded(self, block: Block) -> _Encoded:
+        made = vectors_of(block.table.column(self._plan.column), self._maker, self._plan.threads)
         if made.faults:
             places = sorted(made.faults)
             lost = [
@@ -299,15 +229,13 @@ class _Run:
             )
         return _Encoded(block, made)
 
-    def _write_part(
-        self, format: str, into: str, first: _Encoded, ready: Iterator[_Encoded], n_part: int, pace: _Pace
-    ) -> None:
+    def _write_part(self, first: _Encoded, ready: Iterator[_Encoded], pace: _Pace) -> None:
         """Write a part, of a block and those after it."""
-        folder, maker = self._folder, self._maker
+        folder, plan, maker = self._folder, self._plan, self._maker
         faults: list[Fault] = []
         n_begin, n_rows, n_vectors, n_bytes = self._n_read, 0, 0, 0
-        with folder.part(part_names(format, len(folder.parts), maker.options.pool)) as files:
-            writer = FORMATS[format](files, self._schema, maker, into)
+        with folder.part(part_names(plan.format, len(folder.parts), plan.options.pool)) as files:
+            writer = FORMATS[plan.format](files, plan.schema, maker, plan.into)
             try:
                 item: _Encoded | None = first
                 while item is not None:
@@ -320,7 +248,7 @@ class _Run:
                     n_vectors += len(values)
                     n_bytes += values.nbytes
                     pace.tell(self._n_read - self._n_resumed, block.next, block.share)
-                    is_full = n_bytes >= n_part or len(faults) >= _PART_FAULTS
+                    is_full = n_bytes >= plan.part_size or len(faults) >= _PART_FAULTS
                     item = None if is_full else next(ready, None)
                 writer.finish()
             except BaseException:
@@ -331,15 +259,16 @@ class _Run:
 
     def _count(self, faults: list[Fault]) -> None:
         """Raise ValueError when more rows have failed than may."""
-        if self._max_errors is not None and self._n_failed + len(faults) > self._max_errors:
-            fault = faults[self._max_errors - self._n_failed]
-            more = f"; {self._max_errors} rows failed before, as many as may" if self._max_errors else ""
-            where = f"{self._sources[fault.file].path}: row {fault.row}"
+        allowed = self._plan.max_errors
+        if allowed is not None and self._n_failed + len(faults) > allowed:
+            fault = faults[allowed - self._n_failed]
+            more = f"; {allowed} rows failed before, as many as may" if allowed else ""
+            where = f"{self._plan.sources[fault.file].path}: row {fault.row}"
             raise ValueError(printable(f"{where}: {fault.reason}{more}"))
         self._n_failed += len(faults)
 
     def _reject(self, fault: Fault) -> bytes:
-        path = self._sources[fault.file].path
+        path = self._plan.sources[fault.file].path
         return json_text({"file": path, "row": fault.row, "reason": fault.reason}).encode("ascii") + b"\n"
 
 

@@ -94,6 +94,7 @@ class VectorMaker:
 
     def __init__(self, model: Any, of_ids: bool, options: Options) -> None:
         self.of_ids, self.options = of_ids, options
+        self._identity: dict[str, Any] | None = None
         self.encoder: Encoder | None = None
         self.table: EmbeddingTable
         self._close: Callable[[], None] = lambda: None
@@ -206,6 +207,11 @@ class VectorMaker:
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this model from another one, as plain data, in the words of a lock."""
+        if self._identity is None:  # which reads the table
+            self._identity = self._identified()
+        return self._identity
+
+    def _identified(self) -> dict[str, Any]:
         n_rows, _ = self.table.shape
         step = max(1, -(-self.table.n_bytes // _DIGESTED_BYTES)) if n_rows else 1
         found: dict[str, Any] = {

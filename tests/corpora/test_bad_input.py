@@ -224,7 +224,7 @@ def test_names_that_are_paths(model: Path, tmp_path: Path) -> None:
 def test_many_rows_that_fail(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are not kept until a part is full of others."""
     monkeypatch.setattr("pyembed.corpora.run._PART_FAULTS", 10)
-    monkeypatch.setattr("pyembed.corpora.run._BLOCK_ROWS", 8)
+    monkeypatch.setattr("pyembed.corpora.plan._BLOCK_ROWS", 8)
     path = parquet(tmp_path / "in.parquet", {"text": [None] * 50 + ["the"] * 3})
     done = pyembed.encode_corpus(model, path, tmp_path / "out", max_errors=None)
     assert (done.rows, done.failed, len(done.parts)) == (3, 50, 4)
