@@ -149,16 +149,25 @@ def encode_corpus(
     )
     maker = VectorMaker(model, plan.of_ids, plan.options)
     try:
-        done = encode_planned(plan, maker, out, resume, report_to(progress))
+        done = encode_planned(plan, maker, out, resume=resume, report=report_to(progress))
     finally:
         maker.close()
     return done._replace(seconds=time.monotonic() - began)
 
 
 def encode_planned(
-    plan: Plan, maker: VectorMaker, out: Path, resume: bool, report: Report = silent
+    plan: Plan,
+    maker: VectorMaker,
+    out: Path,
+    *,
+    resume: bool,
+    report: Report = silent,
+    written: Callable[[Part], object] = lambda part: None,
 ) -> CorpusResult:
-    """Write the parts of a plan into a folder, by a model that is open. See `encode_corpus`."""
+    """Write the parts of a plan into a folder, by a model that is open. See `encode_corpus`.
+
+    `written` is called with each part that was written.
+    """
     began = time.monotonic()
     manifest = {
         "pyembed_corpus": 1,
@@ -169,7 +178,7 @@ def encode_planned(
     with opened(out) as folder:
         folder.begin(manifest, resume)
         run = _Run(folder, plan, maker)
-        run.write(report)
+        run.write(report, written)
         return run.result(time.monotonic() - began)
 
 
@@ -200,7 +209,7 @@ class _Run:
             self._n_resumed,
         )
 
-    def write(self, report: Report) -> None:
+    def write(self, report: Report, written: Callable[[Part], object]) -> None:
         """Write the parts that are missing."""
         plan = self._plan
         start = self._folder.parts[-1].next if self._folder.parts else Position(0, 0)
@@ -211,6 +220,7 @@ class _Run:
         with closing(found), closing(ready):
             for first in ready:
                 self._write_part(first, ready, pace)
+                written(self._folder.parts[-1])
 
     def _encoded(self, block: Block) -> _Encoded:
         made = vectors_of(block.table.column(self._plan.column), self._maker, self._plan.threads)
