@@ -73,9 +73,12 @@ def test_ray_corpus(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="ray is not installed")
     parquet = pytest.importorskip("pyarrow.parquet")
     pyarrow = pytest.importorskip("pyarrow")
-    parquet.write_table(pyarrow.table({"text": ["open the file", "string"] * 50}), tmp_path / "in.parquet")
-    output = run("ray_corpus.py", pyembed.demo_model(), tmp_path / "in.parquet", tmp_path / "out")
-    assert output.splitlines()[-1] == f"100 rows in {tmp_path / 'out'}"
+    (tmp_path / "docs").mkdir()
+    for name in ("a", "b"):
+        table = pyarrow.table({"text": ["open the file", "string"] * 25})
+        parquet.write_table(table, tmp_path / "docs" / f"{name}.parquet")
+    output = run("ray_corpus.py", pyembed.demo_model(), tmp_path / "docs", tmp_path / "out")
+    assert output.splitlines()[-1] == f"100 rows in 2 parts in {tmp_path / 'out'}, 0 failed"
     found = parquet.read_table(tmp_path / "out").column("embedding").to_pylist()
     with pyembed.load_encoder(pyembed.demo_model()) as encoder:
         assert found == encoder.encode(["open the file", "string"] * 50).tolist()

@@ -64,14 +64,20 @@ class Nodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        node = {"num_cpus": 2, "object_store_memory": 128 << 20}
-        self.cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-        self.second = self.cluster.add_node(**node)
+        self._node = {"num_cpus": 2, "object_store_memory": 128 << 20}
+        head = {**self._node, "include_dashboard": False}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.second = self.cluster.add_node(**self._node)
         ray.init(address=self.cluster.address, log_to_driver=False, logging_level="ERROR")
         self.cluster.wait_for_nodes()
 
     def lose_one(self) -> None:
         self.cluster.remove_node(self.second, allow_graceful=False)
+
+    def have_two(self) -> None:
+        if sum(node["Alive"] for node in ray.nodes()) < 2:
+            self.second = self.cluster.add_node(**self._node)
+            self.cluster.wait_for_nodes()
 
     def close(self) -> None:
         ray.shutdown()
@@ -125,8 +131,8 @@ def test_ids(nodes: Nodes, model: Path, corpus: Path) -> None:
             np.testing.assert_array_equal(pooled.column("embedding")[place].as_py(), mean.astype(np.float16))
 
 
-def actors() -> list[int]:
-    """Return the processes of actors that encode."""
+def actors(kind: bytes = b"Slow") -> list[int]:
+    """Return the processes of actors of a class."""
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdecimal():
@@ -134,7 +140,7 @@ def actors() -> list[int]:
                 name = Path(f"/proc/{entry}/cmdline").read_bytes()
             except OSError:
                 continue
-            if name.startswith(b"ray::MapWorker") and b"Slow" in name:
+            if name.startswith(b"ray::MapWorker") and kind in name:
                 found.append(int(entry))
     return sorted(found)
 
@@ -218,6 +224,102 @@ def test_dead_actors_and_a_lost_node(nodes: Nodes, model: Path, corpus: Path) ->
     with pyembed.load_encoder(model) as encoder:
         wanted = encoder.encode(found.column("text").to_pylist())
     np.testing.assert_array_equal(matrix(found.column("embedding")), wanted)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """Return the files that a run wrote, by their names from its folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_are_those_of_local_runs(nodes: Nodes, model: Path, corpus: Path, tmp_path: Path) -> None:
+    """Also when one of them is made later, and more have come."""
+    from pyembed.integrations.ray import encode_corpus
+
+    files = sorted(corpus.iterdir())[:4]
+    options = {"text": "text", "dtype": "float16", "columns": ["id", "text"], "part_size": "8KiB"}
+    done = encode_corpus(model, files[:3], tmp_path / "out", **options)
+    assert (done.rows, done.vectors, done.failed, done.resumed) == (1500, 1500, 0, 0)
+    parts = [part for part in done.parts if part.startswith("000001/")]
+    for part in (tmp_path / "out" / name for name in parts[len(parts) // 2 :]):
+        part.unlink()  # with its line in the way of a run that was killed before the part had its name
+    lines = (tmp_path / "out" / "000001" / "_parts.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "out" / "000001" / "_parts.jsonl").write_bytes(b"".join(lines[: len(parts) // 2 + 1]))
+    again = encode_corpus(model, files, tmp_path / "out", resume=True, **options)
+    assert again.rows == 2000
+    assert 1000 < again.resumed < 1500
+    for number, path in enumerate(files):
+        pyembed.encode_corpus(model, path, tmp_path / "local" / f"{number:06d}", **options)
+    assert written(tmp_path / "out") == written(tmp_path / "local")
+    assert sorted(again.parts) == sorted(name for name in written(tmp_path / "out") if "/part-" in name)
+    rows = [row for part in again.parts for row in pyarrow.parquet.read_table(tmp_path / "out" / part)["id"]]
+    assert [row.as_py() for row in rows] == list(range(2000))
+
+
+def test_files_while_actors_and_a_node_die(nodes: Nodes, model: Path, tmp_path: Path) -> None:
+    """Files of a killed actor and of a lost node are continued, to the bytes of an undisturbed run."""
+    from pyembed.integrations.ray import encode_corpus
+
+    nodes.have_two()
+    rng = np.random.default_rng(2)
+    for number in range(6):
+        texts = [" ".join(rng.choice(WORDS, 4)) for _ in range(1000)] * 20
+        pyarrow.parquet.write_table(pyarrow.table({"text": texts}), tmp_path / f"{number}.parquet")
+    inputs, out = sorted(tmp_path.glob("*.parquet")), tmp_path / "out"
+    options = {"part_size": "16KiB"}  # so that there are hundreds of parts to die between
+    done: list[Any] = []
+    worker = threading.Thread(
+        target=lambda: done.append(encode_corpus(model, inputs, out, num_cpus=1, **options)), daemon=True
+    )
+    worker.start()
+
+    def wait_for(n_parts: int) -> None:
+        until = time.monotonic() + 120
+        while len(list(out.glob("*/part-*"))) < n_parts and worker.is_alive() and time.monotonic() < until:
+            time.sleep(0.02)
+
+    wait_for(40)
+    before = actors(b"_EncodeFile")
+    for process in before[::2]:
+        os.kill(process, signal.SIGKILL)
+    wait_for(200)
+    assert worker.is_alive()
+    nodes.lose_one()
+    worker.join(200)
+    assert len(before) >= 2
+    assert done
+    assert done[0].rows == 6 * 20_000
+    for number, path in enumerate(inputs):
+        pyembed.encode_corpus(model, path, tmp_path / "local" / f"{number:06d}", **options)
+    assert written(out) == written(tmp_path / "local")
+
+
+def test_files_that_cannot_be_encoded(nodes: Nodes, model: Path, tmp_path: Path) -> None:
+    from pyembed.integrations.ray import encode_corpus
+
+    for name, texts in (("a", ["the", "cat"]), ("b", ["the", None]), ("c", [None, None])):
+        table = pyarrow.table({"text": pyarrow.array(texts, pyarrow.string())})
+        pyarrow.parquet.write_table(table, tmp_path / f"{name}.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"other": ["the"]}), tmp_path / "d.parquet")
+    a, b, c, d = (tmp_path / f"{name}.parquet" for name in "abcd")
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=r"d\.parquet: column 'text' is missing"):
+        encode_corpus(model, [a, d], out)
+    with pytest.raises(ValueError, match=r"dim is 65; expected 1 to 64"):
+        encode_corpus(model, a, out, dim=WIDTH + 1)
+    assert not out.exists()
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(c))}: row 1: .*; 1 rows failed before"):
+        encode_corpus(model, [a, b, c], out, max_errors=1)
+    with pytest.raises(ValueError, match="holds a run already"):
+        encode_corpus(model, [a, b], out)
+    with pytest.raises(ValueError, match="holds '000002', which is not of this run"):
+        encode_corpus(model, [a, b], out, resume=True)
+    done = encode_corpus(model, [a, b, c], out, resume=True, max_errors=None)
+    assert (done.rows, done.failed) == (3, 3)
+    with pytest.raises(ValueError, match="is not the one that"):
+        encode_corpus(model, [c, b, a], out, resume=True, max_errors=None)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds 'notes\.txt', which is not of this run"):
+        encode_corpus(model, [a, b, c], out, resume=True)
 
 
 def test_what_is_given_wrongly(nodes: Nodes, model: Path, corpus: Path) -> None:
