@@ -106,7 +106,13 @@ def test_a_verdict_with_one_other_byte_is_none(tmp_path: Path) -> None:
     assert verdicts.read_verdicts("0") == (0, {})
 
 
-@pytest.mark.parametrize("way", ["others may write it", "a link", "a pipe", "a folder"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        *(pytest.param(way, marks=pytest.mark.posix) for way in ("others may write it", "a link", "a pipe")),
+        "a folder",
+    ],
+)
 def test_what_is_not_the_users_own_file_is_not_read(tmp_path: Path, way: str) -> None:
     path, known = kept(tmp_path)
     assert verdicts.read_verdicts("0") == known
@@ -201,10 +207,23 @@ def test_a_model_that_is_known_is_opened_without_its_documents(monkeypatch: pyte
         np.testing.assert_array_equal(encoder.encode(["a file"]), wanted)
 
 
-def test_the_cache_lies_where_users_keep_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("variables", "base"),
+    [
+        ({"LOCALAPPDATA": r"D:\caches"}, r"D:\caches"),
+        ({"LOCALAPPDATA": "", "USERPROFILE": r"C:\Users\somebody"}, r"C:\Users\somebody\AppData\Local"),
+    ]
+    if os.name == "nt"
+    else [
+        ({"XDG_CACHE_HOME": "/caches"}, "/caches"),
+        ({"XDG_CACHE_HOME": "", "HOME": "/home/somebody"}, "/home/somebody/.cache"),
+    ],
+    ids=["named", "home"],
+)
+def test_the_cache_lies_where_users_keep_caches(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], base: str
+) -> None:
     monkeypatch.delenv("PYEMBED_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert verdicts.cache_folder() == "/caches/pyembed/engines"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert verdicts.cache_folder() == "/home/somebody/.cache/pyembed/engines"
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert verdicts.cache_folder() == os.path.join(base, "pyembed", "engines")

@@ -336,13 +336,13 @@ def test_what_a_handler_raises_while_the_map_is_made_is_not_about_the_file(
     def handler(*_: object) -> None:
         raise ValueError("of the handler")
 
-    monkeypatch.setattr("pyembed.ngram.token_map._fold", lambda *_: signal.raise_signal(signal.SIGUSR1))
-    before = signal.signal(signal.SIGUSR1, handler)
+    monkeypatch.setattr("pyembed.ngram.token_map._fold", lambda *_: signal.raise_signal(signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         with pytest.raises(ValueError, match=r"^of the handler$"):
             make_token_map(str(path))
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        signal.signal(signal.SIGTERM, before)
 
 
 json_values = st.recursive(

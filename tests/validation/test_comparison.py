@@ -137,6 +137,7 @@ def test_weights_of_other_formats_are_named(model: Path, folder: Path, name: str
     assert name in found.not_compared[0].why
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     "name", ["model.safetensors", "model-00001-of-00002.safetensors", "pytorch_model.bin"]
 )
