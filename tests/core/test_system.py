@@ -19,7 +19,7 @@ import pytest
 
 import pyembed
 from pyembed.cli import main
-from pyembed.core.system import claim_address
+from pyembed.core.system import claim_address, open_to_move
 from pyembed.encoders import files as encoder_files
 from pyembed.validation import sarif
 from tests.helpers.gguf_bytes import ARRAY, I32, STRING, Array, GGUFBytes
@@ -178,6 +178,25 @@ def test_what_was_validated_is_closed_whatever_is_wrong_with_it(tmp_path: Path) 
         assert str(path) not in maps.read_text()
     finally:
         gc.enable()
+
+
+def test_a_file_that_is_opened_to_be_moved_is_read_under_its_new_name(tmp_path: Path) -> None:
+    path = tmp_path / "before"
+    path.write_bytes(b"content")
+    with open_to_move(str(path)) as file:
+        path.rename(tmp_path / "after")
+        assert file.read() == b"content"
+    assert os.listdir(tmp_path) == ["after"]
+
+
+def test_what_cannot_be_opened_to_be_moved_is_said_in_the_words_of_the_system(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    with pytest.raises(FileNotFoundError) as wanted:
+        os.stat(missing)
+    with pytest.raises(FileNotFoundError) as caught:
+        open_to_move(missing)
+    assert caught.value.strerror.rstrip(".") == wanted.value.strerror.rstrip(".") != ""
+    assert caught.value.filename == missing
 
 
 def test_an_address_that_is_taken_cannot_be_claimed() -> None:

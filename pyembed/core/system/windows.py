@@ -80,7 +80,8 @@ def open_to_move(path: str) -> FileIO:
     def opener(path: str, flags: int) -> int:
         handle = _kernel().CreateFileW(path, _GENERIC_READ, _SHARE_ALL, None, _OPEN_EXISTING, 0, None)
         if handle == _INVALID_HANDLE:
-            raise OSError(0, "", path, ctypes.get_last_error())
+            error = ctypes.get_last_error()
+            raise OSError(None, ctypes.FormatError(error), path, error)
         return msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY)
 
     return FileIO(path, "rb", opener=opener)
