@@ -7,14 +7,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-_PATIENCE = 60
+from .signalled import Command
+
+_PATIENCE = 180
 
 
 class Answer(NamedTuple):
@@ -87,34 +88,24 @@ class Server:
         return self.process.wait(_PATIENCE)
 
 
-def _heed_interrupts() -> None:
-    """Have Ctrl-C's signal its usual meaning, which shells take from what they start in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @contextmanager
 def running(*arguments: object, **environment: str) -> Iterator[Server]:
     """Run ``pyembed serve`` with these arguments and a port of its own."""
     with tempfile.TemporaryDirectory(prefix="pyembed-serve-") as folder:
         log = os.path.join(folder, "log")
-        command = [sys.executable, "-m", "pyembed", "serve", *map(str, arguments), "--port", "0"]
         with open(log, "wb") as file:
-            process = subprocess.Popen(
-                command, stderr=file, env={**os.environ, **environment}, preexec_fn=_heed_interrupts
-            )
-        try:
-            yield Server(process, log)
-        finally:
-            if process.poll() is None:
+            begun = Command("serve", *arguments, "--port", 0, stderr=file, env={**os.environ, **environment})
+        with begun as process:
+            try:
+                yield Server(process, log)
+            finally:
                 process.kill()
-            process.wait()
 
 
 @contextmanager
 def exploring(*arguments: object) -> Iterator[Server]:
     """Run ``pyembed explore`` with these arguments, without a browser."""
-    command = [sys.executable, "-m", "pyembed", "explore", *map(str, arguments), "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with Command("explore", *arguments, "--no-browser", stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().decode("ascii").partition("/  ")[0]

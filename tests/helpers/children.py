@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,12 +34,6 @@ def refused(call, kind=OSError):
         return
     raise AssertionError(f"no {{kind.__name__}} from {{call}}")
 """
-
-
-def heed_signals() -> None:
-    """Let a child begin with signals that whoever runs the tests may ignore: jobs in the background do."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def child(program: str, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:

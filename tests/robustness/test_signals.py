@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import pyembed
-from tests.helpers.children import SANITIZED, child, heed_signals, output_of
+from tests.helpers.children import SANITIZED, child, output_of
+from tools.signalled import heed_signals
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="signals and forks as Linux does"
