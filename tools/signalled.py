@@ -32,17 +32,23 @@ _ANY_ACCESS = 0x1F0003
 _PATIENCE = 180
 
 
+def _heed_signals() -> None:
+    """Give signals their usual meaning, which shells take from what they start in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+#: Options of Popen: signals have their usual meaning for what it starts.
+HEEDING: dict[str, Any] = {} if _IS_WINDOWS else {"preexec_fn": _heed_signals}
+
+
 class Command(subprocess.Popen[Any]):
     """``pyembed`` with these arguments; the options are Popen's."""
 
     def __init__(self, *arguments: object, **options: Any) -> None:
         self._name = f"pyembed-{secrets.token_hex(8)}"
         start = ["-c", _LISTENING, self._name] if _IS_WINDOWS else ["-m", "pyembed"]
-        super().__init__(
-            [sys.executable, *start, *map(str, arguments)],
-            preexec_fn=None if _IS_WINDOWS else heed_signals,
-            **options,
-        )
+        super().__init__([sys.executable, *start, *map(str, arguments)], **HEEDING, **options)
 
     def send_signal(self, number: int) -> None:
         """Send a signal."""
@@ -61,9 +67,3 @@ class Command(subprocess.Popen[Any]):
             time.sleep(0.02)
         kernel.SetEvent(event)
         kernel.CloseHandle(event)
-
-
-def heed_signals() -> None:
-    """Give signals their usual meaning, which shells take from what they start in the background."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)

@@ -16,6 +16,7 @@ import pytest
 
 import pyembed
 from pyembed.cli import main
+from tools.signalled import Command
 
 pyarrow = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")
@@ -74,19 +75,8 @@ def test_without_pyarrow(tmp_path: Path) -> None:
 
 def test_a_signal_leaves_whole_parts(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("open the file\n" * 8_000, "utf-8")
-    call = [
-        sys.executable,
-        "-m",
-        "pyembed",
-        "encode",
-        "demo",
-        "in.txt",
-        "--out",
-        "out",
-        "--part-size",
-        "1MiB",
-    ]
-    process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    call = ["encode", "demo", "in.txt", "--out", "out", "--part-size", "1MiB"]
+    process = Command(*call, cwd=tmp_path, stderr=subprocess.DEVNULL)
     parts = tmp_path / "out" / "part-00002.parquet"
     until = time.monotonic() + 60
     while not parts.exists() and process.poll() is None and time.monotonic() < until:
@@ -98,5 +88,5 @@ def test_a_signal_leaves_whole_parts(tmp_path: Path) -> None:
     assert not [name for name in names if name.endswith(".tmp")]
     lines = (tmp_path / "out" / "_parts.jsonl").read_text().splitlines()
     assert len([name for name in names if name.startswith("part")]) in (len(lines), len(lines) - 1)
-    done = subprocess.run([*call, "--resume", "--json"], cwd=tmp_path, capture_output=True, check=True)
-    assert json.loads(done.stdout)["rows"] == 8_000
+    again = Command(*call, "--resume", "--json", cwd=tmp_path, stdout=subprocess.PIPE)
+    assert json.loads(again.communicate()[0])["rows"] == 8_000

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -230,15 +230,7 @@ def whole(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
     return out
 
 
-def in_a_child(do: Callable[[], None]) -> int:
-    """Run something in a fork of this process and return its exit status."""
-    child = os.fork()
-    if not child:
-        try:
-            do()
-        finally:
-            os._exit(3)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+KILLED = 77
 
 
 def encode_and_die(model: Path, corpus: Path, out: Path, point: str, number: int) -> None:
@@ -249,7 +241,7 @@ def encode_and_die(model: Path, corpus: Path, out: Path, point: str, number: int
 
     def dying(*arguments: Any, **options: Any) -> Any:
         if next(calls) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os._exit(KILLED)
         return real(*arguments, **options)
 
     setattr(owner, name, dying)
@@ -269,8 +261,11 @@ def test_killed_and_resumed(
 ) -> None:
     """Before and after every file is on the disk or gets its name: the rest follows, byte for byte."""
     options: dict[str, Any] = {"part_size": "32KiB", "format": "npy"}
-    status = in_a_child(lambda: encode_and_die(model, corpus, tmp_path / "out", point, number))
-    assert status == -signal.SIGKILL
+    how = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    child = how.Process(target=encode_and_die, args=(model, corpus, tmp_path / "out", point, number))
+    child.start()
+    child.join()
+    assert child.exitcode == KILLED
     pyembed.encode_corpus(model, corpus, tmp_path / "out", resume=True, **options)
     before = contents(tmp_path / "out")
     assert before == contents(whole)
@@ -419,6 +414,7 @@ def test_two_at_once(model: Path, corpus: Path, tmp_path: Path) -> None:
 
 def test_a_full_disk_loses_nothing_that_was_done(model: Path, corpus: Path, tmp_path: Path) -> None:
     """A part that no longer fits leaves the parts before it, and is written when there is room."""
+    resource = pytest.importorskip("resource", reason="limits the size of files as POSIX does")
     out, limits = tmp_path / "out", resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     pyembed.encode_corpus(model, corpus, tmp_path / "whole", part_size="32KiB", text="body")

@@ -10,9 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 
-# What every child has: where it is, and how much it may take.
+# What every child has: where it is, how much it may take, and a signal that comes in the middle of a call.
 PRELUDE = f"""
-import os, resource, signal, sys, threading, time
+import os, signal, sys, threading, time
 sys.path.insert(0, {str(ROOT)!r})
 import numpy as np
 import pyembed
@@ -21,11 +21,26 @@ def field(file, name):
     with open(file) as lines:
         return next(line.split()[1] for line in lines if line.startswith(name + ":"))
 
+def interrupt(seconds, handler):
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    else:  # as the C runtime of Windows does it when a key is pressed
+        import _thread
+        signal.signal(signal.SIGBREAK, handler)
+        threading.Timer(seconds, _thread.interrupt_main, [signal.SIGBREAK]).start()
+
 def catches_bus_errors():
     return bool(int(field("/proc/self/status", "SigCgt"), 16) >> (signal.SIGBUS - 1) & 1)
 
 def peak_bytes():
-    return int(field("/proc/self/status", "VmHWM")) * 1024
+    if sys.platform != "win32":
+        return int(field("/proc/self/status", "VmHWM")) * 1024
+    import ctypes
+    counters = (ctypes.c_size_t * 9)()  # PROCESS_MEMORY_COUNTERS
+    itself, n_bytes = ctypes.c_void_p(-1), ctypes.sizeof(counters)
+    assert ctypes.WinDLL("psapi").GetProcessMemoryInfo(itself, counters, n_bytes)
+    return counters[1]
 
 def refused(call, kind=OSError):
     try:

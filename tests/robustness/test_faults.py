@@ -12,7 +12,7 @@ import pyembed
 from tests.helpers.children import SANITIZED, output_of
 from tests.helpers.large_model import write_model
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ print(sum(served), sum(refused_ones))
 """
 
 
+@pytest.mark.posix  # Windows lets nobody cut a file that is mapped
 @pytest.mark.parametrize("n", [30, pytest.param(1000, marks=pytest.mark.slow)])
 def test_truncations_under_load(path: Path, n: int) -> None:
     served, refused = map(int, output_of(TRUNCATIONS, path, n, timeout=1200).split())
@@ -66,6 +67,7 @@ def test_truncations_under_load(path: Path, n: int) -> None:
     assert refused > 0
 
 
+@on_linux
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_share_one_copy(method: str, tmp_path: Path) -> None:
     """Proportional set size: each of four processes that touched the mapping is charged a quarter."""
@@ -157,9 +159,10 @@ for call in (lambda: model.embed([1]), lambda: table.gather([1]), lambda: table[
     output_of(program, path)
 
 
+@on_linux
 def test_descriptors_that_run_out(path: Path) -> None:
     program = """
-import errno
+import errno, resource
 models = [pyembed.load_model(sys.argv[1])]  # which imports all that the next load needs
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1,) * 2)
 try:
@@ -174,10 +177,12 @@ assert (models[0].embed([1]) == 1).all()
     output_of(program, path)
 
 
+@on_linux
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer makes mlock do nothing")
 @pytest.mark.parametrize("mode", ["mlock", "mmap+mlock"])
 def test_locked_memory_that_runs_out(path: Path, mode: str) -> None:
     program = """
+import resource
 if os.geteuid() == 0:
     os.chmod(os.path.dirname(sys.argv[1]), 0o755)
     os.setresuid(65534, 65534, 65534)  # root may lock what it likes
@@ -197,6 +202,7 @@ except MemoryError as error:
         copy.unlink()
 
 
+@pytest.mark.posix
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     from pyembed.files.atomic_write import replacing
 
@@ -219,6 +225,7 @@ refused(write)
         file.write(bytes(100_000))
 
 
+@pytest.mark.posix
 def test_a_link_keeps_pointing_to_what_is_written_and_that_keeps_its_permissions(tmp_path: Path) -> None:
     from pyembed.files.atomic_write import replacing
 
@@ -260,6 +267,7 @@ print(grown)
 """
 
 
+@on_linux
 @pytest.mark.parametrize("n", [500, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_opening_and_closing_leaves_nothing(n: int) -> None:
     grown = int(

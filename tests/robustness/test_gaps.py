@@ -15,6 +15,8 @@ from pyembed.export import export
 from tests.helpers.children import child, output_of
 from tests.helpers.gguf_bytes import ARRAY, F32, I32, STRING, Array, GGUFBytes
 
+#: Windows lets nobody cut a file that is mapped.
+cuts_mapped_files = pytest.mark.posix
 PAGE = 4096
 N_ROWS, N_COLUMNS = 64, 64  # 256 bytes a row, 16 KiB
 
@@ -33,6 +35,7 @@ CALLS: dict[str, Callable[[pyembed.EmbeddingTable], object]] = {
 }
 
 
+@cuts_mapped_files
 @pytest.mark.parametrize("lost", [1, 255, 256, 4095, PAGE + 1, 2 * PAGE - 1])
 @pytest.mark.parametrize("call", CALLS)
 def test_bytes_lost_inside_a_page(tmp_path: Path, call: str, lost: int) -> None:
@@ -59,6 +62,7 @@ def test_rows_before_the_gap_and_rows_of_zeros_are_read(tmp_path: Path) -> None:
         assert np.array_equal(table.gather(N_ROWS - 1), rows[-1])
 
 
+@cuts_mapped_files
 def test_a_row_in_the_middle_of_a_file_that_ends_there(tmp_path: Path) -> None:
     path = tmp_path / "t.bin"
     np.ones((N_ROWS, N_COLUMNS), np.float32).tofile(path)
@@ -69,6 +73,7 @@ def test_a_row_in_the_middle_of_a_file_that_ends_there(tmp_path: Path) -> None:
             table.gather(20)  # in the second, which ends after 100 bytes
 
 
+@cuts_mapped_files
 def test_texts_lost_inside_the_last_page(tmp_path: Path) -> None:
     n = 400
     builder = (
@@ -96,6 +101,7 @@ def test_texts_lost_inside_the_last_page(tmp_path: Path) -> None:
                 call(model)
 
 
+@cuts_mapped_files
 def test_an_export_of_a_file_that_loses_its_end(tmp_path: Path) -> None:
     path = tmp_path / "t.bin"
     np.ones((N_ROWS, N_COLUMNS), np.float32).tofile(path)
@@ -115,6 +121,7 @@ refused(lambda: t.gather(np.arange(len(t)), threads=4))
 """
 
 
+@cuts_mapped_files
 @pytest.mark.parametrize("left", [0, 4097, 32 << 20])
 def test_faulthandler_and_threads_that_meet_the_gap_at_once(tmp_path: Path, left: int) -> None:
     for _ in range(5):
@@ -136,9 +143,11 @@ refused(lambda: t.gather(np.arange(len(t)), threads=2))
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a full file system has to be mounted")
+@pytest.mark.posix
 def test_faulthandler_and_a_hole_in_the_middle(tmp_path: Path) -> None:
     """Of a sparse file on a full file system a page in the middle cannot be had, the last one can."""
+    if os.geteuid() != 0:
+        pytest.skip("a full file system has to be mounted")
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
@@ -150,6 +159,7 @@ def test_faulthandler_and_a_hole_in_the_middle(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@cuts_mapped_files
 def test_a_signal_that_is_raised_still_ends_the_process(tmp_path: Path) -> None:
     """What no mapping has to do with goes where it went before, also after a gap was met and closed."""
     path = tmp_path / "t.bin"

@@ -65,6 +65,7 @@ HOLES: dict[str, tuple[bytes, int]] = {
 }  # fmt: skip
 
 OPEN_IN_LITTLE_MEMORY = """
+import resource
 pyembed.load_model(pyembed.demo_model()).close()
 size = int(open("/proc/self/statm").read().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (size + (64 << 20),) * 2)
@@ -166,7 +167,6 @@ def test_rows_of_nothing_cost_nothing(tmp_path: Path) -> None:
     path.write_bytes(bytes(builder.tensor("token_embd.weight", (2**56, 0), 0)) + PAD)
     program = """
 from pyembed.cli import main
-resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
 before = peak_bytes()
 with pyembed.load_model(sys.argv[1], validate="off") as model:
     table, none = model.table, np.zeros(0, np.float32)
@@ -289,6 +289,7 @@ def test_a_megabyte_costs_milliseconds(name: str, tmp_path: Path) -> None:
 def test_a_limit_of_memory_is_an_error(tmp_path: Path) -> None:
     """RLIMIT_AS is met in reading a table: MemoryError, and the process goes on."""
     program = """
+import resource
 rows = np.zeros((4096, 4096), np.float32)
 np.save(sys.argv[1], rows)
 del rows

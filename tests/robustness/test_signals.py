@@ -13,12 +13,9 @@ from pathlib import Path
 import pytest
 
 import pyembed
+from pyembed.core.system import ENDING_SIGNALS
 from tests.helpers.children import SANITIZED, child, output_of
-from tools.signalled import heed_signals
-
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="signals and forks as Linux does"
-)
+from tools.signalled import HEEDING, Command
 
 WIDE = 1024
 N_ROWS = 1 << 19  # a GiB of halves, of a file without blocks
@@ -67,11 +64,10 @@ def handler(number, frame):
     global when
     when = time.monotonic()
     raise {raised}
-signal.signal(signal.SIGALRM, handler)
 model = pyembed.load_model(sys.argv[1], validate="off")
 moduli, multipliers = np.full((1, 16), 10007, "u8"), np.ones((1, 2), "u8")
 constants = pyembed.ngram.Constants(pyembed.ngram.Scheme.PLE, "", (0,), 2, 16, 9, moduli, multipliers)
-signal.setitimer(signal.ITIMER_REAL, 0.2)
+interrupt(0.2, handler)
 try:
     {call}
 except BaseException as error:
@@ -114,19 +110,19 @@ def test_what_a_handler_raises_is_never_a_finding(
             raise raised("of the handler")
 
     def examine(subject: object, findings: object) -> None:
-        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr("pyembed.validation.container.examine", examine)
     method = Handler().__call__
     for handler in (lambda *_: method(), Handler(), method, partial(method)):
-        before = signal.signal(signal.SIGUSR1, handler)
+        before = signal.signal(signal.SIGTERM, handler)
         try:
             with pytest.raises(raised, match="of the handler"):
                 pyembed.validate(pyembed.demo_model())
             with pytest.raises(raised, match="of the handler"):
                 pyembed.validate_all([pyembed.demo_model()])
         finally:
-            signal.signal(signal.SIGUSR1, before)
+            signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("name", ["stat", "link", "replace", "unlink", "fsync", "open", "fstat"])
@@ -186,6 +182,7 @@ assert status == 0, status
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("threads", [1, 2, 8])
 @pytest.mark.parametrize("call", ["top(query, 20, threads=T P)", "scores(query, threads=T P)"])
 def test_a_child_forked_in_progress_works_alone(call: str, threads: int, tmp_path: Path) -> None:
@@ -217,6 +214,7 @@ else:
 """
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(SANITIZED, reason="a GiB takes long")
 @pytest.mark.parametrize("call", ["norms", "cosine", "check_rows"])
 def test_a_handler_may_fork_in_a_long_call(call: str, sparse: Path) -> None:
@@ -228,16 +226,6 @@ def test_a_handler_may_fork_in_a_long_call(call: str, sparse: Path) -> None:
 COMMAND = [sys.executable, "-c", "import sys, _pyembed_command; sys.exit(_pyembed_command.main())"]
 
 
-def begun(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_signals,
-    )
-
-
 def has_begun(command: str, pid: int, folder: Path) -> bool:
     """Return whether a command is at its rows, which take it longer than all before."""
     if command == "export":
@@ -246,21 +234,22 @@ def has_begun(command: str, pid: int, folder: Path) -> bool:
 
 
 @pytest.mark.skipif(SANITIZED, reason="a GiB takes long")
-@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGHUP", 129)])
-@pytest.mark.parametrize("command", ["export", "lock"])
+@pytest.mark.parametrize("number", [signal.SIGINT, *ENDING_SIGNALS])
+@pytest.mark.parametrize("command", ["export", pytest.param("lock", marks=pytest.mark.posix)])
 def test_a_command_that_is_ended_leaves_nothing(
-    command: str, number: str, code: int, sparse: Path, tmp_path: Path
+    command: str, number: signal.Signals, sparse: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "x.npy").write_bytes(b"old")
-    process = begun(command, sparse, *([tmp_path / "x.npy"] if command == "export" else []))
+    out = [tmp_path / "x.npy"] if command == "export" else []
+    process = Command(command, sparse, *out, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not has_begun(command, process.pid, tmp_path):
         time.sleep(0.01)
     time.sleep(0.1)
-    process.send_signal(getattr(signal, number))
+    process.send_signal(number)
     sent = time.monotonic()
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (code, "", "")
+    assert process.communicate(timeout=60) == (b"", b"")
+    assert process.returncode == 128 + number
     assert time.monotonic() - sent < 2
     assert os.listdir(tmp_path) == ["x.npy"]
     assert (tmp_path / "x.npy").read_bytes() == b"old"
@@ -268,16 +257,20 @@ def test_a_command_that_is_ended_leaves_nothing(
 
 def ended(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=120, preexec_fn=heed_signals
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **HEEDING)
 
 
 EARLY = """
 import signal, sys, threading
 delay = float(sys.argv.pop(1))
-signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
-signal.setitimer(signal.ITIMER_REAL, delay)
+if hasattr(signal, "setitimer"):
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, delay)
+else:
+    import _thread
+    timer = threading.Timer(delay, _thread.interrupt_main)
+    timer.daemon = True
+    timer.start()
 import _pyembed_command
 sys.exit(_pyembed_command.main())
 """
@@ -297,7 +290,7 @@ class Hides(importlib.abc.MetaPathFinder):
         if name != "numpy" or not sys.argv[0].endswith(("-m", "program.py")):
             return None
         try:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             for _ in range(1000):
                 pass
         except KeyboardInterrupt:
@@ -324,7 +317,7 @@ def test_ctrl_c_that_a_module_reports_as_an_import_error(start: list[str], tmp_p
             timeout=120,
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(tmp_path), **settings},
-            preexec_fn=heed_signals,
+            **HEEDING,
         )
         return done.returncode, done.stderr
 
@@ -345,11 +338,12 @@ def test_another_program_has_its_own_ctrl_c(tmp_path: Path) -> None:
         text=True,
         check=True,
         cwd=tmp_path,
-        preexec_fn=heed_signals,
+        **HEEDING,
     )
     assert done.stdout == "True\n"
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("redirected", "code", "says"),
     [
@@ -366,6 +360,7 @@ def test_streams_that_are_closed_or_full(redirected: str, code: int, says: str) 
     assert (done.returncode, done.stderr) == (code, says)
 
 
+@pytest.mark.posix
 def test_data_for_a_closed_stdout_is_an_error() -> None:
     command = ["sh", "-c", '"$@" >&-', "sh", *COMMAND, "embed", "demo", "--ids", "1", "--out", "-"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)

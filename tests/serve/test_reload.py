@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import threading
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 import pyembed
-from pyembed.core.system import HOLDS_OPEN_FILES
+from tests.helpers.deployed import put
 from tests.helpers.model_files import rows_of_floats
 from tools.servers import Server, running
 
@@ -24,14 +23,6 @@ KEY = {"Authorization": "Bearer k"}
 def _packages() -> None:
     for package in ("uvicorn", "starlette", "tokenizers"):
         pytest.importorskip(package)
-
-
-def put(content: bytes, path: Path) -> None:
-    """Put another file in place of one that is served, as deployments should."""
-    path.with_suffix(".new").write_bytes(content)
-    if HOLDS_OPEN_FILES:  # it may get another name meanwhile
-        os.rename(path, path.with_suffix(f".{len(os.listdir(path.parent))}"))
-    os.replace(path.with_suffix(".new"), path)
 
 
 @pytest.fixture
