@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import pyembed
+from pyembed.core.system import HOLDS_OPEN_FILES
 from pyembed.serve.explorer.cloud import TRAINING, Cloud
 from pyembed.serve.explorer.questions import QUESTIONS
 from tests.helpers.model_files import TOKEN_TABLE, rows_of_floats, write_model
@@ -356,14 +357,15 @@ def test_texts_of_a_file_come_out_harmless_and_broken_models_are_shown(tmp_path:
 
 
 def test_a_huge_table_is_looked_at_by_some_of_its_rows(tmp_path: Path) -> None:
-    """Four times as many rows as are read as a whole, in a sparse file and within a budget."""
+    """Four times as many rows as are read as a whole, in a sparse file and, where there are any, within a budget."""
     n, path = 1 << 24, tmp_path / "huge.npy"
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": (n, 16)})
         begin = file.tell()
         file.write(np.arange(1, 17, dtype=np.float16).tobytes())
         file.truncate(begin + n * 32)
-    with exploring(f"huge={path}", "--memory-budget", "64MiB") as server:
+    budget = [] if HOLDS_OPEN_FILES else ["--memory-budget", "64MiB"]  # Windows unmaps no single pages
+    with exploring(f"huge={path}", *budget) as server:
         assert ask(server, "prepare", model="huge") == {"n_rows": n}
         row = ask(server, "row", model="huge", id=n - 1)
         assert (row["norm"], row["rank"]) == (0, 0)
