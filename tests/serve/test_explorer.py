@@ -357,7 +357,7 @@ def test_texts_of_a_file_come_out_harmless_and_broken_models_are_shown(tmp_path:
 
 
 def test_a_huge_table_is_looked_at_by_some_of_its_rows(tmp_path: Path) -> None:
-    """Four times as many rows as are read as a whole, in a sparse file and, where there are any, within a budget."""
+    """Four times as many rows as are read as a whole, in a sparse file, within a budget if there are any."""
     n, path = 1 << 24, tmp_path / "huge.npy"
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": (n, 16)})
