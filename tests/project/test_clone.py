@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+import _pyembed_command
+import pyembed
+
+#: What a clone has, and an installation beside what is compiled.
+SOURCES = [Path(module.__file__).parent for module in (pyembed, _pyembed_command)]
 
 
 def in_clone(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python in a folder that holds the package as a clone does, without what is installed."""
     clone = tmp_path / "clone"
     if not clone.exists():
-        ignored = shutil.ignore_patterns("*.so", "__pycache__", "data")
-        for package in ("pyembed", "_pyembed_command"):
-            shutil.copytree(ROOT / package, clone / package, ignore=ignored)
+        ignored = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__", "data")
+        for package in SOURCES:
+            shutil.copytree(package, clone / package.name, ignore=ignored)
     command = [sys.executable, "-S", *arguments]  # -S: an editable installation would be found first
     return subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
 

@@ -16,8 +16,11 @@ from tools.drivers import signals
 
 CASES = {"api": 60, "commands": 6, "references": 12, "outputs": 2, "signals": 6, "forks": 5}
 
+ON_EVERY_SYSTEM = ("api", "references")
+on_linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="links, signals and preloading as Linux has"
+)
 pytestmark = [
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="signals and preloading as Linux has"),
     pytest.mark.skipif(SANITIZED, reason="measures time, and preloads"),
     pytest.mark.filterwarnings("ignore"),  # requests at random may warn of overflows and the like
 ]
@@ -27,7 +30,9 @@ def test_every_driver_is_run() -> None:
     assert set(CASES) == set(drivers.NAMES)
 
 
-@pytest.mark.parametrize("name", drivers.NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ON_EVERY_SYSTEM else on_linux) for name in drivers.NAMES]
+)
 def test_a_driver_finds_nothing(name: str) -> None:
     if name == "outputs" and shutil.which("cc") is None:
         pytest.skip("no C compiler is installed")
@@ -78,6 +83,7 @@ def call():
 """
 
 
+@on_linux
 @pytest.mark.parametrize(
     ("source", "inside", "finding"),
     [
