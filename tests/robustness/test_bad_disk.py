@@ -132,6 +132,25 @@ for call in (lambda: table.gather([5]), ticket.wait):
     )
 
 
+def test_a_folder_that_cannot_be_read_to_its_end(shim: Path, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").touch()
+    run(
+        shim,
+        "",
+        f"folder = {str(tmp_path)!r}"
+        """
+os.environ["BAD_DISK"] = "folders"
+try:
+    pyembed.open_table(folder)
+except OSError as error:
+    assert (error.errno, error.filename) == (errno.EIO, folder), error
+else:
+    raise AssertionError("no error")
+""",
+        path,
+    )
+
+
 @pytest.mark.parametrize("budget", ["None", "'16MiB'"])
 def test_a_file_that_gets_shorter_while_tickets_are_open(path: Path, tmp_path: Path, budget: str) -> None:
     copy = tmp_path / "copy.bin"

@@ -96,11 +96,15 @@ int pye_folder_list(const char *path, bool (*visit)(const char *name, void *cont
     DIR *stream = opendir(path);
     if (stream == NULL)
         return errno;
-    for (struct dirent *item = readdir(stream); item != NULL; item = readdir(stream))
-        if (!visit(item->d_name, context))
-            break;
+    int code;
+    struct dirent *item;
+    do {
+        errno = 0; /* NULL is both the end of the folder and an error */
+        item = readdir(stream);
+        code = item == NULL ? errno : 0;
+    } while (item != NULL && visit(item->d_name, context));
     (void)closedir(stream);
-    return 0;
+    return code;
 }
 
 void pye_notify(int descriptor) {

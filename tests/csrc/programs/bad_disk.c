@@ -5,9 +5,11 @@
  *     eagain=N     the first N reads of one byte do not want to wait
  *     threads      no thread can be made
  *     populate     pages cannot be entered into the page table ahead, as before Linux 5.14
+ *     folders      the second name of any folder, and those after it, cannot be read
  *
  * Other reads than of one byte are left alone. Whether a byte is in memory is never known. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -74,4 +76,14 @@ int madvise(void *from, size_t n_bytes, int advice) {
         return -1;
     }
     return real(from, n_bytes, advice);
+}
+
+struct dirent *readdir(DIR *stream) {
+    static struct dirent *(*real)(DIR *);
+    if (real == NULL)
+        real = (struct dirent * (*)(DIR *)) dlsym(RTLD_NEXT, "readdir");
+    if (asked("folders") == NULL || telldir(stream) == 0)
+        return real(stream);
+    errno = EIO;
+    return NULL;
 }
