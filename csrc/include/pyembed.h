@@ -532,8 +532,8 @@ PYE_API pye_status pye_ticket_wait(pye_ticket *ticket, pye_error *error);
 PYE_API int pye_ticket_done(pye_ticket *ticket);
 
 /* Writes 8 bytes to the file descriptor `fd`, an eventfd or a pipe that does not block, when the ticket is done; now if it
- * is. On Windows it is a socket. Replaces the descriptor given before; -1: none. It has to stay open until then, or until the
- * ticket is closed. */
+ * is. On Windows it is a socket. A pipe that nobody reads any more is no error and raises no SIGPIPE. Replaces the descriptor
+ * given before; -1: none. It has to stay open until then, or until the ticket is closed. */
 PYE_API void pye_ticket_notify(pye_ticket *ticket, int fd);
 
 /* Asks for an end: a ticket that was not begun, or is still reading, ends with PYE_ERROR_CANCELLED. Returns at once. */

@@ -365,3 +365,29 @@ def test_data_for_a_closed_stdout_is_an_error() -> None:
     command = ["sh", "-c", '"$@" >&-', "sh", *COMMAND, "embed", "demo", "--ids", "1", "--out", "-"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (2, "pyembed: error: /dev/stdout: Bad file descriptor\n")
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("made", ["os.pipe()", "[end.detach() for end in socket.socketpair()]"])
+def test_a_notice_that_nobody_reads_ends_no_process(made: str) -> None:
+    output_of(
+        f"""
+import socket
+from pyembed._native import ffi, lib
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+table = pyembed.load_model(pyembed.demo_model()).table
+done, (reading, writing) = table.submit([0, 1]), {made}
+done.wait()
+os.close(reading)
+lib.pye_ticket_notify(done._ticket, writing)
+assert not signal.sigpending() and not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+arrived = []
+signal.signal(signal.SIGPIPE, lambda *_: arrived.append(1))
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPIPE])
+signal.raise_signal(signal.SIGPIPE)  # from elsewhere: it stays
+lib.pye_ticket_notify(done._ticket, writing)
+assert not arrived and signal.sigpending() == {{signal.SIGPIPE}}
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPIPE])
+assert arrived
+"""
+    )

@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,10 +109,41 @@ int pye_folder_list(const char *path, bool (*visit)(const char *name, void *cont
     return code;
 }
 
-void pye_notify(int descriptor) {
+/* ---------------------------------------------------------------------------------------------- notices */
+
+static int write_notice(int descriptor) {
     const uint64_t one = 1;
     ssize_t n;
     do
         n = write(descriptor, &one, sizeof one);
     while (n < 0 && errno == EINTR); /* a pipe that is full says the same */
+    return n < 0 ? errno : 0;
 }
+
+/* A reader that has gone must not end the process by SIGPIPE. */
+#if defined(F_SETNOSIGPIPE)
+/* Here the signal may reach any thread: the descriptor itself has to send none. */
+void pye_notify(int descriptor) {
+    (void)fcntl(descriptor, F_SETNOSIGPIPE, 1);
+    (void)write_notice(descriptor);
+}
+#else
+static bool is_pending(int signal_number) {
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, signal_number) == 1;
+}
+
+/* The signal comes to the thread that writes, which keeps it from arriving and takes it. */
+void pye_notify(int descriptor) {
+    sigset_t broken_pipe, previous;
+    (void)sigemptyset(&broken_pipe);
+    (void)sigaddset(&broken_pipe, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &broken_pipe, &previous);
+    bool was_pending = is_pending(SIGPIPE); /* from elsewhere, and stays */
+    if (write_notice(descriptor) == EPIPE && !was_pending && is_pending(SIGPIPE)) {
+        int taken;
+        (void)sigwait(&broken_pipe, &taken);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &previous, NULL);
+}
+#endif
