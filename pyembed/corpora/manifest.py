@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 from ..core.paths import Path, file_name
@@ -85,7 +86,7 @@ class Folder:
         if not resume:
             raise ValueError(f"{self.path} holds a run already: resume it, or choose another folder")
         self._compare(before, json.loads(json_text(manifest)))
-        self._read_parts()
+        self._read_parts(len(manifest["inputs"]))
         self._clean()
 
     def _read_manifest(self) -> dict[str, Any] | None:
@@ -112,12 +113,12 @@ class Folder:
         what = "the model" if kind is LockError else "the run"
         raise kind(f"{what} is not the one that {self.path} was begun with: {lines}")
 
-    def _read_parts(self) -> None:
+    def _read_parts(self, n_inputs: int) -> None:
         """Read the parts that are whole. The last line may have been cut off, or its part not be there."""
         self._log.seek(0)
         lines = self._log.read().splitlines(keepends=True)
         parts = [part for part in map(_part_of, lines) if part is not None]
-        if len(parts) < len(lines) - 1:
+        if len(parts) < len(lines) - 1 or not _follow(parts, n_inputs):
             raise ValueError(f"{os.path.join(self.path, PARTS)} is damaged: begin anew in another folder")
         for number, part in enumerate(parts):
             there = [name for name in part.files if os.path.lexists(os.path.join(self.path, name))]
@@ -239,6 +240,12 @@ def _part_of(line: bytes) -> Part | None:
     if not line.endswith(b"\n") or not is_inside or min(read, rows, vectors, failed, file, row) < 0:
         return None
     return Part(files, read, rows, vectors, failed, Position(file, row))
+
+
+def _follow(parts: Sequence[Part], n_inputs: int) -> bool:
+    """Return whether each part ends behind the one before it, and in one of the inputs."""
+    ends = [Position(0, 0), *(part.next for part in parts)]
+    return all(end.file < n_inputs and begin < end for begin, end in pairwise(ends))
 
 
 def _differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -346,6 +346,17 @@ def test_lines_of_parts_that_no_run_wrote(
         pyembed.encode_corpus(model, corpus, tmp_path / "out", part_size="32KiB", resume=True)
 
 
+@pytest.mark.parametrize("end", [[2, 0], [0, 0]])
+def test_a_part_that_ends_where_none_does(model: Path, corpus: Path, tmp_path: Path, end: list[int]) -> None:
+    """Behind all inputs nothing is left to do: the parts that are missing would not be missed."""
+    begun(model, corpus, tmp_path)
+    *lines, last = (tmp_path / "_parts.jsonl").read_text().splitlines()
+    spoilt = json.dumps({**json.loads(last), "next": end})
+    (tmp_path / "_parts.jsonl").write_text("\n".join([*lines, spoilt]) + "\n")
+    with pytest.raises(ValueError, match=r"_parts.jsonl is damaged: begin anew in another folder"):
+        pyembed.encode_corpus(model, corpus, tmp_path, part_size="32KiB", resume=True)
+
+
 def test_another_model_is_refused(model: Path, corpus: Path, tmp_path: Path) -> None:
     begun(model, corpus, tmp_path / "out")
     before = contents(tmp_path / "out")
