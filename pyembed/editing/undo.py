@@ -25,14 +25,24 @@ def undo(path: str) -> int:
     OSError
         If there is nothing to undo, a file cannot be read or written, or the edit still goes on.
     ValueError
-        If what was kept does not belong to this model.
+        If what was kept does not belong to this model, or that is not a plain file.
     """
-    journal = journal_of(path)
+    journal, model = journal_of(path), os.path.realpath(path)
     try:
-        if not stat.S_ISREG(os.lstat(journal).st_mode):  # a pipe that nobody writes to would be waited for
+        if not _may_be_opened(journal):
             raise ValueError(f"{printable(journal)} is not a file that an edit wrote: remove it")
+        # Of a set the first file may be away.
+        if os.path.lexists(model) and not _may_be_opened(model):
+            raise ValueError(
+                f"{printable(model)} is not the file that was edited: remove it, then undo again"
+            )
         with open(journal, "rb") as kept:
             is_of_set = kept.read(len(MAGIC)) == MAGIC
     except FileNotFoundError:
         raise FileNotFoundError(errno.ENOENT, "no interrupted edit to undo", path) from None
     return undo_set(path) if is_of_set else undo_header(path)
+
+
+def _may_be_opened(path: str) -> bool:
+    """Return whether a path is that of a plain file; a pipe that nobody writes to would be waited for."""
+    return stat.S_ISREG(os.lstat(path).st_mode)

@@ -294,6 +294,23 @@ def test_a_record_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     assert path.read_bytes() == model()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_first_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path, is_kept: bool) -> None:
+    first, *_ = write_set(tmp_path)
+    old, kept = first.read_bytes(), tmp_path / ".pyembed-0123456789ab.old.tmp"
+    record = MAGIC + json.dumps({"files": [[first.name, kept.name]]}).encode()
+    Path(f"{first}{JOURNAL_SUFFIX}").write_bytes(record)
+    first.rename(kept if is_kept else tmp_path / "elsewhere.gguf")
+    os.mkfifo(first)
+    done = child("from pyembed.editing.undo import undo\nprint(undo(sys.argv[1]))", first, timeout=20)
+    assert f"ValueError: {first} is not the file that was edited: remove it" in done.stderr
+    first.unlink()
+    if is_kept:
+        assert undo(str(first)) == len(old)
+        assert first.read_bytes() == old
+
+
 def test_records_of_sets_that_are_not_theirs_do_nothing(tmp_path: Path) -> None:
     first, second, _ = write_set(tmp_path)
     journal = Path(f"{first}{JOURNAL_SUFFIX}")
