@@ -323,7 +323,8 @@ def _in_order(
     What goes wrong is raised in its turn, after everything that lies before it was yielded.
     """
     if n_threads == 1:
-        yield from map(make, blocks)
+        for block in blocks:  # with `map` a StopIteration that `make` raises would end the run
+            yield make(block)
         return
     waiting: deque[Future[_Encoded]] = deque()
     with ThreadPoolExecutor(n_threads, "pyembed-corpus") as pool:

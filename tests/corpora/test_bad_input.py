@@ -429,3 +429,16 @@ def test_what_is_given_wrongly(model: Path, tmp_path: Path) -> None:
         with pytest.raises((ValueError, OSError), match=message):
             pyembed.encode_corpus(model, inputs, tmp_path / "out", text="a")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_end_of_something_else_is_not_the_end_of_a_run(
+    model: Path, tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*_: object) -> None:
+        raise StopIteration
+
+    (tmp_path / "in.txt").write_text("the cat\n")
+    monkeypatch.setattr("pyembed.corpora.run.vectors_of", ends)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        pyembed.encode_corpus(model, tmp_path / "in.txt", tmp_path / "out", threads=threads)
