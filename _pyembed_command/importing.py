@@ -1,10 +1,12 @@
-"""Ctrl-C while modules are imported: a first one waits until all are there, a second one does not.
+"""Ctrl-C while modules are imported: a first one waits until all are there, a second one ends the process.
 
 What is raised in the middle of an import may be lost, or an extension module reports it as its own error.
+With ``python -m`` nobody would catch it either.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -22,7 +24,7 @@ class Importing:
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self._n_interrupts += 1
         if self._n_interrupts > 1:
-            signal.default_int_handler(number, frame)
+            os._exit(130)  # nothing was begun that has to be ended
 
     def __enter__(self) -> None:
         pass

@@ -262,6 +262,7 @@ def ended(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 EARLY = """
 import signal, sys, threading
+import _pyembed_command
 delay = float(sys.argv.pop(1))
 if hasattr(signal, "setitimer"):
     signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
@@ -271,7 +272,6 @@ else:
     timer = threading.Timer(delay, _thread.interrupt_main)
     timer.daemon = True
     timer.start()
-import _pyembed_command
 sys.exit(_pyembed_command.main())
 """
 
@@ -290,9 +290,10 @@ class Hides(importlib.abc.MetaPathFinder):
         if name != "numpy" or not sys.argv[0].endswith(("-m", "program.py")):
             return None
         try:
-            signal.raise_signal(signal.SIGINT)
-            for _ in range(1000):
-                pass
+            for _ in range(int(os.environ["INTERRUPTED"])):
+                signal.raise_signal(signal.SIGINT)
+                for _ in range(1000):
+                    pass
         except KeyboardInterrupt:
             raise ImportError("a module that C code imports is missing") from None
 
@@ -322,6 +323,7 @@ def test_ctrl_c_that_a_module_reports_as_an_import_error(start: list[str], tmp_p
         return done.returncode, done.stderr
 
     assert ends(INTERRUPTED="1") == (130, "")
+    assert ends(INTERRUPTED="2") == (130, "")
     assert ends() == (0, "")
 
 
