@@ -32,6 +32,8 @@ static pye_status fail_without_scales(pye_finder *f) {
     const pye_tensor *part = f->beside.biases != NULL ? f->beside.biases : f->beside.factor;
     if (part != NULL)
         return pye_finder_fail(f, part, "lies beside it, and the scales that it goes with do not");
+    if (!pye_may_be_codes(f->codes))
+        return PYE_OK;
     const pye_tensor *elsewhere = f->first == NULL ? pye_companions_elsewhere(f->model, f->codes) : NULL;
     if (elsewhere != NULL)
         return fail_missing(f, elsewhere);

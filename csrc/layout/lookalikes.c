@@ -37,14 +37,13 @@ static bool is_about_others(pye_string name) {
     return false;
 }
 
-static bool holds_numbers(const pye_tensor *tensor) {
-    return pye_number_of(tensor) != PYE_NUMBER_NONE || pye_is_dtype(tensor, "U8");
-}
-
-/* Numbers of 64 bits, truths and what is called ids are what they are: nothing is packed into them. */
-static bool may_be_codes(const pye_tensor *tensor) {
+bool pye_may_be_codes(const pye_tensor *tensor) {
     return !pye_is_dtype(tensor, "I64") && !pye_is_dtype(tensor, "U64") && !pye_is_dtype(tensor, "BOOL") &&
            pye_string_compare(last_word(tensor->name), pye_text("ids")) != 0;
+}
+
+static bool holds_numbers(const pye_tensor *tensor) {
+    return pye_number_of(tensor) != PYE_NUMBER_NONE || pye_is_dtype(tensor, "U8");
 }
 
 /* Whether there is a number for every square block of codes. */
@@ -150,7 +149,7 @@ pye_status pye_lookalikes_refuse(const pye_model *model, const pye_tensor *codes
                                  pye_error *error) {
     size_t n = parent_bytes(codes->name);
     pye_string start = {codes->name.data, n > 0 ? n - 1 : 0};
-    if (codes->n_dims != 2 || !may_be_codes(codes))
+    if (codes->n_dims != 2)
         return PYE_OK;
     const pye_tensor *apart = find_module_of_scales(model, codes);
     if (apart != NULL)

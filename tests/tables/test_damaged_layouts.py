@@ -413,6 +413,15 @@ def test_ids_are_not_codes(dtype: str, name: str, tmp_path: Path) -> None:
             assert (opened.type, opened.shape) == (dtype, (6, 4))
 
 
+@pytest.mark.parametrize(("dtype", "name"), [("I64", "m.neighbours"), ("I32", "m.ids")])
+@pytest.mark.parametrize("beside", ["m.scale", "m.logit_scale", "m.scale.weight", "scale"])
+def test_ids_beside_what_is_called_a_scale(dtype: str, name: str, beside: str, tmp_path: Path) -> None:
+    tensors = {name: zeros(dtype, 6, 4), beside: zeros("F32", 6)}
+    path = save(tmp_path / "model-00001-of-00002.safetensors", tensors)
+    with pyembed.open_table(path, tensor=name) as opened:
+        assert opened.type == dtype
+
+
 def test_a_number_that_is_no_number_of_a_shard(tmp_path: Path) -> None:
     table = make_table(INT8, 6, "row")
     path = save(
