@@ -72,15 +72,22 @@ def asan(arguments: list[str]) -> int:
     compiler = find_compiler("gcc", "cc")
     if compiler is None:
         raise BuildError("no C compiler is installed")
+    options = ("detect_leaks=0", "abort_on_error=1", "allocator_may_return_null=1", "handle_sigbus=0")
     preloaded = {
         # The interpreter keeps much until its end, which is not our leak; the C programs look for leaks.
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:handle_sigbus=0",
+        # What pytest keeps of output is lost where the process ends: reports have files of their own.
+        "ASAN_OPTIONS": ":".join((*options, f"log_path={WORK / 'report'}", "log_exe_name=1")),
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "LD_PRELOAD": runtimes(compiler),
     }
     python = environment()
+    for old in WORK.glob("report.*"):
+        old.unlink()
     command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **preloaded}, check=False).returncode
+    code = subprocess.run(command, cwd=ROOT, env={**os.environ, **preloaded}, check=False).returncode
+    for report in sorted(WORK.glob("report.*")):
+        print(f"{report}:\n{report.read_text('utf-8', 'replace')}", file=sys.stderr)
+    return code
 
 
 def tsan() -> int:
