@@ -261,11 +261,11 @@ def test_files_while_actors_and_a_node_die(nodes: Nodes, model: Path, tmp_path: 
 
     nodes.have_two()
     rng = np.random.default_rng(2)
-    for number in range(6):
+    for number in range(4):
         texts = [" ".join(rng.choice(WORDS, 4)) for _ in range(1000)] * 20
         pyarrow.parquet.write_table(pyarrow.table({"text": texts}), tmp_path / f"{number}.parquet")
     inputs, out = sorted(tmp_path.glob("*.parquet")), tmp_path / "out"
-    options = {"part_size": "16KiB"}  # so that there are hundreds of parts to die between
+    options = {"part_size": "32KiB"}  # so that there are hundreds of parts to die between
     done: list[Any] = []
     worker = threading.Thread(
         target=lambda: done.append(encode_corpus(model, inputs, out, num_cpus=1, **options)), daemon=True
@@ -281,13 +281,13 @@ def test_files_while_actors_and_a_node_die(nodes: Nodes, model: Path, tmp_path: 
     before = actors(b"_EncodeFile")
     for process in before[::2]:
         os.kill(process, signal.SIGKILL)
-    wait_for(200)
+    wait_for(150)
     assert worker.is_alive()
     nodes.lose_one()
     worker.join(200)
     assert len(before) >= 2
     assert done
-    assert done[0].rows == 6 * 20_000
+    assert done[0].rows == 4 * 20_000
     for number, path in enumerate(inputs):
         pyembed.encode_corpus(model, path, tmp_path / "local" / f"{number:06d}", **options)
     assert written(out) == written(tmp_path / "local")
