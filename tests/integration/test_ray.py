@@ -284,7 +284,7 @@ def test_files_while_actors_and_a_node_die(nodes: Nodes, model: Path, tmp_path: 
     wait_for(150)
     assert worker.is_alive()
     nodes.lose_one()
-    worker.join(200)
+    worker.join(400)
     assert len(before) >= 2
     assert done
     assert done[0].rows == 4 * 20_000
