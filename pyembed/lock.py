@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from .core.paths import file_name
+from .core.reading import read_at_most
 from .errors import LockError, NotFoundError
 from .model import Model
 from .safe_text import plain, printable, quote
@@ -107,7 +108,7 @@ def read_lock(lock: str | os.PathLike[str] | Lock) -> Lock:
     else:
         name = printable(os.fsdecode(lock))
         with open(file_name(lock), "rb") as file:
-            data = file.read(_MAX_LOCK_BYTES + 1)
+            data = read_at_most(file, _MAX_LOCK_BYTES + 1)
         if len(data) > _MAX_LOCK_BYTES:
             raise ValueError(f"{name} is larger than a lock can be")
         try:

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 from ..core.paths import Path, file_name
+from ..core.reading import read_at_most
 from ..core.system import lock
 from ..errors import LockError
 from ..files.atomic_write import place_of, replacing, replacing_together
@@ -93,7 +94,7 @@ class Folder:
         path = os.path.join(self.path, MANIFEST)
         try:
             with open(path, "rb") as file:
-                data = file.read(_MAX_MANIFEST)
+                data = read_at_most(file, _MAX_MANIFEST)
         except FileNotFoundError:
             return None
         try:

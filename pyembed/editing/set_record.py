@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
+from ..core.reading import read_at_most
 from ..core.system import open_to_move
 from ..core.unfinished import journal_of, refuse_unfinished
 from ..files.atomic_write import replacing
@@ -178,7 +179,7 @@ def _moves_in(journal: str, first: str) -> list[_Move]:
     """Read what a journal says, which may be anybody's: it names old files by names that only edits give."""
     folder = os.path.dirname(journal)
     with open(journal, "rb") as file:
-        data = file.read(_MOST_BYTES + 1)
+        data = read_at_most(file, _MOST_BYTES + 1)
     try:
         files = json.loads(data[len(MAGIC) :])["files"]
         moves = []

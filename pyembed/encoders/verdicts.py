@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
+from ..core.reading import read_at_most
 from ..core.system import cache_base, is_private, open_at_once
 from ..files.atomic_write import replacing
 
@@ -130,7 +131,7 @@ def _read(path: str, most: int) -> bytes:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode) or not is_private(facts) or facts.st_size > most:
             raise ValueError
-        return file.read(most)
+        return read_at_most(file, most)
 
 
 def _write(folder: str, name: str, data: bytes) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 from typing import Any
 
+from ...core.reading import read_at_most
 from ...core.recognise import recognise
 from ...errors import FormatError
 from ..token_list import MAX_ID
@@ -35,7 +36,7 @@ def read_bytes(path: str) -> bytes:
         os.stat(path)  # a missing file raises the OSError that says so
         raise FormatError(f"{path}: not a regular file", path)
     with open(path, "rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
+        data = read_at_most(file, MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise FormatError(f"{path}: more than {MAX_FILE_BYTES >> 20} MiB, too large for a vocabulary", path)
     refuse_pointer(path, data)
