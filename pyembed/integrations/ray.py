@@ -244,8 +244,8 @@ def encode_corpus(
     path, folder = os.path.abspath(file_name(model)), os.path.abspath(file_name(out))
     VectorMaker(path, plan.of_ids, plan.options).close()  # what is wrong with it is said here, and before all
     n_files = len(plan.sources)
-    _begin(folder, n_files, resume)
     pool, num_cpus = _pool(actors, num_cpus, n_spared=0, most=n_files)
+    _begin(folder, n_files, resume)
     files = ray.data.from_items(
         [{"number": number} for number in range(n_files)], override_num_blocks=n_files
     )

@@ -306,6 +306,8 @@ def test_files_that_cannot_be_encoded(nodes: Nodes, model: Path, tmp_path: Path)
         encode_corpus(model, [a, d], out)
     with pytest.raises(ValueError, match=r"dim is 65; expected 1 to 64"):
         encode_corpus(model, a, out, dim=WIDTH + 1)
+    with pytest.raises(ValueError, match="actors is 0"):
+        encode_corpus(model, a, out, actors=0)
     assert not out.exists()
     with pytest.raises(ValueError, match=rf"^{re.escape(str(c))}: row 1: .*; 1 rows failed before"):
         encode_corpus(model, [a, b, c], out, max_errors=1)
