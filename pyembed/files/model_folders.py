@@ -34,7 +34,8 @@ def find_models(path: str) -> Found:
     """Return the models that a path stands for: the file itself, or all ``.gguf`` files in a folder.
 
     Links are followed, to files and to folders. A folder is looked into once, however many links lead to it,
-    so that circles end.
+    so that circles end: folders are known by device and inode, or by real paths where a drive of Windows has
+    no such numbers.
     """
     found = Found()
     if not os.path.isdir(path):
@@ -48,15 +49,16 @@ def find_models(path: str) -> Found:
     return found
 
 
-def _walk(top: str, found: Found, seen: set[tuple[int, int]]) -> None:
+def _walk(top: str, found: Found, seen: set[tuple[int, int] | str]) -> None:
     pending = [top]
     while pending:
         folder = pending.pop()
         try:
             status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in seen:
+            place = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
+            if place in seen:
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            seen.add(place)
             names = sorted(os.listdir(folder))
         except OSError as error:
             pass_on_foreign(error)

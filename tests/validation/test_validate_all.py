@@ -125,6 +125,39 @@ def test_links_capitals_and_circles(good: Path, tmp_path: Path) -> None:
     assert found.failures == []
 
 
+@pytest.fixture
+def without_inodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make all files those of a drive that has no numbers for them, as some have that Windows knows."""
+    stat = os.stat
+
+    def zeroed(*arguments: Any, **options: Any) -> os.stat_result:
+        found = stat(*arguments, **options)
+        return os.stat_result((found.st_mode, 0, 0, *found[3:]))
+
+    monkeypatch.setattr(os, "stat", zeroed)
+
+
+@pytest.mark.usefixtures("without_inodes")
+def test_folders_that_have_no_numbers_are_all_looked_into(good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    wanted = [Path("a.gguf"), Path("one/b.gguf"), Path("two/three/c.gguf")]
+    for name in wanted:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(good, folder / name)
+    found = find_models(str(folder))
+    assert [Path(path).relative_to(folder) for path in found.models] == wanted
+    assert found.failures == []
+
+
+@pytest.mark.posix
+@pytest.mark.usefixtures("without_inodes")
+def test_circles_of_folders_that_have_no_numbers_end(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    shutil.copy(good, tmp_path / "models/a.gguf")
+    (tmp_path / "models/circle").symlink_to(tmp_path / "models")
+    assert find_models(str(tmp_path / "models")).models == [str(tmp_path / "models/a.gguf")]
+
+
 @pytest.mark.posix
 def test_links_that_lead_nowhere_are_named(good: Path, tmp_path: Path) -> None:
     folder = tmp_path / "models"
