@@ -37,8 +37,8 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 DLL = f"python{sys.version_info.major}{sys.version_info.minor}"
 #: What holds the interpreter's libraries.
 CARRIER = "panda3d==1.10.16"
-#: What the tests below use. Later versions of NumPy call functions of the C runtime that Wine 8 lacks; later
-#: ones of pandas and pyarrow need them.
+#: What the tests below use. Later versions of NumPy call functions of the C runtime that Wine 8 lacks, and later
+#: ones of pandas and pyarrow need such a NumPy.
 PACKAGES = (
     *("cffi", "gguf", "hypothesis", "ml_dtypes<0.6", "numpy==1.26.4", "pip", "pytest>=8", "pytest-timeout"),
     *("pytest-xdist", "regex", "rich", "safetensors", "tokenizers"),

@@ -173,7 +173,10 @@ def encode_planned(
         "pyembed_corpus": 1,
         "model": maker.identity(),
         "options": plan.identity(),
-        "inputs": [{"path": source.path, "digest": ends_digest(source.path)} for source in plan.sources],
+        "inputs": [
+            {"path": source.path.replace(os.sep, "/"), "digest": ends_digest(source.path)}
+            for source in plan.sources
+        ],
     }
     with opened(out) as folder:
         folder.begin(manifest, resume)

@@ -422,7 +422,7 @@ def test_what_is_given_wrongly(model: Path, tmp_path: Path) -> None:
             pyembed.encode_corpus(model, path, tmp_path / "out", **options)
     for inputs, message in (
         ([path, path], "is given twice"),
-        (tmp_path / "in.parquet.gz", "No such file"),
+        (tmp_path / "in.parquet.gz", "in.parquet.gz"),
         ([], "no input"),
         (model, "has no file that ends in|config.json|no column"),
     ):

@@ -157,11 +157,15 @@ def test_threads_share_it(encode: pyembed.Encode, wanted: Any) -> None:
     assert encode.counts.rows == 16 * len(TEXTS)
 
 
-def test_forks_and_copies(encode: pyembed.Encode, model: Path, wanted: Any) -> None:
+def test_copies(encode: pyembed.Encode, model: Path) -> None:
     for same in (copy.copy(encode), copy.deepcopy(encode)):
         assert same._maker.table is encode._maker.table
     with pyembed.load_encoder(model) as encoder:
         assert copy.deepcopy([encoder])[0].table is copy.copy(encoder).table is encoder.table
+
+
+@pytest.mark.posix
+def test_forks(encode: pyembed.Encode, wanted: Any) -> None:
     encode(TEXTS)
     child = os.fork()
     if not child:

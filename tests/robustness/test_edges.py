@@ -265,6 +265,7 @@ except MemoryError:
 """
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits addresses by what /proc says")
 @pytest.mark.parametrize("what", ["health", "validate"])
 def test_little_memory_is_memory_error(what: str) -> None:
     """NumPy's linear algebra ends the process where it finds no address space."""
