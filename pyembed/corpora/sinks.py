@@ -47,13 +47,17 @@ class ParquetPart:
         self._file = files[0]
         # By its place: writing to a file of Python's waits for the interpreter, which encodes meanwhile.
         self._stream = pyarrow.OSFile(place_of(self._file), "wb")
-        self._writer = pyarrow.parquet.ParquetWriter(
-            self._stream,
-            self._schema,
-            compression=dict.fromkeys(names, "zstd") or "none",
-            use_dictionary=names or False,
-            write_statistics=names or False,
-        )
+        try:
+            self._writer = pyarrow.parquet.ParquetWriter(
+                self._stream,
+                self._schema,
+                compression=dict.fromkeys(names, "zstd") or "none",
+                use_dictionary=names or False,
+                write_statistics=names or False,
+            )
+        except BaseException:  # a signal's handler may raise; Windows removes no file that is open
+            self._stream.close()
+            raise
 
     def write(self, table: Any, rows: npt.NDArray[np.int64], made: Made) -> None:
         """Write a row group."""

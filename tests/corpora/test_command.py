@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,27 @@ def test_without_pyarrow(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "corpora need pyarrow: pip install 'pyembed-gguf[corpora]'" in done.stderr
+
+
+def test_a_part_that_is_interrupted_as_it_begins_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has its file open any more: Windows removes no others."""
+    (tmp_path / "in.txt").write_text("open the file\n", "utf-8")
+    streams = []
+
+    class Writer(pyarrow.parquet.ParquetWriter):  # type: ignore[misc]
+        def __init__(self, where: Any, *arguments: Any, **options: Any) -> None:
+            if isinstance(where, pyarrow.OSFile):
+                streams.append(where)
+                raise KeyboardInterrupt
+            super().__init__(where, *arguments, **options)
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter", Writer)
+    with pytest.raises(KeyboardInterrupt):
+        pyembed.encode_corpus(pyembed.demo_model(), tmp_path / "in.txt", tmp_path / "out")
+    assert [stream.closed for stream in streams] == [True]
+    assert sorted(os.listdir(tmp_path / "out")) == ["_manifest.json", "_parts.jsonl"]
 
 
 def test_a_signal_leaves_whole_parts(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
+IS_WINE = sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
 
 # What every child has: where it is, how much it may take, and a signal that comes in the middle of a call.
 PRELUDE = f"""

@@ -268,7 +268,10 @@ def test_a_megabyte_costs_milliseconds(name: str, tmp_path: Path) -> None:
     path.write_bytes(make())
     assert path.stat().st_size > MIB // 2
     best = float("inf")
-    for _ in range(3):
+    # A few tens of milliseconds here; what is quadratic takes minutes. A sanitizer and a busy machine have room,
+    # and Wine, whose server answers how long the file is, for each key.
+    limit, n_tries = (60.0, 1) if sys.platform == "win32" else (2.0, 3)
+    for _ in range(n_tries):
         start = time.process_time()  # of this process, whatever else runs beside the tests
         try:
             if extension == "gguf":
@@ -281,8 +284,7 @@ def test_a_megabyte_costs_milliseconds(name: str, tmp_path: Path) -> None:
         except (pyembed.FormatError, KeyError):
             pass
         best = min(best, time.process_time() - start)
-    # A few tens of milliseconds here; what is quadratic takes minutes. A sanitizer and a busy machine have room.
-    assert best < 2.0
+    assert best < limit
 
 
 @limits_addresses
