@@ -61,6 +61,13 @@ TESTS = (
     "tests/ngram",
     "tests/encoders",
     "tests/validation",
+    "tests/serve",
+    "tests/corpora",
+    "tests/export",
+    "tests/robustness",
+    "tests/integration",
+    # Of the project itself, what runs the package: the copy lacks its sources.
+    *("tests/project/test_clone.py", "tests/project/test_code_blocks.py", "tests/project/test_test_data.py"),
 )
 #: Seconds for a test: each file that is opened is a question to Wine's server, and some tests open thousands.
 TIMEOUT = 900
