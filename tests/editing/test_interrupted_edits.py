@@ -90,11 +90,16 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def preload(shim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have children load a library before others, but behind a sanitizer's, which has to be the first."""
+    monkeypatch.setenv("LD_PRELOAD", ":".join(filter(None, [os.environ.get("LD_PRELOAD"), str(shim)])))
+
+
 def interrupted(
     shim: Path, folder: Path, in_place: bool, kills: bool, monkeypatch: pytest.MonkeyPatch
 ) -> list[dict]:
     (folder / "m.gguf").write_bytes(model())
-    monkeypatch.setenv("LD_PRELOAD", str(shim))
+    preload(shim, monkeypatch)
     done = child(RUN, folder / "m.gguf", folder / "out.gguf", in_place, kills)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -231,7 +236,7 @@ def test_a_set_is_never_a_mixture_that_opens(
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
     first = write_set(tmp_path / "old", tokens=8)[0]
-    monkeypatch.setenv("LD_PRELOAD", str(shim))
+    preload(shim, monkeypatch)
     done = child(SET_RUN, first, tmp_path / "new" / first.name, how, kills)
     assert done.returncode == 0, done.stderr
     seen = [json.loads(line) for line in done.stdout.splitlines()]
