@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.children import SANITIZED
 from tests.helpers.gguf_bytes import STRING, GGUFBytes
 
 MIB = 1 << 20
@@ -51,6 +52,7 @@ def growth(path: Path, rows: int, load_mode: str) -> int:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps notes of memory, and what was freed")
 def test_a_gibibyte_table_costs_the_rows_that_are_used(tmp_path: Path) -> None:
     path = write_sparse(tmp_path / "big.gguf", 131_072, 4096)
     assert path.stat().st_size > 1024 * MIB
@@ -90,6 +92,7 @@ def test_a_scan_of_a_gibibyte_costs_next_to_nothing(tmp_path: Path, n_queries: i
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps notes of memory, and what was freed")
 def test_reading_costs_the_table_and_no_more(tmp_path: Path) -> None:
     path = write_sparse(tmp_path / "table.gguf", 4096, 4096)
     with path.open("ab") as file:

@@ -16,6 +16,7 @@ import pyembed
 from pyembed.tokens.readers import checked_reads
 from pyembed.tokens.token_list import MAX_TOKENS
 from pyembed.validation.reference import open_reference
+from tests.helpers.children import SANITIZED
 from tests.helpers.model_files import write_model
 from tests.helpers.tokenizer_files import sentencepiece_model, spm_pieces, tekken, varint, write_json
 
@@ -237,6 +238,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 
 @pytest.mark.posix
+@pytest.mark.skipif(SANITIZED, reason="limits addresses, and a sanitizer takes terabytes of them")
 @pytest.mark.parametrize("name", LARGE)
 def test_files_out_of_proportion_take_bounded_memory(tmp_path: Path, name: str) -> None:
     """32 MiB of almost nothing: what is counted before it is taken apart never becomes Python objects."""
