@@ -12,6 +12,7 @@ import pytest
 
 import pyembed
 from pyembed.cli import main
+from pyembed.core.system import HOLDS_OPEN_FILES
 from pyembed.errors import NotFoundError, nearest_names
 from pyembed.safe_text import json_text, printable, quote
 from pyembed.tokens.lookup import pieces
@@ -19,6 +20,8 @@ from pyembed.tokens.token_text import WordPiece
 from tests.helpers.gguf_bytes import ARRAY, F32, STRING, U32, Array, GGUFBytes
 
 EVIL = "\x1b]0;owned\x07\nERROR root: forged\u202e\u2028\x9b31m"
+#: What a file may be called so: on Windows the lowest 32 characters and some others are in no name.
+EVIL_NAME = "owned\u202e\u2028\x9b31m" if HOLDS_OPEN_FILES else EVIL
 
 
 def evil_file(path: Path) -> Path:
@@ -95,7 +98,7 @@ def test_messages_logs_and_reports_hold_no_control_characters(
 
 @pytest.mark.parametrize("name", [EVIL, EVIL * 1000])
 def test_exceptions_about_names(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / ("x" + EVIL.replace("/", ""))
+    folder = tmp_path / f"x{EVIL_NAME}"
     folder.mkdir()
     path = evil_file(folder / "m.gguf")
     with pyembed.load_model(path, validate="off") as model:
@@ -135,7 +138,7 @@ def test_exceptions_about_names(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
-    path = evil_file(tmp_path / f"m{EVIL}.gguf".replace("/", ""))
+    path = evil_file(tmp_path / f"m{EVIL_NAME}.gguf")
     main([command[0], str(path), *command[1:]])
     out, err = capsys.readouterr()
     assert out or err
@@ -166,7 +169,7 @@ def test_progress_shows_file_names_with_escapes(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_repr_of_what_is_open_is_one_harmless_line(tmp_path: Path) -> None:
-    folder = tmp_path / "a\x1b]0;owned\x07\u202e\nERROR"
+    folder = tmp_path / f"a{EVIL_NAME}"
     folder.mkdir()
     with pyembed.load_model(evil_file(folder / "m.gguf"), validate="off") as model:
         vocabulary = model.vocabulary
