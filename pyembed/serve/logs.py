@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..safe_text import json_text
 
@@ -34,13 +36,21 @@ class _AsJson(logging.Formatter):
         return json_text(facts)
 
 
-def set_up(level: str) -> None:
+@contextmanager
+def written(level: str) -> Iterator[None]:
     """Send this package's records, the server's and the library's warnings to stderr, from a level on."""
     handler = logging.StreamHandler()
     handler.setFormatter(_AsJson())
-    for name in ("pyembed", "uvicorn"):
-        logger = logging.getLogger(name)
+    loggers = [logging.getLogger(name) for name in ("pyembed", "uvicorn", "uvicorn.error")]
+    before = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
+    for logger in loggers[:2]:
         logger.handlers[:] = [handler]
         logger.propagate = False
         logger.setLevel(level.upper())
-    logging.getLogger("uvicorn.error").handlers.clear()
+    loggers[2].handlers.clear()
+    try:
+        yield
+    finally:  # who started the server has records of their own again
+        for logger, handlers, propagate, number in before:
+            logger.handlers[:], logger.propagate = handlers, propagate
+            logger.setLevel(number)

@@ -14,9 +14,10 @@ import anyio.to_thread
 import uvicorn
 
 from ..core.system import RELOAD_SIGNAL, claim_address
+from . import logs
 from .app import build
 from .limits import Limits
-from .logs import record, set_up
+from .logs import record
 from .models import Models
 from .own import count_reloads, reload_models
 from .service import Service
@@ -67,8 +68,7 @@ def serve(
     ValueError
         For a port that is none.
     """
-    set_up(log_level)
-    with _listening(host, port) as listener, _quick_switches():
+    with logs.written(log_level), _listening(host, port) as listener, _quick_switches():
         where = listener.getsockname()
         hosts = [*names, *_own_names(where[0])]
 

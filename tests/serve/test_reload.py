@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import signal
 import threading
@@ -163,8 +164,11 @@ def test_requests_that_have_begun_are_answered_before_it_ends(tables: list[Path]
 def test_calls_that_are_wrong(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     from pyembed.cli import main
 
+    logger = logging.getLogger("pyembed")
+    before = (logger.handlers[:], logger.propagate, logger.level)
     assert main(["serve", *arguments]) == 2
     assert message in capsys.readouterr().err
+    assert (logger.handlers, logger.propagate, logger.level) == before
 
 
 def test_models_are_named_by_their_files(word_model: Path, tables: list[Path]) -> None:
