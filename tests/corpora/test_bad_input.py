@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 import pyembed
+from tests.helpers.corpora import WIDTH
 
 pyarrow = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("tokenizers")
-
-WIDTH = 8
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 
 import pyembed
+from tests.helpers.corpora import WIDTH
 from tests.helpers.encoders import TEXTS
 
 pyarrow = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("tokenizers")
-
-WIDTH = 8
 
 
 @pytest.fixture
