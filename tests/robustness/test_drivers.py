@@ -106,8 +106,9 @@ def test_what_python_dropped_is_told_from_what_was_lost(
     result = drivers.run("signals", 1, cases=1, report=lambda text: None)
     if finding is None:
         assert result.findings == []
-        assert result.tally[signals.DROPPED] == (
-            0 if sys.version_info >= (3, 12) and source is IN_AN_IMPORT else 10
-        )
+        if sys.version_info >= (3, 12) and source is IN_AN_IMPORT:
+            assert result.tally[signals.DROPPED] == 0
+        else:  # of ten, but on a busy machine a signal may come when the call has ended
+            assert 0 < result.tally[signals.DROPPED] <= 10
     else:
         assert finding in result.findings[0]
