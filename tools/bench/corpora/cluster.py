@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pyembed
@@ -20,6 +21,7 @@ from .processes import child, run
 
 #: Files of a corpus that a cluster encodes.
 FILES = 64
+_ROUNDS = 3
 #: Seconds in which no step of a cluster makes progress, after which it is given up.
 _STUCK = 120
 _RAY = {
@@ -37,25 +39,29 @@ def compare(model: Path, corpus: Path, home: Path, rows: int) -> Table:
         ["documents a second", "one process, two threads", "the cluster", "of the process"],
         note="To vectors: from the first batch that is begun to the last that is done; vectors stay on their "
         "nodes. Parquet to Parquet: from the first file that is begun to the last part; the whole call "
-        "starts actors and opens the model too. The cluster had done some documents before.",
+        "starts actors and opens the model too. The cluster had done some documents before. Medians "
+        f"of {_ROUNDS} rounds; what is of the process is that of each round.",
     )
-
-    def add(title: str, here: float, there: float) -> None:
-        table.rows.append([title, number(rows / here), number(rows / there), f"{here / there:.2f}"])
 
     def took(name: str, *arguments: object) -> Json:
         return run(child(name, model, corpus, *arguments), 2).found
 
-    here, there = took("local_vectors"), took("ray", "pyembed")
-    by_hand = took("ray", "model2vec")
-    add("to vectors, encode_dataset", here["seconds"], there["seconds"])
-    table.rows.append(["to vectors, an actor around model2vec", "", number(rows / by_hand["seconds"]), ""])
-    table.note += (
-        f" To vectors it is {by_hand['seconds'] / there['seconds']:.1f} times that around model2vec."
-    )
-    here, there = took("local_files", home), took("ray_files", home)
-    add("Parquet to Parquet, encode_corpus", here["seconds"], there["seconds"])
-    add("the same, the whole call", here["all"], there["all"])
+    def add(title: str, here: Sequence[float], there: Sequence[float]) -> None:
+        ratio = median(a / b for a, b in zip(here, there, strict=True))
+        table.rows.append([title, *(number(rows / median(one)) for one in (here, there)), f"{ratio:.2f}"])
+
+    vectors = [(took("local_vectors"), took("ray", "pyembed")) for _ in range(_ROUNDS)]
+    here, there = ([one["seconds"] for one in side] for side in zip(*vectors, strict=True))
+    by_hand = took("ray", "model2vec")["seconds"]
+    add("to vectors, encode_dataset", here, there)
+    table.rows.append(["to vectors, an actor around model2vec", "", number(rows / by_hand), ""])
+    table.note += f" To vectors it is {by_hand / median(there):.1f} times the actor around model2vec."
+    files = [(took("local_files", home), took("ray_files", home)) for _ in range(_ROUNDS)]
+    for title, what in (
+        ("Parquet to Parquet, encode_corpus", "seconds"),
+        ("the same, the whole call", "all"),
+    ):
+        add(title, *([one[what] for one in side] for side in zip(*files, strict=True)))
     return table
 
 
