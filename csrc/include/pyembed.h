@@ -532,7 +532,7 @@ PYE_API pye_status pye_ticket_wait(pye_ticket *ticket, pye_error *error);
 PYE_API int pye_ticket_done(pye_ticket *ticket);
 
 /* Writes 8 bytes to the file descriptor `fd`, an eventfd or a pipe that does not block, when the ticket is done; now if it
- * is. On Windows it is a socket. A pipe that nobody reads any more is no error and raises no SIGPIPE. Replaces the descriptor
+ * is. On Windows it is a socket. A pipe without a reader is not an error and does not raise SIGPIPE. Replaces the descriptor
  * given before; -1: none. It has to stay open until then, or until the ticket is closed. */
 PYE_API void pye_ticket_notify(pye_ticket *ticket, int fd);
 
