@@ -73,7 +73,7 @@ class SetRecord:
 
     def begin(self, names: Sequence[tuple[str, str]]) -> None:
         """Keep what brings the set back, and take away its first file."""
-        if not _is_file(self._path):  # nobody can open the set before its first file is there
+        if not is_plain_file(self._path):  # nobody can open the set before its first file is there
             self._check()
             return
         moves = [_Move(*name) for name in names]
@@ -161,7 +161,8 @@ def undo_set(path: str) -> int:
     return n_bytes
 
 
-def _is_file(path: str) -> bool:
+def is_plain_file(path: str) -> bool:
+    """Return whether a path is that of a plain file; a pipe that nobody writes to would be waited for."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:
@@ -190,7 +191,7 @@ def _moves_in(journal: str, first: str) -> list[_Move]:
             if b"\0" in os.fsencode(path):
                 raise ValueError
             move = _Move(path, os.path.join(os.path.dirname(path), kept))
-            if move.is_kept() and not _is_file(move.kept):
+            if move.is_kept() and not is_plain_file(move.kept):
                 raise ValueError
             moves.append(move)
         n_files, n_kept = len({move.path for move in moves}), len({move.kept for move in moves})

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 
 from ..core.unfinished import journal_of
 from ..safe_text import printable
 from .in_place import undo_header
-from .set_record import MAGIC, undo_set
+from .set_record import MAGIC, is_plain_file, undo_set
 
 
 def undo(path: str) -> int:
@@ -29,10 +28,10 @@ def undo(path: str) -> int:
     """
     journal, model = journal_of(path), os.path.realpath(path)
     try:
-        if not _may_be_opened(journal):
+        if os.path.lexists(journal) and not is_plain_file(journal):
             raise ValueError(f"{printable(journal)} is not a file that an edit wrote: remove it")
         # Of a set the first file may be away.
-        if os.path.lexists(model) and not _may_be_opened(model):
+        if os.path.lexists(model) and not is_plain_file(model):
             raise ValueError(
                 f"{printable(model)} is not the file that was edited: remove it, then undo again"
             )
@@ -41,8 +40,3 @@ def undo(path: str) -> int:
     except FileNotFoundError:
         raise FileNotFoundError(errno.ENOENT, "no interrupted edit to undo", path) from None
     return undo_set(path) if is_of_set else undo_header(path)
-
-
-def _may_be_opened(path: str) -> bool:
-    """Return whether a path is that of a plain file; a pipe that nobody writes to would be waited for."""
-    return stat.S_ISREG(os.lstat(path).st_mode)
